@@ -1,0 +1,92 @@
+"""Every error that crosses a module, in one tree. Each names the thing, the reason and the mend.
+
+A candidate's failure is not here: it is data (records.Evaluation). These are for broken boxes, stores,
+endpoints and settings: infrastructure, which is retried or reported, and never becomes a zero score.
+"""
+
+from __future__ import annotations
+
+
+class RatchetError(Exception):
+    """Root. `exit_code` is what the command line ends with; `mend` is the line that says what to do."""
+
+    exit_code = 1
+    transient = False  # may the bus try the job again?
+
+    def __init__(self, message: str, mend: str = "") -> None:
+        super().__init__(message, mend)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.mend})" if self.mend else self.message
+
+
+class SettingsError(RatchetError):
+    """A config key, a task name or a file that the user gave is wrong. Nothing has been started."""
+
+    exit_code = 2
+
+
+class TaskError(RatchetError):
+    """A task folder is incomplete, or its verifier broke its contract."""
+
+    exit_code = 2
+
+
+class DecodeError(RatchetError):
+    """Bytes that are no known message or record (unknown tag, wrong shape). Never retried."""
+
+
+class ArtifactError(RatchetError):
+    """An object is missing, or is not what its digest says, or may not be loaded (NaN, shape, norm)."""
+
+
+class StoreUnavailableError(RatchetError):
+    """The store can't be read or written at present: full, unreachable, not permitted."""
+
+    transient = True
+    exit_code = 74
+
+
+class LedgerError(RatchetError):
+    """The ledger refused: unknown job, wrong schema, unreachable database."""
+
+    transient = True
+    exit_code = 74
+
+
+class LostLeaseError(RatchetError):
+    """Another worker holds this job now; whatever this one still does must not count."""
+
+
+class ChatError(RatchetError):
+    """The endpoint refused the request for good (400, 401, 403, context too long, unknown model)."""
+
+
+class ChatUnavailableError(RatchetError):
+    """The endpoint can't answer now (connection refused, 429, 5xx, time-out). Tried again later."""
+
+    transient = True
+
+
+class BoxError(RatchetError):
+    """The box itself broke (bubblewrap would not start, a pipe was lost). Not the program's fault."""
+
+    transient = True
+
+
+class BoxNotWholeError(RatchetError):
+    """A layer of isolation is missing, so nothing untrusted may run here."""
+
+    exit_code = 78
+
+
+class ToolMissingError(RatchetError):
+    """A program that this service needs (gcc, bubblewrap) is not installed."""
+
+    exit_code = 69
+
+
+class TrainingError(RatchetError):
+    """Training can't give a sound adapter (NaN, explosion, nothing to learn from). Ends as data."""

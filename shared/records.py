@@ -1,0 +1,263 @@
+"""Values that services pass to each other by reference: stored as JSON in the store, named by digest.
+
+Frozen pydantic, so that what is read was checked. No behaviour beyond small derived values.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JsonObject = dict[str, Any]  # plain JSON objects: instances, knobs, actions; checked by their owners
+
+Purpose = Literal["train", "screen", "confirm", "test", "eval"]
+Arm = Literal["base", "harness", "weights", "both"]
+Check = Literal["public", "final"]
+Outcome = Literal[
+    "ok",
+    "wrong",  # ran, but the answer is not right
+    "compile_error",
+    "crashed",
+    "timeout",
+    "no_output",
+    "over_limit",  # memory, processes, output size
+    "refused",  # not an acceptable candidate: empty, too long, bad schema
+    "not_timed",  # right, but there is no device to time it on: never a score
+]
+
+GATE_PURPOSES: frozenset[str] = frozenset({"screen", "confirm", "test", "eval"})  # never from the cache
+ARMS: tuple[Arm, ...] = ("base", "harness", "weights", "both")  # also the order in which ties prefer
+
+
+class Record(BaseModel):
+    """Root of all stored values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte form of a JSON value: sorted keys, no spaces, UTF-8, no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def digest_of(value: Any) -> str:
+    """sha256 (hex) of a JSON value's canonical form."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def derive_seed(*parts: str | int) -> int:
+    """A 31-bit seed that depends on every part and on nothing else (not on order of execution)."""
+    return int(digest_of(list(parts))[:8], 16) & 0x7FFFFFFF
+
+
+class Cost(Record):
+    """What something used. Adds up with `+`."""
+
+    evaluations: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    model_s: float = 0.0  # seconds spent waiting for the model endpoint
+    box_s: float = 0.0  # seconds of compiling, running and timing candidates
+    train_s: float = 0.0
+    gpu_s: float = 0.0
+    usd: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        mine, its = self.model_dump(), other.model_dump()
+        return Cost(**{key: mine[key] + its[key] for key in mine})
+
+
+class Release(Record):
+    """(base model, harness, adapter): the one unit that is gated, promoted, rolled back, served, exported."""
+
+    base: str  # digest of the base model's bundle, or "endpoint:<model name>" where it is somebody else's
+    harness: str  # digest of the harness bundle
+    adapter: str | None = None  # digest of the adapter bundle; None: the base model as it is
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.model_dump())
+
+
+class ArmRelease(Record):
+    """One contender of a rollout. `arm` is an Arm in screen and confirm, else a free label (train, first)."""
+
+    arm: str
+    release: Release
+
+
+class Parent(Record):
+    """A past attempt that a train rollout may start from (PUCT chose it)."""
+
+    content: str  # the candidate as the verifier saw it
+    reply: str  # the model text that it came from
+    score: float
+    node: str  # its id in the archive
+
+
+class AttemptPlan(Record):
+    """One attempt to be made: which instance, under which release, with which seed."""
+
+    attempt_id: str
+    instance: JsonObject
+    arm: str
+    release: Release
+    seed: int
+    parent: Parent | None = None
+
+
+class ShardPlan(Record):
+    """All attempts of a shard. Every release's attempt on an instance stands in the same shard."""
+
+    attempts: tuple[AttemptPlan, ...]
+
+
+class Sample(Record):
+    """One reply of the model. `free[t]` is False where constrained decoding left token t no choice."""
+
+    text: str
+    prompt_ids: tuple[int, ...] = ()  # empty: the endpoint does not tell token ids
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()  # of each sampled token, under the policy that sampled it
+    free: tuple[bool, ...] = ()
+    finish_reason: str = ""
+
+
+class Candidate(Record):
+    """What the scaffold wants evaluated. `samples` are indices into the attempt's replies, in order."""
+
+    content: str
+    samples: tuple[int, ...] = ()
+
+
+class Evaluation(Record):
+    """What the verifier says of one candidate. `score` is within the task's bounds, lowest for a failure."""
+
+    outcome: Outcome
+    score: float
+    detail: str = ""  # capped text for people and for the model: compiler output, first wrong element
+    metrics: dict[str, float] = Field(default_factory=dict)  # speedup, candidate_ms, baseline_ms, ...
+
+
+class Turn(Record):
+    """One action of the scaffold with what came back: replies to `ask`, results of `try`."""
+
+    action: JsonObject
+    replies: tuple[Sample, ...] = ()
+    results: tuple[Evaluation, ...] = ()
+
+
+class AttemptState(Record):
+    """An attempt under way: what happened so far. `error` says why the scaffold could not go on."""
+
+    plan: AttemptPlan
+    turns: tuple[Turn, ...] = ()
+    answer: Candidate | None = None
+    final: Evaluation | None = None
+    error: str = ""
+
+    @property
+    def replies(self) -> tuple[Sample, ...]:
+        return tuple(reply for turn in self.turns for reply in turn.replies)
+
+    @property
+    def tried(self) -> tuple[tuple[Candidate, Evaluation], ...]:
+        """Every publicly evaluated candidate with its evaluation, in order."""
+        return tuple(
+            (Candidate.model_validate(candidate), result)
+            for turn in self.turns
+            for candidate, result in zip(turn.action.get("try", ()), turn.results, strict=False)
+        )
+
+
+class ShardState(Record):
+    """All attempts of a shard, between two events and at its end."""
+
+    attempts: tuple[AttemptState, ...]
+    cost: Cost = Cost()
+
+
+class Block(Record):
+    """Candidates of one instance: for a timing task they are timed in one interleaved block."""
+
+    instance: JsonObject
+    entries: tuple[tuple[str, str], ...]  # (attempt_id, candidate content)
+
+
+class CandidateBatch(Record):
+    """What the agent asks the sandbox to score. `fresh` forbids the evaluation cache (gate, test, eval)."""
+
+    task: str
+    check: Check
+    fresh: bool
+    blocks: tuple[Block, ...]
+
+
+class BatchScores(Record):
+    """Evaluations in the shape of the batch: one list a block, one evaluation an entry."""
+
+    blocks: tuple[tuple[Evaluation, ...], ...]
+    cost: Cost = Cost()
+
+
+class Edit(Record):
+    """One bounded change of a harness. Exactly one kind; what it may touch is decided by patch.py."""
+
+    kind: Literal["set_knob", "replace_text", "add_exemplar", "drop_exemplar"]
+    path: str  # a knob's name, or a file of the bundle
+    old: str | None = None  # replace_text: the passage, which must occur exactly once
+    new: Any = None  # the knob's value, the new passage, or the exemplar
+
+
+class Patch(Record):
+    """Edits against a named base harness."""
+
+    base: str
+    edits: tuple[Edit, ...]
+    reason: str
+
+
+class WeightUpdate(Record):
+    """Which algorithm, which attempts, which hyper-parameters, and why."""
+
+    algorithm: str
+    shards: tuple[str, ...]  # digests of ShardState to learn from
+    steps: int
+    learning_rate: float
+    kl_weight: float
+    seed: int
+    reason: str
+
+
+class Interval(Record):
+    """A mean with its interval over n instances."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+class ArmResult(Record):
+    """One arm in a comparison: its interval, or null with a reason."""
+
+    interval: Interval | None = None
+    reason: str = ""
+
+
+class GateRecord(Record):
+    """All evidence of one generation's decision; the decision recomputes from it."""
+
+    screen: dict[str, ArmResult] = Field(default_factory=dict)
+    screen_scores: dict[str, tuple[float, ...]] = Field(default_factory=dict)  # by arm, by instance
+    chosen: str = "base"
+    differences: tuple[float, ...] = ()  # confirm: chosen minus base, one an instance, in order
+    e_value: float = 1.0
+    threshold: float = 0.0  # e-value needed: 1 / alpha of this generation
+    alpha: float = 0.0
+    min_effect: float = 0.0
+    gain: Interval | None = None  # the recorded gain: the confirm estimate

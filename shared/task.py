@@ -1,0 +1,118 @@
+"""Loads a task folder: task.toml, harness/, verifier.py. It never imports a verifier: those run as programs
+of their own processes, and `draw` asks one for instances.
+
+task.toml:
+    name = "trimul"            toolchain = "c" | "python" | "answer" (text scored by verifier.score)
+    [score]    low, high: the bounds of a score       unit: what a person reads
+    [attempt]  candidates, max_tokens, turns, step_s, limits equal in every arm
+    [defaults] sections of a RunConfig that suit this task
+    [seed_corpus] (optional) program that writes text for the seed model
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.errors import TaskError
+from shared.records import JsonObject
+from shared.settings import read_toml
+
+TASKS = Path(__file__).resolve().parents[1] / "tasks"
+DRAW_TIMEOUT_S = 300
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ScoreSection(Section):
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = "score"
+
+
+class AttemptSection(Section):
+    """What one attempt may cost; the same in every arm, never a knob."""
+
+    candidates: int = Field(1, ge=1)  # publicly tried candidates
+    requests: int = Field(8, ge=1)  # model replies
+    max_tokens: int = Field(256, ge=1)  # of one reply
+    turns: int = Field(8, ge=1)  # steps of the scaffold
+    step_s: float = Field(10.0, gt=0)  # of one step, in the box
+    step_memory_mb: int = Field(1024, ge=64)
+    candidate_s: float = Field(20.0, gt=0)  # of one candidate's run
+    candidate_memory_mb: int = Field(2048, ge=64)
+    threads: int = Field(2, ge=1)  # that a candidate may use
+
+
+class SeedCorpusSection(Section):
+    """How the seed model is made: `program` prints lines of {"prompt", "answer"} (argv: count seed)."""
+
+    program: str = "seed_corpus.py"
+    lines: int = Field(4000, ge=1)
+    steps: int = Field(200, ge=1)
+    hidden: int = 128
+    layers: int = 4
+    vocabulary: int = 384
+
+
+class TaskManifest(Section):
+    name: str
+    toolchain: str = "answer"
+    summary: str = ""
+    score: ScoreSection = ScoreSection()
+    attempt: AttemptSection = AttemptSection()
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    seed_corpus: SeedCorpusSection | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    folder: Path
+    manifest: TaskManifest
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+
+def load_task(name: str) -> Task:
+    """The task of that name under tasks/, or in that folder. Raises TaskError that names the mend."""
+    folder = Path(name) if (Path(name) / "task.toml").exists() else TASKS / name
+    if not (folder / "task.toml").exists():
+        known = ", ".join(sorted(path.parent.name for path in TASKS.glob("*/task.toml")))
+        raise TaskError(f"unknown task {name!r}", f"known: {known}; or give a folder with a task.toml")
+    try:
+        manifest = TaskManifest.model_validate(read_toml(folder / "task.toml"))
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise TaskError(f"{folder / 'task.toml'}: {'; '.join(lines)}") from None
+    for part in ("verifier.py", "harness/harness.toml", "harness/scaffold.py"):
+        if not (folder / part).exists():
+            raise TaskError(
+                f"task {manifest.name!r} has no {part}", f"add {folder / part}; `ratchet init` shows one"
+            )
+    return Task(folder.resolve(), manifest)
+
+
+def draw(task: Task, split: str, count: int, seed: int) -> list[JsonObject]:
+    """`count` instances of a split (train, gate, test), by the verifier in a process of its own.
+
+    The public view only: what a verifier calls `draw` returns no labels. The same arguments give the same
+    instances; another seed gives fresh ones. Fewer may come back where the split is exhausted.
+    """
+    command = [sys.executable, "-m", "shared.draw_program", str(task.folder), split, str(count), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DRAW_TIMEOUT_S, cwd=TASKS.parent)
+    if done.returncode != 0:
+        raise TaskError(f"{task.name}: verifier.draw({split!r}) failed: {done.stderr.strip()[-500:]}")
+    instances = json.loads(done.stdout)
+    if not isinstance(instances, list) or not all(isinstance(item, dict) for item in instances):
+        raise TaskError(f"{task.name}: verifier.draw must return a list of JSON objects")
+    return instances
