@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Sets up all that the demo and the tests need: a virtual environment in .venv, and bubblewrap where it may.
+# TORCH_ARGS is handed to the installer for torch (e.g. --torch-backend=cpu on a plain CPU machine).
+set -euo pipefail
+cd "$(dirname "$0")"
+
+need_packages() { command -v bwrap >/dev/null && command -v gcc >/dev/null; }
+if ! need_packages; then
+  line="apt-get install -y bubblewrap gcc g++"
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing distribution packages: $line"
+    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive $line -qq >/dev/null
+  else
+    echo "needed, and only an administrator may install it: sudo $line" >&2
+    exit 69
+  fi
+fi
+
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed" >&2; exit 69; }
+[ -x .venv/bin/python ] || python3 -m venv .venv
+.venv/bin/python -m pip install -q --disable-pip-version-check uv 2>/dev/null || .venv/bin/python -m pip install uv
+export VIRTUAL_ENV="$PWD/.venv"
+# uv does not read pip's folder of local wheels; a missing folder would be an error, so set it only if pip has one
+export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
+[ -n "$UV_FIND_LINKS" ] || unset UV_FIND_LINKS
+.venv/bin/uv pip install -q ${TORCH_ARGS:-} "torch==2.13.0" # first and pinned: a range would fetch gigabytes
+.venv/bin/uv pip install -q -c constraints.txt -e ".[train,dev]"
+touch .venv/.installed

@@ -1,0 +1,184 @@
+"""The `ratchet` command: parses arguments, imports the module that does the work, ends with its exit code.
+
+Every import of weight stands inside a command, so that `ratchet --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared.errors import RatchetError
+
+app = typer.Typer(
+    help="Make an agent better at your task by itself: harness and weights, proved before they are promoted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+RunName = Annotated[str, typer.Argument(help="A run's name under --root, or its folder.", metavar="RUN")]
+TaskName = Annotated[str, typer.Argument(help="A task under tasks/, or a task's folder.", metavar="TASK")]
+Root = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override one config key: --set gate.alpha=0.01. Repeatable.")
+]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file with the sections of a run.")]
+Levers = Annotated[str | None, typer.Option(help="both, harness or weights: which levers the run may pull.")]
+
+
+@app.command()
+def run(
+    task: TaskName,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    levers: Levers = None,
+    name: Annotated[str, typer.Option(help="The run's name; default TASK-NUMBER.")] = "",
+    root: Root = Path("runs"),
+    dry_run: Annotated[bool, typer.Option(help="Print the resolved config and what each step costs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Improve the agent on a task until it converges: `ratchet run trimul`."""
+    from ratchet import running
+
+    resolved = running.resolve_config(task, config, set_ or [], levers)
+    if dry_run:
+        running.print_plan(resolved, as_json)
+        return
+    running.run(resolved, root, name, as_json)
+
+
+@app.command()
+def resume(run_name: RunName, root: Root = Path("runs"), as_json: AsJson = False) -> None:
+    """Go on with a run whose supervisor died; nothing that was done is done again."""
+    from ratchet import running, runs
+
+    running.resume(runs.find(run_name, root), as_json)
+
+
+@app.command()
+def stop(run_name: RunName, root: Root = Path("runs")) -> None:
+    """Ask a run to end after the present generation's decision, with its final test."""
+    from ratchet import runs
+    from shared.ledger import Ledger
+
+    folder = runs.find(run_name, root)
+    Ledger(folder.ledger_url).request_stop(folder.run_id)
+    typer.echo(f"{folder.run_id} will stop after the present generation and then run its final test")
+
+
+@app.command()
+def watch(run_name: RunName, root: Root = Path("runs")) -> None:
+    """Follow a run live, from this or another terminal."""
+    from ratchet import runs, watching
+
+    watching.follow(runs.find(run_name, root))
+
+
+@app.command()
+def show(run_name: RunName, root: Root = Path("runs"), as_json: AsJson = False) -> None:
+    """What a run did: proposals, four arms, decisions, costs, the final test."""
+    from ratchet import runs, tables
+    from ratchet.show import show_run
+
+    shown = show_run(runs.find(run_name, root))
+    typer.echo(json.dumps(shown, indent=2)) if as_json else tables.print_run(shown)
+
+
+@app.command(name="eval")
+def evaluate(
+    task: TaskName,
+    release: Annotated[str, typer.Option(help="RUN, RUN:GENERATION, or seed.")],
+    instances: Annotated[Path, typer.Option(help="JSON lines, one instance each.")],
+    set_: Overrides = None,
+    root: Root = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Score any release on your own instances, with the baseline measured in the same run."""
+    from ratchet import evaluation, tables
+
+    result = evaluation.evaluate(task, release, instances, set_ or [], root)
+    typer.echo(json.dumps(result, indent=2)) if as_json else tables.print_evaluation(result)
+
+
+@app.command()
+def report(run_name: RunName, root: Root = Path("runs")) -> None:
+    """Write the report of a run, with pictures, into its report/ folder."""
+    from ratchet import reporting, runs
+
+    typer.echo(reporting.write(runs.find(run_name, root)))
+
+
+@app.command()
+def export(
+    run_name: RunName,
+    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    root: Root = Path("runs"),
+) -> None:
+    """Take the winner out: adapter (PEFT layout), harness, and the best program found."""
+    from ratchet import exporting, runs
+
+    typer.echo("\n".join(exporting.export(runs.find(run_name, root), out)))
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="The new task's folder.")]) -> None:
+    """Make a new task that works: then change its verifier to your own problem."""
+    from ratchet import new_task
+
+    typer.echo("\n".join(new_task.create(folder)))
+
+
+@app.command()
+def validate(task: TaskName, as_json: AsJson = False) -> None:
+    """Try a task folder part by part: manifest, splits, harness, one boxed step, the verifier."""
+    from ratchet import tables, validating
+
+    checks = validating.validate(task)
+    tables.print_checks(checks, as_json)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(2)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context, name: Annotated[str, typer.Argument(help="gate or trimul.")]) -> None:
+    """Run a benchmark: `ratchet bench gate --json`. Its own options follow its name."""
+    from ratchet import benching
+
+    benching.run(name, context.args)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine layer by layer, and say how to mend what is missing."""
+    from ratchet import doctor as checking
+    from ratchet import tables
+
+    checks = checking.checks()
+    tables.print_checks(checks, as_json)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(78)
+
+
+def main() -> None:
+    """Entry point. Every mistake ends in one message that names the mend, and a non-zero exit code."""
+    try:
+        app()
+    except RatchetError as error:
+        typer.echo(f"ratchet: {error.message}", err=True)
+        if error.mend:
+            typer.echo(f"  mend: {error.mend}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("ratchet: interrupted; `ratchet resume RUN` goes on from here", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

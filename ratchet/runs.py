@@ -1,0 +1,67 @@
+"""Run folders: where one run keeps all of its own (ledger, store, logs, report). Made once, never overwritten.
+
+    runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import SettingsError
+from shared.settings import RunConfig
+
+DEFAULT_ROOT = Path("runs")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def ledger_url(self) -> str:
+        return f"sqlite:///{self.path / 'ledger.sqlite'}"
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    def config(self) -> RunConfig:
+        return RunConfig.model_validate(json.loads((self.path / "config.json").read_text()))
+
+
+def create(root: Path, name: str, task: str, config: RunConfig) -> RunFolder:
+    """A new run folder; without a name, TASK-1, TASK-2, ... Raises SettingsError if the name is taken."""
+    root = root.resolve()
+    if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise SettingsError(f"not a name for a run: {name!r}", "letters, digits, dot, dash and underscore")
+    root.mkdir(parents=True, exist_ok=True)
+    names = [name] if name else (f"{task}-{number}" for number in range(1, 100_000))
+    for candidate in names:
+        try:
+            (root / candidate).mkdir()
+        except FileExistsError:
+            continue
+        folder = RunFolder(root / candidate)
+        (folder.path / "config.json").write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
+        return folder
+    raise SettingsError(f"the run {name!r} exists in {root}", "runs are never overwritten: choose another --name")
+
+
+def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:
+    """The run of that name, or in that folder. Raises SettingsError that lists what there is."""
+    for path in (Path(name), root / name):
+        if (path / "ledger.sqlite").exists():
+            return RunFolder(path.resolve())
+    there = ", ".join(sorted(path.parent.name for path in root.glob("*/ledger.sqlite"))) or "none yet"
+    raise SettingsError(f"no run {name!r} in {root}", f"runs there: {there}")

@@ -1,0 +1,103 @@
+"""Prints results as tables for people. JSON stands beside every one of them in the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False)
+
+
+class Check(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def mend(self) -> str: ...
+
+
+class Step(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def evaluations(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+
+
+def interval_text(interval: dict[str, Any] | None) -> str:
+    if not interval or interval.get("mean") is None:
+        return "-"
+    return f"{interval['mean']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+def print_run(shown: dict[str, Any]) -> None:
+    """The result table of `ratchet show`."""
+    table = Table(title=f"{shown['run']}: {shown['task']}, {shown['state']}", title_justify="left")
+    for column in ("gen", "base", "harness", "weights", "both", "decision"):
+        table.add_column(column)
+    for generation in shown["generations"]:
+        arms = [interval_text(generation["arms"][arm]) for arm in ("base", "harness", "weights", "both")]
+        table.add_row(str(generation["generation"]), *arms, generation["gate"]["decision"])
+    console.print(table)
+    for generation in shown["generations"]:
+        print_generation(generation)
+    test = shown["final"]["test"]
+    if test:
+        console.print(
+            f"sealed test: first {interval_text(test['first'])}, last {interval_text(test['last'])}"
+            f", n={test['last'].get('n') if test['last'] else 0}"
+        )
+    if shown.get("why"):
+        console.print(shown["why"])
+
+
+def print_generation(generation: dict[str, Any]) -> None:
+    console.print(f"[bold]generation {generation['generation']}[/bold] {generation['gate']['why']}")
+    for lever in ("harness", "weights"):
+        proposal = generation["proposals"][lever]
+        if proposal:
+            console.print(f"  {lever}: {proposal['reason']}", markup=False)
+
+
+def print_steps(steps: Sequence[Step]) -> None:
+    table = Table(title="what each step may cost", title_justify="left")
+    for column in ("step", "evaluations", "tokens"):
+        table.add_column(column, justify="left" if column == "step" else "right")
+    for step in steps:
+        table.add_row(step.name, f"{step.evaluations:,}", f"{step.tokens:,}")
+    console.print(table)
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    console.print(f"{result['task']}, release {result['release']}: {interval_text(result)}, n={result['n']}")
+    table = Table()
+    for column in ("instance", "score", "speedup", "outcome"):
+        table.add_column(column)
+    for item in result["instances"]:
+        speedup = item.get("speedup")
+        table.add_row(
+            str(item["id"]),
+            "-" if item["score"] is None else f"{item['score']:.3f}",
+            "-" if speedup is None else f"{speedup:.2f}",
+            item["outcome"],
+        )
+    console.print(table)
+
+
+def print_checks(checks: Sequence[Check], as_json: bool) -> None:
+    if as_json:
+        rows = [{"name": c.name, "ok": c.ok, "detail": c.detail, "mend": c.mend} for c in checks]
+        print(json.dumps({"ok": all(check.ok for check in checks), "checks": rows}, indent=2))
+        return
+    for check in checks:
+        console.print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}", markup=False)
+        if not check.ok and check.mend:
+            console.print(f"     mend: {check.mend}", markup=False)
