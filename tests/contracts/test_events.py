@@ -1,0 +1,55 @@
+"""The wire: every message ever sent can still be read, and nothing else can."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from shared import events, routes
+from shared.errors import DecodeError
+
+GOLDEN = Path(__file__).parent / "golden"
+ALL = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Message)]
+SENT = [kind for kind in ALL if kind is not events.Message]
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
+def test_a_golden_message_is_read_and_written_back_unchanged(path: Path) -> None:
+    message = events.decode(path.read_bytes())
+    assert message.model_dump(mode="json") == json.loads(path.read_text())
+
+
+def test_every_message_class_has_a_golden_file() -> None:
+    tags = {kind.model_fields["type"].default for kind in SENT}
+    assert tags == {path.stem for path in GOLDEN.glob("*.json")}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not json",
+        b"[]",
+        b'{"type": "unheard_of.v1", "run_id": "r"}',
+        b'{"type": "run_started.v1", "run_id": "r"}',
+        b'{"type": "run_started.v1", "run_id": "r", "config": "c", "command": "rm"}',
+    ],
+)
+def test_what_is_no_message_is_a_decode_error(body: bytes) -> None:
+    with pytest.raises(DecodeError):
+        events.decode(body)
+
+
+def test_a_messages_digest_depends_on_its_content_alone() -> None:
+    one = events.RunStarted(run_id="r", config="c")
+    assert one.digest == events.decode(one.model_dump_json()).digest
+    assert one.digest != events.RunStarted(run_id="r", config="d").digest
+
+
+def test_a_gathered_message_is_heard_only_through_its_join() -> None:
+    assert not set(routes.GATHERED_INTO) & set(routes.HEARD_BY)
+    assert set(routes.GATHERED_INTO.values()) <= set(routes.HEARD_BY)
+
+
+def test_what_nobody_hears_is_meant_for_the_log() -> None:
+    heard = set(routes.HEARD_BY) | set(routes.GATHERED_INTO)
+    assert set(SENT) - heard == {events.ReleaseRejected, events.RunFinished}
