@@ -1,0 +1,54 @@
+"""What a run's stored traces hold: train scores by generation, and the best candidate found.
+
+Train rollouts alone are read here: gate and test traces are evidence, and nothing is chosen by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from shared.history import RunHistory
+from shared.records import Candidate, Evaluation, JsonObject, ShardState
+from shared.store import Store, get_record
+
+
+@dataclass(frozen=True)
+class Best:
+    candidate: Candidate
+    evaluation: Evaluation
+    instance: JsonObject
+    generation: int
+
+
+@dataclass
+class Findings:
+    scores: dict[int, list[float]] = field(default_factory=dict)  # of tried candidates, by generation
+    curve: list[float] = field(default_factory=list)  # the same, in order of evaluation
+    best: Best | None = None
+
+
+def read(history: RunHistory, store: Store) -> Findings:
+    """All tried train candidates of a run."""
+    found = Findings()
+    for generation in history.generations:
+        scores = found.scores.setdefault(generation.number, [])
+        for (purpose, _), rollout in sorted(generation.rollouts.items()):
+            if purpose != "train":
+                continue
+            for digest in rollout.results:
+                for attempt in get_record(store, digest, ShardState).attempts:
+                    for candidate, evaluation in attempt.tried:
+                        scores.append(evaluation.score)
+                        if found.best is None or evaluation.score > found.best.evaluation.score:
+                            found.best = Best(candidate, evaluation, attempt.plan.instance, generation.number)
+        found.curve += scores
+    return found
+
+
+def describe(best: Best | None) -> str:
+    """The best candidate in one line."""
+    if best is None:
+        return "none"
+    speedup = best.evaluation.metrics.get("speedup")
+    value = f"{speedup:.1f} times the naive reference" if speedup else f"score {best.evaluation.score:.3f}"
+    return f"{value}, generation {best.generation}, instance {best.instance.get('id', '?')}"

@@ -1,0 +1,64 @@
+"""Draws a run's pictures with matplotlib (no display): arms by generation, train scores, best program, cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+COLOURS = {"base": "#6b7280", "harness": "#2563eb", "weights": "#d97706", "both": "#059669"}
+
+
+def draw_arms(generations: list[dict[str, Any]], unit: str, path: Path) -> None:
+    """Four arms a generation, as measured in its screen, with intervals; a triangle where one was promoted."""
+    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    for offset, (arm, colour) in enumerate(COLOURS.items()):
+        rows = [(g["generation"], g["arms"][arm]) for g in generations if g["arms"][arm]]
+        if not rows:
+            continue
+        x = [generation + 0.16 * (offset - 1.5) for generation, _ in rows]
+        means = [interval["mean"] for _, interval in rows]
+        spread = [
+            [interval["mean"] - interval["low"] for _, interval in rows],
+            [interval["high"] - interval["mean"] for _, interval in rows],
+        ]
+        axes.errorbar(x, means, yerr=spread, fmt="o", color=colour, label=arm, capsize=3)
+    for generation in generations:
+        if generation["gate"]["decision"] == "promoted":
+            axes.axvspan(generation["generation"] - 0.45, generation["generation"] + 0.45, color="#d1fae5", zorder=0)
+    axes.set(xlabel="generation (green: promoted)", ylabel=unit)
+    axes.set_xticks([g["generation"] for g in generations])
+    axes.legend(ncols=4, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16))
+    _save(figure, path)
+
+
+def draw_train(scores: dict[int, list[float]], unit: str, path: Path) -> None:
+    """Scores of every tried candidate of the train rollouts: a box a generation."""
+    figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    filled = {generation: values for generation, values in scores.items() if values}
+    if filled:
+        axes.boxplot(list(filled.values()), tick_labels=[str(g) for g in filled], showmeans=True)
+    axes.set(xlabel="generation", ylabel=f"train candidates: {unit}")
+    _save(figure, path)
+
+
+def draw_best(curve: list[float], label: str, path: Path) -> None:
+    """The best value so far against the number of evaluated candidates."""
+    figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    best, so_far = [], float("-inf")
+    for value in curve:
+        so_far = max(so_far, value)
+        best.append(so_far)
+    axes.plot(range(1, len(curve) + 1), curve, ".", color="#cbd5e1", markersize=3)
+    axes.plot(range(1, len(best) + 1), best, color="#059669")
+    axes.set(xlabel="evaluated train candidates", ylabel=label)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,38 @@
+"""Writes a run's report: report/report.md and its pictures. Reads the ledger and the store, changes neither."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ratchet import findings
+from ratchet.runs import RunFolder
+from ratchet.show import show_json
+from ratchet.tables import interval_text
+from shared.history import fold
+from shared.ledger import Ledger
+from shared.store import open_store
+from shared.task import load_task
+
+TEMPLATE = Path(__file__).parent / "report.md.j2"
+
+
+def write(folder: RunFolder) -> Path:
+    """(Re)write the report; returns its path."""
+    import jinja2
+
+    from ratchet import pictures
+
+    store = open_store(str(folder.store))
+    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
+    shown = show_json(history, store)
+    found = findings.read(history, store)
+    unit = load_task(folder.config().run.task).manifest.score.unit
+    folder.report.mkdir(exist_ok=True)
+    pictures.draw_arms(shown["generations"], unit, folder.report / "arms.png")
+    pictures.draw_train(found.scores, unit, folder.report / "train.png")
+    pictures.draw_best(found.curve, unit, folder.report / "best.png")
+    template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined)
+    text = template.render(shown=shown, unit=unit, best=findings.describe(found.best), text=interval_text)
+    path = folder.report / "report.md"
+    path.write_text(text)
+    return path
