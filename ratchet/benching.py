@@ -1,4 +1,4 @@
-"""Finds the program behind `ratchet bench NAME` and runs it in a process of its own: benchmarks import torch."""
+"""Finds the program behind `ratchet bench NAME`; runs it as a process of its own, as some import torch."""
 
 from __future__ import annotations
 

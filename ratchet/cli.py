@@ -27,7 +27,8 @@ TaskName = Annotated[str, typer.Argument(help="A task under tasks/, or a task's 
 Root = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="Override one config key: --set gate.alpha=0.01. Repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="Override one config key: --set gate.alpha=0.01. Repeatable."),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file with the sections of a run.")]
 Levers = Annotated[str | None, typer.Option(help="both, harness or weights: which levers the run may pull.")]
@@ -41,7 +42,9 @@ def run(
     levers: Levers = None,
     name: Annotated[str, typer.Option(help="The run's name; default TASK-NUMBER.")] = "",
     root: Root = Path("runs"),
-    dry_run: Annotated[bool, typer.Option(help="Print the resolved config and what each step costs.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Print the resolved config and what each step costs.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Improve the agent on a task until it converges: `ratchet run trimul`."""

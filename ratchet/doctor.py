@@ -1,5 +1,5 @@
-"""What `ratchet doctor` looks at: everything that a run needs from this machine, each with the line that mends
-it. It installs nothing; the box is attacked for real, with numpy, scikit-learn and gcc inside.
+"""What `ratchet doctor` looks at: all that a run needs from this machine, each with the line that mends it.
+It installs nothing; the box is attacked for real, with numpy, scikit-learn and gcc inside.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-
-from rich.table import Table
 
 from shared.box import probe
 from shared.errors import RatchetError
 
 OLDEST_PYTHON = (3, 11)
+RUNS = Path("runs")
 FREE_GB = 5  # one demo run with its base model, adapters and replies, with room to spare
 TRAIN_PACKAGES = (
     "torch",
@@ -44,25 +43,15 @@ class Check:
     mend: str = ""
 
 
-def checks(runs: Path) -> list[Check]:
+def checks(runs: Path = RUNS) -> list[Check]:
     """All checks; `runs` is the folder that run folders go into."""
     return [_python(), _cores(), _compiler(), _valkey(), _packages(), _disk(runs), *_box()]
 
 
-def as_json(found: list[Check]) -> dict[str, object]:
-    return {"ok": all(check.ok for check in found), "checks": [asdict(check) for check in found]}
-
-
-def as_table(found: list[Check]) -> Table:
-    table = Table("", "check", "detail", "mend", box=None)
-    for check in found:
-        table.add_row("[green]ok[/]" if check.ok else "[red]no[/]", check.name, check.detail, check.mend)
-    return table
-
-
 def _python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    return Check("python", sys.version_info >= OLDEST_PYTHON, version, "use Python 3.11 or newer")
+    ok = sys.version_info >= OLDEST_PYTHON
+    return Check("python", ok, version, "" if ok else "use Python 3.11 or newer")
 
 
 def _cores() -> Check:

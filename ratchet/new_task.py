@@ -12,7 +12,7 @@ TEMPLATE = Path(__file__).parent / "task_template"
 
 
 def create(folder: Path) -> list[str]:
-    """Copy the template; returns lines that say what to do next. Raises SettingsError if the folder is there."""
+    """Copy the template; returns lines that say what next. Raises SettingsError if the folder is there."""
     if folder.exists():
         raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", folder.name):
@@ -23,7 +23,7 @@ def create(folder: Path) -> list[str]:
     return [
         f"{folder} works as it is: it asks for words of a given length",
         f"1. put your problem into {folder}/verifier.py: draw gives instances, score judges an answer",
-        f"2. put your prompt into {folder}/harness/prompts/user.md, and its answers' form into seed_corpus.py",
+        f"2. put your prompt into {folder}/harness/prompts/user.md, the answers' form into seed_corpus.py",
         f"3. ratchet validate {folder}",
         f"4. ratchet run {folder}",
     ]

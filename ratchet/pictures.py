@@ -1,4 +1,4 @@
-"""Draws a run's pictures with matplotlib (no display): arms by generation, train scores, best program, cost."""
+"""Draws a run's pictures with matplotlib (no display): arms by generation, train scores, best so far."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = {"base": "#6b7280", "harness": "#2563eb", "weights": "#d97706", "both"
 
 
 def draw_arms(generations: list[dict[str, Any]], unit: str, path: Path) -> None:
-    """Four arms a generation, as measured in its screen, with intervals; a triangle where one was promoted."""
+    """Four arms a generation, as its screen measured them, with intervals; green where one was promoted."""
     figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
     for offset, (arm, colour) in enumerate(COLOURS.items()):
         rows = [(g["generation"], g["arms"][arm]) for g in generations if g["arms"][arm]]
@@ -29,7 +29,9 @@ def draw_arms(generations: list[dict[str, Any]], unit: str, path: Path) -> None:
         axes.errorbar(x, means, yerr=spread, fmt="o", color=colour, label=arm, capsize=3)
     for generation in generations:
         if generation["gate"]["decision"] == "promoted":
-            axes.axvspan(generation["generation"] - 0.45, generation["generation"] + 0.45, color="#d1fae5", zorder=0)
+            axes.axvspan(
+                generation["generation"] - 0.45, generation["generation"] + 0.45, color="#d1fae5", zorder=0
+            )
     axes.set(xlabel="generation (green: promoted)", ylabel=unit)
     axes.set_xticks([g["generation"] for g in generations])
     axes.legend(ncols=4, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16))

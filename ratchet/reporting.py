@@ -1,4 +1,4 @@
-"""Writes a run's report: report/report.md and its pictures. Reads the ledger and the store, changes neither."""
+"""Writes a run's report, report/report.md and its pictures. Changes neither ledger nor store."""
 
 from __future__ import annotations
 

@@ -41,7 +41,9 @@ def print_plan(config: RunConfig, as_json: bool) -> None:
 
     steps = plan(config, load_task(config.run.task))
     if as_json:
-        typer.echo(json.dumps({"config": config.model_dump(), "steps": [vars(step) for step in steps]}, indent=2))
+        typer.echo(
+            json.dumps({"config": config.model_dump(), "steps": [vars(step) for step in steps]}, indent=2)
+        )
         return
     typer.echo(json.dumps(config.model_dump(), indent=2))
     tables.print_steps(steps)
@@ -72,12 +74,14 @@ def resume(folder: RunFolder, as_json: bool) -> None:
     finish(folder, as_json)
 
 
-def drive(folder: RunFolder, ledger: Ledger, first: Message | None, live: bool) -> None:
+def drive(
+    folder: RunFolder, ledger: Ledger, first: Message | None, live: bool, store: Path | None = None
+) -> None:
     """Keep the local stack up until the run has finished. `first` starts it; None: it goes on."""
     from ratchet.stack import LocalStack
     from ratchet.watching import View
 
-    with LocalStack(folder.path, stack_settings(folder)) as stack, View(folder, live) as view:
+    with LocalStack(folder.path, stack_settings(folder, store)) as stack, View(folder, live) as view:
         if first is not None:
             stack.ring(ledger.submit([first]))
         while ledger.run_state(folder.run_id) == "running":
@@ -98,11 +102,13 @@ def stack_settings(folder: RunFolder, store: Path | None = None) -> StackSetting
 
 
 def require_tools(task: Task) -> None:
-    """Refuse early what would refuse late: no compiler, no whole box. Raises ToolMissingError, BoxNotWholeError."""
+    """Refuse early what would refuse late. Raises ToolMissingError (no compiler), BoxNotWholeError."""
     from shared.box import open_box
 
     if task.manifest.toolchain == "c" and shutil.which("gcc") is None:
-        raise ToolMissingError(f"task {task.name!r} compiles C, and gcc is not installed", "apt-get install gcc")
+        raise ToolMissingError(
+            f"task {task.name!r} compiles C, and gcc is not installed", "apt-get install gcc"
+        )
     open_box()
 
 
@@ -119,7 +125,9 @@ def finish(folder: RunFolder, as_json: bool) -> None:
         tables.print_run(shown)
         typer.echo(f"report: {report}")
     if shown["state"] == "failed":
-        raise RatchetError(f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.path}/logs")
+        raise RatchetError(
+            f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.path}/logs"
+        )
 
 
 def load_instances(path: Path) -> list[dict[str, Any]]:

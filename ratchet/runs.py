@@ -1,6 +1,6 @@
-"""Run folders: where one run keeps all of its own (ledger, store, logs, report). Made once, never overwritten.
+"""Run folders: where a run keeps all of its own (ledger, store, logs, report). Never overwritten.
 
-    runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/
+runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def create(root: Path, name: str, task: str, config: RunConfig) -> RunFolder:
         folder = RunFolder(root / candidate)
         (folder.path / "config.json").write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
         return folder
-    raise SettingsError(f"the run {name!r} exists in {root}", "runs are never overwritten: choose another --name")
+    raise SettingsError(
+        f"the run {name!r} exists in {root}", "runs are never overwritten: choose another --name"
+    )
 
 
 def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:

@@ -33,8 +33,10 @@ def narrate(event: e.Message) -> str:
             return "building the base model"
         case e.BaseReady():
             return f"base model ready: {event.base[:12]} ({event.cost.train_s:.0f} s)"
-        case e.BaseFailed() | e.RunFinished():
-            return f"{getattr(event, 'state', 'failed')}: {getattr(event, 'why', '') or getattr(event, 'reason', '')}"
+        case e.BaseFailed():
+            return f"no base model: {event.reason}"
+        case e.RunFinished():
+            return f"{event.state}: {event.why}"
         case e.RolloutsOpened():
             turn = f" round {event.round}" if event.purpose == "confirm" else ""
             arms = ", ".join(release.arm for release in event.releases)
@@ -68,7 +70,9 @@ class View:
         self.ledger = Ledger(folder.ledger_url)
         self.console = Console(highlight=False)
         self.quiet = not live
-        self.live = Live(console=self.console, refresh_per_second=2) if live and self.console.is_terminal else None
+        self.live = (
+            Live(console=self.console, refresh_per_second=2) if live and self.console.is_terminal else None
+        )
         self.log: list[LoggedEvent] = []
         self.started_s = time.monotonic()
 
@@ -77,7 +81,9 @@ class View:
             self.live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         if self.live:
             self.live.stop()
 
@@ -109,7 +115,9 @@ class View:
 
     def jobs_line(self) -> str:
         counts = self.ledger.jobs(self.folder.run_id)
-        waiting = [f"{service} {state} {n}" for (service, state), n in sorted(counts.items()) if state != "done"]
+        waiting = [
+            f"{service} {state} {n}" for (service, state), n in sorted(counts.items()) if state != "done"
+        ]
         return f"jobs: {', '.join(waiting) or 'none open'}"
 
     def clock(self, logged: LoggedEvent) -> str:

@@ -1,0 +1,90 @@
+"""`ratchet eval`: scores any release on the user's own instances, through the same services as a run.
+
+The evaluation is a run of its own, with its own ledger, on the store of the run that made the release.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ratchet import running, runs
+from ratchet.runs import RunFolder
+from shared.errors import SettingsError
+from shared.events import EvaluationRequested
+from shared.history import RunHistory, fold
+from shared.ledger import Ledger
+from shared.records import Release
+from shared.settings import RunConfig, load_config, parse_override
+from shared.store import get_json, open_store, put_json
+from shared.task import load_task
+
+SEED_RELEASE = "seed"
+
+
+def evaluate(task: str, release: str, instances: Path, overrides: list[str], root: Path) -> dict[str, Any]:
+    """The result as `--json` prints it. Raises SettingsError for an unknown run, generation or a bad file."""
+    loaded = running.load_instances(instances)
+    running.require_tools(load_task(task))
+    if release == SEED_RELEASE:
+        config = running.resolve_config(task, None, overrides, None)
+        source, chosen = None, None
+    else:
+        source, chosen = find_release(release, root)
+        base = source.config().model_dump(mode="json")
+        config = load_config([base, *(parse_override(text) for text in overrides)])
+    folder = runs.create(root, "", f"eval-{load_task(task).name}", config)
+    store = source.store if source else folder.store
+    result = request(folder, store, config, chosen, loaded)
+    return {"task": task, "release": release, "run": folder.run_id, **result}
+
+
+def find_release(text: str, root: Path) -> tuple[RunFolder, Release]:
+    """RUN's live release, or the one that was live after RUN:GENERATION."""
+    name, _, number = text.partition(":")
+    folder = runs.find(name, root)
+    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
+    release = after_generation(history, number) if number else history.release
+    if release is None:
+        raise SettingsError(f"run {name} has no release yet", "wait for its base model")
+    return folder, release
+
+
+def after_generation(history: RunHistory, text: str) -> Release | None:
+    known = [generation.number for generation in history.generations]
+    if not text.isdigit() or int(text) not in [0, *known]:
+        raise SettingsError(
+            f"no generation {text!r} in this run", f"0 is the first release; there are {known}"
+        )
+    live = history.first
+    for generation in history.promotions:
+        if generation.number <= int(text):
+            live = generation.promoted
+    return live
+
+
+def request(
+    folder: RunFolder,
+    store: Path,
+    config: RunConfig,
+    release: Release | None,
+    instances: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Drive the evaluation's run to its end; returns what it measured."""
+    ledger = Ledger(folder.ledger_url)
+    ledger.create_schema()
+    ledger.create_run(folder.run_id)
+    objects = open_store(str(store))
+    event = EvaluationRequested(
+        run_id=folder.run_id,
+        config=put_json(objects, config),
+        release=release,
+        instances=put_json(objects, instances),
+        seed=config.run.seed,
+    )
+    running.drive(folder, ledger, event, live=False, store=store)
+    history = fold(ledger.events(folder.run_id))
+    if history.test is None:
+        raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.path}/logs")
+    found: dict[str, Any] = get_json(objects, history.test)
+    return found
