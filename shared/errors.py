@@ -64,10 +64,23 @@ class ChatError(RatchetError):
     """The endpoint refused the request for good (400, 401, 403, context too long, unknown model)."""
 
 
+class RequestRefusedError(ChatError):
+    """The endpoint refused what this one request holds (too long, a schema it can't read)."""
+
+
+class UnknownModelError(ChatError):
+    """The endpoint does not serve that model, or no longer: a restart loses adapters."""
+
+
+class AdaptersUnsupportedError(ChatError):
+    """The endpoint can't load adapters: only the harness lever is left there."""
+
+
 class ChatUnavailableError(RatchetError):
     """The endpoint can't answer now (connection refused, 429, 5xx, time-out). Tried again later."""
 
     transient = True
+    retry_after_s: float | None = None  # what the endpoint asked for; None: it did not say
 
 
 class BoxError(RatchetError):

@@ -179,6 +179,7 @@ class ShardState(Record):
 
     attempts: tuple[AttemptState, ...]
     cost: Cost = Cost()
+    reload: dict[str, float] = Field(default_factory=dict)  # as in ShardFinished
 
 
 class Block(Record):
@@ -205,7 +206,7 @@ class BatchScores(Record):
 
 
 class Edit(Record):
-    """One bounded change of a harness. Exactly one kind; what it may touch is decided by patch.py."""
+    """One bounded change of a harness. Exactly one kind; what it may touch is decided by harness.py."""
 
     kind: Literal["set_knob", "replace_text", "add_exemplar", "drop_exemplar"]
     path: str  # a knob's name, or a file of the bundle
@@ -260,4 +261,8 @@ class GateRecord(Record):
     threshold: float = 0.0  # e-value needed: 1 / alpha of this generation
     alpha: float = 0.0
     min_effect: float = 0.0
+    bound: float = 1.0  # a difference lies in [-bound, bound]
+    max_pairs: int = 0
     gain: Interval | None = None  # the recorded gain: the confirm estimate
+    lost: str = ""  # instances that were left out of every arm, and why
+    ended: str = ""  # why no more pairs were bought, where it was not the evidence

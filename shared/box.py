@@ -1,0 +1,105 @@
+"""The box: where programs written by a model run. No network, nothing of the host but a read-only toolchain
+and what is bound, hard limits, and nothing left behind. bubblewrap does the isolating (box_launch.py).
+
+    box = open_box()                                   # attacks itself first; refuses if a layer is missing
+    result = box.run(["gcc", ...], binds=[Bind(folder, "/work", writable=True)], limits=Limits(wall_s=30))
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from shared.box_launch import Bind, Limits, launch_argv, missing_tools
+from shared.boxed_process import BoxedProcess, BoxOutcome, BoxResult, run_process, start_process
+from shared.errors import BoxError, BoxNotWholeError
+
+__all__ = ["Bind", "Box", "BoxOutcome", "BoxResult", "BoxedProcess", "Layer", "Limits", "open_box", "probe"]
+
+NO_ENV: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of isolation: whether it held when attacked, and what to do where it did not."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+    mend: str = ""
+
+
+class Box:
+    """Runs programs. What the program does wrong is a BoxResult; what the box does wrong is a BoxError.
+
+    Seen inside, read-only, at their own paths: /usr, the interpreter, its environment, shared/. Environment:
+    PATH, HOME=/tmp, LANG, PYTHONHASHSEED=0, and `env`. Writable: /tmp, /dev/shm and the writable binds. As
+    root, a writable bind's folder is given to the box's own uid; a file in it may be a link or a FIFO.
+    """
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        binds: Sequence[Bind] = (),
+        limits: Limits,
+        stdin: bytes = b"",
+        env: Mapping[str, str] = NO_ENV,
+        cwd: str = "/tmp",
+    ) -> BoxResult:
+        """Run to the end, or to a limit. A program that is not found inside ends with exit code 127."""
+        status, chain = self._chain(argv, binds, limits, env, cwd)
+        return run_process(chain, status, limits, stdin)
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        binds: Sequence[Bind] = (),
+        limits: Limits,
+        env: Mapping[str, str] = NO_ENV,
+        cwd: str = "/tmp",
+    ) -> BoxedProcess:
+        """Start and hand over the pipes. The wall clock and the output cap are then the caller's."""
+        status, chain = self._chain(argv, binds, limits, env, cwd)
+        return start_process(chain, status)
+
+    def _chain(
+        self, argv: Sequence[str], binds: Sequence[Bind], limits: Limits, env: Mapping[str, str], cwd: str
+    ) -> tuple[tuple[int, int], list[str]]:
+        status = os.pipe()
+        try:
+            return status, launch_argv(argv, binds, limits, env=env, cwd=cwd, status_fd=status[1])
+        except OSError as error:
+            for end in status:
+                os.close(end)
+            raise BoxError(
+                f"can't ready the box: {error}", "every bound path must exist and be ours"
+            ) from error
+
+
+def probe(*, imports: bool = False) -> list[Layer]:
+    """Attack the box from inside and say which layers hold. `imports` also tries numpy, sklearn and gcc."""
+    from shared.box_probe import attack_layers, toolchain_layers  # they need Box and Layer
+
+    missing = missing_tools()
+    if missing:
+        mend = "apt-get install bubblewrap util-linux"
+        return [Layer("bubblewrap", False, f"not installed: {', '.join(missing)}", mend)]
+    box = Box()
+    layers = attack_layers(box)
+    if imports and all(layer.ok for layer in layers):
+        layers += toolchain_layers(box)
+    return layers
+
+
+@lru_cache(maxsize=1)
+def open_box() -> Box:
+    """The box, once it has held against its own attacks. Raises BoxNotWholeError naming layer and mend."""
+    broken = [layer for layer in probe() if not layer.ok]
+    if broken:
+        first = broken[0]
+        raise BoxNotWholeError(f"the box is not whole: {first.name}: {first.detail}", first.mend)
+    return Box()

@@ -1,0 +1,53 @@
+"""What can be said of a scaffold without running it: it parses, imports only what it may, its top level only
+imports, defines and assigns, and it has a step. Not for safety (the box's work): for early, clear reasons.
+"""
+
+from __future__ import annotations
+
+import ast
+
+STEP_PARAMETERS = 4
+# No clock, no files, no processes: a step is a function of its arguments.
+ALLOWED_MODULES = {
+    *("__future__", "array", "bisect", "collections", "copy", "dataclasses", "decimal", "difflib", "enum"),
+    *("fractions", "functools", "hashlib", "heapq", "itertools", "json", "math", "numbers", "operator"),
+    *("random", "re", "statistics", "string", "textwrap", "types", "typing", "zlib", "numpy", "sklearn"),
+}
+
+
+def scaffold_fault(source: str) -> str:
+    """Why this can't be a scaffold; empty where it can."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
+        return f"{line}does not parse: {error.args[0] if error.args else type(error).__name__}"
+    for statement in tree.body:
+        if not _may_stand_at_top(statement):
+            return f"line {statement.lineno}: only imports, functions and constants at top level"
+    for node in ast.walk(tree):
+        if fault := _import_fault(node):
+            return fault
+    steps = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "step"]
+    if len(steps) != 1 or len(steps[0].args.args) != STEP_PARAMETERS:
+        return "needs one function step(instance, history, knobs, context)"
+    return ""
+
+
+def _may_stand_at_top(node: ast.stmt) -> bool:
+    if isinstance(node, ast.FunctionDef):
+        return not node.decorator_list
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)  # a docstring
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.Assign | ast.AnnAssign)
+
+
+def _import_fault(node: ast.AST) -> str:
+    if isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        modules = [node.module or "" if node.level == 0 else "."]
+    else:
+        return ""
+    strange = [module for module in modules if module.split(".")[0] not in ALLOWED_MODULES]
+    return f"line {node.lineno}: a scaffold may not import {strange[0]!r}" if strange else ""

@@ -1,0 +1,144 @@
+"""The program inside the box that runs a harness's scaffold: loads it once, then forks for each step, so that
+no step sees what another left in memory. JSON lines on stdin and stdout; the scaffold gets neither.
+
+    scaffold_host.py SCAFFOLD        says {"up"}, then {"ready"} or {"failed"}; then one answer a request:
+    {"instance", "history", "knobs", "context"}  ->  {"action": ...} or {"failed": reason}
+
+Started as a file, so it imports the standard library only.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import random
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+CAP_BYTES = 1 << 20  # of one action
+REASON_CHARS = 300
+PR_SET_CHILD_SUBREAPER = 36
+
+Step = Callable[[Any, Any, Any, Any], Any]
+
+
+def main() -> None:
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    _say(answers, {"up": True})
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of a step become ours to reap
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    try:
+        step = _load(sys.argv[1])
+    except BaseException as error:  # whatever the scaffold's top level raises, SystemExit too
+        _say(answers, {"failed": f"scaffold.py does not load: {_reason(error)}"})
+        return
+    _say(answers, {"ready": True})
+    for line in requests:
+        _answer(answers, _step_in_fork(step, json.loads(line), (requests.fileno(), answers.fileno())))
+
+
+def _load(path: str) -> Step:
+    with open(path, encoding="utf-8") as file:
+        code = compile(file.read(), "scaffold.py", "exec")
+    names: dict[str, Any] = {"__name__": "scaffold", "__file__": path}
+    exec(code, names)
+    step: Step = names["step"]
+    return step
+
+
+def _step_in_fork(step: Step, request: dict[str, Any], private: tuple[int, int]) -> bytes:
+    """The step's answer as JSON. Everything that the step started is dead when this returns."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for fd in (read_end, *private):
+            os.close(fd)
+        _run_step(step, request, write_end)
+    os.close(write_end)
+    data = _read_line(read_end)
+    status = _end_all(child)
+    if len(data) > CAP_BYTES:
+        return _json({"failed": f"the action is longer than {CAP_BYTES} bytes"})
+    if not data.endswith(b"\n"):
+        return _json({"failed": f"step ended its process ({_ending(status)})"})
+    return data.strip()
+
+
+def _end_all(child: int) -> int:
+    """Kill and reap every other process of the box, daemons too; the child's wait status."""
+    status = 0
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):  # nobody is left
+        while True:
+            os.kill(-1, signal.SIGKILL)  # all but this process and the box's first
+            pid, ending = os.waitpid(-1, 0)
+            status = ending if pid == child else status
+    return status
+
+
+def _read_line(read_end: int) -> bytes:
+    """Up to the line's end, the cap, or the end of all who could write; not of all whom the step started."""
+    data = b""
+    while len(data) <= CAP_BYTES and not data.endswith(b"\n"):
+        more = os.read(read_end, CAP_BYTES)
+        if not more:
+            break
+        data += more
+    os.close(read_end)
+    return data
+
+
+def _run_step(step: Step, request: dict[str, Any], write_end: int) -> None:
+    """In the child: run the step, write what it returned or why it did not, and end."""
+    try:
+        _seed(request["context"].get("seed", 0))
+        action = step(request["instance"], request["history"], request["knobs"], request["context"])
+        data = _json({"action": action})
+    except BaseException as error:
+        data = _json({"failed": f"step raised {_reason(error)}"})
+    with contextlib.suppress(OSError), os.fdopen(write_end, "wb") as pipe:
+        pipe.write(data + b"\n")
+    os._exit(0)
+
+
+def _seed(seed: int) -> None:
+    """Equal requests get equal random numbers, from numpy too if the scaffold imported it."""
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed % 2**32)
+
+
+def _reason(error: BaseException) -> str:
+    """The error and the scaffold's own line, short enough for a model to read."""
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "scaffold.py"
+    ]
+    place = f" (scaffold.py line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {error}"[:REASON_CHARS] + place
+
+
+def _ending(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _say(answers: Any, value: Any) -> None:
+    _answer(answers, _json(value))
+
+
+def _answer(answers: Any, data: bytes) -> None:
+    answers.write(data + b"\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

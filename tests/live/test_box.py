@@ -1,0 +1,172 @@
+"""The box as its users see it: what a program gets, what it may write, and how its end is told."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from shared.box import Bind, Box, Limits, open_box, probe
+from shared.errors import BoxError, BoxNotWholeError
+
+QUICK = Limits(wall_s=20, processes=8)
+
+
+def test_every_layer_holds_when_attacked_from_inside() -> None:
+    assert [layer for layer in probe() if not layer.ok] == []
+
+
+def test_a_program_runs_and_its_streams_and_exit_code_come_back() -> None:
+    script = "cat; echo problem >&2; exit 3"
+
+    result = open_box().run(["sh", "-c", script], limits=QUICK, stdin=b"given")
+
+    assert (result.outcome, result.exit_code) == ("crashed", 3)
+    assert (result.stdout, result.stderr) == (b"given", b"problem\n")
+
+
+def test_the_environment_holds_only_what_the_box_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+
+    seen = open_box().run(
+        ["cat", "/proc/self/environ", "/proc/1/environ"], limits=QUICK, env={"OMP_NUM_THREADS": "2"}
+    )
+
+    names = {item.partition(b"=")[0] for item in seen.stdout.split(b"\0") if item}
+    assert names - {b"PWD"} == {b"PATH", b"HOME", b"LANG", b"PYTHONHASHSEED", b"OMP_NUM_THREADS"}
+
+
+def test_a_writable_bind_takes_files_and_a_read_only_one_does_not(tmp_path: Path) -> None:
+    given, taken = tmp_path / "given", tmp_path / "taken"
+    given.mkdir(mode=0o700)
+    taken.mkdir(mode=0o700)
+    (given / "input").write_text("from outside")
+    binds = [Bind(given, "/given"), Bind(taken, "/taken", writable=True)]
+
+    result = open_box().run(
+        ["sh", "-c", "cp /given/input /taken/output; touch /given/new"], binds=binds, limits=QUICK
+    )
+
+    assert (taken / "output").read_text() == "from outside"
+    assert result.outcome == "crashed"
+    assert not (given / "new").exists()
+
+
+def test_a_single_file_can_be_bound(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o700)
+    source = tmp_path / "closed" / "input"
+    source.write_text("from outside")
+    source.chmod(0o600)
+
+    result = open_box().run(["cat", "/input"], binds=[Bind(source, "/input")], limits=QUICK)
+
+    assert result.stdout == b"from outside"
+
+
+def test_a_missing_bind_is_a_broken_box_and_not_a_broken_program(tmp_path: Path) -> None:
+    with pytest.raises(BoxError, match="no-such-folder"):
+        open_box().run(["true"], binds=[Bind(tmp_path / "no-such-folder", "/x")], limits=QUICK)
+
+
+def test_a_box_that_bubblewrap_refuses_is_a_broken_box() -> None:
+    with pytest.raises(BoxError, match="did not start"):
+        open_box().run(["true"], limits=QUICK, cwd="/no/such/folder")
+
+
+def test_a_started_program_talks_over_its_pipes_until_it_is_killed() -> None:
+    with open_box().start(["cat"], limits=QUICK) as process:
+        process.stdin.write(b"ping")
+        assert process.stdout.read(4) == b"ping"
+        assert process.wait(0) is None
+        process.kill()
+        assert not process.alive()
+
+
+def test_a_started_program_that_ends_tells_its_exit_code() -> None:
+    with open_box().start(["sh", "-c", "echo why >&2; exit 5"], limits=QUICK) as process:
+        assert process.wait(20) == 5
+        assert process.stderr_tail() == "why\n"
+
+
+def test_two_boxes_do_not_share_a_process_limit() -> None:
+    limits = Limits(wall_s=20, processes=4)
+    with open_box().start(["sh", "-c", "sleep 60 & sleep 60 & echo up; wait"], limits=limits) as first:
+        assert first.stdout.read(3) == b"up\n"
+        second = open_box().run(["sh", "-c", "sleep 0 & sleep 0 & wait"], limits=limits)
+
+    assert (second.outcome, second.stderr) == ("ok", b"")
+
+
+def test_a_box_dies_with_the_process_that_started_it() -> None:
+    program = """import sys, time
+from shared.box import Box, Limits
+process = Box().start(["sh", "-c", "echo up; sleep 600"], limits=Limits())
+process.stdout.read(3)
+print(process.pid, flush=True)
+time.sleep(600)"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        boxed = int(parent.stdout.readline())
+
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+
+    deadline = time.monotonic() + 20
+    while _runs(boxed) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _runs(boxed)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_without_bubblewrap_the_box_refuses_and_names_the_mend(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for tool in ("unshare", "setpriv", "mount", "prlimit", "sh"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+    open_box.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(BoxNotWholeError, match="bwrap") as refusal:
+        open_box()
+
+    assert refusal.value.exit_code == 78
+    assert "apt-get install bubblewrap" in refusal.value.mend
+
+
+def test_a_bubblewrap_that_can_not_make_namespaces_is_told_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the dropped uid must reach it
+        fake = Path(folder, "bwrap")
+        fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n")
+        fake.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+        first = probe()[0]
+
+    assert not first.ok
+    assert "No permissions" in first.detail
+    assert "unprivileged_userns_clone" in first.mend
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs all the other tests this way")
+def test_root_never_runs_the_box_as_root(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+
+    Box().run(["touch", "/made/file"], binds=[Bind(folder, "/made", writable=True)], limits=QUICK)
+
+    assert (folder / "file").stat().st_uid >= 200_000

@@ -1,0 +1,203 @@
+"""Scaffolds in their boxes: good ones answer, bad ones fail by name, and neither leaves anything behind."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.box import open_box
+from shared.errors import BoxError
+from shared.steps import ScaffoldFailed, ScaffoldPool
+from shared.task import AttemptSection
+
+LIMITS = AttemptSection(step_s=20.0, step_memory_mb=256)
+HASTY = AttemptSection(step_s=0.5, step_memory_mb=256)
+FAULTS = '''"""One fault a kind."""
+import json
+import random
+
+seen = []
+
+
+def step(instance, history, knobs, context):
+    import os
+    import sys
+    import time
+
+    kind = instance["kind"]
+    seen.append(kind)
+    if kind == "good":
+        drawn = [len(seen), random.random(), hash("x"), knobs]
+        return {"answer": {"content": json.dumps(drawn)}}
+    if kind == "noisy":
+        print("garbage" * 100_000)
+        sys.stderr.write("garbage" * 100_000)
+        os.write(1, b"garbage\\n")
+    if kind == "loops":
+        while True:
+            pass
+    if kind == "sleeps":
+        time.sleep(600)
+    if kind == "raises":
+        return history[5]
+    if kind == "exits":
+        sys.exit(3)
+    if kind == "ends":
+        os._exit(3)
+    if kind == "eats":
+        return [bytearray(1 << 24) for _ in range(1000)]
+    if kind == "kills":
+        os.kill(os.getppid(), 9)
+        time.sleep(600)
+    if kind == "object":
+        return {"answer": {1, 2}}
+    if kind == "nan":
+        return {"answer": {"content": float("nan")}}
+    if kind == "huge":
+        return {"answer": {"content": "x" * 3_000_000}}
+    if kind == "forks":
+        while True:
+            try:
+                os.fork()
+            except OSError:
+                time.sleep(600)
+    if kind == "daemon" and os.fork() == 0:
+        os.setsid()
+        time.sleep(600)
+    if kind == "recurses":
+        return step(instance, history, knobs, context)
+    return {"answer": {"content": str(len([n for n in os.listdir("/proc") if n.isdigit()]))}}
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return scaffold(tmp_path_factory.mktemp("harness"), FAULTS)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ScaffoldPool]:
+    with ScaffoldPool(open_box()) as made:
+        yield made
+
+
+def scaffold(folder: Path, source: str) -> Path:
+    (folder / "scaffold.py").write_text(source)
+    return folder
+
+
+def payload(kind: str, seed: int = 1) -> dict[str, Any]:
+    return {"instance": {"kind": kind}, "history": [], "knobs": {"a": 1}, "context": {"seed": seed}}
+
+
+def test_equal_steps_give_equal_actions_and_remember_nothing(pool: ScaffoldPool, folder: Path) -> None:
+    first, second = (pool.step("faults", folder, payload("good"), LIMITS) for _ in range(2))
+    other = pool.step("faults", folder, payload("good", seed=2), LIMITS)
+
+    assert first == second != other
+    assert first["answer"]["content"].startswith("[1, ")
+
+
+def test_what_a_scaffold_prints_does_not_reach_the_protocol(pool: ScaffoldPool, folder: Path) -> None:
+    assert "answer" in pool.step("faults", folder, payload("noisy"), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("raises", r"IndexError: list index out of range \(scaffold.py line 28\)"),
+        ("exits", "SystemExit: 3"),
+        ("ends", "exit code 3"),
+        ("eats", "MemoryError"),
+        ("kills", "ended its process"),
+        ("object", "not JSON serializable"),
+        ("nan", "not JSON compliant"),
+        ("huge", "longer than"),
+        ("recurses", "RecursionError"),
+    ],
+)
+def test_a_bad_step_fails_by_name_and_the_next_one_works(
+    pool: ScaffoldPool, folder: Path, kind: str, reason: str
+) -> None:
+    with pytest.raises(ScaffoldFailed, match=reason):
+        pool.step("faults", folder, payload(kind), LIMITS)
+
+    assert "answer" in pool.step("faults", folder, payload("good"), LIMITS)
+
+
+@pytest.mark.parametrize("kind", ["loops", "sleeps", "forks"])
+def test_a_step_that_does_not_end_is_ended(pool: ScaffoldPool, folder: Path, kind: str) -> None:
+    with pytest.raises(ScaffoldFailed, match=r"longer than 0.5 s"):
+        pool.step("faults", folder, payload(kind), HASTY)
+
+    assert "answer" in pool.step("faults", folder, payload("good"), LIMITS)
+
+
+def test_a_daemon_of_one_step_is_gone_in_the_next(pool: ScaffoldPool, folder: Path) -> None:
+    alone = pool.step("faults", folder, payload("counts"), LIMITS)
+    pool.step("faults", folder, payload("daemon"), LIMITS)
+
+    assert pool.step("faults", folder, payload("counts"), LIMITS) == alone
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import nonsense\n", "does not load: ModuleNotFoundError"),
+        ("x = 1\n", "does not load: KeyError: 'step'"),
+        ("raise SystemExit\n", "does not load: SystemExit"),
+        ("x = bytearray(1 << 40)\n", "does not load: MemoryError"),
+        ("import os\nos._exit(0)\n", "ended its process"),
+    ],
+)
+def test_a_scaffold_that_does_not_load_fails_by_name(
+    pool: ScaffoldPool, tmp_path: Path, source: str, reason: str
+) -> None:
+    with pytest.raises(ScaffoldFailed, match=reason):
+        pool.step(source, scaffold(tmp_path, source), payload("good"), LIMITS)
+
+
+def test_an_interpreter_that_can_not_start_is_a_broken_box(pool: ScaffoldPool, folder: Path) -> None:
+    starved = LIMITS.model_copy(update={"step_memory_mb": 4})
+
+    with pytest.raises(BoxError):
+        pool.step("faults", folder, payload("good"), starved)
+
+
+def test_the_least_used_process_makes_room(tmp_path: Path) -> None:
+    with ScaffoldPool(open_box(), warm=1) as small:
+        for name in ("one", "two", "one"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            source = f"def step(a, b, c, d):\n    return {{'answer': {{'content': '{name}'}}}}\n"
+            made = scaffold(tmp_path / name, source)
+            assert small.step(name, made, payload("good"), LIMITS)["answer"]["content"] == name
+
+
+def test_a_scaffold_may_use_numpy_and_scikit_learn(pool: ScaffoldPool, tmp_path: Path) -> None:
+    source = """import numpy
+from sklearn.linear_model import LinearRegression
+
+
+def step(instance, history, knobs, context):
+    model = LinearRegression().fit(numpy.array([[0.0], [1.0]]), [1.0, 3.0])
+    return {"answer": {"content": f"{model.predict([[2.0]])[0]:.3f}"}}
+"""
+    limits = LIMITS.model_copy(update={"step_memory_mb": 1024})
+
+    action = pool.step("sklearn", scaffold(tmp_path, source), payload("good"), limits)
+
+    assert action["answer"]["content"] == "5.000"
+
+
+def test_closing_a_pool_ends_its_processes(folder: Path) -> None:
+    with ScaffoldPool(open_box()) as own:
+        own.step("faults", folder, payload("good"), LIMITS)
+        pids = [host.process.pid for host in own._hosts.values()]
+        assert [Path(f"/proc/{pid}").exists() for pid in pids] == [True]
+
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pids[0]}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{pids[0]}").exists()
