@@ -1,0 +1,173 @@
+"""What the agent does with each event: cut rollouts into shards, play a shard until it wants scores, go on
+with the scores, warm a promoted release. A shard's memory is in the store, so any worker can go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_service.adapters import Adapters
+from agent_service.archive import fold, pick
+from agent_service.reload import find_reload
+from agent_service.rollout import Stage, advance
+from agent_service.shards import attach, gather, pending_check, plan_shards
+from shared.bus import Handler
+from shared.errors import TaskError
+from shared.events import (
+    CandidatesProposed,
+    CandidatesScored,
+    Join,
+    Message,
+    ReleasePromoted,
+    RolloutsOpened,
+    ShardFinished,
+    ShardOpened,
+)
+from shared.harness import Harness, load_harness
+from shared.history import EventLog
+from shared.records import (
+    AttemptState,
+    BatchScores,
+    CandidateBatch,
+    JsonObject,
+    Parent,
+    Release,
+    ShardPlan,
+    ShardState,
+)
+from shared.settings import ModelSection, RunConfig
+from shared.steps import ScaffoldPool
+from shared.store import Store, get_bundle, get_json, get_record, materialize, put_json
+from shared.task import Task
+
+
+@dataclass(frozen=True)
+class Deps:
+    store: Store
+    ledger: EventLog
+    load_task: Callable[[str], Task]
+    adapters_of: Callable[[ModelSection], Adapters]
+    pool: ScaffoldPool
+    cache: Path
+
+
+def handlers(deps: Deps) -> dict[type[Message], Handler]:
+    return {
+        RolloutsOpened: lambda event: on_rollouts_opened(event, deps=deps),
+        ShardOpened: lambda event: on_shard_opened(event, deps=deps),
+        CandidatesScored: lambda event: on_candidates_scored(event, deps=deps),
+        ReleasePromoted: lambda event: on_release_promoted(event, deps=deps),
+    }
+
+
+def on_rollouts_opened(event: RolloutsOpened, *, deps: Deps) -> list[Message]:
+    """One ShardOpened a shard; all end in one join."""
+    config = get_record(deps.store, event.config, RunConfig)
+    instances: list[JsonObject] = get_json(deps.store, event.instances)
+    if not instances or not event.releases or not event.seeds:
+        raise TaskError(f"nothing to attempt in {event.purpose}: no instance, release or seed")
+    parents = _parents(event, len(instances), config, deps) if event.purpose == "train" else []
+    shards = plan_shards(event, instances, config.rollouts.shard, parents)
+    join_id = f"{event.run_id}-g{event.generation}-{event.purpose}-{event.round}-{event.digest[:12]}"
+    return [
+        ShardOpened(
+            run_id=event.run_id,
+            generation=event.generation,
+            join=Join(id=join_id, slot=f"{index:04d}", expected=len(shards)),
+            config=event.config,
+            purpose=event.purpose,
+            round=event.round,
+            plan=put_json(deps.store, shard),
+        )
+        for index, shard in enumerate(shards)
+    ]
+
+
+def _parents(event: RolloutsOpened, instance_count: int, config: RunConfig, deps: Deps) -> list[Parent]:
+    """For half of the train attempts, what the archive offers them to start from."""
+    low = deps.load_task(config.run.task).manifest.score.low
+    past = (logged.event for logged in deps.ledger.events(event.run_id))
+    earlier = (said for said in past if said.generation < event.generation)
+    return pick(fold(earlier, deps.store, low), instance_count * len(event.seeds) // 2)
+
+
+def on_shard_opened(event: ShardOpened, *, deps: Deps) -> list[Message]:
+    """Play the shard up to its first evaluation."""
+    plan = get_record(deps.store, event.plan, ShardPlan)
+    state = ShardState(attempts=tuple(AttemptState(plan=attempt) for attempt in plan.attempts))
+    reload = find_reload(deps.ledger.events(event.run_id), _releases(state))
+    stage, adapters = _set_stage(event.config, state, deps)
+    times = {}
+    if reload and "adapter_ms" in reload.missing:
+        adapters.verify(reload.release)
+        times["adapter_ms"] = reload.now_ms()
+    state = advance(state, stage)
+    if reload and "harness_ms" in reload.missing:
+        times["harness_ms"] = reload.since_ms(stage.first_step_at[reload.release.harness])
+    return _next(event, state.model_copy(update={"reload": times}), 0, deps)
+
+
+def on_candidates_scored(event: CandidatesScored, *, deps: Deps) -> list[Message]:
+    """Give the attempts their scores and play on."""
+    state = get_record(deps.store, event.state, ShardState)
+    batch = get_record(deps.store, event.batch, CandidateBatch)
+    state = attach(state, batch, get_record(deps.store, event.scores, BatchScores))
+    state = state.model_copy(update={"cost": state.cost + event.cost})
+    if event.check == "public":
+        stage, _ = _set_stage(event.config, state, deps)
+        state = advance(state, stage)
+    return _next(event, state, event.turn + 1, deps)
+
+
+def on_release_promoted(event: ReleasePromoted, *, deps: Deps) -> list[Message]:
+    """Warm the caches. Whoever comes too late, or not at all, loads on first use."""
+    _open_harness(event.release.harness, deps)
+    for logged in deps.ledger.events(event.run_id):
+        if isinstance(logged.event, RolloutsOpened):
+            config = get_record(deps.store, logged.event.config, RunConfig)
+            deps.adapters_of(config.model).ensure([event.release])
+            break
+    return []
+
+
+def _next(event: ShardOpened | CandidatesScored, state: ShardState, turn: int, deps: Deps) -> list[Message]:
+    """What the shard needs now: scores, or nothing more."""
+    about = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
+    about |= {"purpose": event.purpose, "round": event.round}
+    digest = put_json(deps.store, state)
+    check = pending_check(state)
+    if check is None:
+        return [ShardFinished(**about, result=digest, cost=state.cost, reload=state.reload)]
+    config = get_record(deps.store, event.config, RunConfig)
+    batch = put_json(deps.store, gather(state, check, event.purpose, config.run.task))
+    about |= {"config": event.config, "check": check, "turn": turn}
+    return [CandidatesProposed(**about, state=digest, batch=batch)]
+
+
+def _set_stage(config_digest: str, state: ShardState, deps: Deps) -> tuple[Stage, Adapters]:
+    """Have ready what the shard's releases need, whatever this worker had before."""
+    config = get_record(deps.store, config_digest, RunConfig)
+    releases = _releases(state)
+    adapters = deps.adapters_of(config.model)
+    stage = Stage(
+        manifest=deps.load_task(config.run.task).manifest,
+        pool=deps.pool,
+        harnesses={one: _open_harness(one, deps) for one in {release.harness for release in releases}},
+        served=adapters.ensure(releases),
+        sample=lambda requests: adapters.sample(requests, releases),
+    )
+    return stage, adapters
+
+
+def _releases(state: ShardState) -> list[Release]:
+    """Those that still have something to do, each once."""
+    open_attempts = [attempt for attempt in state.attempts if attempt.final is None]
+    return list({attempt.plan.release.digest: attempt.plan.release for attempt in open_attempts}.values())
+
+
+def _open_harness(digest: str, deps: Deps) -> tuple[Path, Harness]:
+    return materialize(deps.store, digest, deps.cache / "harnesses"), load_harness(
+        get_bundle(deps.store, digest)
+    )

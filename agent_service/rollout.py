@@ -1,0 +1,165 @@
+"""Drives attempts: each scaffold steps until it wants candidates tried, answers, or fails. All that the
+attempts of a shard ask of the model in one wave goes out together. Limits are the task's, equal in every arm.
+
+A scaffold that fails is data: its attempt ends with the lowest score. A broken box or endpoint raises.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent_service.adapters import Served
+from agent_service.shards import is_trying
+from shared.chat import Reply, Sampled
+from shared.chat_wire import SampleRequest
+from shared.harness import Harness
+from shared.records import (
+    AttemptState,
+    Candidate,
+    Cost,
+    Evaluation,
+    JsonObject,
+    Outcome,
+    ShardState,
+    Turn,
+    canonical_json,
+    derive_seed,
+)
+from shared.steps import ScaffoldFailed, ScaffoldPool
+from shared.task import TaskManifest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a shard is played on: every harness unpacked, every release served."""
+
+    manifest: TaskManifest
+    pool: ScaffoldPool
+    harnesses: Mapping[str, tuple[Path, Harness]]  # by digest
+    served: Mapping[str, Served]  # by release digest
+    sample: Callable[[Sequence[SampleRequest]], Sampled]
+    first_step_at: dict[str, float] = field(default_factory=dict)  # by harness digest; filled while it plays
+
+
+def advance(state: ShardState, stage: Stage) -> ShardState:
+    """Play until every attempt waits for an evaluation or has ended."""
+    attempts, cost = list(state.attempts), state.cost
+    while any(map(_may_step, attempts)):
+        attempts = [_step(attempt, stage) if _may_step(attempt) else attempt for attempt in attempts]
+        attempts, paid = _ask_model(attempts, stage)
+        cost += paid
+    return state.model_copy(update={"attempts": tuple(attempts), "cost": cost})
+
+
+def _may_step(attempt: AttemptState) -> bool:
+    return attempt.answer is None and attempt.final is None and not is_trying(attempt)
+
+
+def _step(attempt: AttemptState, stage: Stage) -> AttemptState:
+    limits = stage.manifest.attempt
+    if len(attempt.turns) >= limits.turns:
+        return _cut_off(attempt, f"no answer within {limits.turns} turns", stage)
+    digest = attempt.plan.release.harness
+    folder, harness = stage.harnesses[digest]
+    try:
+        action = stage.pool.step(digest, folder, _payload(attempt, harness, stage.manifest), limits)
+        canonical_json(action)  # what can't be stored (a NaN in a schema) is no action
+    except ScaffoldFailed as error:
+        return _failed(attempt, "crashed", error.message, stage)
+    except ValueError as error:
+        return _failed(attempt, "refused", f"the action can't be stored: {error}", stage)
+    finally:
+        stage.first_step_at.setdefault(digest, time.time())
+    return _take(attempt, action, stage)
+
+
+def _payload(attempt: AttemptState, harness: Harness, manifest: TaskManifest) -> JsonObject:
+    parent = attempt.plan.parent
+    context = {
+        "prompts": harness.prompts,
+        "exemplars": harness.exemplars,
+        "parent": parent.model_dump(include={"content", "reply", "score"}) if parent else None,
+        "limits": manifest.attempt.model_dump(),
+        "seed": attempt.plan.seed,
+    }
+    history = [
+        {
+            "action": turn.action,
+            "replies": [reply.text for reply in turn.replies],
+            "results": [result.model_dump() for result in turn.results],
+        }
+        for turn in attempt.turns
+    ]
+    plan = attempt.plan
+    return {"instance": plan.instance, "history": history, "knobs": harness.values, "context": context}
+
+
+def _take(attempt: AttemptState, action: JsonObject, stage: Stage) -> AttemptState:
+    """The attempt with its scaffold's action, unless that would spend more than the task allows."""
+    if "answer" in action:
+        return attempt.model_copy(update={"answer": Candidate.model_validate(action["answer"])})
+    limits = stage.manifest.attempt
+    asked = len(attempt.replies) + sum(request["n"] for request in action.get("ask", ()))
+    tried = len(attempt.tried) + len(action.get("try", ()))
+    if asked > limits.requests:
+        return _cut_off(attempt, f"asks for reply {asked} of at most {limits.requests}", stage)
+    if tried > limits.candidates:
+        return _cut_off(attempt, f"tries candidate {tried} of at most {limits.candidates}", stage)
+    return attempt.model_copy(update={"turns": (*attempt.turns, Turn(action=action))})
+
+
+def _ask_model(attempts: Iterable[AttemptState], stage: Stage) -> tuple[list[AttemptState], Cost]:
+    """Everything that the attempts wait for, asked at once and given to them."""
+    wave = [(attempt, _requests(attempt, stage)) for attempt in attempts]
+    requests = [request for _, asked in wave for request in asked]
+    if not requests:
+        return [attempt for attempt, _ in wave], Cost()
+    sampled = stage.sample(requests)
+    replies = iter(sampled.replies)
+    return [
+        _give(attempt, [next(replies) for _ in asked], stage) if asked else attempt for attempt, asked in wave
+    ], sampled.cost
+
+
+def _requests(attempt: AttemptState, stage: Stage) -> list[SampleRequest]:
+    """What the attempt waits for. Seeds hang on its plan's, not on its arm, so that arms are paired."""
+    if attempt.final or attempt.answer or not attempt.turns or attempt.turns[-1].replies:
+        return []
+    served = stage.served[attempt.plan.release.digest]
+    return [
+        SampleRequest(
+            model=served.name,
+            weights=served.weights,
+            messages=asked["messages"],
+            n=asked["n"],
+            schema=asked.get("schema"),
+            temperature=asked["temperature"],
+            max_tokens=min(asked["max_tokens"], stage.manifest.attempt.max_tokens),
+            seed=derive_seed(attempt.plan.seed, len(attempt.turns) - 1, number),
+        )
+        for number, asked in enumerate(attempt.turns[-1].action.get("ask", ()))
+    ]
+
+
+def _give(attempt: AttemptState, replies: Sequence[Reply], stage: Stage) -> AttemptState:
+    samples = tuple(sample for reply in replies for sample in reply.samples)
+    turn = attempt.turns[-1].model_copy(update={"replies": samples})
+    attempt = attempt.model_copy(update={"turns": (*attempt.turns[:-1], turn)})
+    refused = [reply.refused for reply in replies if reply.refused]
+    return _cut_off(attempt, refused[0], stage) if refused else attempt
+
+
+def _cut_off(attempt: AttemptState, why: str, stage: Stage) -> AttemptState:
+    """End an attempt that may go no further: with the best that it has tried, if anything."""
+    if not attempt.tried:
+        return _failed(attempt, "refused", why, stage)
+    best, _ = max(attempt.tried, key=lambda pair: pair[1].score)
+    return attempt.model_copy(update={"answer": best, "error": why})
+
+
+def _failed(attempt: AttemptState, outcome: Outcome, why: str, stage: Stage) -> AttemptState:
+    final = Evaluation(outcome=outcome, score=stage.manifest.score.low, detail=why)
+    return attempt.model_copy(update={"final": final, "error": why})

@@ -1,0 +1,157 @@
+"""An OpenAI-compatible endpoint on 127.0.0.1 for tests: deterministic answers, LoRA by name, scripted faults.
+Adapters shift the base's log-probabilities by what their ratchet.json says they should."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+Body = dict[str, Any]
+
+
+@dataclass
+class Fault:
+    """What the next chat request gets instead of an answer."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: dict[str, str] = field(default_factory=dict)
+    trickle_s: float = 0.0  # between the bytes of the body
+
+
+def base_logprobs(token_ids: list[int]) -> list[float]:
+    """Of token_ids[1:], under the endpoint's base model."""
+    return [-1.0 - (token % 7) / 10 for token in token_ids[1:]]
+
+
+def completion(text: str, **choice: Any) -> Body:
+    tokens = list(text.encode())
+    return {
+        "prompt_token_ids": [1, 2, 3],
+        "usage": {"prompt_tokens": 3, "completion_tokens": len(tokens)},
+        "choices": [
+            {
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": "stop",
+                "token_ids": tokens,
+                "free_tokens": [True] * len(tokens),
+                "logprobs": {"content": [{"token": "", "logprob": -0.5} for _ in tokens]},
+                **choice,
+            }
+        ],
+    }
+
+
+class Endpoint:
+    """Context manager. `answer` makes a reply's text from a request's body."""
+
+    def __init__(self, answer: Callable[[Body], str] = lambda body: f"seed {body['seed']}") -> None:
+        self.answer = answer
+        self.faults: list[Fault] = []
+        self.seen: list[tuple[str, Body]] = []  # path and body of every POST
+        self.adapters: dict[str, list[float]] = {}  # name -> its fingerprint's log-probabilities
+        self.base = "seed"
+        self.lora_routes = True
+        self.ignores_adapters = False
+        self.refuses_extensions = False
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    @property
+    def asked(self) -> list[Body]:
+        return [body for path, body in self.seen if path == "/v1/chat/completions"]
+
+    def __enter__(self) -> "Endpoint":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def respond(self, path: str, body: Body) -> Fault:
+        if path == "/v1/models":
+            return _json(200, {"data": [{"id": name} for name in [self.base, *self.adapters]]})
+        if path.endswith("_lora_adapter"):
+            return self._lora(path, body)
+        if body["model"] not in (self.base, *self.adapters):
+            return _error(404, f"no model {body['model']}")
+        if path == "/v1/completions":
+            return _json(200, self._score(body))
+        if self.faults:
+            return self.faults.pop(0)
+        if self.refuses_extensions and "return_token_ids" in body:
+            return _error(400, "Unrecognized request argument supplied: return_token_ids")
+        return _json(200, completion(self.answer(body)))
+
+    def _lora(self, path: str, body: Body) -> Fault:
+        name = body["lora_name"]
+        if not self.lora_routes:
+            return _json(404, {"detail": "Not Found"})
+        if path == "/v1/unload_lora_adapter":
+            return _json(200, {}) if self.adapters.pop(name, None) else _error(404, f"no {name}")
+        card = json.loads((Path(body["lora_path"]) / "ratchet.json").read_text())
+        if card.get("broken"):
+            return _error(400, "adapter_model.safetensors: lora_A is not finite")
+        self.adapters[name] = card["served"]
+        return Fault(200, b"Success")
+
+    def _score(self, body: Body) -> Body:
+        ids = body["prompt"]
+        shifted = body["model"] in self.adapters and not self.ignores_adapters
+        logprobs = self.adapters[body["model"]] if shifted else base_logprobs(ids)
+        told = [{str(token): {"logprob": value}} for token, value in zip(ids[1:], logprobs, strict=True)]
+        return {"choices": [{"text": "", "prompt_logprobs": [None, *told]}]}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self._send(endpoint.respond(self.path, {}))
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                endpoint.seen.append((self.path, body))
+                self._send(endpoint.respond(self.path, body))
+
+            def _send(self, fault: Fault) -> None:
+                self.send_response(fault.status)
+                for name, value in {"Content-Type": "application/json", **fault.headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(fault.body)))
+                self.end_headers()
+                try:
+                    self._write(fault)
+                except OSError:  # the client has had enough
+                    self.close_connection = True
+
+            def _write(self, fault: Fault) -> None:
+                for byte in fault.body if fault.trickle_s else ():
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(fault.trickle_s)
+                if not fault.trickle_s:
+                    self.wfile.write(fault.body)
+
+            def log_message(self, *_: object) -> None:
+                """Tests read `seen` instead."""
+
+        return Handler
+
+
+def _json(status: int, value: Body) -> Fault:
+    return Fault(status, json.dumps(value).encode())
+
+
+def _error(status: int, message: str) -> Fault:
+    return _json(status, {"error": {"message": message, "type": "test", "code": status}})
