@@ -17,7 +17,7 @@ from pathlib import Path
 from shared.children import die_with_parent
 from shared.errors import RatchetError
 
-QUICK_S = 10.0  # one that dies sooner than this after its start died quickly
+QUICK_S = 30.0  # one that dies sooner than this after its start died quickly
 MOST_QUICK_DEATHS = 6  # in a row
 TERM_S = 8.0  # between SIGTERM and SIGKILL
 _log = logging.getLogger(__name__)

@@ -13,17 +13,16 @@ from types import TracebackType
 
 from ratchet.broker import Broker, reserve_port, write_private
 from ratchet.processes import Program, stop_all
+from ratchet.served_model import ModelWatch
 from shared.celery_app import check_broker, make_app, ring
 from shared.errors import RatchetError
-from shared.events import BaseReady, EvaluationRequested
-from shared.ledger import Ledger, Ring
+from shared.ledger import Ring
 from shared.routes import SERVICES
 from shared.settings import StackSettings
-from shared.store import materialize, open_store
 
 WORKERS: dict[str, Sequence[str]] = {name: ["-m", f"{name}_service.worker"] for name in SERVICES}
+MODEL_SERVER = ["-m", "agent_service.model_server"]
 _log = logging.getLogger(__name__)
-MODEL_SERVER = "agent_service.model_server"
 
 
 class LocalStack:
@@ -38,15 +37,10 @@ class LocalStack:
         self.broker = None if settings.broker_url else Broker(folder / "broker", self.logs / "broker.log")
         self.port_holder = None if settings.model_url else reserve_port()
         self.settings = settings.model_copy(update=self._addresses())
-        self.ledger = Ledger(settings.ledger_url)
-        self.seen = 0  # seq of the last event that was searched for a base model
-        self.base: str | None = None
-        self.model_known = False
+        self.model = ModelWatch(self.settings, folder.name)
         self.programs = [self.broker.program] if self.broker else []
-        stack_file = folder / "stack.json"
         for name, module in workers.items():
-            argv = [sys.executable, *module, "--stack", str(stack_file)]
-            self.programs.append(Program(name, argv, self.logs / f"{name}.log"))
+            self._add(name, [*module, "--stack", str(folder / "stack.json")])
 
     def _addresses(self) -> dict[str, str]:
         found = {"broker_url": self.broker.url} if self.broker else {}
@@ -82,29 +76,22 @@ class LocalStack:
     def tick(self) -> None:
         """Restart what died, start the model server once there is a base. Call it about twice a second.
         Raises RatchetError when something can't be kept alive."""
-        if self.port_holder and not self.model_known:
-            try:
-                self._serve_base(self.port_holder.getsockname()[1])
-            except RatchetError as error:
-                if not error.transient:
-                    raise
-                _log.warning("the model server waits: %s", error)
+        if self.port_holder and not self.model.settled:
+            self._look_for_model(self.port_holder.getsockname()[1])
         for program in self.programs:
             program.tend()
 
-    def _serve_base(self, port: int) -> None:
-        """Look for the base model in the log; add its server to the programs. Somebody else's needs none."""
-        for logged in self.ledger.events(self.folder.name, after=self.seen):
-            if isinstance(logged.event, BaseReady):
-                self.base = logged.event.base
-            elif isinstance(logged.event, EvaluationRequested) and logged.event.release:
-                self.base = logged.event.release.base
-            self.seen = logged.seq
-        if self.base is None:
+    def _look_for_model(self, port: int) -> None:
+        try:
+            found = self.model.look()
+        except RatchetError as error:
+            if not error.transient:
+                raise
+            _log.warning("the model server waits: %s", error)
             return
-        if not self.base.startswith("endpoint:"):
-            model = materialize(open_store(self.settings.store_url), self.base, self.settings.cache_dir)
-            argv = ["-m", MODEL_SERVER, "--model", str(model), "--port", str(port), "--name", "seed"]
-            log = self.logs / "model_server.log"
-            self.programs.append(Program("model_server", [sys.executable, *argv], log))
-        self.model_known = True
+        if found:
+            arguments = ["--model", str(found.folder), "--port", str(port), "--name", found.name]
+            self._add("model_server", [*MODEL_SERVER, *arguments])
+
+    def _add(self, name: str, arguments: Sequence[str]) -> None:
+        self.programs.append(Program(name, [sys.executable, *arguments], self.logs / f"{name}.log"))

@@ -63,6 +63,9 @@ class TrainingSection(Section):
     lora_rank: int = Field(8, ge=1, le=512)
     zero_stage: int = Field(0, ge=0, le=3)
     processes: int = Field(1, ge=1)
+    batch: int = Field(32, ge=1)  # samples a step
+    micro_batch: int = Field(16, ge=1)  # samples a forward pass of one process
+    threads: int = Field(2, ge=1)  # of the trainer's processes together, on CPU
 
 
 class BudgetSection(Section):

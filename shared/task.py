@@ -53,11 +53,12 @@ class AttemptSection(Section):
 
 
 class SeedCorpusSection(Section):
-    """How the seed model is made: `program` prints lines of {"prompt", "answer"} (argv: count seed)."""
+    """How the seed model is made: `program` prints lines of {"messages", "answer"} (argv: count seed)."""
 
     program: str = "seed_corpus.py"
     lines: int = Field(4000, ge=1)
     steps: int = Field(200, ge=1)
+    target_loss: float = Field(0.0, ge=0)  # nats a token at which it may stop sooner; 0: it may not
     hidden: int = 128
     layers: int = 4
     vocabulary: int = 384

@@ -1,0 +1,73 @@
+"""Reads an adapter folder in PEFT layout and refuses what must not reach the model: files that are missing
+or no safetensors, tensors that are not finite, ranks beyond the cap, and every kind of adapter but plain
+LoRA.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from agent_service.model_server.refusal import Refusal
+
+MAX_RANK = 512
+# What a plain LoRA may say; in all else it must agree with PEFT's default (no DoRA, biases, ...).
+PLAIN = {
+    "alpha_pattern", "base_model_name_or_path", "exclude_modules", "fan_in_fan_out", "inference_mode",
+    "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "peft_type", "peft_version", "r",
+    "rank_pattern", "revision", "target_modules", "task_type", "use_rslora",
+}  # fmt: skip
+HARMLESS_INITS = (True, False, "gaussian")  # the others (PiSSA, ...) rest on a changed base
+
+
+def read_adapter(folder: Path) -> tuple[LoraConfig, dict[str, torch.Tensor]]:
+    """The config and the tensors. Raises Refusal."""
+    return _read_config(folder / "adapter_config.json"), _read_weights(folder / "adapter_model.safetensors")
+
+
+def _read_config(path: Path) -> LoraConfig:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Refusal(f"{path} can't be read: {error}") from error
+    if not isinstance(said, dict) or said.get("peft_type") != "LORA":
+        raise Refusal(f"{path} is no LoRA adapter's config")
+    default = dataclasses.asdict(LoraConfig(task_type="CAUSAL_LM"))
+    odd = [key for key in said.keys() - PLAIN - {"init_lora_weights"} if said[key] != default.get(key)]
+    if said.get("init_lora_weights", True) not in HARMLESS_INITS:
+        odd.append("init_lora_weights")
+    if odd:
+        raise Refusal(f"{path}: only plain LoRA is served; unsupported: {', '.join(sorted(odd))}")
+    _check_ranks(path, said)
+    settings: dict[str, Any] = {key: said[key] for key in said.keys() & PLAIN & default.keys()}
+    settings |= {"task_type": "CAUSAL_LM", "inference_mode": True}
+    try:
+        return LoraConfig(**settings)
+    except (TypeError, ValueError) as error:
+        raise Refusal(f"{path}: {error}") from error
+
+
+def _check_ranks(path: Path, said: dict[str, Any]) -> None:
+    ranks = [said.get("r"), *(said.get("rank_pattern") or {}).values()]
+    if not all(isinstance(rank, int) and 1 <= rank <= MAX_RANK for rank in ranks):
+        raise Refusal(f"{path}: ranks must lie in 1..{MAX_RANK}, not {ranks}")
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        weights: dict[str, torch.Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise Refusal(f"{path} can't be read: {error}") from error
+    if not weights:
+        raise Refusal(f"{path} is empty")
+    for key, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise Refusal(f"{path}: {key} is not finite")
+    return weights

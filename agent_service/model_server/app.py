@@ -1,0 +1,112 @@
+"""The HTTP side: checks a request, queues its rows, waits for them. Knows nothing of tensors. A client that
+goes away takes its rows with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from agent_service.model_server.engine import Engine
+from agent_service.model_server.prompts import Prompter
+from agent_service.model_server.refusal import Refusal
+from agent_service.model_server.replies import chat_reply, completion_reply, error_reply, models_reply
+from agent_service.model_server.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    LoadAdapterRequest,
+    UnloadAdapterRequest,
+)
+
+STILL_THERE_S = 0.5  # how often a waiting request looks whether its client is still there
+T = TypeVar("T")
+
+
+def create_app(engine: Engine, prompter: Prompter) -> FastAPI:
+    app = FastAPI(title="Ratchet model server", docs_url=None, redoc_url=None)
+    _add_refusals(app)
+    _add_completions(app, engine, prompter)
+    _add_adapters(app, engine)
+
+    @app.get("/health")
+    async def health() -> PlainTextResponse:
+        return PlainTextResponse(
+            "ok" if engine.alive else "the model's thread is dead", 200 if engine.alive else 503
+        )
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        return models_reply(engine.model_names())
+
+    return app
+
+
+def _add_completions(app: FastAPI, engine: Engine, prompter: Prompter) -> None:
+    @app.post("/v1/chat/completions")
+    async def chat(body: ChatRequest, request: Request) -> dict[str, Any]:
+        rows = await run_in_threadpool(prompter.chat_rows, body)
+        engine.submit(rows)
+        answers = await _wait(request, [row.future for row in rows])
+        return chat_reply(body, rows[0].prompt, answers, prompter)
+
+    @app.post("/v1/completions")
+    async def completions(body: CompletionRequest, request: Request) -> dict[str, Any]:
+        prompt = await run_in_threadpool(prompter.completion_prompt, body)
+        rows = await run_in_threadpool(prompter.completion_rows, body, prompt)
+        scored = [] if body.prompt_logprobs is None else [engine.prompt_logprobs(body.model, prompt)]
+        engine.submit(rows)
+        logprobs = await _wait(request, scored)
+        answers = await _wait(request, [row.future for row in rows])
+        return completion_reply(body, prompt, answers, logprobs[0] if logprobs else None, prompter)
+
+
+def _add_adapters(app: FastAPI, engine: Engine) -> None:
+    @app.post("/v1/load_lora_adapter")
+    async def load(body: LoadAdapterRequest) -> PlainTextResponse:
+        await asyncio.wrap_future(engine.load_adapter(body.lora_name, Path(body.lora_path)))
+        return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.")
+
+    @app.post("/v1/unload_lora_adapter")
+    async def unload(body: UnloadAdapterRequest) -> PlainTextResponse:
+        await asyncio.wrap_future(engine.unload_adapter(body.lora_name))
+        return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' removed successfully.")
+
+
+def _add_refusals(app: FastAPI) -> None:
+    """Every error in OpenAI's shape."""
+
+    @app.exception_handler(Refusal)
+    async def refused(_: Request, refusal: Refusal) -> JSONResponse:
+        return JSONResponse(error_reply(refusal), refusal.status)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
+        lines = [f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors()]
+        return JSONResponse(error_reply(Refusal("; ".join(lines))), 400)
+
+    @app.exception_handler(Exception)
+    async def broken(_: Request, error: Exception) -> JSONResponse:
+        refusal = Refusal(f"{type(error).__name__}: {error}", status=500, kind="InternalServerError")
+        return JSONResponse(error_reply(refusal), 500)
+
+
+async def _wait(request: Request, futures: Sequence[Future[T]]) -> list[T]:
+    """All results, in order; the first failure. Cancels what is still waiting when the client goes away."""
+    everything = asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
+    while True:
+        done, _ = await asyncio.wait([everything], timeout=STILL_THERE_S)
+        if done:
+            return everything.result()
+        if await request.is_disconnected():
+            for future in futures:
+                future.cancel()
+            everything.cancel()
+            raise Refusal("the client went away", status=499, kind="ClientClosedRequest")

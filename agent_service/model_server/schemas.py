@@ -1,0 +1,84 @@
+"""What clients send, in OpenAI's words and vLLM's. A field that is not here is refused, never ignored in
+silence.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class TextPart(Wire):
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(Wire):
+    role: str
+    content: str | list[TextPart]
+
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+
+class JsonSchema(Wire):
+    name: str = ""
+    description: str = ""
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Wire):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    def schema_or_none(self) -> dict[str, Any] | None:
+        if self.type == "text":
+            return None
+        return self.json_schema.schema_ if self.json_schema else {"type": "object"}
+
+
+class Sampling(Wire):
+    """What chat and plain completions share."""
+
+    model: str
+    n: int = Field(1, ge=1, le=1024)
+    seed: int | None = None
+    temperature: float = Field(1.0, ge=0.0, le=2.0)
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    response_format: ResponseFormat | None = None
+    return_token_ids: bool = False
+    stream: Literal[False] | None = None  # whole answers only
+    user: str = ""  # OpenAI's label of the end user; has no effect there either
+
+    def schema_or_none(self) -> dict[str, Any] | None:
+        return self.response_format.schema_or_none() if self.response_format else None
+
+
+class ChatRequest(Sampling):
+    messages: list[ChatMessage] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool = False
+    top_logprobs: Literal[0] | None = None
+
+
+class CompletionRequest(Sampling):
+    prompt: str | Annotated[list[int], Field(min_length=1)]
+    max_tokens: int = Field(16, ge=0)
+    logprobs: Literal[0] | None = None  # 0: of the chosen tokens only, which are always there
+    prompt_logprobs: Literal[0] | None = None
+
+
+class LoadAdapterRequest(Wire):
+    lora_name: str = Field(min_length=1, max_length=200)
+    lora_path: str = Field(min_length=1)
+
+
+class UnloadAdapterRequest(Wire):
+    lora_name: str

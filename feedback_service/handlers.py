@@ -1,0 +1,135 @@
+"""What feedback hears and says. It is the only place that decides; everything is read from the run's event
+log, so a handler that runs twice says the same twice."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from feedback_service.course import finish_test, go_on
+from feedback_service.deciding import after_confirm, after_screen, open_screen
+from feedback_service.evaluating import finish_evaluation, open_evaluation
+from feedback_service.levers import levers_in_use, serves_own_base, why_off
+from feedback_service.proposing import propose
+from feedback_service.situation import Deps, Situation, look
+from shared import events as e
+from shared.bus import Handler
+from shared.errors import DecodeError
+from shared.history import fold
+from shared.records import Release
+from shared.store import put_bundle
+
+
+def on_run_started(event: e.RunStarted, *, deps: Deps) -> list[e.Message]:
+    now = look(event, deps)
+    keep_seed_harness(now)
+    if not levers_in_use(now.config):
+        why = f"no lever is left: {why_off(now.config, 'weights')}; {why_off(now.config, 'harness')}"
+        return [e.RunFinished(run_id=event.run_id, state="failed", why=why)]
+    return need_base(now)
+
+
+def on_evaluation_requested(event: e.EvaluationRequested, *, deps: Deps) -> list[e.Message]:
+    now = look(event, deps)
+    if event.release is not None:
+        return open_evaluation(now, event, event.release)
+    keep_seed_harness(now)
+    return need_base(now)
+
+
+def on_base_ready(event: e.BaseReady, *, deps: Deps) -> list[e.Message]:
+    now = look(event, deps)
+    return [] if now.history.finished else begin(now, event.base)
+
+
+def on_base_failed(event: e.BaseFailed, *, deps: Deps) -> list[e.Message]:
+    return [e.RunFinished(run_id=event.run_id, state="failed", why=f"no base model: {event.reason}")]
+
+
+def on_rollouts_joined(event: e.RolloutsJoined, *, deps: Deps) -> list[e.Message]:
+    now, arrival = look(event, deps), event.arrivals[0]
+    if now.history.finished:
+        return []
+    generation = now.history.all[event.generation]
+    rollout = generation.rollouts[(arrival.purpose, arrival.round)]
+    match arrival.purpose:
+        case "train":
+            return propose(now, generation, rollout)
+        case "screen":
+            return after_screen(now, generation)
+        case "confirm":
+            return after_confirm(now, generation)
+        case "test":
+            return finish_test(now, rollout)
+        case "eval":
+            return finish_evaluation(now, rollout)
+
+
+def on_proposals_joined(event: e.ProposalsJoined, *, deps: Deps) -> list[e.Message]:
+    now = look(event, deps)
+    return [] if now.history.finished else open_screen(now, now.history.all[event.generation])
+
+
+def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
+    """The arrival that the dead job would have made, so that nothing waits for ever; else the run ends
+    here."""
+    if fold(deps.ledger.events(event.run_id)).finished:
+        return []
+    try:
+        message = e.decode(event.event)
+    except DecodeError as error:
+        return [e.RunFinished(run_id=event.run_id, state="failed", why=f"a job can't be read: {error}")]
+    where = {"run_id": event.run_id, "generation": message.generation, "join": message.join}
+    reason = (
+        f"{event.service} gave {type(message).__name__} up after {event.attempts} attempts: {event.reason}"
+    )
+    match message:
+        case e.ShardOpened() | e.CandidatesProposed() | e.CandidatesScored():
+            purpose = {"purpose": message.purpose, "round": message.round}
+            return [e.ShardFinished(**where, **purpose, result=None, reason=reason)]
+        case e.HarnessProposed():
+            return [e.HarnessRefused(**where, reason=reason)]
+        case e.WeightUpdateProposed():
+            return [e.WeightUpdateFailed(**where, reason=reason)]
+        case e.BaseRequested():
+            return [e.BaseFailed(run_id=event.run_id, reason=reason)]
+        case e.ReleasePromoted() | e.JobDied():
+            return []
+    return [e.RunFinished(run_id=event.run_id, state="failed", why=reason)]
+
+
+def keep_seed_harness(now: Situation) -> str:
+    """The task's harness as the run's first bundle: as it was when the run first looked."""
+    folder = now.task.folder / "harness"
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    return now.store.bind("seed_harness", now.run_id, put_bundle(now.store, files))
+
+
+def need_base(now: Situation) -> list[e.Message]:
+    if serves_own_base(now.config):
+        return begin(now, f"endpoint:{now.config.model.name}")
+    return [e.BaseRequested(run_id=now.run_id, config=now.history.config)]
+
+
+def begin(now: Situation, base: str) -> list[e.Message]:
+    """The seed release is whole: start the first generation, or the evaluation that was asked for."""
+    release = Release(base=base, harness=keep_seed_harness(now))
+    if now.history.evaluation is not None:
+        return open_evaluation(now, now.history.evaluation, release)
+    now.history.first = now.history.release = release
+    return go_on(now)
+
+
+def handlers(deps: Deps) -> dict[type[e.Message], Handler]:
+    return {
+        e.RunStarted: partial(on_run_started, deps=deps),
+        e.EvaluationRequested: partial(on_evaluation_requested, deps=deps),
+        e.BaseReady: partial(on_base_ready, deps=deps),
+        e.BaseFailed: partial(on_base_failed, deps=deps),
+        e.RolloutsJoined: partial(on_rollouts_joined, deps=deps),
+        e.ProposalsJoined: partial(on_proposals_joined, deps=deps),
+        e.JobDied: partial(on_job_died, deps=deps),
+    }

@@ -1,0 +1,100 @@
+"""From joined train rollouts to both proposals. A lever with nothing to propose answers its join itself."""
+
+from __future__ import annotations
+
+from feedback_service import seeds
+from feedback_service.analyst import propose_patch, propose_update
+from feedback_service.convergence import convergence
+from feedback_service.diagnosis import Diagnosis, diagnose
+from feedback_service.levers import Lever, levers_in_use
+from feedback_service.memory import remember
+from feedback_service.situation import Situation
+from shared.events import (
+    HarnessProposed,
+    HarnessRefused,
+    Join,
+    Message,
+    WeightUpdateFailed,
+    WeightUpdateProposed,
+)
+from shared.history import Generation, Rollout
+from shared.records import Release, digest_of
+from shared.store import get_bundle, put_json
+
+SMOKE_TRACES = 2  # shards that a patched scaffold must be able to replay
+
+
+def propose(now: Situation, generation: Generation, rollout: Rollout) -> list[Message]:
+    diagnosis = diagnose(now.states(rollout), now.task.manifest.score, len(rollout.losses))
+    answers = {"harness": _harness, "weights": _weights}
+    return [answers[lever](now, generation, rollout, diagnosis) for lever in levers_in_use(now.config)]
+
+
+def _harness(now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis) -> Message:
+    release, join = _live(generation), _join(now, generation, "harness")
+    where = {"run_id": now.run_id, "generation": generation.number, "join": join}
+    if not rollout.results:
+        return HarnessRefused(**where, reason=_nothing(rollout))
+    patch = propose_patch(
+        release.harness,
+        get_bundle(now.store, release.harness),
+        diagnosis,
+        remember(now.history, now.store),
+        seeds.patch_seed(now.config, generation.number),
+        convergence(now.history, now.config.convergence).state,
+    )
+    if patch is None:
+        return HarnessRefused(**where, reason="the analyst has no new edit to propose for this harness")
+    return HarnessProposed(
+        **where,
+        config=now.history.config,
+        patch=put_json(now.store, patch),
+        smoke=tuple(rollout.results[:SMOKE_TRACES]),
+        reason=patch.reason,
+    )
+
+
+def _weights(now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis) -> Message:
+    release, join = _live(generation), _join(now, generation, "weights")
+    where = {"run_id": now.run_id, "generation": generation.number, "join": join}
+    if not rollout.results:
+        return WeightUpdateFailed(**where, reason=_nothing(rollout))
+    shards = [*_earlier_shards(now, generation), *rollout.results]
+    seed = seeds.update_seed(now.config, generation.number)
+    update = propose_update(diagnosis, shards, now.config.training, seed)
+    if isinstance(update, str):
+        return WeightUpdateFailed(**where, reason=update)
+    return WeightUpdateProposed(
+        **where,
+        config=now.history.config,
+        release=release,
+        update=put_json(now.store, update),
+        reason=update.reason,
+    )
+
+
+def _earlier_shards(now: Situation, generation: Generation) -> list[str]:
+    """The last generation's train shards, where the very same policy sampled them: they are on-policy
+    still."""
+    before = now.history.all.get(generation.number - 1)
+    same = before is not None and before.number > 0 and before.release is not None
+    if not same or before is None or before.release is None:
+        return []
+    if (before.release.base, before.release.adapter) != (_live(generation).base, _live(generation).adapter):
+        return []
+    rollout = before.rollouts.get(("train", 0))
+    return rollout.results if rollout else []
+
+
+def _live(generation: Generation) -> Release:
+    assert generation.release is not None, "a generation opens with a release"
+    return generation.release
+
+
+def _join(now: Situation, generation: Generation, lever: Lever) -> Join:
+    expected = len(levers_in_use(now.config))
+    return Join(id=digest_of([now.run_id, generation.number, "proposals"]), slot=lever, expected=expected)
+
+
+def _nothing(rollout: Rollout) -> str:
+    return f"all train shards were lost: {'; '.join(sorted(set(rollout.losses)))}"

@@ -1,0 +1,170 @@
+"""One block: all candidates of one instance, checked and timed beside the baseline by the trusted parent.
+
+First every program runs once, untimed, and its output is compared with the float64 reference. Those that
+are right are then timed in interleaved rounds under the machine's quiet lock. Every round has fresh inputs,
+the same for all programs; every output of every round is compared with the baseline's of that round, and the
+baseline's own with the float64 reference in the first and in the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sandbox_service import timing
+from sandbox_service.arena import Arena, Arrays
+from sandbox_service.boxed_kernel import BoxedKernel, KernelFailedError
+from sandbox_service.verifier import KernelVerifier, bounded, check_outputs
+from shared.box import Box
+from shared.errors import BoxError
+from shared.machine_lock import busy, quiet
+from shared.records import Check, Evaluation, JsonObject
+from shared.task import TaskManifest
+
+
+@dataclass
+class Program:
+    """A kernel with what is known of it so far."""
+
+    kernel: BoxedKernel
+    seconds: list[float] = field(default_factory=list)  # one a round
+    failure: KernelFailedError | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What stays the same over the blocks of a task."""
+
+    box: Box
+    driver: Path
+    verifier: KernelVerifier
+    manifest: TaskManifest
+    rng: np.random.Generator  # from the system's entropy: no seed that a candidate could know
+
+
+def evaluate_block(
+    bench: Bench, instance: JsonObject, check: Check, baseline: Path, libraries: Sequence[Path]
+) -> list[Evaluation]:
+    """One Evaluation per library, in order. Raises BoxError if the baseline itself fails."""
+    with ExitStack() as stack:
+        with busy():
+            programs = _load(bench, instance, [baseline, *libraries], stack)
+            limit_s = bench.manifest.attempt.candidate_s
+            first_s = _first_run(bench, instance, programs, limit_s)
+        if any(program.failure is None for program in programs[1:]):
+            rounds = timing.rounds_for(check, first_s)
+            inputs, got = _time(bench, instance, programs, rounds, timing.deadline_s(limit_s, first_s))
+            with _baseline_is_right():
+                check_outputs(bench.verifier, instance, bench.verifier.expected(instance, inputs), got)
+        return [_evaluation(bench, instance, programs[0], program) for program in programs[1:]]
+
+
+def _load(bench: Bench, instance: JsonObject, libraries: Sequence[Path], stack: ExitStack) -> list[Program]:
+    """All programs started at once and then waited for; their boxes come up side by side."""
+    limits = bench.manifest.attempt
+    layout = bench.verifier.make_inputs(instance, bench.rng)  # only their sizes are used
+    shapes = bench.verifier.output_shapes(instance)
+    programs = []
+    for library in libraries:
+        arena = stack.enter_context(Arena(layout, shapes))
+        kernel = BoxedKernel(
+            bench.box,
+            bench.driver,
+            library,
+            arena,
+            threads=limits.threads,
+            memory_mb=limits.candidate_memory_mb,
+            cpu_s=int(limits.candidate_s * limits.threads * 10),
+        )
+        programs.append(Program(stack.enter_context(kernel)))
+    for program in programs:
+        with _noted(program):
+            program.kernel.load(limits.candidate_s)
+    _demand(programs[0])
+    return programs
+
+
+def _first_run(bench: Bench, instance: JsonObject, programs: list[Program], limit_s: float) -> float:
+    """The warm-up, which is also the check against float64. Returns the baseline's time in seconds."""
+    inputs = bench.verifier.make_inputs(instance, bench.rng)
+    expected = bench.verifier.expected(instance, inputs)
+    first_s = 0.0
+    for index, program in enumerate(programs):
+        if program.failure is not None:
+            continue
+        with _noted(program):
+            program.kernel.arena.fill(inputs)
+            took_s = program.kernel.run(timing.deadline_s(limit_s, first_s) if index else limit_s)
+            check_outputs(bench.verifier, instance, expected, program.kernel.arena.outputs())
+        if index == 0:
+            _demand(program)
+            first_s = took_s
+    return first_s
+
+
+def _time(
+    bench: Bench, instance: JsonObject, programs: list[Program], rounds: int, timeout_s: float
+) -> tuple[Arrays, Arrays]:
+    """All rounds, alone on the machine. Returns the last round's inputs and the baseline's outputs."""
+    alive = [program for program in programs if program.failure is None]
+    with quiet():
+        for order in timing.orders(len(alive), rounds, bench.rng):
+            inputs = bench.verifier.make_inputs(instance, bench.rng)
+            outputs = {index: _timed_run(alive[index], inputs, timeout_s) for index in order}
+            _demand(alive[0])
+            reference = outputs[0]
+            for index, program in enumerate(alive):
+                if program.failure is None and index:
+                    with _noted(program):
+                        check_outputs(bench.verifier, instance, _wide(reference), outputs[index])
+    return inputs, reference
+
+
+def _timed_run(program: Program, inputs: Arrays, timeout_s: float) -> Arrays:
+    with _noted(program):
+        if program.failure is None:
+            program.kernel.arena.fill(inputs)
+            program.seconds.append(program.kernel.run(timeout_s))
+            return program.kernel.arena.outputs()
+    return {}
+
+
+def _evaluation(bench: Bench, instance: JsonObject, baseline: Program, program: Program) -> Evaluation:
+    bounds = bench.manifest.score
+    if program.failure is not None:
+        return Evaluation(outcome=program.failure.outcome, score=bounds.low, detail=program.failure.detail)
+    timed = timing.summarize(baseline.seconds, program.seconds)
+    score = bounded(bench.verifier.score(instance, timed.speedup), bounds.low, bounds.high)
+    return Evaluation(outcome="ok", score=score, metrics=vars(timed).copy())
+
+
+def _wide(arrays: Arrays) -> Arrays:
+    return {name: values.astype(np.float64) for name, values in arrays.items()}
+
+
+@contextmanager
+def _noted(program: Program) -> Iterator[None]:
+    """A candidate's failure is written down, and the block goes on without it."""
+    try:
+        yield
+    except KernelFailedError as failure:
+        program.failure = failure
+
+
+@contextmanager
+def _baseline_is_right() -> Iterator[None]:
+    try:
+        yield
+    except KernelFailedError as failure:
+        raise BoxError(f"the baseline failed ({failure.outcome}): {failure.detail}") from failure
+
+
+def _demand(baseline: Program) -> None:
+    """The baseline is ours: where it fails, the machine or the task is broken, not a candidate."""
+    with _baseline_is_right():
+        if baseline.failure is not None:
+            raise baseline.failure

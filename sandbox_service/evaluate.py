@@ -1,0 +1,138 @@
+"""CandidateBatch in, BatchScores out: refusals, the cache, duplicates, and the task's toolchain for the rest.
+
+A candidate's failure is an Evaluation with the task's lowest score. Broken infrastructure raises (BoxError
+and its kin), so that the job is tried again; it never becomes a score.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from sandbox_service import cache
+from sandbox_service.toolchains import answer, c
+from sandbox_service.verifier_process import VerifierProcess
+from shared.errors import TaskError
+from shared.records import BatchScores, Block, CandidateBatch, Check, Cost, Evaluation, JsonObject
+from shared.store import Store
+from shared.task import Task, load_task
+
+MAX_CANDIDATE_BYTES = 64 << 10
+Toolchain = Callable[
+    [VerifierProcess, Check, Sequence[tuple[JsonObject, Sequence[str]]], Path], Iterator[list[Evaluation]]
+]
+TOOLCHAINS: dict[str, Toolchain] = {"c": c.evaluate, "answer": answer.evaluate}
+
+
+class Evaluator:
+    """Keeps the verifier of each task warm. One batch at a time."""
+
+    def __init__(self, store: Store, cache_dir: Path) -> None:
+        self._store = store
+        self._folder = cache_dir / "compiled"
+        self._verifiers: dict[str, VerifierProcess] = {}
+        self._digests: dict[str, str] = {}
+
+    def evaluate(self, batch: CandidateBatch) -> BatchScores:
+        started = time.monotonic()
+        task = load_task(batch.task)
+        sheets = [_Sheet(block, task.manifest.score.low, batch.fresh) for block in batch.blocks]
+        if not batch.fresh:
+            for sheet in sheets:
+                sheet.recall(lambda instance, content: self._find(task, instance, content, batch.check))
+        unfinished = [sheet for sheet in sheets if sheet.waiting]
+        made = self._run(task, batch.check, [(sheet.block.instance, sheet.waiting) for sheet in unfinished])
+        evaluations = 0
+        for sheet, found in zip(unfinished, made, strict=True):
+            evaluations += len(found)
+            if not batch.fresh:
+                found = [
+                    self._keep(task, sheet.block.instance, content, batch.check, evaluation)
+                    for content, evaluation in zip(sheet.waiting, found, strict=True)
+                ]
+            sheet.fill(found)
+        cost = Cost(evaluations=evaluations, box_s=round(time.monotonic() - started, 3))
+        return BatchScores(blocks=tuple(sheet.results() for sheet in sheets), cost=cost)
+
+    def close(self) -> None:
+        for verifier in self._verifiers.values():
+            verifier.close()
+        self._verifiers.clear()
+
+    def _run(
+        self, task: Task, check: Check, blocks: list[tuple[JsonObject, Sequence[str]]]
+    ) -> Iterator[list[Evaluation]]:
+        toolchain = TOOLCHAINS.get(task.manifest.toolchain)
+        if toolchain is None:
+            known = ", ".join(TOOLCHAINS)
+            raise TaskError(f"{task.name}: unknown toolchain {task.manifest.toolchain!r}", f"known: {known}")
+        if blocks:
+            yield from toolchain(self._verifier(task), check, blocks, self._folder)
+
+    def _verifier(self, task: Task) -> VerifierProcess:
+        name = str(task.folder)
+        found = self._verifiers.get(name)
+        if found is None or not found.alive():
+            if found is not None:
+                found.close()
+            found = self._verifiers[name] = VerifierProcess(task)
+        return found
+
+    def _key(self, task: Task, instance: JsonObject, content: str, check: Check) -> str:
+        name = str(task.folder)
+        if name not in self._digests:
+            self._digests[name] = cache.verifier_digest(task)
+        return cache.key_of(self._digests[name], instance, content, check)
+
+    def _find(self, task: Task, instance: JsonObject, content: str, check: Check) -> Evaluation | None:
+        return cache.find(self._store, self._key(task, instance, content, check))
+
+    def _keep(
+        self, task: Task, instance: JsonObject, content: str, check: Check, evaluation: Evaluation
+    ) -> Evaluation:
+        return cache.keep(self._store, self._key(task, instance, content, check), evaluation)
+
+
+class _Sheet:
+    """One block being filled in: what is known of its entries, and which contents wait for evaluation."""
+
+    def __init__(self, block: Block, low: float, fresh: bool) -> None:
+        self.block = block
+        self._entries = [content for _, content in block.entries]
+        self._known: list[Evaluation | None] = [refusal(content, low) for content in self._entries]
+        self._fresh = fresh
+
+    @property
+    def waiting(self) -> list[str]:
+        """In order; where the cache may serve, every content once."""
+        pairs = zip(self._entries, self._known, strict=True)
+        contents = [content for content, known in pairs if known is None]
+        return contents if self._fresh else list(dict.fromkeys(contents))
+
+    def recall(self, find: Callable[[JsonObject, str], Evaluation | None]) -> None:
+        for index, content in enumerate(self._entries):
+            if self._known[index] is None:
+                self._known[index] = find(self.block.instance, content)
+
+    def fill(self, found: Sequence[Evaluation]) -> None:
+        """Evaluations of `waiting`, in its order."""
+        by_content = dict(zip(self.waiting, found, strict=True))
+        in_order = iter(found)
+        for index, content in enumerate(self._entries):
+            if self._known[index] is None:
+                self._known[index] = next(in_order) if self._fresh else by_content[content]
+
+    def results(self) -> tuple[Evaluation, ...]:
+        return tuple(evaluation for evaluation in self._known if evaluation is not None)
+
+
+def refusal(content: str, low: float) -> Evaluation | None:
+    """Why a candidate is not even tried, or None."""
+    if not content.strip():
+        return Evaluation(outcome="refused", score=low, detail="the candidate is empty")
+    size = len(content.encode(errors="replace"))
+    if size > MAX_CANDIDATE_BYTES:
+        detail = f"the candidate has {size} bytes; {MAX_CANDIDATE_BYTES} are allowed"
+        return Evaluation(outcome="refused", score=low, detail=detail)
+    return None

@@ -1,0 +1,59 @@
+"""What the sandbox does with an event. Plain functions; only the bus commits what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sandbox_service.validate_harness import validate
+from shared.bus import Handlers
+from shared.events import (
+    CandidatesProposed,
+    CandidatesScored,
+    HarnessProposed,
+    HarnessRefused,
+    HarnessValidated,
+    Message,
+)
+from shared.harness import PatchRefused
+from shared.records import BatchScores, CandidateBatch, Patch
+from shared.settings import RunConfig
+from shared.steps import ScaffoldPool
+from shared.store import Store, get_record, put_json
+from shared.task import load_task
+
+
+@dataclass(frozen=True)
+class Deps:
+    store: Store
+    cache_dir: Path
+    evaluate: Callable[[CandidateBatch], BatchScores]
+    scaffolds: ScaffoldPool
+
+
+def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Message]:
+    """Score the batch. The agent's state is handed back unread."""
+    scores = deps.evaluate(get_record(deps.store, event.batch, CandidateBatch))
+    chain = event.model_dump(exclude={"type", "join"})
+    return [CandidatesScored(**chain, join=event.join, scores=put_json(deps.store, scores), cost=scores.cost)]
+
+
+def on_harness_proposed(event: HarnessProposed, *, deps: Deps) -> list[Message]:
+    """Apply the patch and smoke it. Refusal is an answer, not an error."""
+    task = load_task(get_record(deps.store, event.config, RunConfig).run.task)
+    patch = get_record(deps.store, event.patch, Patch)
+    place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
+    try:
+        digest = validate(deps.store, deps.scaffolds, deps.cache_dir, task, patch, event.smoke)
+    except PatchRefused as refusal:
+        return [HarnessRefused(**place, reason=refusal.message)]
+    return [HarnessValidated(**place, harness=digest, reason=event.reason)]
+
+
+def handlers(deps: Deps) -> Handlers:
+    return {
+        CandidatesProposed: partial(on_candidates_proposed, deps=deps),
+        HarnessProposed: partial(on_harness_proposed, deps=deps),
+    }

@@ -1,0 +1,151 @@
+/* Runs one candidate kernel for the trusted parent, inside the box:
+ *
+ *     driver LIBRARY ARENA THREADS TOTAL_BYTES N_IN OFFSET... N_OUT OFFSET...
+ *
+ * It shuts itself in (no new process, no change of affinity), loads the library, maps the arena, says "loaded",
+ * and then for every 8-byte number on stdin calls the kernel once and sends the number back. It shares a process
+ * with hostile code, so nothing it says is believed: the parent owns inputs, clock, deadline and checks.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { MAX_ARRAYS = 32, OVER_MEMORY = 97, BROKEN = 98, CANNOT_LOAD = 99 };
+
+#if defined(__x86_64__)
+#define THIS_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define THIS_ARCH AUDIT_ARCH_AARCH64
+#endif
+
+/* malloc that fails says so: a null pointer would end as a crash that nobody can tell from a bug. */
+void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
+static void *checked(void *block, size_t size) {
+    if (!block && size) _exit(OVER_MEMORY);
+    return block;
+}
+void *malloc(size_t size) { return checked(__libc_malloc(size), size); }
+void *calloc(size_t count, size_t size) { return checked(__libc_calloc(count, size), count && size); }
+void *realloc(void *old, size_t size) { return checked(__libc_realloc(old, size), size); }
+void *memalign(size_t align, size_t size) { return checked(__libc_memalign(align, size), size); }
+void *aligned_alloc(size_t align, size_t size) { return memalign(align, size); }
+int posix_memalign(void **block, size_t align, size_t size) { return *block = memalign(align, size), 0; }
+
+static void broken(const char *what) {
+    dprintf(2, "driver: %s: %s\n", what, strerror(errno));
+    _exit(BROKEN);
+}
+
+static void use_threads(int threads) {
+    char text[16];
+    snprintf(text, sizeof text, "%d", threads);
+    setenv("OMP_NUM_THREADS", text, 1);
+    setenv("OMP_THREAD_LIMIT", text, 1);
+    setenv("OMP_DYNAMIC", "false", 1);
+    setenv("OMP_WAIT_POLICY", "passive", 1); /* two threads that spin on one core: 100 times slower, measured */
+    cpu_set_t given, kept;
+    CPU_ZERO(&kept);
+    if (sched_getaffinity(0, sizeof given, &given)) broken("affinity");
+    for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&kept) < threads; cpu++)
+        if (CPU_ISSET(cpu, &given)) CPU_SET(cpu, &kept);
+    if (sched_setaffinity(0, sizeof kept, &kept)) broken("affinity");
+}
+
+#define IF_CALL(name, then) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, name, 0, 1), BPF_STMT(BPF_RET | BPF_K, then)
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define KILL SECCOMP_RET_KILL_PROCESS
+
+/* Threads yes, processes no: a child could compute while the parent believes that the program is stopped. */
+static void shut_in(void) {
+    struct sock_filter rules[] = {
+        LOAD(arch),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCH, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, KILL),
+        LOAD(nr),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1), /* x32 calls */
+        BPF_STMT(BPF_RET | BPF_K, KILL),
+#ifdef __NR_fork
+        IF_CALL(__NR_fork, KILL),
+        IF_CALL(__NR_vfork, KILL),
+#endif
+        IF_CALL(__NR_execve, KILL),
+        IF_CALL(__NR_execveat, KILL),
+        IF_CALL(__NR_ptrace, KILL),
+        IF_CALL(__NR_clone3, SECCOMP_RET_ERRNO | ENOSYS), /* its flags can't be seen: libc takes clone */
+        IF_CALL(__NR_sched_setaffinity, SECCOMP_RET_ERRNO | EPERM),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_clone, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        LOAD(args[0]),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, KILL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof rules / sizeof *rules, rules};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) broken("no_new_privs");
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) broken("seccomp");
+}
+
+static int high(int handle) { /* out of the way of code that closes or writes low descriptors */
+    int moved = fcntl(handle, F_DUPFD_CLOEXEC, 200);
+    if (moved < 0) broken("descriptor");
+    return moved;
+}
+
+static void silence(void) {
+    int null = open("/dev/null", O_RDWR);
+    if (null < 0) broken("/dev/null");
+    for (int handle = 0; handle < 3; handle++)
+        if (dup2(null, handle) < 0) broken("/dev/null");
+}
+
+static char *map_arena(const char *path, size_t size) {
+    int handle = open(path, O_RDWR);
+    if (handle < 0) broken(path);
+    char *arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, handle, 0);
+    if (arena == MAP_FAILED) broken("mmap");
+    close(handle);
+    return arena;
+}
+
+static char **place(char **arguments, char *arena, void **arrays) {
+    int count = atoi(*arguments++);
+    if (count > MAX_ARRAYS) broken("too many arrays");
+    for (int i = 0; i < count; i++) arrays[i] = arena + strtoull(*arguments++, NULL, 10);
+    return arguments;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 7) broken("usage");
+    void *in[MAX_ARRAYS], *out[MAX_ARRAYS];
+    char *arena = map_arena(argv[2], strtoull(argv[4], NULL, 10));
+    place(place(argv + 5, arena, in), arena, out);
+    use_threads(atoi(argv[3]));
+    int orders = high(0), replies = high(1);
+    if (write(replies, "H", 1) != 1) broken("reply");
+    shut_in();
+    silence();
+    void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+    void (*call)(void **, void **) = library ? (void (*)(void **, void **))dlsym(library, "ratchet_call") : NULL;
+    if (!call) _exit(CANNOT_LOAD);
+    if (write(replies, "L", 1) != 1) _exit(BROKEN);
+    for (uint64_t number; read(orders, &number, sizeof number) == sizeof number;) {
+        call(in, out);
+        if (write(replies, &number, sizeof number) != sizeof number) break;
+    }
+    _exit(0);
+}

@@ -1,0 +1,99 @@
+"""A proposed patch on its way to being a harness: apply it, then let the scaffold run on stored traces.
+
+The smoke run shows that it runs (valid actions, an answer within the task's turns) and nothing more: whether
+it is better is the gate's question. No model is asked; recorded replies and results are played back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+from shared.harness import Harness, PatchRefused, apply_patch, load_harness
+from shared.records import AttemptState, Evaluation, JsonObject, Parent, Patch, ShardState
+from shared.steps import ScaffoldFailed, ScaffoldPool
+from shared.store import Store, get_bundle, get_record, materialize, put_bundle
+from shared.task import Task, draw
+
+SMOKE_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a smoke run plays back."""
+
+    instance: JsonObject
+    seed: int
+    parent: Parent | None
+    replies: tuple[str, ...]
+    results: tuple[Evaluation, ...]
+
+
+def validate(
+    store: Store, pool: ScaffoldPool, cache: Path, task: Task, patch: Patch, smoke: Sequence[str]
+) -> str:
+    """The digest of the patched harness. Raises PatchRefused with the reason if it does not hold."""
+    files = apply_patch(get_bundle(store, patch.base), patch)
+    harness = load_harness(files)
+    digest = put_bundle(store, files)
+    folder = materialize(store, digest, cache / "harnesses")
+    for trace in traces(store, task, smoke):
+        try:
+            _replay(pool, digest, folder, task, harness, trace)
+        except ScaffoldFailed as failure:
+            name = trace.instance.get("id", "an instance")
+            raise PatchRefused(f"the smoke run on {name} failed: {failure.message}") from None
+    return digest
+
+
+def traces(store: Store, task: Task, smoke: Sequence[str]) -> list[Trace]:
+    """A few recorded attempts; where there are none yet, one instance with replies that say nothing."""
+    states = [get_record(store, digest, ShardState) for digest in smoke]
+    attempts = [attempt for state in states for attempt in state.attempts if attempt.replies]
+    step = max(1, len(attempts) // SMOKE_ATTEMPTS)
+    found = [_trace(attempt) for attempt in attempts[::step][:SMOKE_ATTEMPTS]]
+    if found:
+        return found
+    return [Trace(instance, 0, None, ("",), ()) for instance in draw(task, "train", 1, 0)]
+
+
+def _trace(attempt: AttemptState) -> Trace:
+    plan = attempt.plan
+    results = tuple(result for turn in attempt.turns for result in turn.results)
+    replies = tuple(reply.text for reply in attempt.replies)
+    return Trace(plan.instance, plan.seed, plan.parent, replies, results)
+
+
+def _replay(
+    pool: ScaffoldPool, digest: str, folder: Path, task: Task, harness: Harness, trace: Trace
+) -> None:
+    """Step to the answer. Raises ScaffoldFailed for a bad action, or if no answer comes in time."""
+    limits = task.manifest.attempt
+    context = {
+        "prompts": harness.prompts,
+        "exemplars": harness.exemplars,
+        "parent": trace.parent.model_dump(include={"content", "reply", "score"}) if trace.parent else None,
+        "limits": limits.model_dump(),
+        "seed": trace.seed,
+    }
+    payload: JsonObject = {"instance": trace.instance, "knobs": harness.values, "context": context}
+    nothing = Evaluation(outcome="wrong", score=task.manifest.score.low)
+    replies, results = cycle(trace.replies), cycle(trace.results or (nothing,))
+    history: list[JsonObject] = []
+    for _ in range(limits.turns):
+        action = pool.step(digest, folder, {**payload, "history": history}, limits)
+        if "answer" in action:
+            return
+        history.append({"action": action, **_answers(action, replies, results)})
+    raise ScaffoldFailed(f"no answer after {limits.turns} turns")
+
+
+def _answers(action: JsonObject, replies: Iterator[str], results: Iterator[Evaluation]) -> JsonObject:
+    asked = sum(request["n"] for request in action.get("ask", ()))
+    tried = len(action.get("try", ()))
+    return {
+        "replies": [next(replies) for _ in range(asked)],
+        "results": [next(results).model_dump(mode="json") for _ in range(tried)],
+    }

@@ -1,0 +1,30 @@
+"""The sandbox worker: `python -m sandbox_service.worker --stack stack.json`. No whole box, no work."""
+
+from __future__ import annotations
+
+import shutil
+
+from shared.bus import Handlers
+from shared.celery_app import run_worker
+from shared.errors import ToolMissingError
+from shared.settings import StackSettings
+
+
+def build(stack: StackSettings) -> Handlers:
+    """Real parts, put together. Raises BoxNotWholeError or ToolMissingError before any job is taken."""
+    from sandbox_service.evaluate import Evaluator
+    from sandbox_service.handlers import Deps, handlers
+    from shared.box import open_box
+    from shared.steps import ScaffoldPool
+    from shared.store import open_store
+
+    if shutil.which("gcc") is None:
+        raise ToolMissingError("gcc is not installed", "apt-get install gcc libc6-dev")
+    store = open_store(stack.store_url)
+    cache_dir = stack.cache_dir / "sandbox"
+    evaluator = Evaluator(store, cache_dir)
+    return handlers(Deps(store, cache_dir, evaluator.evaluate, ScaffoldPool(open_box())))
+
+
+if __name__ == "__main__":
+    run_worker("sandbox", build)

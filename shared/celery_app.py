@@ -1,0 +1,157 @@
+"""Celery as the doorbell: the only file that imports it. What Celery calls a task is one event's doorbell,
+`<service>.<EventClass>(job_id)`; all else about the job stands in the ledger.
+
+The parent of every worker reconciles and imports nothing heavy; handlers are built in its child.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+from celery import Celery, signals
+from kombu.exceptions import OperationalError
+from pydantic import ValidationError
+
+from shared import children, logs
+from shared.bus import Bus, Handlers
+from shared.celery_config import TASK_NAMES, celery_config, refuse_drift, refuse_eviction
+from shared.errors import LedgerError, RatchetError, SettingsError
+from shared.ledger import Ledger, Ring
+from shared.routes import Service
+from shared.settings import StackSettings
+
+RECONCILER = "reconciler"
+_log = logging.getLogger(__name__)
+
+
+def make_app(stack: StackSettings, service: Service | None = None) -> Celery:
+    """The app of a service's worker, or (None) one that only rings. Raises SettingsError on drift."""
+    app = Celery(service or "ratchet", set_as_current=False)
+    expected = celery_config(stack, service)
+    app.conf.update(expected)
+    actual = {key: getattr(app.conf, key) for key in expected}  # attributes: they obey CELERY_ variables
+    refuse_drift(actual, expected)
+    return app
+
+
+def ring(app: Celery, rings: Sequence[Ring]) -> None:
+    """Publish doorbells. A failed ring is no error: the reconciler rings again."""
+    for job_id, service, kind in rings:
+        try:
+            app.send_task(TASK_NAMES[kind], args=[job_id], queue=service, ignore_result=True)
+        except (OperationalError, redis.RedisError, OSError) as error:
+            _log.warning("%d doorbells not rung, the reconciler will: %s", len(rings), error)
+            return
+
+
+def open_ledger(stack: StackSettings) -> Ledger:
+    return Ledger(
+        stack.ledger_url, lease_s=stack.lease_s, max_attempts=stack.max_attempts, ring_s=stack.reconcile_s
+    )
+
+
+def run_worker(service: Service, build: Callable[[StackSettings], Handlers]) -> None:
+    """The main of every worker: `python -m X_service.worker --stack stack.json`. Ends with its exit code."""
+    parser = argparse.ArgumentParser(description=f"The {service} service's worker.")
+    parser.add_argument("--stack", type=Path, required=True, help="StackSettings as JSON")
+    path: Path = parser.parse_args().stack
+    logs.set_up(service)
+    try:
+        code = _serve(service, build, read_stack(path))
+    except RatchetError as error:
+        _log.error("%s", error)
+        code = error.exit_code
+    sys.exit(code)
+
+
+def read_stack(path: Path) -> StackSettings:
+    """Raises SettingsError where the file is missing or is none."""
+    try:
+        return StackSettings.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise SettingsError(f"{path} is no stack file: {error}", "the supervisor writes it") from None
+
+
+def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: StackSettings) -> int:
+    app = make_app(stack, service)
+    check_broker(stack.broker_url)
+    _hear(app, service, stack, build)
+    signals.setup_logging.connect(_keep_our_logging)
+    signals.worker_process_init.connect(functools.partial(_enter_child, os.getpid()), weak=False)
+    threading.Thread(target=_reconcile, args=(app, stack), name=RECONCILER, daemon=True).start()
+    worker = app.Worker(
+        hostname=f"{service}-{os.getpid()}@{socket.gethostname()}",
+        queues=[service],
+        loglevel=logging.INFO,
+        without_gossip=True,
+        without_mingle=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def check_broker(url: str) -> None:
+    """Refuse a broker that may evict queues. One that is away is no error: Celery goes on asking."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
+            memory: dict[str, Any] = client.info("memory")
+    except (redis.RedisError, OSError) as error:
+        _log.warning("the broker does not answer yet: %s", error)
+        return
+    except ValueError as error:
+        raise SettingsError(f"not a broker URL: {error}", "redis://user:password@host:port/0") from None
+    refuse_eviction(str(memory.get("maxmemory_policy", "noeviction")))
+
+
+def _hear(
+    app: Celery, service: Service, stack: StackSettings, build: Callable[[StackSettings], Handlers]
+) -> None:
+    """Register a doorbell for each event that the service hears."""
+
+    @functools.cache
+    def bus() -> Bus:  # first called in the pool's child
+        return Bus(
+            open_ledger(stack), lambda: build(stack), functools.partial(ring, app), children.owner_name()
+        )
+
+    def doorbell(job_id: str) -> None:
+        bus().process(job_id)
+
+    for name in TASK_NAMES.values():
+        if name.startswith(f"{service}."):
+            app.task(name=name)(doorbell)
+
+
+def _reconcile(app: Celery, stack: StackSettings) -> None:
+    """Ring for what should have been taken long ago. All parents try; the ledger elects one."""
+    ledger, owner, pause = open_ledger(stack), children.owner_name(), threading.Event()
+    while not pause.wait(stack.reconcile_s):
+        try:
+            if ledger.elect(RECONCILER, owner, 3 * stack.reconcile_s):
+                late = ledger.overdue(children.is_gone)
+                if late:
+                    _log.info("ringing again for %d jobs", len(late))
+                    with children.no_fork():  # a child must not inherit the connection pool's locks
+                        ring(app, late)
+        except LedgerError as error:
+            _log.warning("not reconciled this time: %s", error)
+
+
+def _keep_our_logging(**_: object) -> None:
+    """A receiver of this signal is all it takes to keep Celery from setting up its own."""
+
+
+def _enter_child(parent: int, **_: object) -> None:
+    children.die_with_parent()
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)

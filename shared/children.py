@@ -1,0 +1,78 @@
+"""Processes: a child that dies with its parent, the groups to kill when a lease is lost, who still lives,
+and a lock that keeps a fork out of open connections. It starts nothing itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+_groups: set[int] = set()
+_groups_lock = threading.Lock()
+_fork_lock = threading.RLock()
+os.register_at_fork(
+    before=_fork_lock.acquire, after_in_parent=_fork_lock.release, after_in_child=_fork_lock.release
+)
+
+
+def die_with_parent() -> None:
+    """For Popen(preexec_fn=...) and pool children: SIGKILL when the *thread* that forked them ends."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextmanager
+def no_fork() -> Iterator[None]:
+    """No fork that goes on in Python happens inside. A SQLite connection does not survive one: the child
+    would inherit SQLite's idea of which file locks this process holds, and not the locks."""
+    with _fork_lock:
+        yield
+
+
+def register(pgid: int) -> None:
+    """This process group works for the current job; it is killed when the job's lease is lost."""
+    with _groups_lock:
+        _groups.add(pgid)
+
+
+def unregister(pgid: int) -> None:
+    with _groups_lock:
+        _groups.discard(pgid)
+
+
+def kill_all() -> None:
+    """SIGKILL every registered group. Groups that are gone already are no error."""
+    with _groups_lock:
+        groups = list(_groups)
+        _groups.clear()
+    for pgid in groups:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pgid, signal.SIGKILL)
+
+
+def owner_name() -> str:
+    """This process as a lease holder: host, pid and start time (a reused pid is another owner)."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+
+
+def is_gone(owner: str) -> bool:
+    """Is that holder a process of this host that no longer lives? False where that can't be known."""
+    host, _, rest = owner.partition("/")
+    pid, _, started = rest.partition("/")
+    return host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    """Start time in clock ticks since boot; "" for a process that is gone or only waits to be reaped."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]

@@ -1,0 +1,176 @@
+"""Real models, real training: the seed model, both algorithms, resume after kill -9, two processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from shared.errors import TrainingError
+from shared.events import BaseRequested
+from shared.settings import load_config
+from shared.store import LocalStore, get_bundle, materialize, put_json
+from tests.live.trainer_stack import Stack, is_valid, largest_difference, mean_reward, train_here, weights
+from trainer_service.engine import start_processes
+from trainer_service.handlers import Deps, on_base_requested, on_weight_update_proposed
+from trainer_service.model import sequence_logprobs
+from trainer_service.publish import write_spec
+from trainer_service.specs import TrainResult, TrainSpec
+from trainer_service.train import train
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    return Stack(tmp_path_factory.mktemp("trainer"))
+
+
+@pytest.fixture(scope="module")
+def first_samples(stack):
+    return stack.sample()
+
+
+def test_the_seed_model_learns_the_form_and_no_letter_is_preferred(stack, first_samples):
+    assert stack.base_said.type == "base_ready.v1"
+    assert stack.base_said.cost.train_s > 0
+    valid = [reply for reply, _ in first_samples if is_valid(reply.text)]
+    assert len(valid) >= 48  # of 64, unconstrained
+    assert 0.15 < mean_reward(first_samples) < 0.35  # a quarter by chance
+
+
+def test_a_base_that_was_built_once_costs_nothing_again_also_in_another_store(stack, tmp_path):
+    again = stack.request_base()
+    assert again.base == stack.base_said.base
+    assert again.cost.train_s == 0
+
+    other = Deps(store=LocalStore(tmp_path), cache_dir=stack.deps.cache_dir)
+    config = put_json(other.store, load_config([{"run": {"task": str(stack.root / "letters")}}]))
+    (said,) = on_base_requested(BaseRequested(run_id="r2", config=config), deps=other)
+    assert said.base == stack.base_said.base
+    assert said.cost.train_s == 0
+
+
+def test_prompt_and_answer_are_tokenized_apart(stack):
+    marker = stack.tokenizer.convert_tokens_to_ids("<|assistant|>")
+    prompt = stack.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "red "}], add_generation_prompt=True, tokenize=False
+    )
+    assert stack.tokenizer(prompt, add_special_tokens=False)["input_ids"][-1] == marker
+
+
+@pytest.fixture(scope="module")
+def engine_room():
+    """This process as a training of one; torn down with the module."""
+    start_processes()
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("engine_room")
+@pytest.mark.parametrize("algorithm", ["best_of_n", "entropic"])
+def test_two_updates_raise_what_the_policy_earns(stack, first_samples, tmp_path, algorithm):
+    train_here(stack, tmp_path / "one", first_samples, algorithm=algorithm)
+    second = stack.sample(tmp_path / "one" / "adapter", seed=1)
+    train_here(stack, tmp_path / "two", second, tmp_path / "one" / "adapter", algorithm=algorithm)
+    third = stack.sample(tmp_path / "two" / "adapter", seed=2)
+
+    assert mean_reward(second) > mean_reward(first_samples) + 0.03
+    assert mean_reward(third) > mean_reward(first_samples) + 0.10
+    assert sum(is_valid(reply.text) for reply, _ in third) >= 48
+
+
+@pytest.mark.usefixtures("engine_room")
+def test_all_zero_stages_train_the_same_adapter(stack, first_samples, tmp_path):
+    for stage in (0, 2, 3):
+        train_here(stack, tmp_path / f"{stage}", first_samples, steps=3, zero_stage=stage)
+    plain, second, third = (weights(tmp_path / f"{stage}" / "adapter") for stage in (0, 2, 3))
+    assert largest_difference(plain, second) < 1e-5
+    assert largest_difference(plain, third) < 1e-3
+
+
+@pytest.mark.usefixtures("engine_room")
+def test_a_learning_rate_that_explodes_publishes_nothing(stack, first_samples, tmp_path):
+    with pytest.raises(TrainingError, match="learning_rate"):
+        train_here(stack, tmp_path / "one", first_samples, learning_rate=1.0, steps=6)
+    assert not (tmp_path / "one" / "adapter").exists()
+
+
+def test_a_killed_training_resumes_and_ends_in_the_same_weights(stack, first_samples, engine_room):
+    event = stack.propose(first_samples)
+    folder = stack.deps.cache_dir / "training" / event.digest
+    kill_after_two_steps(stack, event, folder)
+    assert not (folder / "result.json").exists()
+
+    (said,) = on_weight_update_proposed(event, deps=stack.deps)
+
+    assert said.type == "adapter_published.v1"
+    assert said.join == event.join
+    assert "resuming after" in (folder / "log.txt").read_text()
+    assert "resuming after 0" not in (folder / "log.txt").read_text()
+    published = materialize(stack.deps.store, said.adapter, stack.root / "published")
+    uninterrupted = stack.root / "uninterrupted"
+    shutil.copytree(folder, uninterrupted, ignore=shutil.ignore_patterns("adapter", "checkpoints"))
+    moved = TrainSpec.model_validate_json((folder / "spec.json").read_bytes()).model_copy(
+        update={"out": uninterrupted / "adapter", "checkpoints": uninterrupted / "checkpoints"}
+    )
+    train(moved)
+    assert largest_difference(weights(published), weights(uninterrupted / "adapter")) < 1e-6
+    check_fingerprint(stack, published)
+
+    # The same message again: nothing is trained, the answer is the same.
+    lines = (folder / "log.txt").read_text()
+    assert on_weight_update_proposed(event, deps=stack.deps) == [said]
+    assert (folder / "log.txt").read_text() == lines
+
+
+def kill_after_two_steps(stack, event, folder):
+    """Start the child as the handler does, and kill -9 its group once two checkpoints are complete."""
+    settings = load_config([{"training": {"threads": 1, "batch": 16, "micro_batch": 8}}]).training
+    write_spec(event, settings, stack.deps.store, stack.deps.cache_dir, folder)
+    argv = [sys.executable, "-m", "trainer_service.train", str(folder / "spec.json")]
+    with subprocess.Popen(
+        argv, start_new_session=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as child:
+        deadline = time.monotonic() + 120
+        while not (folder / "checkpoints" / "step_2" / "complete").exists():
+            assert child.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def check_fingerprint(stack, published):
+    facts = json.loads((published / "ratchet.json").read_text())
+    mark = facts["fingerprint"]
+    model = AutoModelForCausalLM.from_pretrained(stack.base).eval()
+    assert sequence_logprobs(model, mark["token_ids"]) == pytest.approx(mark["base_logprobs"], abs=1e-3)
+    policy = PeftModel.from_pretrained(model, published).eval()
+    assert sequence_logprobs(policy, mark["token_ids"]) == pytest.approx(mark["logprobs"], abs=1e-3)
+    assert mark["logprobs"] != pytest.approx(mark["base_logprobs"], abs=1e-2)
+    assert facts["name"].startswith("run-g1-")
+    assert facts["base"] == stack.base_said.base
+
+
+@pytest.mark.slow
+def test_two_processes_under_the_deepspeed_launcher_train_what_one_does(stack, first_samples, engine_room):
+    event = stack.propose(first_samples, processes=2, zero_stage=2)
+    (said,) = on_weight_update_proposed(event, deps=stack.deps)
+    assert said.type == "adapter_published.v1", said.reason
+    folder = stack.deps.cache_dir / "training" / event.digest
+    result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
+    assert result.metrics["samples"] > 0
+    assert "adapter_model.safetensors" in get_bundle(stack.deps.store, said.adapter)
+    alone = TrainSpec.model_validate_json((folder / "spec.json").read_bytes()).model_copy(
+        update={"out": folder / "alone", "checkpoints": folder / "alone-checkpoints"}
+    )
+    train(alone)
+    assert largest_difference(weights(folder / "adapter"), weights(folder / "alone")) < 1e-4

@@ -1,0 +1,207 @@
+"""Feedback through whole runs: events in, events out, on the real ledger and the in-memory bus."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feedback_service.gate import decide
+from ratchet.show import show_json
+from shared import events as e
+from shared.history import RunHistory
+from shared.records import ARMS, GateRecord, Patch, Release
+from shared.store import get_json, get_record, put_bundle, put_json
+from tests.loop.toy_world import RUN, World, purposes
+
+GATE = {"screen_instances": 6, "round_instances": 12, "max_pairs": 36, "test_instances": 6}
+
+
+def world(folder: Path, **changes: Any) -> World:
+    sections = {"run": {"generations": 2}, "gate": GATE} | changes.pop("sections", {})
+    return World(folder, sections, **changes)
+
+
+@pytest.fixture(scope="module")
+def improved(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, RunHistory]:
+    made = world(tmp_path_factory.mktemp("improved"))
+    return made, made.run()
+
+
+def test_a_run_with_true_gains_promotes_and_ends_with_the_sealed_test(
+    improved: tuple[World, RunHistory],
+) -> None:
+    made, history = improved
+    assert history.state == "done"
+    assert history.generations[0].decision == "promoted"
+    assert history.generations[0].arm == "both"
+    assert history.release != history.first
+    assert purposes(made.opened)[-1] == "test"
+    test = get_json(made.store, history.test or "")
+    assert test["last"]["mean"] > test["first"]["mean"] + 0.2
+    assert test["gain"]["low"] > 0
+
+
+def test_all_four_arms_are_measured_and_both_levers_say_why(improved: tuple[World, RunHistory]) -> None:
+    made, history = improved
+    shown = show_json(history, made.store)["generations"][0]
+    assert all(shown["arms"][arm]["n"] == 6 for arm in ARMS)
+    assert "shape" in shown["proposals"]["harness"]["reason"]
+    assert shown["proposals"]["weights"]["reason"].startswith("entropic")
+    assert shown["reload"] == {"harness_ms": 5.0, "adapter_ms": 7.0}
+    assert shown["cost"]["evaluations"] > 0
+    assert shown["harness"] == history.generations[0].promoted.harness  # type: ignore[union-attr]
+
+
+def test_every_decision_recomputes_from_its_stored_evidence(improved: tuple[World, RunHistory]) -> None:
+    made, history = improved
+    for generation in history.generations:
+        verdict = decide(get_record(made.store, generation.evidence or "", GateRecord))
+        assert (verdict.decision, verdict.why) == (generation.decision, generation.why)
+
+
+def test_confirm_meets_no_instance_of_the_screen_or_of_an_earlier_round(tmp_path: Path) -> None:
+    made = world(tmp_path, gain=lambda harness, adapter: 0.12 * adapter, spread=0.1)
+    made.run()
+    seen = [
+        instance["id"]
+        for event in made.opened
+        if event.generation == 1 and event.purpose in ("screen", "confirm")
+        for instance in get_json(made.store, event.instances)
+    ]
+    assert len(seen) > 6
+    assert len(seen) == len(set(seen))
+
+
+def test_all_arms_of_a_rollout_share_instances_and_seeds(improved: tuple[World, RunHistory]) -> None:
+    made, _ = improved
+    screen = next(event for event in made.opened if event.purpose == "screen")
+    assert [contender.arm for contender in screen.releases] == list(ARMS)
+    assert len(screen.seeds) == 1
+
+
+def test_a_refused_harness_and_a_failed_training_end_in_a_rejection_that_says_both(tmp_path: Path) -> None:
+    made = world(tmp_path, refuse_harness=True, fail_training=True)
+    history = made.run()
+    assert purposes(made.opened) == ["train", "train", "test"]
+    assert [generation.decision for generation in history.generations] == ["rejected", "rejected"]
+    assert "smoke run looped" in history.generations[0].why
+    assert "loss exploded" in history.generations[0].why
+    assert history.state == "done"
+    assert show_json(history, made.store)["generations"][0]["arms"] == dict.fromkeys(ARMS)
+
+
+def test_one_failed_lever_leaves_its_arms_null_and_the_other_is_compared(tmp_path: Path) -> None:
+    made = world(tmp_path, fail_training=True, sections={"run": {"generations": 1}})
+    history = made.run()
+    shown = show_json(history, made.store)["generations"][0]
+    assert shown["arms"]["weights"] is None
+    assert "loss exploded" in shown["arm_reasons"]["both"]
+    assert (shown["gate"]["decision"], shown["gate"]["evidence"]["chosen"]) == ("promoted", "harness")
+
+
+def test_a_refused_patch_is_not_proposed_again_on_the_same_harness(tmp_path: Path) -> None:
+    made = world(tmp_path, refuse_harness=True, fail_training=True, sections={"run": {"generations": 4}})
+    history = made.run()
+    digests = [generation.harness.digest for generation in history.generations if generation.harness]
+    patches = [get_record(made.store, digest, Patch) for digest in digests if digest]
+    edits = [frozenset((edit.path, str(edit.new)) for edit in patch.edits) for patch in patches]
+    assert len(edits) == 4
+    assert len(edits) == len(set(edits))
+
+
+def test_equal_arms_are_not_promoted(tmp_path: Path) -> None:
+    made = world(tmp_path, gain=lambda harness, adapter: 0.1 * harness, spread=0.2)
+    history = made.run()
+    assert not history.promotions
+    assert history.release == history.first
+    assert "nothing was promoted" in history.why
+
+
+@pytest.mark.parametrize("lever", ["harness", "weights"])
+def test_one_lever_alone(tmp_path: Path, lever: str) -> None:
+    made = world(tmp_path, sections={"run": {"generations": 1, "levers": lever}})
+    history = made.run()
+    screen = next(event for event in made.opened if event.purpose == "screen")
+    assert [contender.arm for contender in screen.releases] == ["base", lever]
+    assert history.generations[0].arm == lever
+    reasons = show_json(history, made.store)["generations"][0]["arm_reasons"]
+    assert f"the run pulls the {lever} lever alone" in reasons["both"]
+
+
+def test_an_endpoint_that_takes_no_adapters_runs_harness_only_and_says_so(tmp_path: Path) -> None:
+    made = world(
+        tmp_path, sections={"run": {"generations": 1}, "model": {"url": "http://x/v1", "name": "big"}}
+    )
+    history = made.run()
+    assert history.first is not None
+    assert history.first.base == "endpoint:big"
+    shown = show_json(history, made.store)["generations"][0]
+    assert "harness-only" in shown["arm_reasons"]["weights"]
+    assert shown["gate"]["decision"] == "promoted"
+
+
+def test_a_lost_screen_rejects_and_is_never_a_zero_score(tmp_path: Path) -> None:
+    made = world(tmp_path, lose=lambda event: event.purpose == "screen", sections={"run": {"generations": 1}})
+    history = made.run()
+    assert history.generations[0].decision == "rejected"
+    assert "the endpoint was away" in history.generations[0].why
+    arms = show_json(history, made.store)["generations"][0]["arms"]
+    assert arms["base"] is None
+
+
+def test_lost_train_shards_leave_nothing_to_propose_and_hang_nothing(tmp_path: Path) -> None:
+    made = world(tmp_path, lose=lambda event: event.purpose == "train", sections={"run": {"generations": 1}})
+    history = made.run()
+    assert history.state == "done"
+    assert "all train shards were lost" in history.generations[0].why
+
+
+def test_a_stop_ends_the_run_after_the_present_generation_with_its_test(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    made.ledger.request_stop(RUN)
+    history = made.run()
+    assert history.state == "stopped"
+    assert purposes(made.opened) == ["test"]  # asked for before the first generation was opened
+
+
+def test_a_budget_is_never_broken_and_keeps_room_for_the_sealed_test(tmp_path: Path) -> None:
+    # a generation needs 48 (train) + 48 (screen) + 48 (first round), the test 24, and 36 pairs 144
+    made = world(tmp_path, sections={"run": {"generations": 9}, "budget": {"evaluations": 200}})
+    history = made.run()
+    assert history.state == "budget"
+    assert len(history.generations) == 1
+    assert purposes(made.opened)[-1] == "test"
+    assert history.cost.evaluations <= 200
+
+
+def test_generations_that_promote_nothing_end_an_idle_run(tmp_path: Path) -> None:
+    rule = {"window": 1, "idle": 2}
+    made = world(tmp_path, refuse_harness=True, fail_training=True,
+                 sections={"run": {"generations": 9}, "convergence": rule})  # fmt: skip
+    history = made.run()
+    assert len(history.generations) == 2
+    assert "idle at 2" in history.why
+
+
+def test_an_evaluation_on_request_scores_one_release_and_nothing_else(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    instances = put_json(made.store, [{"id": "mine-1"}, {"id": "mine-2"}])
+    request = e.EvaluationRequested(run_id=RUN, config=made.config_digest, release=None, instances=instances)
+    history = made.run(request)
+    assert purposes(made.opened) == ["eval"]
+    result = get_json(made.store, history.test or "")
+    assert result["n"] == 2
+    assert [row["id"] for row in result["instances"]] == ["mine-1", "mine-2"]
+    assert result["low"] <= result["mean"] <= result["high"]
+
+
+def test_an_evaluation_of_a_given_release_needs_no_base(tmp_path: Path) -> None:
+    made = world(tmp_path)
+    folder = tmp_path / "task" / "harness"
+    files = {name: (folder / name).read_bytes() for name in ("harness.toml", "scaffold.py")}
+    release = Release(base="b" * 64, harness=put_bundle(made.store, files), adapter="a" * 64)
+    instances = put_json(made.store, [{"id": "mine-1"}, {"id": "mine-2"}])
+    made.run(
+        e.EvaluationRequested(run_id=RUN, config=made.config_digest, release=release, instances=instances)
+    )
+    assert [event.releases[0].release for event in made.opened] == [release]

@@ -1,0 +1,116 @@
+"""A dead job becomes the arrival that it would have made, or the end of the run; deciding twice decides alike."""
+
+from pathlib import Path
+
+import pytest
+
+from feedback_service.handlers import handlers, on_job_died
+from feedback_service.situation import Deps
+from shared import events as e
+from shared.records import ArmRelease, Release, digest_of
+from shared.routes import HEARD_BY
+from tests.loop.toy_world import RUN, World
+
+JOIN = e.Join(id="j", slot="3", expected=4)
+WHERE = {"run_id": RUN, "generation": 2, "join": JOIN}
+SHARD = {**WHERE, "config": "c", "purpose": "confirm", "round": 1}
+RELEASE = Release(base="b", harness="h")
+
+
+@pytest.fixture(scope="module")
+def deps(tmp_path_factory: pytest.TempPathFactory) -> Deps:
+    made = World(tmp_path_factory.mktemp("deaths"))
+    return Deps(ledger=made.ledger, store=made.store)
+
+
+def died(message: e.Message, deps: Deps) -> list[e.Message]:
+    body = message.model_dump(mode="json")
+    event = e.JobDied(run_id=RUN, job_id="x", service="agent", event=body, reason="no luck", attempts=4)
+    return on_job_died(event, deps=deps)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        e.ShardOpened(**SHARD, plan="p"),
+        e.CandidatesProposed(**SHARD, check="final", turn=1, state="s", batch="b"),
+        e.CandidatesScored(**SHARD, check="final", turn=1, state="s", batch="b", scores="x"),
+    ],
+)
+def test_a_dead_shard_arrives_as_lost(message: e.Message, deps: Deps) -> None:
+    (said,) = died(message, deps)
+    assert isinstance(said, e.ShardFinished)
+    assert (said.join, said.generation, said.purpose, said.round) == (JOIN, 2, "confirm", 1)
+    assert said.result is None
+    assert "no luck" in said.reason
+
+
+def test_a_dead_proposal_arrives_as_refused(deps: Deps) -> None:
+    harness = e.HarnessProposed(**WHERE, config="c", patch="p", smoke=(), reason="r")
+    weights = e.WeightUpdateProposed(**WHERE, config="c", release=RELEASE, update="u", reason="r")
+    (refused,), (failed,) = died(harness, deps), died(weights, deps)
+    assert isinstance(refused, e.HarnessRefused)
+    assert isinstance(failed, e.WeightUpdateFailed)
+    assert refused.join == failed.join == JOIN
+
+
+def test_what_nothing_waits_for_ends_in_silence(deps: Deps) -> None:
+    promoted = e.ReleasePromoted(run_id=RUN, release=RELEASE, arm="both", evidence="e", why="w")
+    assert died(promoted, deps) == []
+
+
+def test_a_dead_base_ends_the_run_with_the_reason(deps: Deps) -> None:
+    (said,) = died(e.BaseRequested(run_id=RUN, config="c"), deps)
+    assert isinstance(said, e.BaseFailed)
+    opened = e.RolloutsOpened(
+        run_id=RUN, config="c", purpose="train", releases=(ArmRelease(arm="train", release=RELEASE),),
+        instances="i", seeds=(1,),
+    )  # fmt: skip
+    (ended,) = died(opened, deps)
+    assert isinstance(ended, e.RunFinished)
+    assert ended.state == "failed"
+    assert "RolloutsOpened" in ended.why
+
+
+def test_a_job_that_nobody_can_read_ends_the_run(deps: Deps) -> None:
+    event = e.JobDied(run_id=RUN, job_id="x", service="agent", event={"type": "x.v9"}, reason="", attempts=1)
+    (said,) = on_job_died(event, deps=deps)
+    assert isinstance(said, e.RunFinished)
+    assert said.state == "failed"
+
+
+def test_a_run_that_can_not_get_a_base_fails_and_ends(tmp_path: Path) -> None:
+    made = World(tmp_path)
+    made.bus.submit([e.BaseFailed(run_id=RUN, reason="no corpus")])
+    made.bus.drain()
+    assert made.ledger.run_state(RUN) == "failed"
+    assert "no corpus" in made.history().why
+
+
+def test_feedback_hears_what_the_routes_say(deps: Deps) -> None:
+    assert set(handlers(deps)) == {kind for kind, service in HEARD_BY.items() if service == "feedback"}
+
+
+def test_every_job_said_twice_says_the_same(tmp_path: Path) -> None:
+    """Each feedback job is handled again right before its commit would be: same events, to the byte."""
+    made = World(tmp_path, {"run": {"generations": 1}})
+    for kind, handler in handlers(Deps(ledger=made.ledger, store=made.store)).items():
+        made.bus.bus._build().update({kind: _twice(handler)})  # type: ignore[attr-defined]
+    assert made.run().state == "done"
+
+
+def _twice(handler):  # type: ignore[no-untyped-def]
+    def handle(event: e.Message) -> list[e.Message]:
+        first, second = handler(event), handler(event)
+        assert [said.digest for said in first] == [said.digest for said in second]
+        assert digest_of(event.model_dump(mode="json")) == event.digest
+        return first  # type: ignore[no-any-return]
+
+    return handle
+
+
+def test_twins_with_other_names_decide_alike(tmp_path: Path) -> None:
+    """Seeds come from the config, so two runs of a deterministic task go the same way."""
+    runs = [World(tmp_path / name, {"run": {"generations": 1}}) for name in ("one", "two")]
+    whys = [made.run().generations[0].why for made in runs]
+    assert whys[0] == whys[1]

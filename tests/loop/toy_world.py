@@ -1,0 +1,163 @@
+"""A toy world around the real feedback service, on the real ledger and in-memory bus: agent, sandbox and
+trainer are a few lines each, and a release's true quality is known. Scores: 0.3, +0.25 for a good harness,
++0.25 for an adapter."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from feedback_service.handlers import handlers
+from feedback_service.situation import Deps
+from shared import events as e
+from shared.bus import MemoryBus
+from shared.harness import PatchRefused, apply_patch, load_harness
+from shared.history import RunHistory, fold
+from shared.ledger import Ledger
+from shared.records import (
+    AttemptPlan,
+    AttemptState,
+    Candidate,
+    Cost,
+    Evaluation,
+    Patch,
+    Release,
+    Sample,
+    ShardState,
+    Turn,
+    digest_of,
+)
+from shared.settings import RunConfig, load_config
+from shared.store import LocalStore, get_bundle, get_json, get_record, put_bundle, put_json
+
+VERIFIER = """
+def draw(split, count, seed):
+    return [{"id": f"{split}-{seed}-{i}"} for i in range(count)]
+"""
+KNOBS = """
+[knobs.temperature]
+kind = "float"
+low = 0.0
+high = 1.0
+value = 0.5
+
+[knobs.pin_shape]
+kind = "choice"
+choices = ["free", "round", "square"]
+value = "free"
+"""
+RUN = "toy"
+
+
+def make_task(folder: Path) -> str:
+    """A task folder; returns its path as a config names it."""
+    (folder / "harness" / "prompts").mkdir(parents=True)
+    (folder / "task.toml").write_text(
+        'name = "toy"\n[attempt]\ncandidates = 1\nrequests = 1\nmax_tokens = 10\n'
+    )
+    (folder / "verifier.py").write_text(VERIFIER)
+    (folder / "harness" / "harness.toml").write_text(KNOBS)
+    (folder / "harness" / "scaffold.py").write_text(
+        "def step(instance, history, knobs, context):\n    return {}\n"
+    )
+    return str(folder)
+
+
+@dataclass
+class World:
+    """`gain` maps (has a good harness, has an adapter) to what is added to the score."""
+
+    folder: Path
+    sections: dict[str, Any] = field(default_factory=dict)
+    gain: Callable[[bool, bool], float] = lambda harness, adapter: 0.25 * harness + 0.25 * adapter
+    spread: float = 0.05
+    refuse_harness: bool = False
+    fail_training: bool = False
+    lose: Callable[[e.RolloutsOpened], bool] = lambda event: False
+    opened: list[e.RolloutsOpened] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        task = make_task(self.folder / "task")
+        self.store = LocalStore(self.folder / "store")
+        self.ledger = Ledger(f"sqlite:///{self.folder / 'ledger.sqlite'}")
+        self.ledger.create_schema()
+        self.ledger.create_run(RUN)
+        self.config: RunConfig = load_config([{"run": {"task": task}}, self.sections])
+        self.config_digest = put_json(self.store, self.config)
+        own: dict[type[e.Message], Callable[[Any], list[e.Message]]] = {
+            e.BaseRequested: lambda event: [e.BaseReady(run_id=RUN, base="base" * 16)],
+            e.RolloutsOpened: self.roll_out,
+            e.HarnessProposed: self.validate,
+            e.WeightUpdateProposed: self.train,
+            e.ReleasePromoted: lambda event: [],
+        }
+        self.bus = MemoryBus(self.ledger, own | handlers(Deps(ledger=self.ledger, store=self.store)))
+
+    def run(self, first: e.Message | None = None) -> RunHistory:
+        self.bus.submit([first or e.RunStarted(run_id=RUN, config=self.config_digest)])
+        self.bus.drain()
+        return self.history()
+
+    def history(self) -> RunHistory:
+        return fold(self.ledger.events(RUN))
+
+    def roll_out(self, event: e.RolloutsOpened) -> list[e.Message]:
+        self.opened.append(event)
+        instances = get_json(self.store, event.instances)
+        join = e.Join(id=event.digest, slot="0", expected=1)
+        where = {"run_id": RUN, "generation": event.generation, "join": join}
+        where |= {"purpose": event.purpose, "round": event.round}
+        if self.lose(event):
+            return [e.ShardFinished(**where, result=None, reason="the endpoint was away")]
+        attempts = [
+            self.attempt(instance, contender.arm, contender.release, seed)
+            for instance in instances
+            for seed in event.seeds
+            for contender in event.releases
+        ]
+        cost = Cost(evaluations=2 * len(attempts), completion_tokens=10 * len(attempts))
+        result = put_json(self.store, ShardState(attempts=tuple(attempts), cost=cost))
+        reload = {"harness_ms": 5.0, "adapter_ms": 7.0}
+        return [e.ShardFinished(**where, result=result, cost=cost, reload=reload)]
+
+    def attempt(self, instance: dict[str, Any], arm: str, release: Release, seed: int) -> AttemptState:
+        rng = random.Random(digest_of([instance, arm, release.digest, seed]))
+        pinned = load_harness(get_bundle(self.store, release.harness)).values["pin_shape"]
+        shape = pinned if pinned != "free" else rng.choice(["round", "square"])
+        score = 0.3 + self.gain(pinned == "round", release.adapter is not None) + rng.gauss(0, self.spread)
+        score += 0.1 * (shape == "round") * (pinned == "free")  # what the main effects can see
+        result = Evaluation(outcome="ok", score=min(1.0, max(0.0, score)))
+        reply = json.dumps({"shape": shape, "n": rng.randrange(3)})
+        content = Candidate(content=f"{reply} {rng.random()}", samples=(0,))
+        turns = (
+            Turn(action={"ask": []}, replies=(Sample(text=reply),)),
+            Turn(action={"try": [content.model_dump(mode="json")]}, results=(result,)),
+        )
+        plan = AttemptPlan(attempt_id="a", instance=instance, arm=arm, release=release, seed=seed)
+        return AttemptState(plan=plan, turns=turns, answer=content, final=result)
+
+    def validate(self, event: e.HarnessProposed) -> list[e.Message]:
+        where = {"run_id": RUN, "generation": event.generation, "join": event.join}
+        patch = get_record(self.store, event.patch, Patch)
+        try:
+            if self.refuse_harness:
+                raise PatchRefused("the smoke run looped")
+            files = apply_patch(get_bundle(self.store, patch.base), patch)
+        except PatchRefused as error:
+            return [e.HarnessRefused(**where, reason=error.message)]
+        return [e.HarnessValidated(**where, harness=put_bundle(self.store, files), reason=event.reason)]
+
+    def train(self, event: e.WeightUpdateProposed) -> list[e.Message]:
+        where = {"run_id": RUN, "generation": event.generation, "join": event.join}
+        if self.fail_training:
+            return [e.WeightUpdateFailed(**where, reason="the loss exploded")]
+        adapter = digest_of(["adapter", event.update, event.generation])
+        return [e.AdapterPublished(**where, adapter=adapter, reason=event.reason, cost=Cost(train_s=3))]
+
+
+def purposes(opened: Sequence[e.RolloutsOpened]) -> list[str]:
+    return [event.purpose for event in opened]

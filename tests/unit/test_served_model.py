@@ -1,0 +1,47 @@
+"""Which base model the local stack serves, as the run's log says."""
+
+from pathlib import Path
+
+import pytest
+
+from ratchet.served_model import ModelWatch, ServedModel
+from shared import events as e
+from shared.ledger import Ledger
+from shared.records import Release
+from shared.settings import ModelSection, RunConfig, StackSettings
+from shared.store import LocalStore, put_bundle, put_json
+
+RUN = "run-1"
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> ModelWatch:
+    url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    Ledger(url).create_schema()
+    Ledger(url).create_run(RUN)
+    settings = StackSettings(
+        ledger_url=url, store_url=str(tmp_path / "store"), broker_url="", cache_dir=tmp_path / "cache"
+    )
+    return ModelWatch(settings, RUN)
+
+
+def test_the_base_model_of_the_log_is_served_under_the_configured_name(watch: ModelWatch) -> None:
+    store = LocalStore(Path(watch.settings.store_url))
+    config = put_json(store, RunConfig(model=ModelSection(name="small")))
+    base = put_bundle(store, {"config.json": b"{}"})
+    watch.ledger.submit([e.RunStarted(run_id=RUN, config=config)])
+    assert watch.look() is None
+    assert not watch.settled
+    watch.ledger.submit([e.BaseReady(run_id=RUN, base=base)])
+    assert watch.look() == ServedModel(watch.settings.cache_dir / base, "small")
+    assert (watch.settings.cache_dir / base / "config.json").exists()
+    assert watch.settled
+
+
+@pytest.mark.parametrize("requested", [True, False])
+def test_somebody_elses_endpoint_needs_no_server(watch: ModelWatch, requested: bool) -> None:
+    release = Release(base="endpoint:gpt", harness="h")
+    evaluation = e.EvaluationRequested(run_id=RUN, config="c", release=release, instances="i")
+    watch.ledger.submit([evaluation if requested else e.BaseReady(run_id=RUN, base="endpoint:gpt")])
+    assert watch.look() is None
+    assert watch.settled

@@ -1,0 +1,59 @@
+"""What the trainer hears and what it says. Light: training happens in children (base.py, publish.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from shared.bus import Handlers
+from shared.errors import ArtifactError, TaskError, TrainingError
+from shared.events import (
+    AdapterPublished,
+    BaseFailed,
+    BaseReady,
+    BaseRequested,
+    Message,
+    WeightUpdateFailed,
+    WeightUpdateProposed,
+)
+from shared.records import Cost
+from shared.settings import RunConfig
+from shared.store import Store, get_record
+from trainer_service.base import base_bundle
+from trainer_service.publish import trained_adapter
+
+
+@dataclass(frozen=True)
+class Deps:
+    store: Store
+    cache_dir: Path
+
+
+def on_base_requested(event: BaseRequested, *, deps: Deps) -> list[Message]:
+    config = get_record(deps.store, event.config, RunConfig)
+    try:
+        base, train_s = base_bundle(config, deps.store, deps.cache_dir)
+    except (TrainingError, ArtifactError, TaskError) as error:
+        return [BaseFailed(run_id=event.run_id, generation=event.generation, reason=str(error))]
+    cost = Cost(train_s=train_s)
+    return [BaseReady(run_id=event.run_id, generation=event.generation, base=base, cost=cost)]
+
+
+def on_weight_update_proposed(event: WeightUpdateProposed, *, deps: Deps) -> list[Message]:
+    place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
+    try:
+        adapter, result = trained_adapter(event, deps.store, deps.cache_dir)
+    except (TrainingError, ArtifactError) as error:
+        return [WeightUpdateFailed(**place, reason=str(error))]
+    cost = Cost(train_s=result.train_s, gpu_s=result.gpu_s)
+    return [
+        AdapterPublished(**place, adapter=adapter, reason=event.reason, metrics=result.metrics, cost=cost)
+    ]
+
+
+def handlers(deps: Deps) -> Handlers:
+    return {
+        BaseRequested: partial(on_base_requested, deps=deps),
+        WeightUpdateProposed: partial(on_weight_update_proposed, deps=deps),
+    }

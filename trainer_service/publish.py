@@ -1,0 +1,91 @@
+"""A weight update from its message to a published adapter: the job's folder, the child, the bundle. Light.
+
+cache_dir/training/<message digest>/ holds spec, samples, checkpoints, log, adapter and result. The same
+message finds it again: it resumes a training that was killed and does not repeat one that is done.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from shared.errors import ArtifactError, TrainingError
+from shared.events import WeightUpdateProposed
+from shared.records import WeightUpdate
+from shared.settings import RunConfig, TrainingSection
+from shared.store import Store, get_record, materialize, put_bundle, read_folder
+from trainer_service.batch import read_samples, teaching
+from trainer_service.child import run_child
+from trainer_service.specs import TrainResult, TrainSpec
+
+
+def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) -> tuple[str, TrainResult]:
+    """The digest of the adapter's bundle. Raises TrainingError where there is none to be had."""
+    folder = cache_dir / "training" / event.digest
+    settings = get_record(store, event.config, RunConfig).training
+    spec = write_spec(event, settings, store, cache_dir, folder)
+    if not spec.result.exists():
+        run_child(
+            "trainer_service.train",
+            folder / "spec.json",
+            threads=settings.threads,
+            processes=settings.processes,
+        )
+    result = TrainResult.model_validate_json(spec.result.read_bytes())
+    shutil.rmtree(spec.checkpoints, ignore_errors=True)
+    if result.refusal:
+        raise TrainingError(result.refusal)
+    return put_bundle(store, read_folder(spec.out)), result
+
+
+def write_spec(
+    event: WeightUpdateProposed, settings: TrainingSection, store: Store, cache_dir: Path, folder: Path
+) -> TrainSpec:
+    """Everything that the child needs, in the job's folder."""
+    update = get_record(store, event.update, WeightUpdate)
+    base, adapter = starting_point(event, store, cache_dir / "bundles")
+    samples = read_samples(store, update.shards)
+    teaching(samples, update.algorithm)  # refuses before a process is started
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "samples.json").write_text(json.dumps([sample.model_dump(mode="json") for sample in samples]))
+    spec = TrainSpec(
+        base=base,
+        adapter=adapter,
+        samples=folder / "samples.json",
+        out=folder / "adapter",
+        result=folder / "result.json",
+        checkpoints=folder / "checkpoints",
+        name_prefix=f"{event.run_id}-g{event.generation}",
+        base_digest=event.release.base,
+        algorithm=update.algorithm,
+        steps=update.steps,
+        learning_rate=update.learning_rate,
+        kl_weight=update.kl_weight,
+        lora_rank=settings.lora_rank,
+        batch=settings.batch,
+        micro_batch=settings.micro_batch,
+        zero_stage=settings.zero_stage,
+        threads=max(1, settings.threads // settings.processes),
+        seed=update.seed,
+    )
+    (folder / "spec.json").write_text(spec.model_dump_json(indent=1))
+    return spec
+
+
+def starting_point(event: WeightUpdateProposed, store: Store, bundles: Path) -> tuple[Path, Path | None]:
+    """Folders of the release's base and adapter. Raises where the base is not ours, or they do not fit."""
+    release = event.release
+    if release.base.startswith("endpoint:"):
+        raise TrainingError(
+            f"the weights of {release.base} are not here",
+            "set model.base to a folder, or run --levers harness",
+        )
+    base = materialize(store, release.base, bundles)
+    if release.adapter is None:
+        return base, None
+    adapter = materialize(store, release.adapter, bundles)
+    its_base = json.loads((adapter / "ratchet.json").read_bytes()).get("base")
+    if its_base != release.base:
+        raise ArtifactError(f"adapter {release.adapter[:12]} was trained on another base ({its_base!s:.12})")
+    return base, adapter

@@ -1,0 +1,63 @@
+"""Is a folder a model that may be served? Its files, and finite weights; numpy alone, so handlers may ask."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import ArtifactError
+
+# safetensors' name of a float type -> (as unsigned integers, exponent bits: all set in NaN and infinity)
+EXPONENTS = {
+    "F64": (np.uint64, 0x7FF0000000000000),
+    "F32": (np.uint32, 0x7F800000),
+    "F16": (np.uint16, 0x7C00),
+    "BF16": (np.uint16, 0x7F80),
+}
+CHUNK = 1 << 24  # values at a time
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raises ArtifactError unless it holds a config, a tokenizer and finite weights."""
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        if not (folder / name).exists():
+            raise ArtifactError(f"{folder} has no {name}", "give a folder in Hugging Face format")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ArtifactError(f"{folder} has no *.safetensors", "save the model in safetensors format")
+    for path in weights:
+        check_finite(path)
+
+
+def check_finite(path: Path) -> None:
+    """Raises ArtifactError naming the first tensor that holds NaN or infinity, or a damaged file."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            header_bytes = int.from_bytes(data[:8], "little")
+            header = json.loads(data[8 : 8 + header_bytes])
+        except ValueError as error:
+            raise ArtifactError(f"{path.name} is no safetensors file: {error}") from None
+        start = 8 + header_bytes
+        for name, entry in header.items():
+            if name == "__metadata__" or entry["dtype"] not in EXPONENTS:
+                continue
+            low, high = entry["data_offsets"]
+            if start + high > len(data):
+                raise ArtifactError(f"{path.name} is cut short: tensor {name} is missing")
+            if not _finite(data, start + low, high - low, entry["dtype"]):
+                raise ArtifactError(f"{path.name}: tensor {name} holds NaN or infinity")
+
+
+def _finite(data: mmap.mmap, offset: int, size_bytes: int, dtype: str) -> bool:
+    kind, mask = EXPONENTS[dtype]
+    width, exponent = np.dtype(kind).itemsize, np.array(mask, dtype=kind)
+    for start in range(offset, offset + size_bytes, CHUNK * width):
+        count = min(CHUNK, (offset + size_bytes - start) // width)
+        bits: npt.NDArray[np.unsignedinteger] = np.frombuffer(data[start : start + count * width], dtype=kind)
+        if bool((np.bitwise_and(bits, exponent) == exponent).any()):
+            return False
+    return True

@@ -1,0 +1,17 @@
+"""The trainer's process: `python -m trainer_service.worker --stack STACK_JSON`. Chooses the real parts."""
+
+from __future__ import annotations
+
+from shared.bus import Handlers
+from shared.celery_app import run_worker
+from shared.settings import StackSettings
+from shared.store import open_store
+from trainer_service.handlers import Deps, handlers
+
+
+def build(stack: StackSettings) -> Handlers:
+    return handlers(Deps(store=open_store(stack.store_url), cache_dir=stack.cache_dir))
+
+
+if __name__ == "__main__":
+    run_worker("trainer", build)
