@@ -49,6 +49,7 @@ def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
         "worker_max_tasks_per_child": 200,
         "worker_max_memory_per_child": 4_000_000,  # KiB
         "worker_eta_task_limit": 100,
+        "worker_lost_wait": 1,  # a killed child has no result that could still come; the default is 10
         "worker_soft_shutdown_timeout": SOFT_SHUTDOWN_S,
         "worker_enable_soft_shutdown_on_idle": True,
         "worker_hijack_root_logger": False,

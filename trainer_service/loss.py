@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
-CLIP = 0.2  # how far a token's probability may move from the behaviour policy's before it stops to count
+# A token's ratio to the behaviour policy stops to count below 1 - CLIP_LOW and above 1 + CLIP_HIGH.
+# Upwards there is room: a good token of probability 0.2 may become certain. PPO's 0.2 both ways learned about
+# half as fast on a toy (three seeds, three updates of eight steps: 0.24 -> 0.39 against 0.24 -> 0.58).
+CLIP_LOW, CLIP_HIGH = 0.2, 4.0
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,10 @@ def cloning(terms: Terms) -> torch.Tensor:
 
 
 def clipped(terms: Terms) -> torch.Tensor:
-    """Policy gradient with importance ratios, clipped as in PPO: axes BK."""
+    """Policy gradient with importance ratios, clipped as in PPO but wider upwards: axes BK."""
     advantage_B1 = terms.weight_B.unsqueeze(-1)
     ratio_BK = (terms.policy_BK - terms.behaviour_BK).exp()
-    near_BK = ratio_BK.clamp(1 - CLIP, 1 + CLIP)
+    near_BK = ratio_BK.clamp(1 - CLIP_LOW, 1 + CLIP_HIGH)
     return -torch.minimum(ratio_BK * advantage_B1, near_BK * advantage_B1)
 
 

@@ -25,7 +25,7 @@ def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) 
     folder = cache_dir / "training" / event.digest
     settings = get_record(store, event.config, RunConfig).training
     spec = write_spec(event, settings, store, cache_dir, folder)
-    if not spec.result.exists():
+    if not is_done(spec):
         run_child(
             "trainer_service.train",
             folder / "spec.json",
@@ -37,6 +37,14 @@ def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) 
     if result.refusal:
         raise TrainingError(result.refusal)
     return put_bundle(store, read_folder(spec.out)), result
+
+
+def is_done(spec: TrainSpec) -> bool:
+    """Whether the child came to its end: refused, or the adapter is there (caches may be deleted in part)."""
+    if not spec.result.exists():
+        return False
+    refused = TrainResult.model_validate_json(spec.result.read_bytes()).refusal
+    return bool(refused) or (spec.out / "ratchet.json").exists()
 
 
 def write_spec(

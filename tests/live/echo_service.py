@@ -21,7 +21,7 @@ from shared.routes import Service
 from shared.settings import StackSettings
 
 SHARDS = 4
-DEADLY = "-1.0"  # a config with which each shard kills its worker
+DEADLY = "0.001"  # a config with which shard 0 kills its worker
 
 
 def handlers(folder: Path) -> Handlers:
@@ -58,7 +58,7 @@ def handlers(folder: Path) -> Handlers:
 
     def on_shard_opened(event: e.ShardOpened) -> list[Message]:
         ran(event)
-        if event.config == DEADLY:
+        if event.config == DEADLY and event.join and event.join.slot == "0":
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(float(event.config))
         fields: dict[str, Any] = {"config": event.config, "purpose": "train", "check": "final", "turn": 0}

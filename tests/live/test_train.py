@@ -12,18 +12,20 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from shared.errors import TrainingError
 from shared.events import BaseRequested
 from shared.settings import load_config
-from shared.store import LocalStore, get_bundle, materialize, put_json
+from shared.store import LocalStore, get_bundle, materialize, put_json, read_folder
 from tests.live.trainer_stack import Stack, is_valid, largest_difference, mean_reward, train_here, weights
 from trainer_service.engine import start_processes
 from trainer_service.handlers import Deps, on_base_requested, on_weight_update_proposed
 from trainer_service.model import sequence_logprobs
 from trainer_service.publish import write_spec
-from trainer_service.specs import TrainResult, TrainSpec
+from trainer_service.seed_model import build
+from trainer_service.specs import SeedSpec, TrainResult, TrainSpec
 from trainer_service.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +59,20 @@ def test_a_base_that_was_built_once_costs_nothing_again_also_in_another_store(st
     (said,) = on_base_requested(BaseRequested(run_id="r2", config=config), deps=other)
     assert said.base == stack.base_said.base
     assert said.cost.train_s == 0
+
+
+def test_the_same_spec_builds_the_same_seed_model_and_a_reached_loss_ends_it_sooner(stack, tmp_path):
+    sizes = {"lines": 64, "steps": 6, "hidden": 32, "layers": 1, "vocabulary": 270, "threads": 1}
+    corpus = stack.root / "letters" / "seed_corpus.py"
+
+    def build_in(name, **more):
+        out, result = tmp_path / name, tmp_path / f"{name}.json"
+        return build(SeedSpec(corpus=corpus, out=out, result=result, **sizes, **more))
+
+    build_in("one")
+    build_in("two")
+    assert read_folder(tmp_path / "one") == read_folder(tmp_path / "two")
+    assert build_in("soon", target_loss=100.0).steps == 1
 
 
 def test_prompt_and_answer_are_tokenized_apart(stack):
@@ -101,6 +117,21 @@ def test_all_zero_stages_train_the_same_adapter(stack, first_samples, tmp_path):
 def test_a_learning_rate_that_explodes_publishes_nothing(stack, first_samples, tmp_path):
     with pytest.raises(TrainingError, match="learning_rate"):
         train_here(stack, tmp_path / "one", first_samples, learning_rate=1.0, steps=6)
+    assert not (tmp_path / "one" / "adapter").exists()
+
+
+@pytest.mark.usefixtures("engine_room")
+@pytest.mark.parametrize("stage", [0, 2])
+def test_steps_without_a_finite_gradient_are_not_applied_and_three_end_it(
+    stack, first_samples, tmp_path, stage
+):
+    shutil.copytree(stack.base, tmp_path / "base")
+    tensors = load_file(tmp_path / "base" / "model.safetensors")
+    tensors["model.layers.0.mlp.up_proj.weight"][0, 0] = float("nan")
+    save_file(tensors, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(TrainingError, match="3 steps gave no finite gradient"):
+        train_here(stack, tmp_path / "one", first_samples, base=tmp_path / "base", zero_stage=stage)
     assert not (tmp_path / "one" / "adapter").exists()
 
 

@@ -155,6 +155,7 @@ def train_here(stack, folder, samples, adapter=None, **settings):
 
 def spec_for(stack, folder, adapter=None, **settings):
     chosen = {
+        "base": stack.base,
         "algorithm": "entropic",
         "steps": 8,
         "learning_rate": 3e-3,
@@ -167,7 +168,6 @@ def spec_for(stack, folder, adapter=None, **settings):
         "seed": 0,
     }
     return TrainSpec(
-        base=stack.base,
         adapter=adapter,
         samples=folder / "samples.json",
         out=folder / "adapter",

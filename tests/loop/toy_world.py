@@ -14,7 +14,7 @@ from typing import Any
 from feedback_service.handlers import handlers
 from feedback_service.situation import Deps
 from shared import events as e
-from shared.bus import MemoryBus
+from shared.bus import Handler, MemoryBus
 from shared.harness import PatchRefused, apply_patch, load_harness
 from shared.history import RunHistory, fold
 from shared.ledger import Ledger
@@ -78,6 +78,8 @@ class World:
     refuse_harness: bool = False
     fail_training: bool = False
     lose: Callable[[e.RolloutsOpened], bool] = lambda event: False
+    name: str = RUN
+    wrap: Callable[[Handler], Handler] = lambda handler: handler  # around each of feedback's
     opened: list[e.RolloutsOpened] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -85,31 +87,33 @@ class World:
         self.store = LocalStore(self.folder / "store")
         self.ledger = Ledger(f"sqlite:///{self.folder / 'ledger.sqlite'}")
         self.ledger.create_schema()
-        self.ledger.create_run(RUN)
+        self.ledger.create_run(self.name)
         self.config: RunConfig = load_config([{"run": {"task": task}}, self.sections])
         self.config_digest = put_json(self.store, self.config)
-        own: dict[type[e.Message], Callable[[Any], list[e.Message]]] = {
-            e.BaseRequested: lambda event: [e.BaseReady(run_id=RUN, base="base" * 16)],
+        mine: dict[type[e.Message], Handler] = {
+            e.BaseRequested: lambda event: [e.BaseReady(run_id=self.name, base="base" * 16)],
             e.RolloutsOpened: self.roll_out,
             e.HarnessProposed: self.validate,
             e.WeightUpdateProposed: self.train,
             e.ReleasePromoted: lambda event: [],
         }
-        self.bus = MemoryBus(self.ledger, own | handlers(Deps(ledger=self.ledger, store=self.store)))
+        real = handlers(Deps(ledger=self.ledger, store=self.store))
+        feedback = {kind: self.wrap(handler) for kind, handler in real.items()}
+        self.bus = MemoryBus(self.ledger, mine | feedback)
 
     def run(self, first: e.Message | None = None) -> RunHistory:
-        self.bus.submit([first or e.RunStarted(run_id=RUN, config=self.config_digest)])
+        self.bus.submit([first or e.RunStarted(run_id=self.name, config=self.config_digest)])
         self.bus.drain()
         return self.history()
 
     def history(self) -> RunHistory:
-        return fold(self.ledger.events(RUN))
+        return fold(self.ledger.events(self.name))
 
     def roll_out(self, event: e.RolloutsOpened) -> list[e.Message]:
         self.opened.append(event)
         instances = get_json(self.store, event.instances)
         join = e.Join(id=event.digest, slot="0", expected=1)
-        where = {"run_id": RUN, "generation": event.generation, "join": join}
+        where = {"run_id": self.name, "generation": event.generation, "join": join}
         where |= {"purpose": event.purpose, "round": event.round}
         if self.lose(event):
             return [e.ShardFinished(**where, result=None, reason="the endpoint was away")]
@@ -141,7 +145,7 @@ class World:
         return AttemptState(plan=plan, turns=turns, answer=content, final=result)
 
     def validate(self, event: e.HarnessProposed) -> list[e.Message]:
-        where = {"run_id": RUN, "generation": event.generation, "join": event.join}
+        where = {"run_id": self.name, "generation": event.generation, "join": event.join}
         patch = get_record(self.store, event.patch, Patch)
         try:
             if self.refuse_harness:
@@ -152,7 +156,7 @@ class World:
         return [e.HarnessValidated(**where, harness=put_bundle(self.store, files), reason=event.reason)]
 
     def train(self, event: e.WeightUpdateProposed) -> list[e.Message]:
-        where = {"run_id": RUN, "generation": event.generation, "join": event.join}
+        where = {"run_id": self.name, "generation": event.generation, "join": event.join}
         if self.fail_training:
             return [e.WeightUpdateFailed(**where, reason="the loss exploded")]
         adapter = digest_of(["adapter", event.update, event.generation])

@@ -26,9 +26,13 @@ def test_the_clipped_objective_is_the_ratio_times_the_advantage():
     assert float(total_loss("clipped", terms(0.1, 0.0, weight=2.0), 0.0)) == pytest.approx(-2 * math.exp(0.1))
 
 
-@pytest.mark.parametrize(("weight", "expected"), [(1.0, -1.2), (-1.0, 2.0)])
-def test_a_ratio_of_two_is_clipped_where_that_would_reward_it_and_not_where_it_hurts(weight, expected):
-    assert float(total_loss("clipped", terms(LN2, 0.0, weight=weight), 0.0)) == pytest.approx(expected)
+# Ratios are clipped to 0.8 ... 5: where that would reward a further move, and never where a move has hurt.
+@pytest.mark.parametrize(
+    ("ratio", "weight", "expected"), [(8.0, 1.0, -5.0), (8.0, -1.0, 8.0), (0.5, -1.0, 0.8), (0.5, 1.0, -0.5)]
+)
+def test_ratios_are_clipped_where_they_have_moved_far_enough(ratio, weight, expected):
+    loss = total_loss("clipped", terms(math.log(ratio), 0.0, weight=weight), 0.0)
+    assert float(loss) == pytest.approx(expected)
 
 
 def test_kl_to_base_is_schulmans_k3():
