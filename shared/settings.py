@@ -36,7 +36,7 @@ class ModelSection(Section):
     base: str = "seed"  # "seed", or a folder in Hugging Face format
     api_key_env: str = "OPENAI_API_KEY"  # the name of the variable, never the key
     temperature: float = Field(1.0, ge=0.0, le=2.0)
-    concurrency: int = Field(8, ge=1, le=1024)  # requests in flight
+    concurrency: int = Field(32, ge=1, le=1024)  # requests in flight; the local server batches them
     timeout_s: float = Field(120.0, gt=0)
 
 

@@ -1,0 +1,76 @@
+"""The command line: every mistake is one clear message that names the mend, and a non-zero exit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = [str(Path(sys.executable).with_name("ratchet"))]
+
+
+def ratchet(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["run", "tea-making"], 2, "known: trimul"),
+        (["run", "trimul", "--set", "gate.alpah=0.1"], 2, "gate.alpah"),
+        (["run", "trimul", "--set", "gate.alpha=7"], 2, "gate.alpha"),
+        (["run", "trimul", "--set", "alpha"], 2, "section.key=value"),
+        (["run", "trimul", "--levers", "brain"], 2, "run.levers"),
+        (["run", "trimul", "--config", "none.toml"], 2, "none.toml"),
+        (["run", "trimul", "--name", "../up"], 2, "not a name"),
+        (["show", "nothing"], 2, "runs there: none yet"),
+        (["resume", "nothing"], 2, "no run"),
+        (["export", "nothing", "out"], 2, "no run"),
+        (["eval", "trimul", "--release", "seed", "--instances", "none.jsonl"], 2, "none.jsonl"),
+        (["bench", "speed"], 2, "known:"),
+        (["validate", "tea-making"], 2, "known: trimul"),
+        (["no-such-command"], 2, "no-such-command"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_mistake_is_named_with_its_mend(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+    done = ratchet(*arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("runs/*"))  # nothing was begun
+
+
+def test_help_teaches_every_command_and_loads_nothing_heavy(tmp_path: Path) -> None:
+    heavy = "('torch', 'numpy', 'celery')"
+    code = f"import sys; from ratchet import cli; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+    assert "resume" in ratchet("--help", cwd=tmp_path).stdout
+
+
+def test_a_bad_line_of_instances_is_named_by_its_number(tmp_path: Path) -> None:
+    (tmp_path / "some.jsonl").write_text('{"N": 16}\nnot json\n')
+    done = ratchet("eval", "trimul", "--release", "seed", "--instances", "some.jsonl", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "line 2 is not JSON" in done.stderr
+
+
+def test_a_dry_run_prints_the_config_and_what_each_step_costs(tmp_path: Path) -> None:
+    done = ratchet("run", "trimul", "--dry-run", "--json", "--set", "gate.alpha=0.01", cwd=tmp_path)
+    plan = json.loads(done.stdout)
+    assert plan["config"]["gate"]["alpha"] == 0.01
+    assert sum(step["evaluations"] for step in plan["steps"]) > 0
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_new_task_is_valid_and_a_broken_one_is_not(tmp_path: Path) -> None:
+    assert ratchet("init", "words", cwd=tmp_path).returncode == 0
+    assert ratchet("validate", "words", cwd=tmp_path).returncode == 0
+    assert ratchet("init", "words", cwd=tmp_path).returncode == 2  # never overwritten
+    verifier = tmp_path / "words" / "verifier.py"
+    verifier.write_text(verifier.read_text().replace('f"{split}-{seed}-{i}"', 'f"{seed}-{i}"'))
+    done = ratchet("validate", "words", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "stands in train and in gate" in json.loads(done.stdout)["checks"][-1]["detail"]
