@@ -17,7 +17,7 @@ from shared.ledger import Ledger
 from shared.records import Release
 from shared.settings import RunConfig, load_config, parse_override
 from shared.store import get_json, open_store, put_json
-from shared.task import load_task
+from shared.task import check_instances, load_task
 
 SEED_RELEASE = "seed"
 
@@ -25,6 +25,7 @@ SEED_RELEASE = "seed"
 def evaluate(task: str, release: str, instances: Path, overrides: list[str], root: Path) -> dict[str, Any]:
     """The result as `--json` prints it. Raises SettingsError for an unknown run, generation or a bad file."""
     loaded = running.load_instances(instances)
+    check_instances(load_task(task), loaded)
     running.require_tools(load_task(task))
     if release == SEED_RELEASE:
         config = running.resolve_config(task, None, overrides, None)

@@ -1,4 +1,7 @@
-"""The program behind task.draw: `python -m shared.draw_program TASK_DIR SPLIT COUNT SEED` prints instances.
+"""The program behind task.draw and task.check_instances. Prints instances:
+
+    python -m shared.draw_program TASK_DIR draw SPLIT COUNT SEED
+    python -m shared.draw_program TASK_DIR check < INSTANCES    one reason each, "" where there is nothing wrong
 
 A process of its own, because a verifier may import what it likes and holds labels.
 """
@@ -24,9 +27,14 @@ def load_verifier(folder: Path) -> ModuleType:
 
 
 def main(arguments: list[str]) -> None:
-    folder, split, count, seed = arguments
+    folder, operation, *rest = arguments
     verifier = load_verifier(Path(folder))
-    json.dump(verifier.draw(split, int(count), int(seed)), sys.stdout)
+    if operation == "draw":
+        split, count, seed = rest
+        json.dump(verifier.draw(split, int(count), int(seed)), sys.stdout)
+        return
+    check = getattr(verifier, "check_instance", lambda instance: "")  # a verifier need not have one
+    json.dump([check(instance) for instance in json.load(sys.stdin)], sys.stdout)
 
 
 if __name__ == "__main__":

@@ -109,11 +109,26 @@ def draw(task: Task, split: str, count: int, seed: int) -> list[JsonObject]:
     The public view only: what a verifier calls `draw` returns no labels. The same arguments give the same
     instances; another seed gives fresh ones. Fewer may come back where the split is exhausted.
     """
-    command = [sys.executable, "-m", "shared.draw_program", str(task.folder), split, str(count), str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=DRAW_TIMEOUT_S, cwd=TASKS.parent)
-    if done.returncode != 0:
-        raise TaskError(f"{task.name}: verifier.draw({split!r}) failed: {done.stderr.strip()[-500:]}")
-    instances = json.loads(done.stdout)
+    instances = _ask(task, "", "draw", split, str(count), str(seed))
     if not isinstance(instances, list) or not all(isinstance(item, dict) for item in instances):
         raise TaskError(f"{task.name}: verifier.draw must return a list of JSON objects")
     return instances
+
+
+def check_instances(task: Task, instances: list[JsonObject]) -> None:
+    """Raises TaskError naming the first instance that the task's verifier can't take."""
+    for instance, reason in zip(instances, _ask(task, json.dumps(instances), "check"), strict=True):
+        if reason:
+            raise TaskError(
+                f"instance {instance.get('id', '?')}: {reason}", f"see {task.folder / 'README.md'}"
+            )
+
+
+def _ask(task: Task, text: str, *arguments: str) -> Any:
+    command = [sys.executable, "-m", "shared.draw_program", str(task.folder), *arguments]
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=DRAW_TIMEOUT_S, cwd=TASKS.parent
+    )
+    if done.returncode != 0:
+        raise TaskError(f"{task.name}: verifier.py failed to {arguments[0]}: {done.stderr.strip()[-500:]}")
+    return json.loads(done.stdout)

@@ -6,10 +6,11 @@ from shared.bus import Handlers
 from shared.celery_app import run_worker
 from shared.settings import StackSettings
 from shared.store import open_store
-from trainer_service.handlers import Deps, handlers
 
 
 def build(stack: StackSettings) -> Handlers:
+    from trainer_service.handlers import Deps, handlers  # in the child: numpy stays out of the parent
+
     return handlers(Deps(store=open_store(stack.store_url), cache_dir=stack.cache_dir))
 
 
