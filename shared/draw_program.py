@@ -1,7 +1,7 @@
 """The program behind task.draw and task.check_instances. Prints instances:
 
     python -m shared.draw_program TASK_DIR draw SPLIT COUNT SEED
-    python -m shared.draw_program TASK_DIR check < INSTANCES    one reason each, "" where there is nothing wrong
+    python -m shared.draw_program TASK_DIR check < INSTANCES    a reason each, "" where all is well
 
 A process of its own, because a verifier may import what it likes and holds labels.
 """

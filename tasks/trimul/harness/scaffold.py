@@ -1,0 +1,138 @@
+"""The seed harness of trimul: ask for candidates, try them all, answer with the best.
+
+A reply is a schedule (JSON, one value for each knob of SPACE), which is rendered to C for the instance's
+shape with the text of prompts/kernel.md; or a fenced C program, which is taken as it is. What is neither goes
+to the compiler unchanged and fails there: a failure tells the diagnosis as much as a score.
+"""
+
+import json
+import random
+import re
+
+SPACE = {
+    "vec": [2, 4, 8, 16],  # numbers in a vector
+    "rows": [1, 2, 4, 6, 8, 12, 16],  # of a register tile
+    "cols": [1, 2, 3, 4],  # vectors across a register tile
+    "layout": ["last", "plain", "right_t", "left_t", "both_t"],  # of left and right
+    "lanes": ["positions", "channels"],  # what a vector of the projections holds
+    "block": [8, 16, 32, 64],  # places of a line worked on at a time
+    "norm": ["once", "per_block", "per_output"],  # how often the first layer norm is computed
+    "gates": ["fused", "pass"],  # into the projections, or in a pass of their own
+    "out": ["fused", "pass"],  # second layer norm and output projection together, or apart
+    "exp": ["fast", "libm"],
+    "threads": [1, 2],
+}
+SCHEDULE_TOKENS = 160  # a schedule is about half of that
+FREE = "free"  # a pin_KNOB that pins nothing
+
+
+def step(instance, history, knobs, context):
+    if not history:
+        count = context["limits"]["candidates"]
+        return {"ask": [_request(instance, knobs, context, number) for number in range(count)]}
+    if "try" not in history[-1]["action"]:
+        replies = history[-1]["replies"]
+        contents = [candidate(reply, instance, knobs, context["prompts"]) for reply in replies]
+        return {"try": [{"content": text, "samples": [index]} for index, text in enumerate(contents)]}
+    tried = zip(history[-1]["action"]["try"], history[-1]["results"], strict=True)
+    best, _ = max(tried, key=lambda pair: pair[1]["score"])
+    return {"answer": best}
+
+
+def _request(instance, knobs, context, number):
+    rng = random.Random(f"{context['seed']}-{number}")
+    request = {
+        "messages": messages(instance, context["prompts"], _example(knobs, context, rng), knobs["verbose"]),
+        "temperature": knobs["temperature"],
+    }
+    if knobs["verbose"]:  # free text, as the model may write C
+        return {**request, "max_tokens": context["limits"]["max_tokens"]}
+    most = min(SCHEDULE_TOKENS, context["limits"]["max_tokens"])
+    return {**request, "max_tokens": most, "schema": schema(knobs)}
+
+
+def messages(instance, prompts, example=None, verbose=False):
+    """What the model reads: the job, and then the shape with a schedule to start from, if there is one."""
+    system = prompts["system"]
+    if verbose:
+        system = prompts["task_large"] + "\n\n" + prompts["kernel"]
+    shape = f"N={instance['N']} C={instance['C']} mask={instance['mask']} dist={instance['distribution']}"
+    near = "" if example is None else f"\nnear: {example}"
+    user = prompts["user"].strip().replace("{shape}", shape).replace("{near}", near)
+    return [{"role": "system", "content": system.strip()}, {"role": "user", "content": user}]
+
+
+def _example(knobs, context, rng):
+    """The parent's reply, or one of the best exemplars; none where the harness shows none."""
+    parent = context["parent"]
+    if knobs["use_parent"] and parent is not None:
+        return parent["reply"]
+    best = sorted(context["exemplars"], key=lambda item: -item["score"])[: knobs["exemplars"]]
+    return rng.choice(best)["reply"] if best else None
+
+
+def schema(knobs):
+    """JSON schema of a schedule. A pinned knob has one value: its tokens are not the model's choice."""
+    pinned = pins(knobs)
+    values = {name: [pinned[name]] if name in pinned else choices for name, choices in SPACE.items()}
+    return {
+        "type": "object",
+        "properties": {name: {"enum": choices} for name, choices in values.items()},
+        "required": list(SPACE),
+        "additionalProperties": False,
+    }
+
+
+def pins(knobs):
+    return {name: knobs[f"pin_{name}"] for name in SPACE if knobs.get(f"pin_{name}", FREE) != FREE}
+
+
+def candidate(reply, instance, knobs, prompts):
+    """The C program that a reply stands for."""
+    fenced = re.search(r"```[cC]\n(.*?)```", reply, re.DOTALL)
+    if fenced:
+        return fenced[1]
+    schedule = parse(reply)
+    return reply if schedule is None else render({**schedule, **pins(knobs)}, instance, prompts["kernel"])
+
+
+def parse(reply):
+    """The schedule in a reply, wherever it stands in there; None if there is no whole one."""
+    found = re.search(r"\{[^{}]*\}", reply)
+    try:
+        schedule = json.loads(found[0]) if found else None
+    except ValueError:
+        return None
+    if schedule is None or set(schedule) != set(SPACE):
+        return None
+    # json.dumps, because True == 1
+    fits = all(json.dumps(schedule[name]) in map(json.dumps, SPACE[name]) for name in SPACE)
+    return schedule if fits else None
+
+
+def render(schedule, instance, kernel):
+    """The schedule as C for one shape: `kernel` behind #defines of the shape, the knobs and their words."""
+    defines = {name: instance[name] for name in ("B", "N", "C")}
+    defines["H"] = instance.get("H", 128)
+    for choices in SPACE.values():
+        defines.update({word.upper(): code for code, word in enumerate(choices) if isinstance(word, str)})
+    for name, value in schedule.items():
+        defines[name.upper()] = value if isinstance(value, int) else value.upper()
+    for name in ("rows", "cols"):  # a tile is no larger than the operator
+        defines[name.upper()] = min(schedule[name], instance["N"])
+    head = "".join(f"#define {name} {value}\n" for name, value in defines.items())
+    text = re.search(r"```c\n(.*?)```", kernel, re.DOTALL)
+    return f"/* {dump(schedule)} */\n{head}{text[1] if text else kernel}"
+
+
+def dump(schedule):
+    """The one text form of a schedule: no white space, knobs in the order of SPACE."""
+    return json.dumps({name: schedule[name] for name in SPACE}, separators=(",", ":"))
+
+
+def draw(rng, near=None, keep=0.7):
+    """A schedule at random; with `near` each knob is copied from it with probability `keep`."""
+    return {
+        name: near[name] if near is not None and rng.random() < keep else rng.choice(choices)
+        for name, choices in SPACE.items()
+    }

@@ -1,0 +1,144 @@
+"""The trusted side of trimul: instances, inputs, the float64 reference, the check, the score.
+
+Triangle multiplicative update, outgoing. Masks are real, always passed, and tested. A program of its own
+process; it imports numpy and nothing of Ratchet.
+"""
+
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+
+H = 128
+EPS = 1e-5
+TOLERANCE = 2e-2  # relative and absolute, of every element: one miss fails
+RMS_TOLERANCE = 2e-3  # of the whole, relative: catches what stays below the other by luck
+SLOWEST, FASTEST = 0.5, 20.0  # speed-ups over the naive program that score 0 and 1
+
+# Shapes that no two splits share, small enough that the naive program takes at most about 60 ms.
+LINES = {"train": (32, 40, 48, 56, 64), "gate": (36, 44, 52, 60), "test": (34, 42, 50, 58)}
+CHANNELS = (32, 64, 128)
+MASKS, DISTRIBUTIONS = ("random", "ones"), ("normal", "cauchy")
+
+FLAGS = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
+CALL = """
+#include <stdint.h>
+void trimul(int B, int N, int C, int H, const float *x, const float *mask,
+            const float *ln1_w, const float *ln1_b, const float *wl, const float *wr, const float *wlg,
+            const float *wrg, const float *wog, const float *ln2_w, const float *ln2_b, const float *wout,
+            float *out);
+static void call(void **in, void **out) {
+    const int64_t *n = in[0];
+    trimul(n[0], n[1], n[2], n[3], in[1], in[2], in[3], in[4], in[5], in[6], in[7], in[8], in[9], in[10],
+           in[11], in[12], out[0]);
+}
+"""
+
+
+def draw(split, count, seed):
+    """`count` instances of a split. No seed exhausts it; the same seed gives the same instances."""
+    rng = random.Random(f"trimul-{split}-{seed}")
+    return [_instance(split, rng) for _ in range(count)]
+
+
+def _instance(split, rng):
+    drawn = {
+        "B": 1,
+        "N": rng.choice(LINES[split]),
+        "C": rng.choice(CHANNELS),
+        "mask": rng.choice(MASKS),
+        "distribution": rng.choice(DISTRIBUTIONS),
+        "seed": rng.randrange(1 << 31),
+    }
+    return {"id": f"{split}-N{drawn['N']}-C{drawn['C']}-{drawn['seed']:08x}", **drawn}
+
+
+def make_inputs(instance, rng):
+    """Fresh x, mask and weights, in the order of the entry's arguments. `rng` is the caller's secret."""
+    b, n, c = instance["B"], instance["N"], instance["C"]
+    x = _x(instance["distribution"], (b, n, n, c), rng)
+    mask = _mask(instance["mask"], (b, n, n), rng)
+
+    def normal(*shape, scale=1.0):
+        return rng.standard_normal(shape, np.float32) * np.float32(scale)
+
+    projections = {name: normal(H, c, scale=H**-0.5) for name in ("wl", "wr", "wlg", "wrg", "wog")}
+    return {
+        "dims": np.array([b, n, c, H], np.int64),
+        "x": x,
+        "mask": mask,
+        "ln1_w": normal(c),
+        "ln1_b": normal(c),
+        **projections,
+        "ln2_w": normal(H),
+        "ln2_b": normal(H),
+        "wout": normal(c, H, scale=c**-0.5),
+    }
+
+
+def _x(distribution, shape, rng):
+    if distribution == "normal":
+        return rng.standard_normal(shape, np.float32)
+    if distribution == "cauchy":
+        return (2 * rng.standard_cauchy(shape)).astype(np.float32)
+    raise ValueError(f"distribution is 'normal' or 'cauchy', not {distribution!r}")
+
+
+def _mask(kind, shape, rng):
+    """True and "random": zeros and ones; False and "ones": all ones. Nothing else, least of all "False"."""
+    if kind is True or kind == "random":
+        return rng.integers(0, 2, shape).astype(np.float32)
+    if kind is False or kind == "ones":
+        return np.ones(shape, np.float32)
+    raise ValueError(f"mask is true, false, 'random' or 'ones', not {kind!r}")
+
+
+def output_shapes(instance):
+    return {"out": (instance["B"], instance["N"], instance["N"], instance["C"])}
+
+
+def expected(instance, inputs):
+    wide = {name: array.astype(np.float64) for name, array in inputs.items()}
+    y = _layer_norm(wide["x"], wide["ln1_w"], wide["ln1_b"])
+    mask = wide["mask"][..., None]
+    left = y @ wide["wl"].T * mask * _sigmoid(y @ wide["wlg"].T)
+    right = y @ wide["wr"].T * mask * _sigmoid(y @ wide["wrg"].T)
+    product = np.einsum("bikd,bjkd->bijd", left, right, optimize=True)
+    gated = _layer_norm(product, wide["ln2_w"], wide["ln2_b"]) * _sigmoid(y @ wide["wog"].T)
+    return {"out": gated @ wide["wout"].T}
+
+
+def _layer_norm(x, weight, bias):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + EPS) * weight + bias
+
+
+def _sigmoid(x):
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def check(instance, expected, got):
+    want, have = expected["out"], got["out"]
+    if not np.isfinite(have).all():
+        return f"{int((~np.isfinite(have)).sum())} of {have.size} elements are not finite"
+    error = np.abs(have - want)
+    fits = error <= TOLERANCE + TOLERANCE * np.abs(want)
+    if not fits.all():
+        first = tuple(int(i) for i in np.argwhere(~fits)[0])
+        return (
+            f"{int((~fits).sum())} of {have.size} elements are off; the first at {list(first)}: "
+            f"{have[first]:.5g} instead of {want[first]:.5g}"
+        )
+    rms = math.sqrt(float((error**2).mean())) / max(math.sqrt(float((want**2).mean())), 1e-30)
+    return "" if rms <= RMS_TOLERANCE else f"relative RMS error {rms:.2g} is over {RMS_TOLERANCE:g}"
+
+
+def baseline(instance):
+    return (Path(__file__).parent / "naive.c").read_text(encoding="utf-8")
+
+
+def score(instance, speedup):
+    """0 at SLOWEST, 1 at FASTEST, straight in the logarithm between them."""
+    share = math.log(max(speedup, 1e-9) / SLOWEST) / math.log(FASTEST / SLOWEST)
+    return min(1.0, max(0.0, share))

@@ -1,0 +1,109 @@
+"""Schedules as programs: rendered, compiled with the task's flags, run on fresh inputs, checked against
+float64. And the task in the real sandbox: right programs are scored, wrong ones are told why.
+"""
+
+import ctypes
+import importlib.util
+import random
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from sandbox_service.evaluate import Evaluator
+from shared.draw_program import load_verifier
+from shared.records import Block, CandidateBatch
+from shared.store import LocalStore
+from shared.task import TASKS
+
+FOLDER = TASKS / "trimul"
+verifier = load_verifier(FOLDER)
+KERNEL = (FOLDER / "harness" / "prompts" / "kernel.md").read_text()
+GOOD = {
+    **{"vec": 16, "rows": 6, "cols": 2, "layout": "both_t", "lanes": "positions", "block": 64},
+    **{"norm": "per_block", "gates": "fused", "out": "fused", "exp": "fast", "threads": 2},
+}
+
+
+def load_scaffold():
+    spec = importlib.util.spec_from_file_location("scaffold", FOLDER / "harness" / "scaffold.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+scaffold = load_scaffold()
+
+
+def an_instance(n, c, b=1, mask="random", distribution="normal"):
+    return {"B": b, "N": n, "C": c, "mask": mask, "distribution": distribution, "seed": 0}
+
+
+# Sizes that no tile divides, a batch of two, heavy tails, C that is no multiple of a vector.
+SHAPES = [
+    an_instance(17, 32),
+    an_instance(33, 24, distribution="cauchy"),
+    an_instance(16, 64, mask="ones"),
+    an_instance(5, 12, b=2),
+    an_instance(40, 16, distribution="cauchy"),
+]
+
+
+def cases():
+    """Every layout with both kinds of lanes, everything else at random; every shape several times."""
+    rng = random.Random(7)
+    pairs = [(layout, lanes) for layout in scaffold.SPACE["layout"] for lanes in scaffold.SPACE["lanes"]] * 2
+    drawn = [{**scaffold.draw(rng), "layout": layout, "lanes": lanes} for layout, lanes in pairs]
+    drawn += [{**GOOD, "rows": 16, "cols": 4}, {**GOOD, "vec": 2, "rows": 1, "cols": 1, "gates": "pass"}]
+    return [(schedule, SHAPES[number % len(SHAPES)]) for number, schedule in enumerate(drawn)]
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("schedules")
+
+    def compile_one(entry):
+        number, (schedule, instance) = entry
+        source, library = folder / f"{number}.c", folder / f"{number}.so"
+        source.write_text(scaffold.render(schedule, instance, KERNEL))
+        command = ["gcc", *verifier.FLAGS, "-w", "-shared", "-fPIC", source, "-o", library, "-lm"]
+        subprocess.run(command, check=True)
+        return library
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(compile_one, enumerate(cases())))
+
+
+@pytest.mark.parametrize("number", range(len(cases())))
+def test_every_schedule_is_right_on_every_call(libraries, number):
+    schedule, instance = cases()[number]
+    entry = ctypes.CDLL(str(libraries[number])).trimul
+    for seed in (1, 2):  # twice: buffers are kept from call to call
+        inputs = verifier.make_inputs(instance, np.random.default_rng(seed))
+        dims, *arrays = inputs.values()
+        out = np.full(verifier.output_shapes(instance)["out"], np.nan, np.float32)
+        entry(*map(int, dims), *(ctypes.c_void_p(array.ctypes.data) for array in (*arrays, out)))
+        reason = verifier.check(instance, verifier.expected(instance, inputs), {"out": out})
+        assert reason == "", scaffold.dump(schedule)
+
+
+def test_the_sandbox_scores_right_programs_and_tells_wrong_ones_why(tmp_path):
+    instance = an_instance(32, 32)
+    good, naive = scaffold.render(GOOD, instance, KERNEL), verifier.baseline(instance)
+    unmasked = naive.replace("mask[p] *", "")
+    halved = naive.replace("k < N; k++", "k < N; k += 2")
+    entries = tuple((str(number), text) for number, text in enumerate([good, naive, unmasked, halved, "{"]))
+    evaluator = Evaluator(LocalStore(tmp_path / "store"), tmp_path / "cache")
+    try:
+        batch = CandidateBatch(
+            task="trimul", check="public", fresh=True, blocks=(Block(instance=instance, entries=entries),)
+        )
+        found = evaluator.evaluate(batch).blocks[0]
+    finally:
+        evaluator.close()
+    assert [item.outcome for item in found] == ["ok", "ok", "wrong", "wrong", "compile_error"]
+    assert found[0].metrics["speedup"] > 0
+    assert found[0].score == pytest.approx(verifier.score(instance, found[0].metrics["speedup"]))
+    assert "elements are off" in found[2].detail
+    assert [item.score for item in found[2:]] == [0, 0, 0]
