@@ -14,7 +14,6 @@ H = 128
 EPS = 1e-5
 TOLERANCE = 2e-2  # relative and absolute, of every element: one miss fails
 RMS_TOLERANCE = 2e-3  # of the whole, relative: catches what stays below the other by luck
-SLOWEST, FASTEST = 0.5, 20.0  # speed-ups over the naive program that score 0 and 1
 
 # Shapes that no two splits share, small enough that the naive program takes at most about 60 ms.
 LINES = {"train": (32, 40, 48, 56, 64), "gate": (36, 44, 52, 60), "test": (34, 42, 50, 58)}
@@ -139,6 +138,11 @@ def baseline(instance):
 
 
 def score(instance, speedup):
-    """0 at SLOWEST, 1 at FASTEST, straight in the logarithm between them."""
-    share = math.log(max(speedup, 1e-9) / SLOWEST) / math.log(FASTEST / SLOWEST)
+    """0 at the naive program's speed, 1 at `fastest`, straight in the logarithm between them."""
+    share = math.log(max(speedup, 1e-9)) / math.log(fastest(instance))
     return min(1.0, max(0.0, share))
+
+
+def fastest(instance):
+    """The speed-up that scores 1: about what the best schedules known reach, which grows with N."""
+    return max(6.0, instance["N"] / 5)

@@ -56,8 +56,13 @@ def test_an_attempt_asks_tries_everything_and_answers_with_the_best():
     assert a_step(history)["answer"] == tried["try"][0]
 
 
-def test_the_seed_harness_shows_nothing_and_pins_nothing():
-    asked = a_step(exemplars=[{"reply": SCHEDULE, "score": 1.0}], parent={"reply": SCHEDULE, "score": 1.0})
+def test_the_seed_harness_shows_a_parent_where_the_archive_chose_one():
+    asked = a_step(parent={"reply": SCHEDULE, "score": 1.0})
+    assert user_texts(asked) == [f"N=32 C=64 mask=random dist=normal\nnear: {SCHEDULE}"] * LIMITS.candidates
+
+
+def test_the_seed_harness_shows_no_exemplar_and_pins_nothing():
+    asked = a_step(exemplars=[{"reply": SCHEDULE, "score": 1.0}])
     assert user_texts(asked) == ["N=32 C=64 mask=random dist=normal"] * LIMITS.candidates
     properties = asked["ask"][0]["schema"]["properties"]
     assert {name: entry["enum"] for name, entry in properties.items()} == scaffold.SPACE
