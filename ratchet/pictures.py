@@ -32,7 +32,8 @@ def draw_arms(generations: list[dict[str, Any]], unit: str, path: Path) -> None:
             axes.axvspan(
                 generation["generation"] - 0.45, generation["generation"] + 0.45, color="#d1fae5", zorder=0
             )
-    axes.set(xlabel="generation (green: promoted)", ylabel=unit)
+    axes.set(xlabel="generation (green: promoted)", ylabel="score")
+    axes.set_title(unit, fontsize=9, loc="left", pad=26)
     axes.set_xticks([g["generation"] for g in generations])
     axes.legend(ncols=4, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16))
     _save(figure, path)
@@ -44,11 +45,12 @@ def draw_train(scores: dict[int, list[float]], unit: str, path: Path) -> None:
     filled = {generation: values for generation, values in scores.items() if values}
     if filled:
         axes.boxplot(list(filled.values()), tick_labels=[str(g) for g in filled], showmeans=True)
-    axes.set(xlabel="generation", ylabel=f"train candidates: {unit}")
+    axes.set(xlabel="generation", ylabel="score")
+    axes.set_title(f"tried train candidates: {unit}", fontsize=9, loc="left")
     _save(figure, path)
 
 
-def draw_best(curve: list[float], label: str, path: Path) -> None:
+def draw_best(curve: list[float], unit: str, path: Path) -> None:
     """The best value so far against the number of evaluated candidates."""
     figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
     best, so_far = [], float("-inf")
@@ -57,7 +59,8 @@ def draw_best(curve: list[float], label: str, path: Path) -> None:
         best.append(so_far)
     axes.plot(range(1, len(curve) + 1), curve, ".", color="#cbd5e1", markersize=3)
     axes.plot(range(1, len(best) + 1), best, color="#059669")
-    axes.set(xlabel="evaluated train candidates", ylabel=label)
+    axes.set(xlabel="evaluated train candidates", ylabel="score")
+    axes.set_title(f"best so far: {unit}", fontsize=9, loc="left")
     _save(figure, path)
 
 

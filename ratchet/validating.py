@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from ratchet.doctor import Check
 from sandbox_service.evaluate import Evaluator
 from shared.box import open_box
 from shared.errors import RatchetError, TaskError
@@ -23,14 +23,6 @@ from shared.task import Task, draw, load_task
 
 SPLITS = ("train", "gate", "test")
 DRAWN = 16
-
-
-@dataclass(frozen=True)
-class Check:
-    name: str
-    ok: bool
-    detail: str = ""
-    mend: str = ""
 
 
 def validate(name: str) -> list[Check]:
