@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._machine import describe_machine
 from feedback_service.arms import Paired
 from feedback_service.betting import generation_alpha
 from feedback_service.gate import confirmed, decide, screened
@@ -202,7 +201,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(arguments)
     started_s, gate = time.monotonic(), GateSection()
     result = {
-        "machine": {"cpus": os.cpu_count(), "arch": platform.machine(), "python": platform.python_version()},
+        "machine": describe_machine(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "gate": gate.model_dump(),
         "seed": options.seed,

@@ -13,10 +13,10 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from types import ModuleType
@@ -24,6 +24,7 @@ from types import ModuleType
 import numpy as np
 
 from benchmarks._kernels import Arrays, build, interleaved, ratio, torch_kernels
+from benchmarks._machine import describe_machine
 from benchmarks._search import Schedule, compare
 from ratchet import findings, runs
 from sandbox_service.evaluate import Evaluator
@@ -155,7 +156,12 @@ def main(arguments: Sequence[str]) -> JsonObject:
     program, met = of_run(options.run) if options.run else (None, [])
     if options.program:
         program = options.program.read_text(encoding="utf-8")
-    result: JsonObject = {"machine": _machine(), "threads": trimul.task.manifest.attempt.threads, "sizes": []}
+    result: JsonObject = {
+        "machine": describe_machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "threads": trimul.task.manifest.attempt.threads,
+        "sizes": [],
+    }
     with tempfile.TemporaryDirectory(prefix="ratchet-bench-") as scratch:
         for n in [int(size) for size in options.sizes.split(",") if size]:
             result["sizes"].append(side_by_side(trimul, n, program, options.rounds, Path(scratch)))
@@ -164,13 +170,6 @@ def main(arguments: Sequence[str]) -> JsonObject:
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
-
-
-def _machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    return f"{platform.machine()}, {os.cpu_count()} cores, {model}"
 
 
 if __name__ == "__main__":

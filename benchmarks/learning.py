@@ -1,0 +1,83 @@
+"""`ratchet bench learning`: does the last release beat the first on the sealed split? One whole run a seed.
+
+    python -m benchmarks.learning [--task trimul] [--seeds 0,1,2,3,4] [--levers both] [--root runs] [--out FILE]
+    python -m benchmarks.learning RUN... [--out FILE]      reads runs that are there already
+
+A run that is there already is gone on with, or only read; so the benchmark itself can be killed and resumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks._machine import describe_machine
+from ratchet.runs import RunFolder, find
+from ratchet.show import show_run
+from shared.records import JsonObject
+
+RATCHET = [sys.executable, "-m", "ratchet.cli"]
+
+
+def main(arguments: list[str]) -> JsonObject:
+    parser = argparse.ArgumentParser(prog="ratchet bench learning", description=__doc__)
+    parser.add_argument("runs", nargs="*")
+    parser.add_argument("--task", default="trimul")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--levers", default="both")
+    parser.add_argument("--root", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", action="store_true", help="accepted for likeness: JSON is all it prints")
+    asked = parser.parse_args(arguments)
+    folders = [find(run, asked.root) for run in asked.runs] or [
+        run_seed(asked.task, int(seed), asked.levers, asked.root) for seed in asked.seeds.split(",")
+    ]
+    rows = [outcome(folder) for folder in folders]
+    result = {
+        "machine": describe_machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "runs": rows,
+        "better": sum(1 for row in rows if row["gain"] and row["gain"]["low"] > 0),
+    }
+    if asked.out:
+        asked.out.write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def run_seed(task: str, seed: int, levers: str, root: Path) -> RunFolder:
+    """The finished run of that seed: made, gone on with, or found."""
+    name = f"{task}-{levers}-seed{seed}"
+    folder = RunFolder((root / name).resolve())
+    words = ["resume", name] if (folder.path / "ledger.sqlite").exists() else None
+    words = words or ["run", task, "--name", name, "--levers", levers, "--set", f"run.seed={seed}"]
+    subprocess.run([*RATCHET, *words, "--root", str(root)], stdout=sys.stderr, check=True)
+    return folder
+
+
+def outcome(folder: RunFolder) -> JsonObject:
+    """What a run came to: promotions, and the sealed test. `gain` is null where the first release stayed."""
+    shown = show_run(folder)
+    test = shown["final"]["test"] or {}
+    return {
+        "run": shown["run"],
+        "task": shown["task"],
+        "seed": folder.config().run.seed,
+        "levers": folder.config().run.levers,
+        "promoted": [g["generation"] for g in shown["generations"] if g["gate"]["decision"] == "promoted"],
+        "arms": [
+            {arm: found["mean"] if found else None for arm, found in g["arms"].items()}
+            for g in shown["generations"]
+        ],
+        "first": test.get("first"),
+        "last": test.get("last"),
+        "gain": test.get("gain"),
+        "wall_s": round(shown["wall_s"]),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1:]), indent=2))
