@@ -1,6 +1,6 @@
 """`ratchet bench learning`: does the last release beat the first on the sealed split? One whole run a seed.
 
-    python -m benchmarks.learning [--task trimul] [--seeds 0,1,2,3,4] [--levers both] [--root runs] [--out FILE]
+    python -m benchmarks.learning [--task trimul] [--seeds 0,1,2,3,4] [--levers both] [--root runs]
     python -m benchmarks.learning RUN... [--out FILE]      reads runs that are there already
 
 A run that is there already is gone on with, or only read; so the benchmark itself can be killed and resumed.
