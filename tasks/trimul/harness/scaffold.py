@@ -56,7 +56,8 @@ def messages(instance, prompts, example=None, verbose=False):
     system = prompts["system"]
     if verbose:
         system = prompts["task_large"] + "\n\n" + prompts["kernel"]
-    shape = f"N={instance['N']} C={instance['C']} mask={instance['mask']} dist={instance['distribution']}"
+    mask = {True: "random", False: "ones"}.get(instance["mask"], instance["mask"])  # both are allowed
+    shape = f"N={instance['N']} C={instance['C']} mask={mask} dist={instance['distribution']}"
     near = "" if example is None else f"\nnear: {example}"
     user = prompts["user"].strip().replace("{shape}", shape).replace("{near}", near)
     return [{"role": "system", "content": system.strip()}, {"role": "user", "content": user}]

@@ -1,0 +1,163 @@
+"""The trusted side of trimul_cuda: launches, floors and splits; the mathematics is tasks/trimul's own.
+
+A program of its own process; it imports numpy, the other task's verifier by path, and nothing of Ratchet.
+"""
+
+import importlib.util
+import math
+import random
+from pathlib import Path
+
+_PATH = Path(__file__).resolve().parents[1] / "trimul" / "verifier.py"
+_SPEC = importlib.util.spec_from_file_location("trimul_verifier", _PATH)
+_maths = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_maths)
+
+make_inputs = _maths.make_inputs
+output_shapes = _maths.output_shapes
+expected = _maths.expected
+check = _maths.check
+
+H = _maths.H
+ARCH = "sm_90"
+FLAGS = ["-O3"]
+SLOWEST, FASTEST = 0.5, 200.0  # speed-ups over the plain kernels that score 0 and 1
+
+# No two splits share an N. The test split is the seven shapes of the public benchmark, all with real masks.
+LINES = {"train": (192, 288, 416, 576), "gate": (224, 352, 480, 640)}
+CHANNELS = (128, 384)
+TEST = (
+    (2, 256, 128, "normal"),
+    (1, 768, 128, "cauchy"),
+    (2, 256, 384, "normal"),
+    (1, 512, 128, "normal"),
+    (1, 1024, 128, "cauchy"),
+    (1, 768, 384, "normal"),
+    (1, 1024, 384, "normal"),
+)
+
+# What a kernel may be given in its `// launch:` line, and what it has without.
+DEFAULTS = {
+    "project": {"tile": [8, H], "block": [H]},
+    "product": {"tile": [4, 4], "block": [H]},
+    "finish": {"tile": [8], "block": [H]},
+}
+SHARED_BYTES_MOST = 227 << 10
+THREADS = (32, 1024)  # of a block
+
+# Half-precision matrix products and memory traffic as measured on one device, per second. One that is not
+# here gets the fastest there is, so that its floor is never too high.
+RATES = {"H200": (790e12, 4.3e12), "H100": (700e12, 2.9e12)}
+FASTEST_KNOWN = (2.5e15, 8e12)
+
+
+def draw(split, count, seed):
+    """`count` instances of a split; the test split has no more than its seven shapes a seed."""
+    rng = random.Random(f"trimul-cuda-{split}-{seed}")
+    if split == "test":
+        shapes = rng.sample(TEST, len(TEST))[:count]
+        return [_instance(split, *shape, "random", rng) for shape in shapes]
+    return [
+        _instance(
+            split,
+            rng.choice((1, 2)),
+            rng.choice(LINES[split]),
+            rng.choice(CHANNELS),
+            rng.choice(_maths.DISTRIBUTIONS),
+            rng.choice(_maths.MASKS),
+            rng,
+        )
+        for _ in range(count)
+    ]
+
+
+def _instance(split, b, n, c, distribution, mask, rng):
+    drawn = {
+        "B": b,
+        "N": n,
+        "C": c,
+        "mask": mask,
+        "distribution": distribution,
+        "seed": rng.randrange(1 << 31),
+    }
+    return {"id": f"{split}-B{b}-N{n}-C{c}-{drawn['seed']:08x}", **drawn}
+
+
+def small(instance):
+    """What makes an instance small: no tile divides it, there are two batches, and the mask is a real one."""
+    return {"B": 2, "N": 11, "mask": "random"}
+
+
+def scratch(instance):
+    """Device buffers between the kernels, in bytes; a kernel may use each as it likes."""
+    size = 4 * instance["B"] * instance["N"] ** 2 * H
+    return {"left": size, "right": size, "gate": size, "hidden": size}
+
+
+def launch(instance, meta):
+    """project, product, finish: geometry from the candidate's `meta`, within bounds, as grids of tiles."""
+    b, n, c = instance["B"], instance["N"], instance["C"]
+    dims = [{"i32": value} for value in (b, n, c, H)]
+    unknown = set(meta) - set(DEFAULTS)
+    if unknown:
+        raise ValueError(f"no kernel named {sorted(unknown)[0]!r}; there are {', '.join(DEFAULTS)}")
+    rows = b * n * n
+    first = ["x", "mask", "ln1_w", "ln1_b", "wl", "wr", "wlg", "wrg", "wog", "left", "right", "gate"]
+    last = ["hidden", "gate", "ln2_w", "ln2_b", "wout", "out"]
+    return [
+        _tiled(meta, "project", [rows, H], [*first, *dims]),
+        _tiled(meta, "product", [n, n, b * H], ["left", "right", "hidden", *dims]),
+        _tiled(meta, "finish", [rows, c], [*last, *dims]),
+    ]
+
+
+def _tiled(meta, kernel, extents, args):
+    """A launch whose grid covers `extents` in tiles; an extent without a tile is one block's alone."""
+    given = meta.get(kernel, {})
+    if not isinstance(given, dict) or set(given) - {"tile", "block", "shared_bytes"}:
+        raise ValueError(f"{kernel}: give an object with tile, block and shared_bytes, not {given!r}")
+    chosen = {"shared_bytes": 0, **DEFAULTS[kernel], **given}
+    tile = _whole(kernel, "tile", chosen["tile"], len(extents))
+    block = _whole(kernel, "block", chosen["block"], 3)
+    if not THREADS[0] <= math.prod(block) <= THREADS[1]:
+        raise ValueError(
+            f"{kernel}: a block has {THREADS[0]} to {THREADS[1]} threads, not {math.prod(block)}"
+        )
+    shared = chosen["shared_bytes"]
+    if type(shared) is not int or not 0 <= shared <= SHARED_BYTES_MOST:
+        raise ValueError(f"{kernel}: shared_bytes is 0 to {SHARED_BYTES_MOST}, not {shared!r}")
+    grid = [-(-extent // size) for extent, size in zip(extents, tile, strict=False)]
+    return {
+        "kernel": kernel,
+        "grid": [*grid, 1, 1][:3],
+        "block": [*block, 1, 1][:3],
+        "shared_bytes": shared,
+        "args": args,
+    }
+
+
+def _whole(kernel, name, value, most):
+    fits = isinstance(value, list) and 1 <= len(value) <= most
+    if not fits or not all(type(size) is int and 1 <= size < 1 << 31 for size in value):
+        raise ValueError(f"{kernel}: {name} is a list of 1 to {most} positive whole numbers, not {value!r}")
+    return value
+
+
+def floor_s(instance, device):
+    """Seconds below which no device of that name can be: products at full rate, or x and out moved once."""
+    b, n, c = instance["B"], instance["N"], instance["C"]
+    rows = b * n * n
+    operations = rows * c * H * 2 * 5 + b * n**3 * H * 2 + rows * H * c * 2
+    moved = 4 * rows * (2 * c + 1)
+    rate, bandwidth = next((found for name, found in RATES.items() if name in device), FASTEST_KNOWN)
+    return max(operations / rate, moved / bandwidth)
+
+
+def baseline(instance):
+    return (Path(__file__).parent / "naive.cu").read_text(encoding="utf-8")
+
+
+def score(instance, speedup):
+    """0 at SLOWEST, 1 at FASTEST, straight in the logarithm between them."""
+    share = math.log(max(speedup, 1e-9) / SLOWEST) / math.log(FASTEST / SLOWEST)
+    return min(1.0, max(0.0, share))
