@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from shared.errors import RatchetError
+from shared.errors import RatchetError, SettingsError
 
 app = typer.Typer(
     help="Make an agent better at your task by itself: harness and weights, proved before they are promoted.",
@@ -31,6 +31,7 @@ Overrides = Annotated[
     typer.Option("--set", help="Override one config key: --set gate.alpha=0.01. Repeatable."),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file with the sections of a run.")]
+Broker = Annotated[str, typer.Option(help="A redis:// URL to use; without one Ratchet starts its own.")]
 Levers = Annotated[str | None, typer.Option(help="both, harness or weights: which levers the run may pull.")]
 
 
@@ -42,6 +43,7 @@ def run(
     levers: Levers = None,
     name: Annotated[str, typer.Option(help="The run's name; default TASK-NUMBER.")] = "",
     root: Root = Path("runs"),
+    broker: Broker = "",
     dry_run: Annotated[
         bool, typer.Option(help="Print the resolved config and what each step costs.")
     ] = False,
@@ -54,15 +56,17 @@ def run(
     if dry_run:
         running.print_plan(resolved, as_json)
         return
-    running.run(resolved, root, name, as_json)
+    running.run(resolved, root, name, as_json, broker)
 
 
 @app.command()
-def resume(run_name: RunName, root: Root = Path("runs"), as_json: AsJson = False) -> None:
+def resume(
+    run_name: RunName, root: Root = Path("runs"), broker: Broker = "", as_json: AsJson = False
+) -> None:
     """Go on with a run whose supervisor died; nothing that was done is done again."""
     from ratchet import running, runs
 
-    running.resume(runs.find(run_name, root), as_json)
+    running.resume(runs.find(run_name, root), as_json, broker)
 
 
 @app.command()
@@ -131,11 +135,22 @@ def export(
 
 
 @app.command()
-def init(folder: Annotated[Path, typer.Argument(help="The new task's folder.")]) -> None:
+def init(
+    folder: Annotated[Path | None, typer.Argument(help="The new task's folder.")] = None,
+    from_kernelbot: Annotated[
+        Path | None, typer.Option(help="A folder with a task.yml to make a skeleton from.", metavar="DIR")
+    ] = None,
+) -> None:
     """Make a new task that works: then change its verifier to your own problem."""
+    from ratchet import from_kernelbot as kernelbot
     from ratchet import new_task
 
-    typer.echo("\n".join(new_task.create(folder)))
+    if from_kernelbot is not None:
+        typer.echo("\n".join(kernelbot.create(from_kernelbot, folder)))
+    elif folder is None:
+        raise SettingsError("no folder given", "ratchet init FOLDER, or --from-kernelbot DIR [FOLDER]")
+    else:
+        typer.echo("\n".join(new_task.create(folder)))
 
 
 @app.command()
@@ -155,6 +170,18 @@ def bench(context: typer.Context, name: Annotated[str, typer.Argument(help="gate
     from ratchet import benching
 
     benching.run(name, context.args)
+
+
+@app.command()
+def attack(
+    names: Annotated[list[str] | None, typer.Argument(help="Attacks by name; default all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attack the sandbox with the corpus of known exploits and escapes, and say what stopped each."""
+    from ratchet import attacking
+
+    if not attacking.attack(names or [], as_json):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -178,9 +205,9 @@ def main() -> None:
         if error.mend:
             typer.echo(f"  mend: {error.mend}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("ratchet: interrupted; `ratchet resume RUN` goes on from here", err=True)
-        sys.exit(130)
+    except OSError as error:
+        typer.echo(f"ratchet: {error}\n  mend: is the disk full, or may this user not write there?", err=True)
+        sys.exit(74)
 
 
 if __name__ == "__main__":

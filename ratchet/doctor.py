@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from sandbox_service.cuda_process import CudaKernel, NoDeviceError
+from sandbox_service.toolchains.cuda_compiler import find_nvcc
 from shared.box import probe
 from shared.errors import RatchetError
 
@@ -45,7 +47,7 @@ class Check:
 
 def checks(runs: Path = RUNS) -> list[Check]:
     """All checks; `runs` is the folder that run folders go into."""
-    return [_python(), _cores(), _compiler(), _valkey(), _packages(), _disk(runs), *_box()]
+    return [_python(), _cores(), _compiler(), _cuda(), _valkey(), _packages(), _disk(runs), *_box()]
 
 
 def _python() -> Check:
@@ -72,6 +74,21 @@ def _compiler() -> Check:
     return Check(
         "gcc with OpenMP", False, done.stderr.strip()[-200:], "apt-get install gcc libc6-dev libgomp1"
     )
+
+
+def _cuda() -> Check:
+    """Never a failure: without nvcc only CUDA tasks can't run, without a GPU their outcome is not_timed."""
+    nvcc = find_nvcc()
+    if nvcc is None:
+        return Check("cuda (optional)", True, "no nvcc: tasks with toolchain cuda can't run here")
+    try:
+        with CudaKernel() as kernel:
+            device = f"{kernel.device['name']}, compute capability {kernel.device['capability'] / 10}"
+    except NoDeviceError as absent:
+        device = f"candidates compile but are not timed: {absent}"
+    except RatchetError as error:
+        return Check("cuda (optional)", False, error.message, error.mend)
+    return Check("cuda (optional)", True, f"{nvcc}; {device}")
 
 
 def _valkey() -> Check:

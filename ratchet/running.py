@@ -8,21 +8,34 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ratchet import runs, tables
 from ratchet.runs import RunFolder
 from shared.errors import RatchetError, SettingsError, ToolMissingError
-from shared.events import Message, RunStarted
+from shared.events import EvaluationRequested, Message, RunStarted
 from shared.ledger import Ledger
+from shared.records import digest_of
 from shared.settings import RunConfig, StackSettings, load_config, parse_override, read_toml
 from shared.store import open_store, put_json
 from shared.task import Task, load_task
 
+if TYPE_CHECKING:
+    from ratchet.stack import LocalStack
+    from ratchet.watching import View
+
 POLL_S = 0.5
+
+
+class InterruptedRunError(RatchetError):
+    """Ctrl-C. What was accepted stands in the ledger."""
+
+    exit_code = 130
 
 
 def resolve_config(task: str, file: Path | None, overrides: list[str], levers: str | None) -> RunConfig:
@@ -49,55 +62,98 @@ def print_plan(config: RunConfig, as_json: bool) -> None:
     tables.print_steps(steps)
 
 
-def run(config: RunConfig, root: Path, name: str, as_json: bool) -> None:
+def run(config: RunConfig, root: Path, name: str, as_json: bool, broker: str = "") -> None:
+    from ratchet.endpoint import settle_levers
+
     task = load_task(config.run.task)
     require_tools(task)
+    config, lost = settle_levers(config)
+    if broker:
+        from shared.celery_app import check_broker
+
+        check_broker(broker, must_answer=True)
     folder = runs.create(root, name, task.name, config)
-    ledger = Ledger(folder.ledger_url)
-    ledger.create_schema()
-    ledger.create_run(folder.run_id)
-    digest = put_json(open_store(str(folder.store)), config)
+    if lost:
+        typer.echo(lost, err=True)
     if not as_json:
         from feedback_service.plan import plan
 
         typer.echo(f"run {folder.run_id} in {folder.path}")
         tables.print_steps(plan(config, task))
-    drive(folder, ledger, RunStarted(run_id=folder.run_id, config=digest), live=not as_json)
-    finish(folder, as_json)
+    resume(folder, as_json, broker)
 
 
-def resume(folder: RunFolder, as_json: bool) -> None:
+def resume(folder: RunFolder, as_json: bool, broker: str = "") -> None:
+    """From wherever it is. Its supervisor may have died at any line, even before it said RunStarted."""
     ledger = Ledger(folder.ledger_url)
+    ledger.create_schema()
+    ledger.create_run(folder.run_id)
+    said = ledger.events(folder.run_id)
+    if said and isinstance(said[0].event, EvaluationRequested):
+        raise SettingsError(f"{folder.run_id} is an evaluation", "`ratchet eval` makes it anew")
     if ledger.run_state(folder.run_id) == "running":
-        require_tools(load_task(folder.config().run.task))
-        drive(folder, ledger, None, live=not as_json)
+        config = folder.config()
+        require_tools(load_task(config.run.task))
+        digest = put_json(open_store(str(folder.store)), config)
+        first = None if said else RunStarted(run_id=folder.run_id, config=digest)
+        with resumable(folder):
+            drive(folder, ledger, first, not as_json, broker=broker)
     finish(folder, as_json)
+
+
+@contextmanager
+def resumable(folder: RunFolder) -> Iterator[None]:
+    """Whatever stops a run in its middle says how to go on with it."""
+    name = folder.run_id if folder.path.parent == runs.DEFAULT_ROOT.resolve() else folder.path
+    again = f"`ratchet resume {name}` goes on from here"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted", again) from None
+    except RatchetError as error:
+        error.mend = f"{error.mend}; then {again}" if error.mend else again
+        raise
 
 
 def drive(
-    folder: RunFolder, ledger: Ledger, first: Message | None, live: bool, store: Path | None = None
+    folder: RunFolder,
+    ledger: Ledger,
+    first: Message | None,
+    live: bool,
+    store: Path | None = None,
+    broker: str = "",
 ) -> None:
     """Keep the local stack up until the run has finished. `first` starts it; None: it goes on."""
     from ratchet.stack import LocalStack
     from ratchet.watching import View
 
-    with LocalStack(folder.path, stack_settings(folder, store)) as stack, View(folder, live) as view:
-        if first is not None:
-            stack.ring(ledger.submit([first]))
-        while ledger.run_state(folder.run_id) == "running":
-            stack.tick()
-            view.refresh()
-            time.sleep(POLL_S)
+    settings = stack_settings(folder, store, broker)
+    with runs.sole_driver(folder):
+        rings = ledger.submit([first]) if first is not None else []  # before anything that may fail
+        with LocalStack(folder.path, settings) as stack, View(folder, live) as view:
+            stack.ring(rings)
+            tend(stack, view, ledger, folder.run_id)
+
+
+def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
+    """Until the run has finished."""
+    while ledger.run_state(run_id) == "running":
+        stack.tick()
         view.refresh()
+        time.sleep(POLL_S)
+    view.refresh()
 
 
-def stack_settings(folder: RunFolder, store: Path | None = None) -> StackSettings:
-    """A local stack's settings. `store`: another run's store, whose releases are to be evaluated."""
+def stack_settings(folder: RunFolder, store: Path | None = None, broker: str = "") -> StackSettings:
+    """A local stack's settings. `store`: another run's store, whose releases are to be evaluated. `broker`:
+    somebody's redis:// URL, which other runs may use as well; empty: the stack starts its own."""
     return StackSettings(
         ledger_url=folder.ledger_url,
         store_url=str(store or folder.store),
-        broker_url="",  # the stack starts its own
+        broker_url=broker,
+        queue_prefix=f"ratchet:{folder.run_id}-{digest_of(folder.ledger_url)[:12]}:",
         cache_dir=folder.path.parent / ".cache",
+        reconcile_s=2.0,  # cheap on one machine, and a job whose worker was killed goes on sooner
     )
 
 
@@ -109,6 +165,13 @@ def require_tools(task: Task) -> None:
         raise ToolMissingError(
             f"task {task.name!r} compiles C, and gcc is not installed", "apt-get install gcc"
         )
+    if task.manifest.toolchain == "cuda":
+        from sandbox_service.toolchains.cuda_compiler import find_nvcc
+
+        if find_nvcc() is None:
+            raise ToolMissingError(
+                f"task {task.name!r} compiles CUDA, and nvcc is not installed", "install the CUDA toolkit"
+            )
     open_box()
 
 

@@ -5,8 +5,11 @@ runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,3 +70,16 @@ def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:
             return RunFolder(path.resolve())
     there = ", ".join(sorted(path.parent.name for path in root.glob("*/ledger.sqlite"))) or "none yet"
     raise SettingsError(f"no run {name!r} in {root}", f"runs there: {there}")
+
+
+@contextmanager
+def sole_driver(folder: RunFolder) -> Iterator[None]:
+    """Nobody else drives the run inside. The kernel gives the lock back, however this process ends."""
+    with (folder.path / "driver.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(
+                f"another process drives the run {folder.run_id}", "follow it with `ratchet watch`"
+            ) from None
+        yield

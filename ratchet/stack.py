@@ -51,6 +51,8 @@ class LocalStack:
     def __enter__(self) -> LocalStack:
         write_private(self.folder / "stack.json", self.settings.model_dump_json(indent=2) + "\n")
         try:
+            if self.broker is None:
+                check_broker(self.settings.broker_url, must_answer=True)
             self.tick()
             if self.broker:
                 self.broker.wait()

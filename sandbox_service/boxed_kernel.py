@@ -57,7 +57,9 @@ class BoxedKernel:
         words = ["/kernel/driver", "/kernel/library.so", "/kernel/arena", threads, arena.size_bytes, *counts]
         self.arena = arena
         self._memory_mb = memory_mb
-        self._process: BoxedProcess = box.start([str(word) for word in words], binds=binds, limits=limits)
+        argv = [str(word) for word in words]
+        # Without the interpreter's environment: numpy's BLAS lies there, and a kernel could call it.
+        self._process: BoxedProcess = box.start(argv, binds=binds, limits=limits, python=False)
         self._pid_handle: int | None = None
 
     def load(self, timeout_s: float) -> None:

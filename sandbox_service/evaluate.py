@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sandbox_service import cache
-from sandbox_service.toolchains import answer, c
+from sandbox_service.toolchains import answer, c, cuda, python
 from sandbox_service.verifier_process import VerifierProcess
 from shared.errors import TaskError
 from shared.records import BatchScores, Block, CandidateBatch, Check, Cost, Evaluation, JsonObject
@@ -22,7 +22,12 @@ MAX_CANDIDATE_BYTES = 64 << 10
 Toolchain = Callable[
     [VerifierProcess, Check, Sequence[tuple[JsonObject, Sequence[str]]], Path], Iterator[list[Evaluation]]
 ]
-TOOLCHAINS: dict[str, Toolchain] = {"c": c.evaluate, "answer": answer.evaluate}
+TOOLCHAINS: dict[str, Toolchain] = {
+    "answer": answer.evaluate,
+    "c": c.evaluate,
+    "cuda": cuda.evaluate,
+    "python": python.evaluate,
+}
 
 
 class Evaluator:
@@ -91,6 +96,8 @@ class Evaluator:
     def _keep(
         self, task: Task, instance: JsonObject, content: str, check: Check, evaluation: Evaluation
     ) -> Evaluation:
+        if evaluation.outcome == "not_timed":  # on a machine with a device it will be another
+            return evaluation
         return cache.keep(self._store, self._key(task, instance, content, check), evaluation)
 
 
@@ -131,7 +138,10 @@ def refusal(content: str, low: float) -> Evaluation | None:
     """Why a candidate is not even tried, or None."""
     if not content.strip():
         return Evaluation(outcome="refused", score=low, detail="the candidate is empty")
-    size = len(content.encode(errors="replace"))
+    try:
+        size = len(content.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair, which a JSON reply may hold
+        return Evaluation(outcome="refused", score=low, detail="the candidate is not UTF-8 text")
     if size > MAX_CANDIDATE_BYTES:
         detail = f"the candidate has {size} bytes; {MAX_CANDIDATE_BYTES} are allowed"
         return Evaluation(outcome="refused", score=low, detail=detail)

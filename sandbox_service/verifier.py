@@ -1,4 +1,4 @@
-"""What a task's verifier.py offers a toolchain "c", typed, and the checks that hold for every such task.
+"""What a task's verifier.py offers its toolchain, typed, and the checks that hold for every such task.
 
 The module is the task's; this file only says what it must answer and looks at outputs before it does.
 """
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sandbox_service.arena import Arrays, unwritten
+from sandbox_service.array_files import Values
 from sandbox_service.boxed_kernel import KernelFailedError
 from shared.errors import TaskError
 from shared.records import JsonObject
@@ -34,6 +35,17 @@ class KernelVerifier(Protocol):
     def baseline(self, instance: JsonObject) -> str: ...
 
     def score(self, instance: JsonObject, speedup: float) -> float: ...
+
+
+class PythonVerifier(Protocol):
+    """verifier.py of a task with toolchain "python"; toolchains/python.py says more."""
+
+    ENTRY: str
+    GIVEN: tuple[str, ...]
+
+    def make_inputs(self, instance: JsonObject, rng: np.random.Generator) -> Values: ...
+
+    def judge(self, instance: JsonObject, inputs: Values, outputs: Values) -> float | JsonObject: ...
 
 
 def check_outputs(

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from sandbox_service.block import Bench, evaluate_block
+from sandbox_service.cuda_operations import CudaOperations
+from sandbox_service.python_block import Judge, evaluate_programs
 from sandbox_service.verifier import bounded
 from shared.box import open_box
 from shared.draw_program import load_verifier
@@ -46,6 +48,10 @@ class Program:
         found = evaluate_block(bench, instance, check, Path(baseline), [Path(path) for path in libraries])
         return [evaluation.model_dump(mode="json") for evaluation in found]
 
+    def programs(self, instance: JsonObject, contents: list[str]) -> list[JsonObject]:
+        judge = Judge(open_box(), self.verifier, self.task.manifest, self.rng)
+        return [found.model_dump(mode="json") for found in evaluate_programs(judge, instance, contents)]
+
     def score(self, instance: JsonObject, content: str) -> JsonObject:
         bounds = self.task.manifest.score
         said = self.verifier.score(instance, content)
@@ -63,8 +69,12 @@ def main(arguments: list[str]) -> None:
         "toolchain": program.toolchain,
         "baseline": program.baseline,
         "block": program.block,
+        "programs": program.programs,
         "score": program.score,
     }
+    cuda = CudaOperations(program.task, program.verifier, program.rng)
+    for name in ("cuda", "cuda_plan", "cuda_standin", "cuda_block"):
+        operations[name] = getattr(cuda, name)
     for line in sys.stdin:
         request = json.loads(line)
         operation = operations[request.pop("operation")]

@@ -12,13 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from shared.box_cgroup import make_group
 from shared.box_launch import Bind, Limits, launch_argv, missing_tools
-from shared.boxed_process import BoxedProcess, BoxOutcome, BoxResult, run_process, start_process
+from shared.box_seccomp import filter_file
+from shared.boxed_process import BoxedProcess, BoxOutcome, BoxResult, Launch, run_process, start_process
 from shared.errors import BoxError, BoxNotWholeError
 
 __all__ = ["Bind", "Box", "BoxOutcome", "BoxResult", "BoxedProcess", "Layer", "Limits", "open_box", "probe"]
 
 NO_ENV: Mapping[str, str] = {}
+OWN_PROCESSES = 4  # of bubblewrap, that a box's control group counts too
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Box:
     Seen inside, read-only, at their own paths: /usr, the interpreter, its environment, shared/. Environment:
     PATH, HOME=/tmp, LANG, PYTHONHASHSEED=0, and `env`. Writable: /tmp, /dev/shm and the writable binds. As
     root, a writable bind's folder is given to the box's own uid; a file in it may be a link or a FIFO.
+    `python=False` leaves the interpreter, its environment and shared/ out, with the libraries in them.
     """
 
     def run(
@@ -48,10 +52,10 @@ class Box:
         stdin: bytes = b"",
         env: Mapping[str, str] = NO_ENV,
         cwd: str = "/tmp",
+        python: bool = True,
     ) -> BoxResult:
         """Run to the end, or to a limit. A program that is not found inside ends with exit code 127."""
-        status, chain = self._chain(argv, binds, limits, env, cwd)
-        return run_process(chain, status, limits, stdin)
+        return run_process(self._launch(argv, binds, limits, env, cwd, python), limits, stdin)
 
     def start(
         self,
@@ -61,23 +65,43 @@ class Box:
         limits: Limits,
         env: Mapping[str, str] = NO_ENV,
         cwd: str = "/tmp",
+        python: bool = True,
     ) -> BoxedProcess:
         """Start and hand over the pipes. The wall clock and the output cap are then the caller's."""
-        status, chain = self._chain(argv, binds, limits, env, cwd)
-        return start_process(chain, status)
+        return start_process(self._launch(argv, binds, limits, env, cwd, python))
 
-    def _chain(
-        self, argv: Sequence[str], binds: Sequence[Bind], limits: Limits, env: Mapping[str, str], cwd: str
-    ) -> tuple[tuple[int, int], list[str]]:
-        status = os.pipe()
+    def _launch(
+        self,
+        argv: Sequence[str],
+        binds: Sequence[Bind],
+        limits: Limits,
+        env: Mapping[str, str],
+        cwd: str,
+        python: bool,
+    ) -> Launch:
+        status, syscalls = os.pipe(), filter_file()
+        group = make_group(limits.box_memory_bytes, limits.processes + OWN_PROCESSES)
         try:
-            return status, launch_argv(argv, binds, limits, env=env, cwd=cwd, status_fd=status[1])
+            chain = launch_argv(
+                argv,
+                binds,
+                limits,
+                env=env,
+                cwd=cwd,
+                status_fd=status[1],
+                filter_fd=syscalls,
+                python=python,
+            )
         except OSError as error:
-            for end in status:
-                os.close(end)
+            for handle in (*status, *([] if syscalls is None else [syscalls])):
+                os.close(handle)
+            if group:
+                group.remove()
             raise BoxError(
                 f"can't ready the box: {error}", "every bound path must exist and be ours"
             ) from error
+        passed = (status[1],) if syscalls is None else (status[1], syscalls)
+        return Launch([*(group.enter_argv() if group else []), *chain], status[0], passed, group)
 
 
 def probe(*, imports: bool = False) -> list[Layer]:

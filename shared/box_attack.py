@@ -30,7 +30,8 @@ def network(port: int) -> str:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
     except OSError:
-        names = [name for _, name in socket.if_nameindex()]
+        with open("/proc/self/net/dev") as file:
+            names = [line.partition(":")[0].strip() for line in file.readlines()[2:]]
         return "" if names in ([], ["lo"]) else f"network interfaces: {names}"
     return "a listener on the host's 127.0.0.1 answered"
 
@@ -50,7 +51,7 @@ def kernel_settings() -> str:
         except OSError:
             continue
         return f"/proc/sys/{name} can be written"
-    return ""
+    return "" if os.statvfs("/proc/sys").f_flag & os.ST_RDONLY else "/proc/sys is not mounted read-only"
 
 
 def sizes(size_bytes: int) -> str:

@@ -20,6 +20,7 @@ SHARED = Path(__file__).resolve().parent
 STAGE = Path("/run/ratchet-box")  # an empty folder; each box mounts its own tmpfs there, unseen by the host
 FIRST_UID = 200_000  # above what distributions give to people and services
 INSIDE_ID = "1000"  # who a program is inside, in every box
+OVERHEAD_MB = 32  # bubblewrap, prlimit and the kernel's own pages for a box
 HARD_STACK_MB = 64  # gcc raises its own stack that far
 BASE_ENV = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
 TOOLS = ("bwrap", "prlimit")
@@ -48,7 +49,9 @@ class Bind:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a boxed program may use. Memory and CPU count per process, processes per box."""
+    """What a boxed program may use. CPU counts per process, processes per box; memory counts per process
+    and, where the machine has a writable control group, for the box as a whole with its scratch files.
+    """
 
     wall_s: float = 10.0
     cpu_s: int = 10
@@ -56,6 +59,10 @@ class Limits:
     processes: int = 64  # processes and threads
     file_mb: int = 64  # of one file, and of /tmp and /dev/shm each
     output_bytes: int = 1_000_000  # stdout and stderr together
+
+    @property
+    def box_memory_bytes(self) -> int:
+        return (self.memory_mb + 2 * self.file_mb + OVERHEAD_MB) << 20
 
 
 def missing_tools() -> list[str]:
@@ -72,15 +79,19 @@ def launch_argv(
     env: Mapping[str, str],
     cwd: str,
     status_fd: int,
+    filter_fd: int | None,
+    python: bool,
 ) -> list[str]:
     """The whole chain. As root it also gives this box a uid of its own, and it the writable folders."""
-    everything = [*toolchain_binds(), *binds]
+    everything = [*(toolchain_binds() if python else []), *binds]
     uid = FIRST_UID + secrets.randbelow(1_000_000_000) if os.geteuid() == 0 else None
     for bind in binds:
         _admit(bind, uid)
     staged: list[Path] = []
     sources = {bind: _source(bind, uid, staged) for bind in everything}
     chain = _bwrap(everything, sources, limits, {**BASE_ENV, **env}, cwd, status_fd)
+    if filter_fd is not None:
+        chain[1:1] = ["--seccomp", str(filter_fd)]
     chain += _prlimit(limits) + list(program)
     if uid is None:
         return chain
@@ -131,8 +142,8 @@ def _bwrap(
     size = str(limits.file_mb << 20)
     argv = ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"]
     argv += ["--new-session", "--cap-drop", "ALL", "--uid", INSIDE_ID, "--gid", INSIDE_ID]
-    argv += ["--hostname", "box", "--json-status-fd", str(status_fd)]  # a seccomp filter joins here
-    argv += [*_system(), "--proc", "/proc", "--dev", "/dev"]
+    argv += ["--hostname", "box", "--json-status-fd", str(status_fd)]
+    argv += [*_system(), "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     argv += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]
     for bind in everything:
         argv += ["--bind" if bind.writable else "--ro-bind", sources[bind], bind.target]

@@ -5,16 +5,22 @@ secret file outside as targets, and turns what it met into layers. Nothing here 
 from __future__ import annotations
 
 import json
+import platform
 import socket
 import sys
 import tempfile
 from pathlib import Path
 
 from shared.box import Box, BoxResult, Layer
+from shared.box_cgroup import can_make_groups, sweep
 from shared.box_launch import SHARED, Bind, Limits, toolchain_binds
+from shared.box_seccomp import ARCHES, filter_program
 from shared.errors import BoxError
 
 ATTACK_LIMITS = Limits(wall_s=20, cpu_s=10, memory_mb=512, processes=12, file_mb=8)
+HOARD_LIMITS = Limits(wall_s=20, cpu_s=10, memory_mb=96, processes=12, file_mb=1)
+HOARD_MB = 70  # fits under the limit of one process; twice that is over the box's
+PYTHON = (sys.executable, "-I", "-S")
 TOOLCHAIN_LIMITS = Limits(wall_s=120, cpu_s=60, memory_mb=2048, processes=16)
 LAYERS = {  # what box_attack.py tries, and the mend where it gets through
     "descriptors": "",
@@ -31,6 +37,10 @@ USERNS_MEND = (
     "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), user.max_user_namespaces=10000; "
     "in a container: --security-opt seccomp=unconfined"
 )
+GROUP_MEND = (
+    "optional: let Ratchet make control groups: run it in a systemd unit with Delegate=yes, "
+    "or mount /sys/fs/cgroup writable in its container"
+)
 OPENMP_PROGRAM = """#include <omp.h>
 int main(void) { int n = 0;
 #pragma omp parallel reduction(+:n)
@@ -46,7 +56,7 @@ def attack_layers(box: Box) -> list[Layer]:
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
         port, size = listener.getsockname()[1], ATTACK_LIMITS.file_mb << 20
-        argv = [sys.executable, "-I", "-S", str(SHARED / "box_attack.py"), str(port), secret.name]
+        argv = [*PYTHON, str(SHARED / "box_attack.py"), str(port), secret.name]
         try:
             argv += [str(size), str(ATTACK_LIMITS.processes), *(bind.target for bind in toolchain_binds())]
             done = box.run(argv, limits=ATTACK_LIMITS)
@@ -55,10 +65,34 @@ def attack_layers(box: Box) -> list[Layer]:
     if done.outcome != "ok":
         return [Layer("interpreter", False, _tail(done), "the interpreter's folder must be readable by all")]
     met: dict[str, str] = json.loads(done.stdout)
-    return [Layer("bubblewrap", True)] + [
+    layers = [Layer("bubblewrap", True)] + [
         Layer(name, met.get(name) == "", met.get(name, "was not tried"), "" if met.get(name) == "" else mend)
         for name, mend in LAYERS.items()
     ]
+    return [*layers, _system_calls(box), _total_memory(box)]
+
+
+def _system_calls(box: Box) -> Layer:
+    name = "system calls"
+    if not filter_program():
+        mend = "use a machine of " + " or ".join(ARCHES)
+        return Layer(name, False, f"no filter is written for {platform.machine()}", mend)
+    done = box.run([*PYTHON, str(SHARED / "box_attack_calls.py")], limits=ATTACK_LIMITS)
+    passed = done.stdout.decode(errors="replace").strip() if done.outcome == "ok" else _tail(done)
+    mend = "use bubblewrap 0.8 or newer and a kernel with CONFIG_SECCOMP_FILTER; nothing may strip --seccomp"
+    return Layer(name, not passed, passed, mend if passed else "")
+
+
+def _total_memory(box: Box) -> Layer:
+    """The only layer that may be missing: then the detail says so, and how to mend it."""
+    name = "total memory"
+    sweep()
+    if not can_make_groups():
+        return Layer(name, True, f"reduced: memory is limited per process only; {GROUP_MEND}")
+    done = box.run([*PYTHON, str(SHARED / "box_attack_memory.py"), str(HOARD_MB)], limits=HOARD_LIMITS)
+    held = done.outcome == "over_limit" or done.stdout in (b"0\n", b"1\n")
+    detail = "" if held else f"two processes held more than the box may: {_tail(done) or 'unhindered'}"
+    return Layer(name, held, detail, "" if held else "mount the memory controller, or make it read-only")
 
 
 def toolchain_layers(box: Box) -> list[Layer]:

@@ -15,11 +15,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Literal
 
+from shared.box_cgroup import Group
 from shared.box_launch import Limits
 from shared.errors import BoxError
 
@@ -28,6 +28,16 @@ STDERR_TAIL_BYTES = 4096
 GONE_TIMEOUT_S = 5.0
 REPORT_BYTES = 1024  # more than bubblewrap's own report, which does not count as output
 CHUNK_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A chain that is ready to start, with what it needs and what is to be cleared away behind it."""
+
+    argv: list[str]
+    status: int  # the end that we read bubblewrap's report from
+    passed: tuple[int, ...]  # descriptors that go to bubblewrap, closed here once it has them
+    group: Group | None
 
 
 @dataclass(frozen=True)
@@ -48,14 +58,14 @@ class BoxedProcess:
     context manager, or call close(): that ends everything that it started, too.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], status: int, stderr: IO[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], launch: Launch, stderr: IO[bytes]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.stdin: IO[bytes] = process.stdin
         self.stdout: IO[bytes] = process.stdout
         self.pid = process.pid
         self._process = process
-        self._status = status
+        self._launch = launch
         self._stderr = stderr
         self._report: str | None = None
 
@@ -93,9 +103,11 @@ class BoxedProcess:
 
     def _read_report(self) -> str:
         if self._report is None:
-            with os.fdopen(self._status, "rb") as pipe:
+            with os.fdopen(self._launch.status, "rb") as pipe:
                 self._report = pipe.read().decode()
             await_gone(self._report)
+            if self._launch.group:
+                self._launch.group.remove()
         return self._report
 
     def __enter__(self) -> BoxedProcess:
@@ -107,35 +119,45 @@ class BoxedProcess:
         self.close()
 
 
-def start_process(argv: Sequence[str], status: tuple[int, int]) -> BoxedProcess:
-    """Start a chain from launch_argv; `status` is the pipe whose write end the argv names."""
+def start_process(launch: Launch) -> BoxedProcess:
+    """Start a chain and hand over its pipes."""
     stderr = tempfile.TemporaryFile()  # the box's file limit binds it  # noqa: SIM115
-    process = _popen(argv, status[1], stderr)
-    return BoxedProcess(process, status[0], stderr)
+    return BoxedProcess(_popen(launch, stderr), launch, stderr)
 
 
-def run_process(argv: Sequence[str], status: tuple[int, int], limits: Limits, stdin: bytes) -> BoxResult:
+def run_process(launch: Launch, limits: Limits, stdin: bytes) -> BoxResult:
     """Run a chain to its end: give it stdin, collect both streams up to the cap, hold the wall clock."""
     started = time.monotonic()
     with _memory_file(stdin) as feed:
-        process = _popen(argv, status[1], subprocess.PIPE, feed)
+        process = _popen(launch, subprocess.PIPE, feed)
     assert process.stdout is not None
     assert process.stderr is not None
     out, err, report = bytearray(), bytearray(), bytearray()
-    streams = {process.stdout.fileno(): out, process.stderr.fileno(): err, status[0]: report}
+    streams = {process.stdout.fileno(): out, process.stderr.fileno(): err, launch.status: report}
     try:
         ended = _collect(streams, started + limits.wall_s, limits.output_bytes)
     finally:
         end_group(process)
         process.stdout.close()
         process.stderr.close()
-        os.close(status[0])
+        os.close(launch.status)
     await_gone(report.decode())
+    starved = _clear(launch.group)
     wall_s = time.monotonic() - started
     if ended != "ok":
         return BoxResult(None, bytes(out), bytes(err), wall_s, ended)
     code = exit_code(report.decode(), err.decode(errors="replace"))
-    return BoxResult(code, bytes(out), bytes(err), wall_s, _outcome(code))
+    outcome: BoxOutcome = "over_limit" if starved and code else _outcome(code)
+    return BoxResult(code, bytes(out), bytes(err), wall_s, outcome)
+
+
+def _clear(group: Group | None) -> bool:
+    """Remove a box's group once it is empty; whether the box had run out of memory."""
+    if group is None:
+        return False
+    starved = group.out_of_memory()
+    group.remove()
+    return starved
 
 
 def exit_code(report: str, stderr: str) -> int:
@@ -183,24 +205,27 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _popen(
-    argv: Sequence[str], status_fd: int, stderr: int | IO[bytes], stdin: int | IO[bytes] = subprocess.PIPE
+    launch: Launch, stderr: int | IO[bytes], stdin: int | IO[bytes] = subprocess.PIPE
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            argv,
+            launch.argv,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=stderr,
             bufsize=0,
             env={"PATH": os.environ.get("PATH", os.defpath)},  # /proc/1/environ shows it inside: no secrets
             cwd="/",
-            pass_fds=(status_fd,),
+            pass_fds=launch.passed,
             start_new_session=True,
         )
     except OSError as error:
-        raise BoxError(f"can't start {argv[0]}: {error.strerror}", "run `ratchet doctor`") from error
+        _clear(launch.group)
+        reason = f"can't start {launch.argv[0]}: {error.strerror}"
+        raise BoxError(reason, "run `ratchet doctor`") from error
     finally:
-        os.close(status_fd)
+        for handle in launch.passed:
+            os.close(handle)
 
 
 def _memory_file(data: bytes) -> IO[bytes]:

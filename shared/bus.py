@@ -5,6 +5,7 @@ Transport is somebody else's: Celery (celery_app.py), or nothing at all (MemoryB
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 import time
@@ -22,6 +23,8 @@ Handlers = Mapping[type[Message], Handler]
 RingBells = Callable[[Sequence[Ring]], None]
 
 LONGEST_BACKOFF_S = 60.0
+LONGEST_PASSING_S = 8.0  # ... for what passes: a restarted server must not find everybody asleep
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # of a cache or a log: space comes back, as it does for the store
 POLL_S = 0.02
 _log = logging.getLogger(__name__)
 
@@ -91,14 +94,22 @@ class Bus:
 
     def _fail(self, claim: Claim, name: str, error: Exception) -> list[Ring]:
         """What passes is tried again; a RatchetError that does not pass is final; a bug gets max_attempts."""
-        transient = isinstance(error, RatchetError) and error.transient
-        final = isinstance(error, RatchetError) and not transient
-        retry_s = None if final else backoff_s(claim.fence, self.jitter())
-        reason = str(error) if isinstance(error, RatchetError) else f"{type(error).__name__}: {error}"
-        bug = None if isinstance(error, RatchetError) else error  # only a bug's traceback tells anything
+        known = isinstance(error, RatchetError)
+        transient = _passes(error)
+        retry_s = None if known and not transient else backoff_s(claim.fence, self.jitter())
+        if retry_s is not None and transient:
+            retry_s = min(retry_s, LONGEST_PASSING_S)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        bug = None if known else error  # only a bug's traceback tells anything
         again = "given up" if retry_s is None else f"again in {retry_s:.1f} s"
         _log.warning("%s failed, %s: %s", name, again, reason, exc_info=bug)
         return self.ledger.fail(claim.job_id, claim.fence, reason, retry_s, transient=transient)
+
+
+def _passes(error: Exception) -> bool:
+    if isinstance(error, RatchetError):
+        return error.transient
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 class MemoryBus:

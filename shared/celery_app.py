@@ -100,12 +100,15 @@ def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: 
     return int(worker.exitcode or 0)
 
 
-def check_broker(url: str) -> None:
-    """Refuse a broker that may evict queues. One that is away is no error: Celery goes on asking."""
+def check_broker(url: str, must_answer: bool = False) -> None:
+    """Refuse a broker that may evict queues. To a worker, one that is away is no error: it goes on asking."""
     try:
         with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
             memory: dict[str, Any] = client.info("memory")
     except (redis.RedisError, OSError) as error:
+        if must_answer:
+            where = url.rpartition("@")[2]  # without the password
+            raise SettingsError(f"the broker {where} can't be used: {error}", "is it running?") from None
         _log.warning("the broker does not answer yet: %s", error)
         return
     except ValueError as error:

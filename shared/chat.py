@@ -42,6 +42,7 @@ FIRST_WAIT_S = (
     0.25  # doubles with each try; the wait is drawn evenly below it, so that workers don't march in step
 )
 RETRYABLE = frozenset({408, 409, 425, 429})  # and all from 500 up
+NOT_IMPLEMENTED = 501
 MAX_BODY_BYTES = 64 << 20  # a reply with its logprobs; more is no reply
 
 
@@ -104,12 +105,23 @@ class Chat:
         except RequestRefusedError as error:
             raise ArtifactError(f"{self.url} refuses adapter {name}: {error.message}") from error
         except UnknownModelError as error:
-            if "adapter" in error.message:  # vLLM's 404 for a folder that it can't see
+            said = error.message.replace("load_lora_adapter", "")  # some 404s repeat the route
+            if "adapter" in said:  # vLLM's 404 for a folder that it can't see
                 raise ArtifactError(
                     f"{self.url} can't see adapter {name} in {path}: {error.message}"
                 ) from error
             mend = "run with --levers harness, or serve with vLLM and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
             raise AdaptersUnsupportedError(f"{self.url} can't load adapters", mend) from error
+
+    def loads_adapters(self) -> bool:
+        """Does it take adapters at all? Asked with one that is nowhere, so whoever takes it loads nothing."""
+        try:
+            self.load_adapter("ratchet-probe", "/nonexistent/ratchet-probe")
+        except ArtifactError:
+            return True
+        except AdaptersUnsupportedError:
+            return False
+        return False
 
     def unload_adapter(self, name: str) -> None:
         """Also when it is not loaded any more."""
@@ -173,25 +185,32 @@ class Chat:
     def _ask(self, request: SampleRequest, index: int, timeout_s: float) -> tuple[Sample, Cost]:
         extensions = self._extensions
         try:
-            body = self._complete(request, request.body(index, extensions), timeout_s)
+            body = self._complete(request, index, extensions, timeout_s)
         except openai.BadRequestError as error:
             if not (extensions and "return_token_ids" in str(error)):
                 raise
             log.warning("%s tells no token ids: nothing can be learned from its replies", self.url)
             self._extensions = False
-            body = self._complete(request, request.body(index, False), timeout_s)
+            body = self._complete(request, index, False, timeout_s)
         parsed = parse_completion(body)
         if parsed is None:
             raise ChatUnavailableError(f"{self.url} answered with no completion: {body[:200]!r}")
         return parsed
 
-    def _complete(self, request: SampleRequest, body: JsonObject, timeout_s: float) -> bytes:
-        """The body of the answer, read against the clock: a trickle must not outlast the deadline."""
+    def _complete(self, request: SampleRequest, index: int, extensions: bool, timeout_s: float) -> bytes:
+        """The body of the answer, read against the clock: a trickle must not outlast the deadline. The key
+        goes along, so that an endpoint can tell a second request for the same reply."""
         deadline = time.monotonic() + timeout_s
         messages = cast(list[ChatCompletionMessageParam], request.messages)
         create = self._client.chat.completions.with_streaming_response.create
         received = bytearray()
-        with create(model=request.model, messages=messages, extra_body=body, timeout=timeout_s) as response:
+        with create(
+            model=request.model,
+            messages=messages,
+            extra_body=request.body(index, extensions),
+            extra_headers={"Idempotency-Key": request.key(index)},
+            timeout=timeout_s,
+        ) as response:
             for chunk in response.iter_bytes():
                 received += chunk
                 if time.monotonic() > deadline:
@@ -230,11 +249,11 @@ class Chat:
             mend = "is it running? the job is tried again"
             return ChatUnavailableError(f"{self.url} can't be reached: {error or type(error).__name__}", mend)
         status, said = error.status_code, error.message[:500]
-        if status in RETRYABLE or status >= 500:
+        if status in RETRYABLE or (status >= 500 and status != NOT_IMPLEMENTED):
             later = ChatUnavailableError(f"{self.url} answers {status}: {said}")
             later.retry_after_s = _retry_after_s(error.response.headers.get("retry-after"))
             return later
-        if status in (404, 405):
+        if status in (404, 405, NOT_IMPLEMENTED):
             raise UnknownModelError(
                 f"{self.url} answers {status}: {said}", "GET /v1/models lists what it serves"
             )

@@ -17,5 +17,5 @@ def set_up(name: str, level: int = logging.INFO) -> None:
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for chatty in ("httpx", "httpcore", "openai", "urllib3", "celery.worker.strategy", "celery.app.trace"):
+    for chatty in ("httpx2", "httpcore", "openai", "urllib3", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -2,7 +2,7 @@
 of their own processes, and `draw` asks one for instances.
 
 task.toml:
-    name = "trimul"            toolchain = "c" | "python" | "answer" (text scored by verifier.score)
+    name = "trimul"            toolchain = "c" | "cuda" | "python" | "answer" (text scored by verifier.score)
     [score]    low, high: the bounds of a score       unit: what a person reads
     [attempt]  candidates, max_tokens, turns, step_s, limits equal in every arm
     [defaults] sections of a RunConfig that suit this task

@@ -56,6 +56,7 @@ class Endpoint:
         self.adapters: dict[str, list[float]] = {}  # name -> its fingerprint's log-probabilities
         self.base = "seed"
         self.lora_routes = True
+        self.no_lora = _json(404, {"detail": "Not Found"})  # the answer where there are no such routes
         self.ignores_adapters = False
         self.refuses_extensions = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -95,9 +96,11 @@ class Endpoint:
     def _lora(self, path: str, body: Body) -> Fault:
         name = body["lora_name"]
         if not self.lora_routes:
-            return _json(404, {"detail": "Not Found"})
+            return self.no_lora
         if path == "/v1/unload_lora_adapter":
             return _json(200, {}) if self.adapters.pop(name, None) else _error(404, f"no {name}")
+        if not Path(body["lora_path"]).exists():
+            return _error(404, f"No adapter found for {body['lora_path']}")
         card = json.loads((Path(body["lora_path"]) / "ratchet.json").read_text())
         if card.get("broken"):
             return _error(400, "adapter_model.safetensors: lora_A is not finite")

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from shared.children import die_with_parent
-from shared.errors import RatchetError
+from shared.errors import RatchetError, SettingsError
 
 logger = logging.getLogger("agent_service.model_server")
 
@@ -32,7 +32,9 @@ def main() -> int:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Load the model, then listen: whoever can connect can ask."""
+    """Load the model, then listen: whoever can connect can ask. The port is taken before, so that one in use
+    is known at once."""
+    listener = _bind(options.host, options.port)
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
     import torch
     import uvicorn
@@ -51,10 +53,23 @@ def serve(options: argparse.Namespace) -> None:
     app = create_app(
         Engine(language, Adapters(language.model, options.name, options.max_loras)), Prompter(language)
     )
-    listener = socket.create_server((options.host, options.port), backlog=512)
+    listener.listen(512)
     host, port = listener.getsockname()[:2]
     logger.info("ready: %s on %s at http://%s:%d/v1", options.name, device, host, port)
     uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Bound, and deaf until it listens. Raises SettingsError."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        mend = "give another --port; 0 takes a free one"
+        raise SettingsError(f"can't serve on {host}:{port}: {error.strerror}", mend) from None
+    return listener
 
 
 def _options() -> argparse.Namespace:

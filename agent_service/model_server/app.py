@@ -5,6 +5,8 @@ goes away takes its rows with it.
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -28,6 +30,7 @@ from agent_service.model_server.schemas import (
 
 STILL_THERE_S = 0.5  # how often a waiting request looks whether its client is still there
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 def create_app(engine: Engine, prompter: Prompter) -> FastAPI:
@@ -52,9 +55,12 @@ def create_app(engine: Engine, prompter: Prompter) -> FastAPI:
 def _add_completions(app: FastAPI, engine: Engine, prompter: Prompter) -> None:
     @app.post("/v1/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> dict[str, Any]:
+        started_s = time.monotonic()
         rows = await run_in_threadpool(prompter.chat_rows, body)
         engine.submit(rows)
         answers = await _wait(request, [row.future for row in rows])
+        tokens, key = sum(len(answer.tokens) for answer in answers), request.headers.get("idempotency-key")
+        logger.info("answered %s: %d tokens in %.3f s", key, tokens, time.monotonic() - started_s)
         return chat_reply(body, rows[0].prompt, answers, prompter)
 
     @app.post("/v1/completions")

@@ -83,11 +83,11 @@ class CCompiler:
         with busy(), tempfile.TemporaryDirectory(prefix="ratchet-compile-") as scratch:
             result, made = self._run_compiler(Path(scratch), source, flags, adapter)
         if made is not None:
-            _write(kept, made)
+            write_whole(kept, made)
             return Compiled(kept)
         complaint = _complaint(result)
         if result.outcome != "timeout":  # another time it may be done
-            _write(failed, complaint.encode())
+            write_whole(failed, complaint.encode())
         return Compiled(None, complaint)
 
     def _run_compiler(
@@ -104,10 +104,10 @@ class CCompiler:
             binds.append(Bind(adapter, "/call.o"))
             linked = ["/call.o"]
         argv = ["gcc", *flags, *MESSAGE_FLAGS, "candidate.c", *linked, "-o", "/out/made", "-lm"]
-        result = self._box.run(argv, binds=binds, limits=LIMITS, cwd="/in")
+        result = self._box.run(argv, binds=binds, limits=LIMITS, cwd="/in", python=False)
         if result.exit_code == NOT_FOUND:
             raise ToolMissingError("gcc is not installed, or not under /usr", "apt-get install gcc libc6-dev")
-        return result, _read_regular(output / "made") if result.outcome == "ok" else None
+        return result, read_regular(output / "made") if result.outcome == "ok" else None
 
 
 def _complaint(result: BoxResult) -> str:
@@ -119,7 +119,7 @@ def _complaint(result: BoxResult) -> str:
     return said[:DETAIL_CHARS] or f"the compiler ended with exit code {result.exit_code}"
 
 
-def _read_regular(path: Path) -> bytes | None:
+def read_regular(path: Path) -> bytes | None:
     """A file that the box left; None if there is none, or if it is a link, a pipe or too large."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -127,12 +127,12 @@ def _read_regular(path: Path) -> bytes | None:
         return None
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > LIBRARY_BYTES:
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size > LIBRARY_BYTES:
             return None
         return file.read(LIBRARY_BYTES)
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Whole or not at all: another worker may be compiling the same."""
     handle, temporary = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as file:

@@ -19,6 +19,8 @@ RMS_TOLERANCE = 2e-3  # of the whole, relative: catches what stays below the oth
 LINES = {"train": (32, 40, 48, 56, 64), "gate": (36, 44, 52, 60), "test": (34, 42, 50, 58)}
 CHANNELS = (32, 64, 128)
 MASKS, DISTRIBUTIONS = ("random", "ones"), ("normal", "cauchy")
+LARGEST = {"B": 16, "N": 1024, "C": 1024}  # that a person may ask for
+MOST_ELEMENTS = 1 << 25  # of one tensor
 
 FLAGS = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
 CALL = """
@@ -51,6 +53,22 @@ def _instance(split, rng):
         "seed": rng.randrange(1 << 31),
     }
     return {"id": f"{split}-N{drawn['N']}-C{drawn['C']}-{drawn['seed']:08x}", **drawn}
+
+
+def check_instance(instance):
+    """Why an instance that a person wrote can't be taken; empty where it can."""
+    for name, most in LARGEST.items():
+        size = instance.get(name)
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= most:
+            return f"{name} must be a whole number from 1 to {most}, not {size!r}"
+    if instance["B"] * instance["N"] ** 2 * max(instance["C"], H) > MOST_ELEMENTS:
+        return f"B * N * N * max(C, {H}) may be at most {MOST_ELEMENTS}, which N = 512 with C = 128 reaches"
+    mask, distribution = instance.get("mask"), instance.get("distribution")
+    if not isinstance(mask, bool) and mask not in MASKS:
+        return f"mask must be true, false or one of {', '.join(MASKS)}, not {mask!r}"
+    if distribution not in DISTRIBUTIONS:
+        return f"distribution must be one of {', '.join(DISTRIBUTIONS)}, not {distribution!r}"
+    return ""
 
 
 def make_inputs(instance, rng):

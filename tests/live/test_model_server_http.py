@@ -248,6 +248,16 @@ def test_the_program_says_when_it_is_ready_and_ends_with_its_parent(folder: Path
         time.sleep(0.05)
 
 
+def test_a_port_in_use_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        serve = [sys.executable, "-m", "agent_service.model_server", "--model", str(tmp_path / "none")]
+        done = subprocess.run([*serve, "--port", str(port), "--name", "a"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"can't serve on 127.0.0.1:{port}: Address already in use (give another --port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)

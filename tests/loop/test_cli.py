@@ -1,17 +1,26 @@
 """The command line: every mistake is one clear message that names the mend, and a non-zero exit."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ratchet import runs
+from shared.events import EvaluationRequested, RunStarted
+from shared.ledger import Ledger
+from shared.records import Release
+from shared.settings import load_config
+
 PROGRAM = [str(Path(sys.executable).with_name("ratchet"))]
 
 
-def ratchet(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120)
+def ratchet(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | variables
+    command = [*PROGRAM, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +33,9 @@ def ratchet(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         (["run", "trimul", "--levers", "brain"], 2, "run.levers"),
         (["run", "trimul", "--config", "none.toml"], 2, "none.toml"),
         (["run", "trimul", "--name", "../up"], 2, "not a name"),
+        (["run", "trimul", "--broker", "http://here"], 2, "not a broker URL"),
+        (["run", "trimul", "--broker", "redis://:secret@127.0.0.1:1/0"], 2, "127.0.0.1:1/0 can't be used"),
+        (["run", "trimul", "--set", "model.url='http://127.0.0.1:1/v1'"], 2, "mend model.url"),
         (["show", "nothing"], 2, "runs there: none yet"),
         (["resume", "nothing"], 2, "no run"),
         (["export", "nothing", "out"], 2, "no run"),
@@ -39,7 +51,57 @@ def test_a_mistake_is_named_with_its_mend(arguments: list[str], code: int, said:
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
     assert not list(tmp_path.glob("runs/*"))  # nothing was begun
+
+
+@pytest.mark.parametrize(
+    ("task", "code", "said"),
+    [("trimul", 69, "mend: apt-get install gcc"), ("words", 78, "mend: apt-get install bubblewrap")],
+)
+def test_a_missing_tool_is_named_with_its_mend(task: str, code: int, said: str, tmp_path: Path) -> None:
+    assert ratchet("init", "words", cwd=tmp_path).returncode == 0
+    done = ratchet("run", task, cwd=tmp_path, PATH=str(tmp_path))
+    assert done.returncode == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_that_can_not_hold_runs_is_named(tmp_path: Path) -> None:
+    assert ratchet("init", "words", cwd=tmp_path).returncode == 0
+    (tmp_path / "runs").write_text("a file")
+    done = ratchet("run", "words", cwd=tmp_path)
+    assert done.returncode == 74
+    assert str(tmp_path / "runs") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_instance_that_the_task_can_not_take_is_named(tmp_path: Path) -> None:
+    (tmp_path / "some.jsonl").write_text('{"B": 1, "N": 16, "C": 32, "mask": "ones"}\n')
+    done = ratchet("eval", "trimul", "--release", "seed", "--instances", "some.jsonl", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "instance some-1: distribution must be one of normal, cauchy, not None" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_has_one_driver_and_an_evaluation_is_not_resumed(tmp_path: Path) -> None:
+    config = load_config([{"run": {"task": "trimul"}}])
+    release = Release(base="b", harness="h")
+    for name, event in (
+        ("mine", RunStarted(run_id="mine", config="c")),
+        ("eval-1", EvaluationRequested(run_id="eval-1", config="c", release=release, instances="i")),
+    ):
+        folder = runs.create(tmp_path / "runs", name, "trimul", config)
+        ledger = Ledger(folder.ledger_url)
+        ledger.create_schema()
+        ledger.create_run(name)
+        ledger.submit([event])
+    with runs.sole_driver(runs.find("mine", tmp_path / "runs")):
+        busy = ratchet("resume", "mine", cwd=tmp_path)
+    assert (busy.returncode, "follow it with `ratchet watch`" in busy.stderr) == (2, True)
+    evaluation = ratchet("resume", "eval-1", cwd=tmp_path)
+    assert (evaluation.returncode, "`ratchet eval` makes it anew" in evaluation.stderr) == (2, True)
 
 
 def test_help_teaches_every_command_and_loads_nothing_heavy(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One job from doorbell to done: on the in-memory bus, with stand-in services and handlers that break."""
 
+import errno
 import subprocess
 import threading
 import time
@@ -86,14 +87,19 @@ def test_a_crash_between_handler_and_commit_runs_the_job_again(ledger: Ledger, t
     assert [type(event).__name__ for _, _, event in log(ledger)] == ["RunStarted", "BaseRequested"]
 
 
-def test_what_passes_is_tried_again_more_often_than_there_are_attempts(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "passing", [StoreUnavailableError("the store is away"), OSError(errno.ENOSPC, "full")]
+)
+def test_what_passes_is_tried_again_more_often_than_there_are_attempts(
+    tmp_path: Path, passing: Exception
+) -> None:
     ledger = open_ledger(tmp_path, max_attempts=1)
     tries = []
 
     def store_away(event: Message) -> list[Message]:
         tries.append(event)
         if len(tries) < 3:
-            raise StoreUnavailableError("the store is away")
+            raise passing
         return []
 
     memory = MemoryBus(ledger, {e.RunStarted: store_away}, hardly_any_wait)

@@ -37,6 +37,31 @@ def test_a_seed_gives_the_same_instances_and_another_seed_fresh_ones():
     assert json.loads(json.dumps(again)) == again
 
 
+def test_what_is_drawn_and_what_a_person_may_ask_for_passes_the_check():
+    for instance in [instance for split in SPLITS for instance in verifier.draw(split, 50, seed=4)]:
+        assert verifier.check_instance(instance) == ""
+    assert verifier.check_instance(an_instance(n=512, c=128, mask=True)) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"N": None}, "N must be a whole number"),
+        ({"N": 0}, "N must be a whole number"),
+        ({"N": 16.0}, "N must be a whole number"),
+        ({"B": True}, "B must be a whole number"),
+        ({"C": 10**6}, "C must be a whole number from 1 to"),
+        ({"N": 1024, "C": 128}, "may be at most"),
+        ({"mask": "False"}, "mask must be"),
+        ({"mask": 1}, "mask must be"),
+        ({"distribution": ["normal"]}, "distribution must be"),
+    ],
+)
+def test_an_instance_that_can_not_be_taken_is_told_why(change, reason):
+    assert reason in verifier.check_instance(an_instance() | change)
+    assert "B must be" in verifier.check_instance({})
+
+
 def test_masks_are_real_and_the_word_false_is_no_mask():
     ones = inputs_of(an_instance(mask=False))["mask"]
     mixed = inputs_of(an_instance(mask="random", n=16))["mask"]

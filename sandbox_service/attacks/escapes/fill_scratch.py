@@ -1,0 +1,18 @@
+"""Fills the scratch folder of the machine; 64 MB are enough to prove the point.
+
+exploit: F29
+layer: the size of the box's /tmp
+"""
+
+import os
+import shutil
+import tempfile
+
+folder = tempfile.mkdtemp(dir="/tmp")
+try:
+    for number in range(32):
+        with open(os.path.join(folder, str(number)), "wb") as file:
+            file.write(bytes(2 << 20))
+    print("escaped")
+finally:
+    shutil.rmtree(folder)

@@ -1,0 +1,22 @@
+"""Makes a user namespace, in which it is root and reaches much more of the kernel.
+
+exploit: F35
+layer: the system call filter
+kept: some distributions forbid it to programs outside of the box, too
+"""
+
+import ctypes
+import platform
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def call(x86: int, arm: int, *words: object) -> int:
+    number = x86 if platform.machine() == "x86_64" else arm
+    return int(
+        LIBC.syscall(ctypes.c_long(number), *(ctypes.c_long(w) if isinstance(w, int) else w for w in words))
+    )
+
+
+if call(272, 97, 0x10000000) == 0:
+    print("escaped")

@@ -1,0 +1,235 @@
+"""Runs the corpus twice: against the naive harness, where an attack shows that it is one, and against the
+real sandbox, where it must be contained. One Finding an attack, and one for the honest control.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sandbox_service.attacks import naive, naive_program
+from sandbox_service.attacks.corpus import CONTROL, FOLDER, TASK, Attack, attacks, kernel_source
+from sandbox_service.evaluate import Evaluator
+from sandbox_service.toolchains.c_compiler import read_regular
+from shared.box import Bind, Limits, open_box
+from shared.box_cgroup import can_make_groups
+from shared.records import Block, CandidateBatch, Evaluation
+from shared.store import LocalStore
+
+LIMITS = Limits(wall_s=4, cpu_s=4, memory_mb=64, processes=16, file_mb=4, output_bytes=1 << 20)
+INSTANCE = {"id": "hidden", "n": 160}
+WORTH = 2.0  # times the honest speed: what an attack on the clock must seem to reach
+TRIES = 3  # on the naive harness: whoever attacks a clock may come again; a cache needs two runs anyway
+OTHER_WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One attack: `layer` is what stops it, `saw` what it met, `kept` why it stays if naive withstood."""
+
+    name: str
+    kind: str
+    exploit: str
+    tries: str
+    naive_succeeded: bool
+    contained: bool
+    layer: str
+    saw: str = ""
+    kept: str = ""
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """What stands ready to be attacked: a secret, a listener, another job's folder, places for trophies."""
+
+    folder: Path
+    secret: Path
+    port: int
+
+    def place(self, name: str) -> Path:
+        path = self.folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def words(self, name: str) -> dict[str, str]:
+        """The macros of a kernel: paths that a candidate could know or guess."""
+        answers = {f"ANSWERS_{n}": _answers(n) for n in naive_program.SHAPES}
+        strings = {
+            "TROPHY": self.trophy(name),
+            "SECRET_PATH": self.secret,
+            "CACHE_FOLDER": self.place(f"{name}.cache"),
+            "BLAS_PATH": _blas(),
+        }
+        return {**{word: f'"{path}"' for word, path in strings.items()}, **answers}
+
+    def trophy(self, name: str) -> Path:
+        return self.folder / f"{name}.trophy"
+
+
+def run(only: Sequence[str] = ()) -> list[Finding]:
+    """The whole corpus, or the named attacks. The box must be whole: open_box() raises if it is not."""
+    open_box()
+    chosen = [attack for attack in attacks() if not only or attack.name in only]
+    kernels = [attack for attack in chosen if attack.kind == "kernel"]
+    escapes = [attack for attack in chosen if attack.kind == "escape"]
+    total = can_make_groups()
+    with _grounds() as grounds:
+        try:
+            found = attack_kernels(kernels, grounds)
+            usable = [attack for attack in escapes if total or not attack.needs]
+            with ThreadPoolExecutor(OTHER_WORKERS) as pool:
+                found += pool.map(lambda attack: attack_box(attack, grounds), usable)
+        finally:
+            naive.clear_away()
+    return found
+
+
+def attack_kernels(chosen: Sequence[Attack], grounds: Grounds) -> list[Finding]:
+    """All kernels as one block of the real evaluator, beside the control; then each on the naive harness."""
+    names = [CONTROL, *(attack.name for attack in chosen)]
+    sources = {name: kernel_source(name, grounds.words(name)) for name in names}
+    real = evaluate(sources, grounds)
+    honest = naive.judge_kernel(sources[CONTROL], grounds.place(CONTROL), {})
+    findings = [_control(real[CONTROL], honest)]
+    trophies = {name for name in names if grounds.trophy(name).exists()}
+    for attack in chosen:
+        result = real[attack.name]
+        rewarded = result.outcome == "ok" and result.score > 0
+        saw = (
+            f"{result.outcome}: {result.detail}"
+            if result.detail
+            else f"{result.outcome}, score {result.score:.2f}"
+        )
+        findings.append(
+            Finding(
+                attack.name,
+                attack.kind,
+                attack.exploit,
+                attack.tries,
+                _fools_naive(attack, sources[attack.name], grounds, honest),
+                not rewarded and attack.name not in trophies,
+                attack.layer,
+                saw.splitlines()[0][:200],
+                attack.kept,
+            )
+        )
+    return findings
+
+
+def evaluate(sources: Mapping[str, str], grounds: Grounds) -> dict[str, Evaluation]:
+    evaluator = Evaluator(LocalStore(grounds.folder / "store"), grounds.folder / "cache")
+    block = Block(instance=INSTANCE, entries=tuple(sources.items()))
+    try:
+        batch = CandidateBatch(task=str(TASK), check="public", fresh=True, blocks=(block,))
+        return dict(zip(sources, evaluator.evaluate(batch).blocks[0], strict=True))
+    finally:
+        evaluator.close()
+
+
+def attack_box(attack: Attack, grounds: Grounds) -> Finding:
+    """A program of the host's interpreter, once as a plain process and once in the box."""
+    plain, boxed = grounds.place(f"{attack.name}/plain"), grounds.place(f"{attack.name}/boxed")
+    words = [str(grounds.port), str(grounds.secret)]
+    tail = [str(grounds.folder), str(os.getpid()), str(FOLDER.parent)]
+    python = [sys.executable, "-I", "-S"]
+    env = {"RATCHET_ATTACK_SEED": "17"}
+    done = naive.run_program([*python, str(attack.path), *words, str(plain), *tail], plain, env)
+    fooled = _succeeded(attack, plain, done.stdout if done else b"", naive.collect)
+    binds = [Bind(attack.path, "/attack.py"), Bind(boxed, "/out", writable=True)]
+    result = open_box().run([*python, "/attack.py", *words, "/out", *tail], binds=binds, limits=LIMITS)
+    escaped = _succeeded(attack, boxed, result.stdout, lambda path: read_regular(path) or b"")
+    said = result.stderr.decode(errors="replace").strip().splitlines()
+    saw = f"{result.outcome}{f': {said[-1]}' if said else ''}"[:200]
+    return Finding(
+        attack.name,
+        attack.kind,
+        attack.exploit,
+        attack.tries,
+        fooled,
+        not escaped,
+        attack.layer,
+        saw,
+        attack.kept,
+    )
+
+
+def _fools_naive(attack: Attack, source: str, grounds: Grounds, honest: naive.Verdict) -> bool:
+    """Judged by what the naive harness believes, or by what the attack left; it may come again."""
+    for _ in range(1 if attack.kept else TRIES):
+        verdict = naive.judge_kernel(source, grounds.place(attack.name), {})
+        if verdict.hung or (attack.gain == "trophy" and grounds.trophy(attack.name).exists()):
+            return True
+        fast = attack.gain == "pass" or verdict.speedup >= WORTH * honest.speedup
+        if verdict.correct and fast and attack.gain != "trophy":
+            return True
+    return False
+
+
+def _succeeded(attack: Attack, folder: Path, printed: bytes, collect: Callable[[Path], bytes | None]) -> bool:
+    """Told from outside wherever the program can not be believed."""
+    if attack.judge == "word":
+        return printed.startswith(b"escaped")
+    if attack.judge == "flood":
+        return len(printed) > 2 * LIMITS.output_bytes
+    if attack.judge == "alive":
+        return _holds(folder / "alive")
+    got = collect(folder / "result")
+    return got is None or b"secret" in got or len(got) > 1 << 24
+
+
+def _holds(lock: Path) -> bool:
+    """Whether somebody still has it locked, who then must be running."""
+    if not lock.exists():
+        return False
+    with open(lock) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _control(real: Evaluation, honest: naive.Verdict) -> Finding:
+    passed = real.outcome == "ok" and real.score > 0
+    saw = f"{real.outcome}: {real.detail}, score {real.score:.2f}"
+    return Finding(
+        CONTROL, "control", "", "an honest kernel, which must be rewarded", honest.correct, passed, "", saw
+    )
+
+
+@contextmanager
+def _grounds() -> Iterator[Grounds]:
+    with (
+        tempfile.TemporaryDirectory(prefix="ratchet-attacks-", ignore_cleanup_errors=True) as folder,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.socket(socket.AF_UNIX) as abstract,
+    ):
+        port = listener.getsockname()[1]
+        abstract.bind(f"\0ratchet-attack-{port}")
+        abstract.listen()
+        secret = Path(folder, "secret")
+        secret.write_text("secret")
+        grounds = Grounds(Path(folder), secret, port)
+        (grounds.place("another-job") / "result").write_text("secret")
+        yield grounds
+
+
+def _answers(n: int) -> str:
+    values = naive_program.reference(*naive_program.make_inputs(n)).ravel()
+    return ",".join(f"{value:.5f}f" for value in values)
+
+
+def _blas() -> str:
+    """The BLAS inside numpy's own package."""
+    libraries = Path(np.__file__).parents[1] / "numpy.libs"
+    return str(next(libraries.glob("libscipy_openblas*"), libraries / "none"))

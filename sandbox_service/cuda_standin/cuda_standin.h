@@ -1,0 +1,153 @@
+// Runs plain CUDA C++ on a CPU, for its answer alone: the threads of a block are fibers of one thread, and
+// __syncthreads and the warp's collectives are meetings between them. A missing barrier shows, since each fiber
+// runs as far as it can. There are no tensor cores, asynchronous copies or inline PTX: those do not compile.
+#pragma once
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __constant__
+#define __forceinline__ inline
+#define __restrict__
+#define __launch_bounds__(...)
+#define __align__(n) alignas(n)
+#define __shared__ static __attribute__((section("standin_shared")))
+
+struct uint3 { unsigned x, y, z; };
+struct dim3 : uint3 { dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : uint3{a, b, c} {} };
+struct float2 { float x, y; };
+struct float3 { float x, y, z; };
+struct alignas(16) float4 { float x, y, z, w; };
+struct int2 { int x, y; };
+struct alignas(16) int4 { int x, y, z, w; };
+inline float2 make_float2(float x, float y) { return {x, y}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+using std::max;
+using std::min;
+inline float max(float a, double b) { return fmaxf(a, b); }
+inline float min(float a, double b) { return fminf(a, b); }
+inline float rsqrtf(float x) { return 1 / sqrtf(x); }
+inline float __expf(float x) { return expf(x); }
+inline float __logf(float x) { return logf(x); }
+inline float __fdividef(float a, float b) { return a / b; }
+inline float __frcp_rn(float x) { return 1 / x; }
+inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
+inline float __saturatef(float x) { return fminf(1, fmaxf(0, x)); }
+template <class T> T __ldg(const T *p) { return *p; }
+inline void __threadfence() {}
+inline void __threadfence_block() {}
+
+namespace standin {
+constexpr size_t STACK = 64 << 10;
+enum { WARP = 32, MOST = 1024 };
+struct Meeting { int members, came; unsigned turn; };
+inline char dynamic_shared[232448] __attribute__((aligned(128)));
+inline ucontext_t home, fibers[MOST];
+inline bool ended[MOST];
+inline long long slots[MOST];
+inline Meeting block_meeting, warps[MOST / WARP];
+inline int now, progress;
+inline uint3 thread_index, block_index;
+inline dim3 block_size, grid_size;
+inline void (*body)(void *);
+inline void *body_args;
+inline void swap_home() { swapcontext(&fibers[now], &home); }
+
+inline void meet(Meeting &at) {
+    unsigned turn = at.turn;
+    progress++;
+    if (++at.came == at.members) { at.came = 0; at.turn++; return; }
+    while (at.turn == turn) swap_home();
+}
+inline void leave(Meeting &at) {  // who has returned is not waited for
+    if (--at.members && at.came == at.members) { at.came = 0; at.turn++; }
+}
+inline void run_fiber() {
+    body(body_args);
+    ended[now] = true;
+    progress++;
+    leave(block_meeting);
+    leave(warps[now / WARP]);
+}
+extern "C" char __start_standin_shared[] __attribute__((weak, visibility("hidden")));
+extern "C" char __stop_standin_shared[] __attribute__((weak, visibility("hidden")));
+
+inline void run_block(bool backwards) {
+    static char *stacks = (char *)malloc(MOST * STACK);
+    int count = block_size.x * block_size.y * block_size.z;
+    if (__start_standin_shared) memset(__start_standin_shared, 0xff, __stop_standin_shared - __start_standin_shared);
+    memset(dynamic_shared, 0xff, sizeof dynamic_shared);
+    block_meeting = {count, 0, 0};
+    for (int w = 0; w * WARP < count; w++) warps[w] = {std::min<int>(WARP, count - w * WARP), 0, 0};
+    for (int t = 0; t < count; t++) {
+        ended[t] = false;
+        getcontext(&fibers[t]);
+        fibers[t].uc_stack = {stacks + t * STACK, 0, STACK};
+        fibers[t].uc_link = &home;
+        makecontext(&fibers[t], run_fiber, 0);
+    }
+    for (int left = count; left;) {
+        progress = 0;
+        for (int n = 0; n < count; n++) {
+            now = backwards ? count - 1 - n : n;
+            if (ended[now]) continue;
+            unsigned x = block_size.x, y = block_size.y;
+            thread_index = {now % x, now / x % y, now / x / y};
+            swapcontext(&home, &fibers[now]);
+            left -= ended[now];
+        }
+        if (!progress) { fputs("threads of a block wait for each other for ever\n", stderr); exit(3); }
+    }
+}
+template <class Body> void launch(dim3 grid, dim3 block, bool backwards, Body kernel) {
+    grid_size = grid, block_size = block;
+    body = [](void *it) { (*(Body *)it)(); }, body_args = &kernel;
+    for (unsigned z = 0; z < grid.z; z++)
+        for (unsigned y = 0; y < grid.y; y++)
+            for (unsigned x = 0; x < grid.x; x++) block_index = {x, y, z}, run_block(backwards);
+}
+template <class T> T exchange(T value, int from) {
+    static_assert(sizeof(T) <= 8);
+    int me = now;
+    memcpy(&slots[me], &value, sizeof value);
+    meet(warps[me / WARP]);
+    memcpy(&value, &slots[me / WARP * WARP + from % WARP], sizeof value);
+    meet(warps[me / WARP]);
+    return value;
+}
+inline int lane() { return now % WARP; }
+struct Pointer { void *p; template <class T> operator T *() const { return (T *)p; } };
+}  // namespace standin
+
+#define threadIdx (standin::thread_index)
+#define blockIdx (standin::block_index)
+#define blockDim (standin::block_size)
+#define gridDim (standin::grid_size)
+#define warpSize 32
+inline void __syncthreads() { standin::meet(standin::block_meeting); }
+inline void __syncwarp(unsigned = ~0u) { standin::meet(standin::warps[standin::now / 32]); }
+inline int in_warp(int lane, int me, int width) { return lane / width == me / width && lane >= 0 ? lane : me; }
+template <class T> T __shfl_sync(unsigned, T v, int from, int w = 32) {
+    return standin::exchange(v, standin::lane() / w * w + from % w);
+}
+template <class T> T __shfl_xor_sync(unsigned, T v, int mask, int w = 32) {
+    return standin::exchange(v, in_warp(standin::lane() ^ mask, standin::lane(), w));
+}
+template <class T> T __shfl_down_sync(unsigned, T v, int by, int w = 32) {
+    return standin::exchange(v, in_warp(standin::lane() + by, standin::lane(), w));
+}
+template <class T> T __shfl_up_sync(unsigned, T v, int by, int w = 32) {
+    return standin::exchange(v, in_warp(standin::lane() - by, standin::lane(), w));
+}
+template <class T, class U> T atomicAdd(T *p, U v) { T old = *p; *p = T(old + v); return old; }
+template <class T, class U> T atomicMax(T *p, U v) { T old = *p; *p = std::max(old, T(v)); return old; }
+template <class T, class U> T atomicMin(T *p, U v) { T old = *p; *p = std::min(old, T(v)); return old; }

@@ -1,0 +1,43 @@
+"""The attack corpus: every attack succeeds on a harness that trusts everything, or says why it is kept, and
+not one succeeds here. `ratchet attack` runs the same corpus.
+"""
+
+import pytest
+
+from sandbox_service.attacks.corpus import CONTROL, EXPLOITS, NOT_APPLICABLE, attacks
+from sandbox_service.attacks.run import Finding, run
+from shared.box_cgroup import can_make_groups
+
+ATTACKS = {attack.name: attack for attack in attacks()}
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Finding]:
+    return {finding.name: finding for finding in run()}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_works_on_a_naive_harness_and_not_here(name: str, found: dict[str, Finding]) -> None:
+    if ATTACKS[name].needs and name not in found:
+        assert not can_make_groups()
+        pytest.skip("this machine lets nobody make control groups, and the box says that it is reduced")
+    finding = found[name]
+
+    assert finding.contained, finding.saw
+    assert finding.naive_succeeded or finding.kept, "it succeeds nowhere, so it proves nothing"
+
+
+def test_an_honest_program_beside_all_of_them_is_rewarded(found: dict[str, Finding]) -> None:
+    assert found[CONTROL].contained, found[CONTROL].saw
+    assert found[CONTROL].naive_succeeded
+
+
+def test_every_known_exploit_is_tried_or_has_a_reason_why_not() -> None:
+    tried = {attack.exploit for attack in ATTACKS.values()}
+
+    assert tried | set(NOT_APPLICABLE) == set(EXPLOITS)
+    assert not tried & set(NOT_APPLICABLE)
+
+
+def test_every_attack_says_what_it_tries_and_what_stops_it() -> None:
+    assert [attack.name for attack in ATTACKS.values() if not (attack.tries and attack.layer)] == []

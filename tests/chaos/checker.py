@@ -1,0 +1,166 @@
+"""Reads what a run left behind (ledger, store, logs) and says whatever it did less or more than once that it
+should do once. Knows nothing of who was killed, and can be pointed at any run folder.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from ratchet.runs import RunFolder
+from shared import events as e
+from shared.ledger import Ledger, LoggedEvent
+from shared.ledger_schema import arrivals, jobs, joins
+from shared.routes import GATHERED_INTO
+
+_DONE = re.compile(r"\b\w+ ([0-9a-f]{12}) done in ")
+_ANSWERED = re.compile(r"^(\S+ [0-9:]+,\d+) .* answered (\S+): \d+ tokens in ([\d.]+) s")
+_SLACK_S = 0.05  # between a log line's clock and a file's
+# What a done job says, where that is one thing. Joined messages come on top of it.
+_ONE_ANSWER: dict[type[e.Message], tuple[type[e.Message], ...]] = {
+    e.ShardOpened: (e.CandidatesProposed, e.ShardFinished),
+    e.CandidatesProposed: (e.CandidatesScored,),
+    e.CandidatesScored: (e.CandidatesProposed, e.ShardFinished),
+    e.HarnessProposed: (e.HarnessValidated, e.HarnessRefused),
+    e.WeightUpdateProposed: (e.AdapterPublished, e.WeightUpdateFailed),
+    e.BaseRequested: (e.BaseReady, e.BaseFailed),
+}
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One reply that the model server gave in full: between these times, in seconds since 1970."""
+
+    key: str
+    asked_at: float
+    at: float
+
+
+class RunRecord:
+    """Everything that the checks look at, read once."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        ledger = Ledger(folder.ledger_url)
+        self.state = ledger.run_state(folder.run_id)
+        self.log = ledger.events(folder.run_id)
+        with ledger.database.read() as connection:
+            self.jobs, self.joins, self.arrivals = (
+                connection.execute(select(table)).all() for table in (jobs, joins, arrivals)
+            )
+        self.answered = list(answered(folder))
+
+    def said(self, kind: type[e.Message]) -> list[Any]:
+        return [logged.event for logged in self.log if isinstance(logged.event, kind)]
+
+
+def violations(run: RunRecord) -> list[str]:
+    """Every broken promise in words; empty where all were kept."""
+    return [*_jobs(run), *_effects(run), *_course(run), *_joins(run), *_repeats(run), *_replies(run)]
+
+
+def _jobs(run: RunRecord) -> Iterator[str]:
+    for job in run.jobs:
+        if job.state not in ("done", "dead"):
+            yield f"job {job.type} {job.id[:12]} is still {job.state}"
+        if job.state == "dead" and not job.last_error:
+            yield f"job {job.type} {job.id[:12]} is dead without a reason"
+
+
+def _effects(run: RunRecord) -> Iterator[str]:
+    """Each done job said what it should, once; nobody else said anything but the start."""
+    by_job: dict[str | None, list[LoggedEvent]] = defaultdict(list)
+    for logged in run.log:
+        by_job[logged.job_id].append(logged)
+    started = [type(logged.event).__name__ for logged in by_job.pop(None, [])]
+    if started != ["RunStarted"]:
+        yield f"submitted from outside: {started}"
+    known = {job.id: job for job in run.jobs}
+    yield from (f"{job_id} is no job and spoke" for job_id in by_job if job_id not in known)
+    asked = {logged.seq: logged.event for logged in run.log}
+    for job in run.jobs:
+        yield from _answers(job, asked[job.seq], [logged.event for logged in by_job[job.id]])
+
+
+def _answers(job: Row[Any], asked: e.Message, said: list[e.Message]) -> Iterator[str]:
+    own = [event for event in said if type(event) not in GATHERED_INTO.values()]
+    kinds = _ONE_ANSWER.get(type(asked))
+    if job.state == "done" and kinds and not (len(own) == 1 and isinstance(own[0], kinds)):
+        yield f"{type(asked).__name__} {job.id[:12]} said {[type(event).__name__ for event in own]}"
+
+
+def _course(run: RunRecord) -> Iterator[str]:
+    """What happens once in a run, happened once, whatever it cost and whoever said it."""
+    seen = Counter(place for logged in run.log if (place := _place(logged.event)))
+    yield from (f"{count} times: {place}" for place, count in seen.items() if count > 1)
+    if not run.said(e.RunFinished):
+        yield "the run has no end"
+
+
+def _place(event: e.Message) -> tuple[object, ...] | None:
+    """Where in the run an event stands; two events of one place would be one effect twice."""
+    about = event.model_dump(include={"generation", "purpose", "round", "check", "turn"})
+    slot = (event.join.id, event.join.slot) if event.join else ()
+    if isinstance(event, e.RolloutsJoined | e.ProposalsJoined):
+        join = event.arrivals[0].join
+        slot = (join.id,) if join else ()
+    if isinstance(event, e.JobDied):
+        slot = (event.job_id,)
+    kind = "decision" if isinstance(event, e.ReleasePromoted | e.ReleaseRejected) else type(event).__name__
+    return (kind, *slot, *about.values())
+
+
+def _joins(run: RunRecord) -> Iterator[str]:
+    there = Counter(row.join_id for row in run.arrivals)
+    made: Counter[str] = Counter()
+    for event in (*run.said(e.RolloutsJoined), *run.said(e.ProposalsJoined)):
+        made[event.arrivals[0].join.id] += 1
+        slots = [arrival.join.slot for arrival in event.arrivals]
+        if len(set(slots)) != event.arrivals[0].join.expected:
+            yield f"{type(event).__name__} holds the slots {slots}"
+    for join in run.joins:
+        if there[join.id] != join.arrived:
+            yield f"join {join.id}: {join.arrived} counted, {there[join.id]} stored"
+        if made[join.id] != (join.arrived == join.expected):
+            yield f"join {join.id}: {join.arrived} of {join.expected} arrived, {made[join.id]} times joined"
+
+
+def _repeats(run: RunRecord) -> Iterator[str]:
+    """The workers' own words: no job came to its end twice."""
+    text = "\n".join(path.read_text(errors="replace") for path in run.folder.path.glob("logs/*.log"))
+    done = Counter(_DONE.findall(text))
+    yield from (f"job {job_id} was done {count} times" for job_id, count in done.items() if count > 1)
+    if not done:
+        yield "no worker logged that it did anything"
+
+
+def _replies(run: RunRecord) -> Iterator[str]:
+    """No reply that the store holds was asked for again. (One that was given to a process which died before
+    it could store it is paid for once more: nobody can know that it was given.)"""
+    names = run.folder.store / "names" / "reply"
+    stored_at = {path.name: path.stat().st_mtime for path in names.glob("*-*")}
+    for reply in run.answered:
+        if reply.asked_at > stored_at.get(reply.key, float("inf")) + _SLACK_S:
+            yield f"reply {reply.key} was asked for again after it was stored"
+    missing = stored_at.keys() - {reply.key for reply in run.answered}
+    if missing:
+        yield f"{len(missing)} stored replies that the model server never gave"
+
+
+def paid_twice(run: RunRecord) -> list[str]:
+    """Replies that were given in full more than once: at most those that a killed process was waiting for."""
+    times = Counter(reply.key for reply in run.answered)
+    return [key for key, count in times.items() if count > 1]
+
+
+def answered(folder: RunFolder) -> Iterator[Answered]:
+    """From the model server's log."""
+    log = folder.path / "logs" / "model_server.log"
+    for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
+        if found := _ANSWERED.match(line):
+            at = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
+            yield Answered(found[2], at - float(found[3]), at)
