@@ -34,7 +34,8 @@ def settle_levers(config: RunConfig) -> tuple[RunConfig, str]:
         )
         raise AdaptersUnsupportedError(why, mend)
     run = config.run.model_copy(update={"levers": "harness"})
-    return config.model_copy(update={"run": run}), why
+    model = config.model.model_copy(update={"base": "seed"})  # nobody needs the weights any more
+    return config.model_copy(update={"run": run, "model": model}), why
 
 
 def _probe(model: ModelSection) -> bool:

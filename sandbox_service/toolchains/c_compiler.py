@@ -21,7 +21,7 @@ from shared.machine_lock import busy
 from shared.records import digest_of
 
 DRIVER = Path(__file__).resolve().parents[1] / "kernel_driver.c"
-DRIVER_FLAGS = ("-O2",)
+DRIVER_FLAGS = ("-O3", "-march=native")
 # A library that only `ratchet_call` leaves: calls inside it cost what they cost in a plain program.
 LIBRARY_FLAGS = (
     "-shared",

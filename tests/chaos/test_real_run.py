@@ -63,13 +63,12 @@ def test_a_run_ends_by_itself_though_each_of_its_parts_is_killed(root: Path) -> 
     driven, folder = start(root, "parts")
     nemesis = Nemesis(driven, folder)
     try:
-        nemesis.after(e.CandidatesProposed)
+        nemesis.after(e.CandidatesProposed)  # of the first shard: the others still have to ask the model
         nemesis.kill("agent_service.worker", child=True)
+        nemesis.kill("agent_service.model_server")
         nemesis.kill("sandbox_service.worker")
         nemesis.after(e.CandidatesScored)
         nemesis.kill("valkey-server")
-        nemesis.after(e.ShardFinished)
-        nemesis.kill("agent_service.model_server")
         nemesis.after(e.WeightUpdateProposed)
         driven.until(lambda: list(root.glob("runs/.cache/training/*/checkpoints/step_*/complete")))
         nemesis.kill("trainer_service.train")

@@ -47,3 +47,16 @@ def test_the_file_goes_with_the_arena():
     with Arena(INPUTS, SHAPES) as found:
         path = found.path
     assert not path.exists()
+
+
+def test_a_digest_changes_with_every_output_and_with_its_number() -> None:
+    inputs = {"x": np.zeros(3, np.float32)}
+    with Arena(inputs, {"y": (5,), "z": (2000,)}) as arena:
+        arena.fill(inputs)
+        before = arena.digest(7)
+        with arena.path.open("r+b") as file:
+            file.seek(arena.output_offsets[1] + 4 * 1999)
+            file.write(b"\1")
+
+        assert arena.digest(7) != before
+        assert arena.digest(8) != arena.digest(7)

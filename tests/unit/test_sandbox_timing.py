@@ -21,6 +21,32 @@ def test_one_round_has_no_noise():
     assert timing.summarize([0.2], [0.1]).noise == 0.0
 
 
+@pytest.mark.parametrize(("rounds", "place"), [(1, 0), (5, 0), (6, 0), (9, 1), (15, 3), (100, 39)])
+def test_the_interval_leaves_out_as_many_rounds_on_either_side_as_the_sign_test_allows(rounds, place):
+    ratios = [float(number) for number in range(1, rounds + 1)]
+    assert timing.interval(ratios) == (ratios[place], ratios[rounds - 1 - place])
+
+
+def test_a_program_differs_when_nearly_all_rounds_say_so_by_more_than_the_minimum_effect():
+    def differs(*ratios: float) -> bool:
+        return timing.summarize(ratios, [1.0] * len(ratios)).differs
+
+    assert differs(*[1.02] * 12, *[0.5] * 3)
+    assert differs(*[0.98] * 15)
+    assert not differs(*[1.02] * 11, *[0.5] * 4)
+    assert not differs(*[1.009] * 15)
+    assert not differs(*[2.0] * 5)  # too few to say
+
+
+def test_equal_programs_are_seldom_called_different_though_the_machine_is_busy():
+    rng = np.random.default_rng(1)
+    called = 0
+    for _ in range(2000):
+        own, base = np.exp(rng.standard_t(2, (2, 15)) * 0.05)  # a long tail
+        called += timing.summarize(base.tolist(), own.tolist()).differs
+    assert called <= 40
+
+
 def test_programs_run_in_a_random_order_and_then_in_its_mirror():
     first, second, third, fourth, fifth = timing.orders(6, 5, np.random.default_rng(1))
     assert second == first[::-1]
