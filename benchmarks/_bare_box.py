@@ -1,5 +1,5 @@
-"""A box without walls, to measure what walls cost: the same programs, files and pipes, started as they are. For
-our own programs only.
+"""A box without walls, to measure what walls cost: the same programs, files and pipes, started as they are.
+For our own programs only.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class BareBox(Box):
             env={**BASE_ENV, **env},
             cwd=_outside(cwd, binds),
             timeout=limits.wall_s,
+            start_new_session=True,  # as a box does: the kernel shares out its time by session
         )
         outcome: BoxOutcome = "ok" if done.returncode == 0 else "crashed"
         return BoxResult(done.returncode, done.stdout, done.stderr, time.monotonic() - started, outcome)

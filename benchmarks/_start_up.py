@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox_service.verifier_process import VerifierProcess
 from shared.box import Box, Limits, probe
+from shared.machine_lock import quiet
 from shared.steps import ScaffoldPool
 from shared.task import AttemptSection, load_task
 
@@ -58,8 +59,9 @@ def _scaffold(box: Box, times: int) -> dict[str, float]:
 
 def _median_ms(action: Callable[[], object], times: int) -> float:
     seconds = []
-    for _ in range(times):
-        started = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - started)
+    with quiet():
+        for _ in range(times):
+            started = time.perf_counter()
+            action()
+            seconds.append(time.perf_counter() - started)
     return round(median(seconds) * 1e3, 2)

@@ -6,6 +6,7 @@ It decides nothing about the loop: it says RunStarted and reads the event log un
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from ratchet import runs, tables
 from ratchet.runs import RunFolder
 from shared.errors import RatchetError, SettingsError, ToolMissingError
 from shared.events import EvaluationRequested, Message, RunStarted
-from shared.ledger import Ledger
+from shared.ledger import TRANSIENT_S, Ledger
 from shared.records import digest_of
 from shared.settings import RunConfig, StackSettings, load_config, parse_override, read_toml
 from shared.store import open_store, put_json
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ratchet.watching import View
 
 POLL_S = 0.5
+WAIT_S = 5.0  # between two looks at what has failed and may pass
+_log = logging.getLogger(__name__)
 
 
 class InterruptedRunError(RatchetError):
@@ -136,10 +139,20 @@ def drive(
 
 
 def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
-    """Until the run has finished."""
-    while ledger.run_state(run_id) == "running":
-        stack.tick()
-        view.refresh()
+    """Until the run has finished. What passes (a full disk) is waited out as long as jobs wait it out."""
+    well_at_s = time.monotonic()
+    while True:
+        try:
+            if ledger.run_state(run_id) != "running":
+                break
+            stack.tick()
+            view.refresh()
+            well_at_s = time.monotonic()
+        except RatchetError as error:
+            if not error.transient or time.monotonic() - well_at_s > TRANSIENT_S:
+                raise
+            _log.warning("the run waits: %s", error)
+            time.sleep(WAIT_S)
         time.sleep(POLL_S)
     view.refresh()
 

@@ -80,8 +80,8 @@ def summarize(baseline_s: Sequence[float], program_s: Sequence[float]) -> Timing
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float]:
-    """The sign test's interval of the median. It asks nothing of the noise but that rounds do not tell of each
-    other, so the long tail that a busy machine makes can widen it and not deceive it."""
+    """The sign test's interval of the median. It asks nothing of the noise but that rounds do not tell of
+    each other, so the long tail that a busy machine makes can widen it and not deceive it."""
     ordered, count, tail = sorted(ratios), len(ratios), 0.0
     for place in range(count // 2):
         tail += math.comb(count, place) / 2**count  # that the median lies below ordered[place]

@@ -27,6 +27,7 @@ _NOW = {
 _INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _MENDS = {
     "full": "free some space; nothing accepted is lost",
+    "disk I/O": "is the disk full? nothing accepted is lost",
     "locked": "another process holds it; this is tried again",
     "no such table": "that file is no ledger: give a run made by `ratchet run`",
     "unable to open": "does its folder exist, and may this user write there?",

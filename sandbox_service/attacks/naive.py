@@ -17,7 +17,7 @@ from pathlib import Path
 PROGRAM = Path(__file__).with_name("naive_program.py")
 SAFE = ("prlimit", "--as=2147483648", "--cpu=10", "--fsize=134217728000", "--core=0", "--")
 SAFE_COMPILE = ("prlimit", "--as=536870912", "--cpu=2", "--fsize=134217728", "--core=0", "--")
-TIME_LIMIT_S = 3.0
+TIME_LIMIT_S = 6.0
 COMPILE_LIMIT_S = 4.0
 LARGEST_LIBRARY = 16 << 20
 

@@ -2,6 +2,7 @@
 kills a part of it with -9. Judges nothing: checker.py does.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from shared.events import Message
 from shared.ledger import Ledger
 
 RATCHET = str(Path(sys.executable).with_name("ratchet"))
-LIMIT_S = 150.0
+LIMIT_S = 240.0  # for each point that is waited for; a busy machine is slow to start processes
 POLL_S = 0.02
 
 
@@ -26,7 +27,13 @@ class Driven:
         self._said = folder / "said.txt"
         with self._said.open("ab") as said:
             self.process = subprocess.Popen(
-                [RATCHET, *arguments], cwd=folder, stdout=said, stderr=said, stdin=subprocess.DEVNULL
+                [RATCHET, *arguments],
+                cwd=folder,
+                stdout=said,
+                stderr=said,
+                stdin=subprocess.DEVNULL,
+                # a shell's background job ignores Ctrl-C, and would hand that on
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def said(self) -> str:

@@ -32,7 +32,8 @@ READ = """
 import glob, os
 def smooth(noisy, neighbours, sigma):
     seen = [path for path in ("{task}/verifier.py", "/etc/shadow", "{secret}") if os.path.exists(path)]
-    seen += glob.glob("/tmp/*") + glob.glob("/candidate/*/verifier*") + glob.glob("/home/*")
+    seen += filter(os.path.isfile, glob.glob("/tmp/*"))  # folders there lead to the interpreter
+    seen += glob.glob("/candidate/*/verifier*") + glob.glob("/home/*")
     raise SystemExit(seen or "nothing")
 """
 CONNECT = """
