@@ -7,7 +7,7 @@ demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, i
 	.venv/bin/ratchet run trimul $(ARGS)
 
 test: .venv/.installed  ## the whole test suite
-	$(PY) -m pytest -n 3 --dist loadfile $(ARGS)  # most tests wait for processes: three at a time on two cores
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)  # most tests wait for processes: three at a time on two cores
 
 check: .venv/.installed  ## format, lint, types, import rules
 	.venv/bin/ruff format --check .
