@@ -29,10 +29,11 @@ def smooth(noisy, neighbours, sigma):
     return {"out": np.ravel(column.toarray()), "column": column, "count": np.int32(3)}
 """
 READ = """
-import glob, os
+import glob, os, sys
 def smooth(noisy, neighbours, sigma):
     seen = [path for path in ("{task}/verifier.py", "/etc/shadow", "{secret}") if os.path.exists(path)]
-    seen += filter(os.path.isfile, glob.glob("/tmp/*"))  # folders there lead to the interpreter
+    # only a folder that leads to the interpreter may stand there
+    seen += [path for path in glob.glob("/tmp/*") if not sys.prefix.startswith(path + "/")]
     seen += glob.glob("/candidate/*/verifier*") + glob.glob("/home/*")
     raise SystemExit(seen or "nothing")
 """
