@@ -44,6 +44,9 @@ def run(
     name: Annotated[str, typer.Option(help="The run's name; default TASK-NUMBER.")] = "",
     root: Root = Path("runs"),
     broker: Broker = "",
+    data: Annotated[
+        Path | None, typer.Option(help="Your data for this task, which its data.py imports and checks.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option(help="Print the resolved config and what each step costs.")
     ] = False,
@@ -56,7 +59,20 @@ def run(
     if dry_run:
         running.print_plan(resolved, as_json)
         return
-    running.run(resolved, root, name, as_json, broker)
+    running.run(resolved, root, name, as_json, broker, data)
+
+
+@app.command()
+def data(
+    task: TaskName,
+    source: Annotated[Path, typer.Option("--from", help="A file or folder in a format that the task reads.")],
+    out: Annotated[Path, typer.Option(help="The folder of the task with its data, which must not exist.")],
+) -> None:
+    """Import and check data for a task, into a task folder of its own: `ratchet run` takes it by its path."""
+    from ratchet import task_data
+    from shared.task import load_task
+
+    typer.echo(json.dumps(task_data.create(load_task(task), source, out), indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -102,7 +118,9 @@ def show(run_name: RunName, root: Root = Path("runs"), as_json: AsJson = False) 
 def evaluate(
     task: TaskName,
     release: Annotated[str, typer.Option(help="RUN, RUN:GENERATION, or seed.")],
-    instances: Annotated[Path, typer.Option(help="JSON lines, one instance each.")],
+    instances: Annotated[
+        Path, typer.Option(help="JSON lines, one instance each; or what the task's data.py reads.")
+    ],
     set_: Overrides = None,
     root: Root = Path("runs"),
     as_json: AsJson = False,

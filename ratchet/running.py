@@ -65,8 +65,12 @@ def print_plan(config: RunConfig, as_json: bool) -> None:
     tables.print_steps(steps)
 
 
-def run(config: RunConfig, root: Path, name: str, as_json: bool, broker: str = "") -> None:
+def run(
+    config: RunConfig, root: Path, name: str, as_json: bool, broker: str = "", data: Path | None = None
+) -> None:
+    """`data`: what the task's own program data.py imports for this run (task_data.py)."""
     from ratchet.endpoint import settle_levers
+    from ratchet.task_data import bound
 
     task = load_task(config.run.task)
     require_tools(task)
@@ -75,7 +79,8 @@ def run(config: RunConfig, root: Path, name: str, as_json: bool, broker: str = "
         from shared.celery_app import check_broker
 
         check_broker(broker, must_answer=True)
-    folder = runs.create(root, name, task.name, config)
+    with bound(task, data, root) as own:
+        folder = runs.create(root, name, task.name, config, own)
     if lost:
         typer.echo(lost, err=True)
     if not as_json:

@@ -1,6 +1,6 @@
 """Run folders: where a run keeps all of its own (ledger, store, logs, report). Never overwritten.
 
-runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/
+runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/  task/ (if it has its own data)
 """
 
 from __future__ import annotations
@@ -43,8 +43,11 @@ class RunFolder:
         return RunConfig.model_validate(json.loads((self.path / "config.json").read_text()))
 
 
-def create(root: Path, name: str, task: str, config: RunConfig) -> RunFolder:
-    """A new run folder; without a name, TASK-1, TASK-2, ... Raises SettingsError if the name is taken."""
+def create(root: Path, name: str, task: str, config: RunConfig, bound: Path | None = None) -> RunFolder:
+    """A new run folder; without a name, TASK-1, TASK-2, ... Raises SettingsError if the name is taken.
+
+    `bound`: a task folder with data of its own, which becomes this run's (moved to RUN/task).
+    """
     root = root.resolve()
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise SettingsError(f"not a name for a run: {name!r}", "letters, digits, dot, dash and underscore")
@@ -56,6 +59,10 @@ def create(root: Path, name: str, task: str, config: RunConfig) -> RunFolder:
         except FileExistsError:
             continue
         folder = RunFolder(root / candidate)
+        if bound is not None:
+            bound.rename(folder.path / "task")
+            own = config.run.model_copy(update={"task": str(folder.path / "task")})
+            config = config.model_copy(update={"run": own})
         (folder.path / "config.json").write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
         return folder
     raise SettingsError(
