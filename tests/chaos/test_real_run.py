@@ -28,7 +28,7 @@ SMALL = {
 TINY_SEED = {"lines = 2000": "lines = 200", "steps = 120": "steps = 20", "hidden = 64": "hidden = 32"}
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
