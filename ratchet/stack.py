@@ -93,6 +93,7 @@ class LocalStack:
             return
         if found:
             arguments = ["--model", str(found.folder), "--port", str(port), "--name", found.name]
+            arguments += ["--replies", str(self.logs.parent / "replies.sqlite")]
             self._add("model_server", [*MODEL_SERVER, *arguments])
 
     def _add(self, name: str, arguments: Sequence[str]) -> None:
