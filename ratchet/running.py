@@ -69,12 +69,13 @@ def run(
     config: RunConfig, root: Path, name: str, as_json: bool, broker: str = "", data: Path | None = None
 ) -> None:
     """`data`: what the task's own program data.py imports for this run (task_data.py)."""
-    from ratchet.endpoint import settle_levers
+    from ratchet.endpoint import check_advisor, settle_levers
     from ratchet.task_data import bound
 
     task = load_task(config.run.task)
     require_tools(task)
     config, lost = settle_levers(config)
+    check_advisor(config.advisor)
     if broker:
         from shared.celery_app import check_broker
 
