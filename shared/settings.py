@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
@@ -114,9 +115,14 @@ class StackParts(Section):
     @field_validator("ledger_url", "store_url", "broker_url")
     @classmethod
     def _without_password(cls, url: str, info: ValidationInfo) -> str:
-        if "://" in url and "@" in url and ":" in url.partition("://")[2].rpartition("@")[0]:
-            name = "store_secret_key" if info.field_name == "store_url" else f"{info.field_name}"[:-4] + "_password"
-            raise ValueError(f"a URL may hold no password: put it where {name} says ({cls.model_fields[name].default})")
+        split = urlsplit(url)
+        if split.password is not None or "password" in parse_qs(split.query):
+            field = {"ledger_url": "ledger_password", "broker_url": "broker_password"}
+            name = field.get(str(info.field_name), "store_secret_key")
+            where = cls.model_fields[name].default
+            raise ValueError(
+                f"no password may stand in a URL: leave it out, and put it where {name} says ({where})"
+            )
         return url
 
 
