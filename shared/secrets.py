@@ -9,7 +9,9 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from shared.errors import SettingsError
+from shared.database import Database
 from shared.ledger import Ledger
+from shared.names import LedgerNames
 from shared.settings import StackParts, StackSettings
 from shared.store import LocalStore, Store
 
@@ -41,9 +43,15 @@ def ledger_url(parts: StackParts) -> str:
 
 
 def open_store(parts: StackParts) -> Store:
+    """The store that the settings name. On S3 its names are in the ledger's database. Open it after a fork."""
     if not parts.store_url.startswith("s3:"):
         return LocalStore(Path(parts.store_url.removeprefix("file://")))
-    raise NotImplementedError
+    from shared.s3_store import Keys, S3Store, read_url  # half a second that a local run does not need
+
+    place = read_url(parts.store_url)
+    access, secret = read_secret(parts.store_access_key), read_secret(parts.store_secret_key)
+    keys = Keys(access, secret, read_secret(parts.store_session_token))
+    return S3Store(place, keys, LedgerNames(Database(ledger_url(parts))))
 
 
 def broker_url(parts: StackParts) -> str:
