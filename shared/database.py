@@ -2,8 +2,8 @@
 
 SQLite: WAL, BEGIN IMMEDIATE, a connection per transaction, never open across a fork. Synchronous NORMAL: a
 commit survives kill -9 of any process; power loss may undo the last ones, never half of one.
-PostgreSQL: READ COMMITTED and row locks, a small pool per process; the server ends the session of a client that
-is frozen in the middle of a transaction.
+PostgreSQL: READ COMMITTED and row locks, a small pool per process; the server ends the session of a client
+that is frozen in the middle of a transaction.
 """
 
 from __future__ import annotations
@@ -54,11 +54,12 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.kind = url.partition(":")[0].partition("+")[0]
-        make = {"sqlite": _sqlite_engine, "postgresql": _postgresql_engine}.get(self.kind)
         try:
-            if make is None or url.rstrip("/") == "sqlite:" or ":memory:" in url:
-                raise ValueError
-            self.engine = make(url, os.getpid())
+            if self.kind not in _NOW or url.rstrip("/") == "sqlite:" or ":memory:" in url:
+                raise ValueError(self.kind)
+            self.engine = (
+                _sqlite_engine(url) if self.kind == "sqlite" else _postgresql_engine(url, os.getpid())
+            )
         except (
             ValueError,
             ArgumentError,
@@ -95,8 +96,7 @@ class Database:
         return connection.execute(insert).scalar_one_or_none()
 
     def _no_fork(self) -> AbstractContextManager[None]:
-        """SQLite's connections do not survive a fork. PostgreSQL's do, in the process that opened them, and the
-        pool leaves them alone in a child."""
+        """SQLite's connections do not survive a fork. PostgreSQL's do: a child leaves them alone."""
         return no_fork() if self.kind == "sqlite" else nullcontext()
 
 
@@ -116,7 +116,7 @@ def tried_again(method: Callable[P, R]) -> Callable[P, R]:
     return trying
 
 
-def _sqlite_engine(url: str, _pid: int) -> Engine:
+def _sqlite_engine(url: str) -> Engine:
     engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_S})
     event.listen(engine, "connect", _leave_transactions_to_us)
     event.listen(engine, "begin", _begin)

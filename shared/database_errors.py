@@ -23,12 +23,12 @@ _PASSES = {  # a part of the reason, and its mend
     "connection slots": "raise max_connections there, or run fewer workers",
 }
 _REFUSED = {
-    "password authentication failed": "the user is in the URL, the password where ledger_password says: PGPASSWORD",
-    "no password supplied": "put the password where ledger_password says: PGPASSWORD",
+    "password authentication failed": "mend the URL's user, or PGPASSWORD, or what ledger_password names",
+    "no password supplied": "put the password into PGPASSWORD, or where ledger_password says",
     "no pg_hba.conf entry": "let pg_hba.conf admit this user, database, address and encryption",
     "certificate": "name the right sslrootcert in the URL, or mend the server's certificate",
     "SSL": "does the server offer TLS? set sslmode in the URL as it does",
-    "permission denied": "GRANT this user the tables: SELECT, INSERT, UPDATE, DELETE; and the sequences: USAGE",
+    "permission denied": "GRANT this user SELECT, INSERT, UPDATE on all tables and USAGE on all sequences",
     "relation": "`ratchet migrate --ledger URL` makes the tables",
     "does not exist": "create that user and database, or mend the URL",
     "column": "`ratchet migrate --ledger URL` brings the tables up to date",

@@ -50,7 +50,7 @@ class StoreUnavailableError(RatchetError):
 
 
 class StoreRefusedError(StoreUnavailableError):
-    """The store answers, and refuses: wrong keys, no such bucket, no right. At a start it is a wrong setting."""
+    """The store answers, and refuses: wrong keys, no such bucket, no right. At a start: a wrong setting."""
 
     exit_code = 2
 
@@ -63,7 +63,7 @@ class LedgerError(RatchetError):
 
 
 class LedgerRefusedError(LedgerError):
-    """The database answers, and refuses: wrong password, database, schema or right. At a start it is a wrong
+    """The database answers, and refuses: wrong password, database, schema or right. At a start: a wrong
     setting; while jobs run it may pass (a password is being changed)."""
 
     exit_code = 2

@@ -43,6 +43,22 @@ def migrate(database: Database) -> list[str]:
         return steps
 
 
+def settle_schema(database: Database) -> None:
+    """A file is brought up to date; a server's schema is the operator's, and is only checked."""
+    if database.kind == "sqlite":
+        migrate(database)
+    else:
+        check_schema(database)
+
+
+def missing_revisions(database: Database) -> list[str]:
+    """What `migrate` would apply."""
+    with database.read() as connection:
+        there = revision(connection)
+    _refuse_newer(there)
+    return pending(there)
+
+
 def check_schema(database: Database) -> None:
     """Raises LedgerRefusedError, with the mend, unless the schema is this version's; LedgerError if it can't
     be seen."""
@@ -65,7 +81,7 @@ def check_schema(database: Database) -> None:
 def _refuse_newer(there: str | None) -> None:
     if there is not None and there > REVISION:
         raise LedgerRefusedError(
-            f"the ledger's schema is at revision {there}, and this version of Ratchet knows {REVISION} at most",
+            f"the ledger's schema is at revision {there}, and this version of Ratchet only knows {REVISION}",
             "upgrade Ratchet here: a newer one has migrated this ledger",
         )
 

@@ -24,9 +24,8 @@ class LedgerNames:
 
     def lookup(self, kind: str, key: str) -> str | None:
         with self.database.read() as connection:
-            found: str | None = connection.execute(_named(kind, key)).scalar_one_or_none()
-            return found
+            return connection.execute(_named(kind, key)).scalar_one_or_none()
 
 
-def _named(kind: str, key: str) -> Select[tuple[str]]:
+def _named(kind: str, key: str) -> Select[str]:
     return select(names.c.digest).where(names.c.kind == kind, names.c.key == key)

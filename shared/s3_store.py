@@ -1,7 +1,7 @@
 """A Store in an S3 bucket, through the `minio` client: any server that speaks S3. The only importer of minio.
 
-An object's key holds its sha256, so writing one twice, or from two workers at once, is harmless; a put is whole
-or is not there. No conditional put is asked for: what only one writer may say (a name) is said in the ledger.
+An object's key holds its sha256, so writing one twice, or from two workers at once, is harmless; a put is
+whole or is not there. No conditional put is asked for: what only one may say (a name) is said in the ledger.
 """
 
 from __future__ import annotations
@@ -23,14 +23,10 @@ from minio.error import InvalidResponseError, MinioException, S3Error
 
 from shared.errors import ArtifactError, SettingsError, StoreRefusedError, StoreUnavailableError
 
-CONNECT_S = 15.0  # also for sending one part (5 MiB at most)
-READ_S = 30.0  # between two pieces of an answer
-LEAST_BYTES_S = 50_000  # a slower answer than this is given up, after READ_S
 PIECE_BYTES = 1 << 18
-RETRIES = urllib3.Retry(total=4, connect=1, read=2, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504])
 PROBE = b"a store that Ratchet may use\n"
 AWS = "https://s3.amazonaws.com"
-HOW_TO_WRITE = "s3://bucket/prefix?endpoint=https://host:9000, and region=NAME, ca=/path where they are needed"
+HOW_TO_WRITE = "s3://bucket/prefix?endpoint=https://host:9000, with region=NAME and ca=/path where needed"
 _REFUSALS = {  # S3's code, and the mend
     "AccessDenied": "allow this key s3:GetObject and s3:PutObject under the prefix, and s3:ListBucket",
     "AllAccessDisabled": "allow this key s3:GetObject and s3:PutObject under the prefix, and s3:ListBucket",
@@ -44,6 +40,22 @@ _REFUSALS = {  # S3's code, and the mend
     "PermanentRedirect": "give the bucket's region: ?region=NAME",
     "RequestTimeTooSkewed": "set this machine's clock",
 }
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server may take before it counts as away."""
+
+    connect_s: float = 15.0  # and to send one part (5 MiB at most)
+    read_s: float = 30.0  # between two pieces of an answer
+    least_bytes_s: int = 50_000  # an answer slower than this is given up
+    tries: int = 4  # of one request that failed on its way, or met a 5xx
+
+    def whole_s(self, size_bytes: int) -> float:
+        return self.read_s + size_bytes / self.least_bytes_s
+
+
+PATIENCE = Patience()
 
 
 class Names(Protocol):
@@ -93,16 +105,16 @@ def read_url(url: str) -> Place:
     return Place(split.netloc, f"{prefix}/" if prefix else "", endpoint, region, ca)
 
 
-class S3Store:
-    """`names` keeps what Store.bind says. Made after a fork: the client has a pool of connections."""
+class S3Objects:
+    """The objects alone. Made after a fork: the client has a pool of connections."""
 
-    def __init__(self, place: Place, keys: Keys, names: Names, retries: urllib3.Retry = RETRIES) -> None:
+    def __init__(self, place: Place, keys: Keys, patience: Patience = PATIENCE) -> None:
         if not keys.access or not keys.secret:
             raise SettingsError(
                 "no keys for the store on S3", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         self.place = place
-        self._names = names
+        self.patience = patience
         at = urlsplit(place.endpoint)
         self._client = Minio(
             at.netloc,
@@ -111,7 +123,7 @@ class S3Store:
             session_token=keys.session or None,
             secure=at.scheme == "https",
             region=place.region,
-            http_client=_pool(place.ca, retries),
+            http_client=_pool(place.ca, patience),
         )
 
     def put(self, data: bytes) -> str:
@@ -135,12 +147,6 @@ class S3Store:
             return False
         return True
 
-    def bind(self, kind: str, key: str, digest: str) -> str:
-        return self._names.bind(kind, key, digest)
-
-    def lookup(self, kind: str, key: str) -> str | None:
-        return self._names.lookup(kind, key)
-
     def check(self) -> None:
         """May this key write and read here? Raises StoreRefusedError (a wrong setting) or
         StoreUnavailableError."""
@@ -158,10 +164,10 @@ class S3Store:
                 for piece in response.stream(PIECE_BYTES):
                     pieces.append(piece)
                     size_bytes += len(piece)
-                    if time.monotonic() - began_s > READ_S + size_bytes / LEAST_BYTES_S:
+                    if time.monotonic() - began_s > self.patience.whole_s(size_bytes):
                         raise StoreUnavailableError(
                             f"the store at {self.place.endpoint} is too slow: {size_bytes} bytes of object "
-                            f"{digest[:12]} in {READ_S:.0f} s",
+                            f"{digest[:12]} in {time.monotonic() - began_s:.0f} s",
                             "this is tried again",
                         )
                 return b"".join(pieces)
@@ -185,11 +191,28 @@ class S3Store:
             raise _unreachable(where, error) from None
 
 
-def _pool(ca: str, retries: urllib3.Retry) -> urllib3.PoolManager:
+class S3Store(S3Objects):
+    """The whole Store; `names` keeps what `bind` says."""
+
+    def __init__(self, place: Place, keys: Keys, names: Names, patience: Patience = PATIENCE) -> None:
+        super().__init__(place, keys, patience)
+        self._names = names
+
+    def bind(self, kind: str, key: str, digest: str) -> str:
+        return self._names.bind(kind, key, digest)
+
+    def lookup(self, kind: str, key: str) -> str | None:
+        return self._names.lookup(kind, key)
+
+
+def _pool(ca: str, patience: Patience) -> urllib3.PoolManager:
+    again = urllib3.Retry(
+        total=patience.tries, connect=1, read=2, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]
+    )
     try:
         return urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
-            retries=retries,
+            timeout=urllib3.Timeout(connect=patience.connect_s, read=patience.read_s),
+            retries=again,
             maxsize=10,
             cert_reqs="CERT_REQUIRED",
             ca_certs=ca or certifi.where(),

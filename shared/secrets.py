@@ -6,14 +6,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from shared.errors import SettingsError
 from shared.database import Database
+from shared.errors import SettingsError
 from shared.ledger import Ledger
 from shared.names import LedgerNames
 from shared.settings import StackParts, StackSettings
 from shared.store import LocalStore, Store
+
+if TYPE_CHECKING:
+    from shared.s3_store import Keys, S3Objects
 
 
 def read_secret(name: str) -> str:
@@ -29,10 +33,12 @@ def read_secret(name: str) -> str:
         raise SettingsError(f"can't read the secret in {where}: {reason}", "is it mounted there?") from None
 
 
-def open_ledger(stack: StackSettings) -> Ledger:
-    """The ledger that the settings name; nothing is connected yet."""
-    patience = {"lease_s": stack.lease_s, "ring_s": stack.reconcile_s}
-    return Ledger(ledger_url(stack), max_attempts=stack.max_attempts, **patience)
+def open_ledger(parts: StackParts) -> Ledger:
+    """The ledger that the settings name; nothing is connected yet. A whole stack's says how patient it is."""
+    if not isinstance(parts, StackSettings):
+        return Ledger(ledger_url(parts))
+    patience = {"lease_s": parts.lease_s, "ring_s": parts.reconcile_s}
+    return Ledger(ledger_url(parts), max_attempts=parts.max_attempts, **patience)
 
 
 def ledger_url(parts: StackParts) -> str:
@@ -43,15 +49,23 @@ def ledger_url(parts: StackParts) -> str:
 
 
 def open_store(parts: StackParts) -> Store:
-    """The store that the settings name. On S3 its names are in the ledger's database. Open it after a fork."""
-    if not parts.store_url.startswith("s3:"):
+    """The store that the settings name; on S3 its names are in the ledger. Open it after a fork."""
+    if not on_s3(parts):
         return LocalStore(Path(parts.store_url.removeprefix("file://")))
-    from shared.s3_store import Keys, S3Store, read_url  # half a second that a local run does not need
+    from shared.s3_store import S3Store, read_url
 
-    place = read_url(parts.store_url)
-    access, secret = read_secret(parts.store_access_key), read_secret(parts.store_secret_key)
-    keys = Keys(access, secret, read_secret(parts.store_session_token))
-    return S3Store(place, keys, LedgerNames(Database(ledger_url(parts))))
+    return S3Store(read_url(parts.store_url), _store_keys(parts), LedgerNames(Database(ledger_url(parts))))
+
+
+def open_objects(parts: StackParts) -> S3Objects:
+    """Of a store on S3, before there is a ledger."""
+    from shared.s3_store import S3Objects, read_url
+
+    return S3Objects(read_url(parts.store_url), _store_keys(parts))
+
+
+def on_s3(parts: StackParts) -> bool:
+    return parts.store_url.startswith("s3:")
 
 
 def broker_url(parts: StackParts) -> str:
@@ -62,6 +76,13 @@ def broker_url(parts: StackParts) -> str:
     split = urlsplit(url)
     query = {"ssl_cert_reqs": "required"} | dict(parse_qsl(split.query))
     return split._replace(query=urlencode(query)).geturl()
+
+
+def _store_keys(parts: StackParts) -> Keys:
+    from shared.s3_store import Keys  # half a second that a local run does not need
+
+    access, secret = read_secret(parts.store_access_key), read_secret(parts.store_secret_key)
+    return Keys(access, secret, read_secret(parts.store_session_token))
 
 
 def _with_password(url: str, password: str) -> str:

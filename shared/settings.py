@@ -98,8 +98,8 @@ class RunConfig(Section):
 
 
 class StackParts(Section):
-    """Whose ledger, store and broker a run uses; empty: Ratchet makes its own. No URL holds a password: secrets
-    are named here as `env:NAME` or `file:/path`, and shared/secrets.py alone reads them."""
+    """Whose ledger, store and broker a run uses; empty: Ratchet makes its own. No URL holds a password: where
+    the secrets are is said as `env:NAME` or `file:/path`, and shared/secrets.py alone reads them."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # a wrong URL may hold a password after all
 

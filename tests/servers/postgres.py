@@ -22,7 +22,12 @@ from shared.ledger_schema import metadata
 
 PASSWORD = "correct horse"  # with a space: a URL has to quote it
 OWNER = "owner"
-QUICK = {"fsync": "off", "max_connections": "60", "unix_socket_directories": "", "listen_addresses": "127.0.0.1"}
+QUICK = {
+    "fsync": "off",
+    "max_connections": "60",
+    "unix_socket_directories": "",
+    "listen_addresses": "127.0.0.1",
+}
 
 
 def find_programs() -> Path:
@@ -56,13 +61,30 @@ class Postgres:
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
-        words = ["-U", OWNER, "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--locale=C", "--no-sync"]
+        words = [
+            "-U",
+            OWNER,
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={secret}",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]
         command = [str(self.programs / "initdb"), "-D", str(self.folder / "data"), *words]
         subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=60, **self.as_user)
 
     def start(self) -> None:
         options = [word for key, value in QUICK.items() for word in ("-c", f"{key}={value}")]
-        command = [str(self.programs / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), *options]
+        command = [
+            str(self.programs / "postgres"),
+            "-D",
+            str(self.folder / "data"),
+            "-p",
+            str(self.port),
+            *options,
+        ]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, cwd="/", preexec_fn=die_with_parent, **self.as_user

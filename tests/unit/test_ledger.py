@@ -1,5 +1,4 @@
-"""The ledger alone, on SQLite and on PostgreSQL: one effect for each job, fences, leases, deaths and the end of
-a run."""
+"""The ledger alone, on both databases: one effect for each job, fences, leases, deaths and a run's end."""
 
 import time
 from pathlib import Path
