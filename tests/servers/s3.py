@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -69,6 +70,15 @@ class Server:
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def running(server: Server) -> Iterator[Server]:
+    """For a fixture."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 class Rclone(Server):
