@@ -1,6 +1,5 @@
-"""A whole small run on PostgreSQL, an S3 server, Valkey and a model server, each a process of its own, decides
-as the same run does on the parts that Ratchet brings: same proposals, adapters and evidence, digest by digest.
-"""
+"""A whole small run on PostgreSQL, an S3 server, Valkey and a model server, each its own process, decides as
+it does on the parts that Ratchet brings: same proposals, adapters and evidence, digest by digest."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from shared.children import die_with_parent
 from shared.settings import StackParts
 from tests.servers.s3 import free_port
 
-USER, PASSWORD = "ratchet", "let me/in"
+USER, PASSWORD = "ratchet", "let/me@in:1"
 RIGHTS = "~ratchet:* &* +@all -@dangerous -@admin +info"  # of the user whom the README tells to create
 
 
