@@ -1,5 +1,5 @@
-"""The ledger's schema: every way to the newest one ends in the same tables, with what was in them; an older or
-a newer one is refused, with the mend."""
+"""The ledger's schema: every way to the newest one ends in the same tables, with what was in them; older and
+newer ones are refused, with the mend."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
