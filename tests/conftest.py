@@ -9,6 +9,7 @@ import pytest
 
 from tests.servers import s3
 from tests.servers.postgres import PASSWORD, Postgres
+from tests.servers.swift import Swift
 from tests.stores import KeptStore, in_bucket, in_folder
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -46,10 +47,18 @@ def moto() -> Iterator[s3.Server]:
     yield from s3.running(s3.Moto())
 
 
+@pytest.fixture(scope="session")
+def swift() -> Iterator[s3.Server]:
+    pytest.importorskip("swift", reason="`make test-live` installs it")
+    yield from s3.running(Swift())
+
+
 LIVE = (pytest.mark.live, pytest.mark.slow)
 
 
-@pytest.fixture(params=["folder", "rclone", pytest.param("moto", marks=LIVE)])
+@pytest.fixture(
+    params=["folder", "rclone", pytest.param("moto", marks=LIVE), pytest.param("swift", marks=LIVE)]
+)
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> KeptStore:
     """A store, for a test that must pass on each kind."""
     if request.param == "folder":

@@ -37,7 +37,7 @@ def in_folder(root: Path) -> KeptStore:
 
 def in_bucket(server: Server, names: Path) -> KeptStore:
     """Under a prefix of its own, so that one server serves all tests."""
-    store = s3_store(server.url(f"tests/{uuid.uuid4()}"), names)
+    store = s3_store(server.url(f"tests/{uuid.uuid4()}"), names, keys=server.keys)
     client, bucket = store._client, store.place.bucket
 
     def overwrite(digest: str, data: bytes) -> None:
