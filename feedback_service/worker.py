@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from shared.bus import Handlers
 from shared.celery_app import run_worker
-from shared.ledger import Ledger
+from shared.secrets import open_ledger, open_store
 from shared.settings import AdvisorSection, StackSettings
-from shared.store import Store, open_store
+from shared.store import Store
 
 if TYPE_CHECKING:
     from shared.chat import Chat
@@ -22,9 +22,9 @@ def build(stack: StackSettings) -> Handlers:
     from feedback_service.handlers import handlers  # in the child: numpy and optuna stay out of the parent
     from feedback_service.situation import Deps
 
-    ledger = Ledger(stack.ledger_url, lease_s=stack.lease_s, max_attempts=stack.max_attempts)
-    store = open_store(stack.store_url)
-    return handlers(Deps(ledger=ledger, store=store, advisor_of=partial(open_advisor, store=store)))
+    store = open_store(stack)
+    advisor_of = partial(open_advisor, store=store)
+    return handlers(Deps(ledger=open_ledger(stack), store=store, advisor_of=advisor_of))
 
 
 def open_advisor(section: AdvisorSection, store: Store) -> Chat:

@@ -1,6 +1,7 @@
 """Run folders: where a run keeps all of its own (ledger, store, logs, report). Never overwritten.
 
 runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/  task/ (if it has its own data)
+            parts.json (if it uses somebody's ledger, store or broker)
 """
 
 from __future__ import annotations
@@ -8,15 +9,22 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ratchet import parts
+from shared import secrets
 from shared.errors import SettingsError
-from shared.settings import RunConfig
+from shared.ledger import Ledger
+from shared.records import digest_of
+from shared.settings import RunConfig, StackParts
+from shared.store import Store
 
 DEFAULT_ROOT = Path("runs")
+_MARKS = ("ledger.sqlite", parts.FILE)  # a folder that holds one of these is a run's
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,40 @@ class RunFolder:
         return self.path.name
 
     @property
+    def parts(self) -> StackParts:
+        """Whose ledger, store and broker (empty: its own) this run uses."""
+        found = parts.read(self.path)
+        own = {
+            "ledger_url": f"sqlite:///{self.path / 'ledger.sqlite'}",
+            "store_url": str(self.path / "store"),
+        }
+        return found.model_copy(update={name: url for name, url in own.items() if not getattr(found, name)})
+
+    @property
     def ledger_url(self) -> str:
-        return f"sqlite:///{self.path / 'ledger.sqlite'}"
+        return self.parts.ledger_url
 
     @property
     def store(self) -> Path:
+        """The folder of a store of its own."""
         return self.path / "store"
+
+    def move_parts(self, **urls: str | None) -> None:
+        """From now on the run uses these; None: as before; empty: its own."""
+        moved = {name: url for name, url in urls.items() if url is not None}
+        if moved:
+            parts.write(self.path, parts.checked(parts.read(self.path).model_dump() | moved))
+
+    def open_ledger(self) -> Ledger:
+        return secrets.open_ledger(self.parts)
+
+    def open_store(self) -> Store:
+        return secrets.open_store(self.parts)
+
+    @property
+    def queue_prefix(self) -> str:
+        """Of its doorbells: no other run's workers hear them, whoever else uses the broker."""
+        return f"ratchet:{self.run_id}-{digest_of(self.parts.ledger_url)[:12]}:"
 
     @property
     def report(self) -> Path:
@@ -43,8 +79,16 @@ class RunFolder:
         return RunConfig.model_validate(json.loads((self.path / "config.json").read_text()))
 
 
-def create(root: Path, name: str, task: str, config: RunConfig, bound: Path | None = None) -> RunFolder:
-    """A new run folder; without a name, TASK-1, TASK-2, ... Raises SettingsError if the name is taken.
+def create(
+    root: Path,
+    name: str,
+    task: str,
+    config: RunConfig,
+    chosen: StackParts | None = None,
+    bound: Path | None = None,
+) -> RunFolder:
+    """A new run folder; without a name, TASK-1, TASK-2, ... Raises SettingsError if the name is taken: in the
+    folder, or in a ledger that others use as well.
 
     `bound`: a task folder with data of its own, which becomes this run's (moved to RUN/task).
     """
@@ -59,6 +103,9 @@ def create(root: Path, name: str, task: str, config: RunConfig, bound: Path | No
         except FileExistsError:
             continue
         folder = RunFolder(root / candidate)
+        if chosen and chosen != StackParts() and not _settle(folder, chosen):
+            shutil.rmtree(folder.path)
+            continue
         if bound is not None:
             bound.rename(folder.path / "task")
             own = config.run.model_copy(update={"task": str(folder.path / "task")})
@@ -66,16 +113,26 @@ def create(root: Path, name: str, task: str, config: RunConfig, bound: Path | No
         (folder.path / "config.json").write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
         return folder
     raise SettingsError(
-        f"the run {name!r} exists in {root}", "runs are never overwritten: choose another --name"
+        f"the run {name!r} exists in {root} or in its ledger",
+        "runs are never overwritten: choose another --name",
     )
+
+
+def _settle(folder: RunFolder, chosen: StackParts) -> bool:
+    """Keep its parts; False: its ledger knows a run of that name already."""
+    parts.write(folder.path, chosen)
+    return not chosen.ledger_url or folder.open_ledger().create_run(folder.run_id, folder.queue_prefix)
 
 
 def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:
     """The run of that name, or in that folder. Raises SettingsError that lists what there is."""
     for path in (Path(name), root / name):
-        if (path / "ledger.sqlite").exists():
+        if any((path / file).exists() for file in _MARKS):
             return RunFolder(path.resolve())
-    there = ", ".join(sorted(path.parent.name for path in root.glob("*/ledger.sqlite"))) or "none yet"
+    there = (
+        ", ".join(sorted({path.parent.name for mark in _MARKS for path in root.glob(f"*/{mark}")}))
+        or "none yet"
+    )
     raise SettingsError(f"no run {name!r} in {root}", f"runs there: {there}")
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared.events import BaseReady, EvaluationRequested, RunStarted
-from shared.ledger import Ledger
+from shared.secrets import open_ledger, open_store
 from shared.settings import RunConfig, StackSettings
-from shared.store import get_record, materialize, open_store
+from shared.store import get_record, materialize
 
 
 class ServedModel(NamedTuple):
@@ -22,7 +22,7 @@ class ModelWatch:
     def __init__(self, settings: StackSettings, run_id: str) -> None:
         self.settings = settings
         self.run_id = run_id
-        self.ledger = Ledger(settings.ledger_url)
+        self.ledger = open_ledger(settings)
         self.settled = False
         self._seen = 0
         self._config = ""
@@ -45,6 +45,6 @@ class ModelWatch:
         return model
 
     def _unpack(self, base: str) -> ServedModel:
-        store = open_store(self.settings.store_url)
+        store = open_store(self.settings)
         name = get_record(store, self._config, RunConfig).model.name
         return ServedModel(materialize(store, base, self.settings.cache_dir), name)

@@ -14,11 +14,12 @@ from types import TracebackType
 from ratchet.broker import Broker, reserve_port, write_private
 from ratchet.processes import Program, stop_all
 from ratchet.served_model import ModelWatch
-from shared.celery_app import check_broker, make_app, ring
+from shared.celery_app import make_app, ring
 from shared.errors import RatchetError
 from shared.ledger import Ring
 from shared.routes import SERVICES
 from shared.settings import StackSettings
+from shared.start_checks import check_broker
 
 WORKERS: dict[str, Sequence[str]] = {name: ["-m", f"{name}_service.worker"] for name in SERVICES}
 MODEL_SERVER = ["-m", "agent_service.model_server"]
@@ -43,7 +44,7 @@ class LocalStack:
             self._add(name, [*module, "--stack", str(folder / "stack.json")])
 
     def _addresses(self) -> dict[str, str]:
-        found = {"broker_url": self.broker.url} if self.broker else {}
+        found = dict(self.broker.settings) if self.broker else {}
         if self.port_holder:
             found["model_url"] = f"http://127.0.0.1:{self.port_holder.getsockname()[1]}/v1"
         return found
@@ -52,11 +53,10 @@ class LocalStack:
         write_private(self.folder / "stack.json", self.settings.model_dump_json(indent=2) + "\n")
         try:
             if self.broker is None:
-                check_broker(self.settings.broker_url, must_answer=True)
+                check_broker(self.settings)
             self.tick()
             if self.broker:
                 self.broker.wait()
-            check_broker(self.settings.broker_url)
         except BaseException:
             stop_all(self.programs)
             raise
