@@ -33,10 +33,12 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
     else:
         source, chosen = find_release(release, root)
         base = source.config().model_dump(mode="json")
-        config = load_config([base, *(parse_override(text) for text in overrides)])
+        layers = [parts.without_section(parse_override(text)) for text in overrides]
+        config = load_config([base, *layers])
         moved = parts_beside(source)
     own = task_data.load_bound(task, config.run.task)
     running.require_tools(own)
+    running.require_parts(moved)
     with _instances(own, instances, root) as (copy, loaded):
         check_instances(load_task(str(copy)) if copy else own, loaded)
         folder = runs.create(root, "", f"eval-{own.name}", config, moved, copy)

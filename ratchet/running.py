@@ -77,11 +77,7 @@ def run(
     require_tools(task)
     config, lost = settle_levers(config)
     check_advisor(config.advisor)
-    if chosen != StackParts():
-        from shared.start_checks import check_parts
-
-        for warning in check_parts(chosen):
-            typer.echo(f"warning: {warning}", err=True)
+    require_parts(chosen)
     with bound(task, data, root) as own:
         folder = runs.create(root, name, task.name, config, chosen, own)
     if lost:
@@ -172,6 +168,16 @@ def stack_settings(folder: RunFolder) -> StackSettings:
         cache_dir=folder.path.parent / ".cache",
         reconcile_s=2.0,  # cheap on one machine, and a job whose worker was killed goes on sooner
     )
+
+
+def require_parts(chosen: StackParts) -> None:
+    """Refuse early what would refuse late: a ledger, store or broker of somebody's that can't be used."""
+    if chosen == StackParts():
+        return
+    from shared.start_checks import check_parts
+
+    for warning in check_parts(chosen):
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def require_tools(task: Task) -> None:
