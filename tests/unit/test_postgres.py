@@ -148,6 +148,9 @@ def test_what_another_transaction_has_in_hand_is_not_waited_for(ledger: Ledger) 
 
 def test_a_server_that_restarts_is_used_again_at_once(ledger: Ledger, postgres: Postgres) -> None:
     postgres.stop()
+    postgres.start()
+    assert ledger.run_state(RUN) == "running"  # on a new connection: the old one is dead and says so late
+    postgres.stop()
     try:
         with pytest.raises(LedgerError, match="is the database up") as caught:
             ledger.run_state(RUN)
