@@ -1,4 +1,6 @@
-"""`ratchet deploy --check`: renders overlays and the compose file's images, validates, and tries every policy."""
+"""`ratchet deploy --check`: renders overlays and the compose file's images, validates, and tries every
+policy.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,21 @@ def overlays(names: Sequence[str]) -> list[Path]:
     folders = folders or sorted(path for path in (ROOT / "overlays").glob("*") if path.is_dir())
     missing = [str(folder) for folder in folders if not (folder / "kustomization.yaml").exists()]
     if missing or not folders:
-        raise SettingsError(f"no overlay here: {', '.join(missing) or ROOT}", "a folder with a kustomization.yaml")
+        raise SettingsError(
+            f"no overlay here: {', '.join(missing) or ROOT}", "a folder with a kustomization.yaml"
+        )
     return folders
 
 
 def check(folder: Path, renderer: Renderer) -> Report:
     documents = render(folder, renderer)
     return Report(
-        folder.name, renderer.name, len(documents), len(pods_of(documents)), faults(documents), warnings(documents)
+        folder.name,
+        renderer.name,
+        len(documents),
+        len(pods_of(documents)),
+        faults(documents),
+        warnings(documents),
     )
 
 

@@ -1,4 +1,5 @@
-"""Kubernetes manifests as they would be applied: rendered by kustomize, read as plain data, and the pods in them.
+"""Kubernetes manifests as they would be applied: rendered by kustomize, read as plain data, and the pods
+in them.
 
 It applies nothing and needs no cluster. What is wrong with the documents is for schema.py and the policies.
 """
@@ -77,7 +78,11 @@ def render(folder: Path, renderer: Renderer) -> list[JsonObject]:
     """The documents of an overlay. Raises RenderError."""
     try:
         done = subprocess.run(
-            [*renderer.argv, str(folder)], capture_output=True, text=True, timeout=RENDER_TIMEOUT_S, check=False
+            [*renderer.argv, str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=RENDER_TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise RenderError(f"{folder} was not rendered after {RENDER_TIMEOUT_S} s") from None

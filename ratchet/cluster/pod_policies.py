@@ -1,7 +1,8 @@
-"""What every pod of ours must be, one function a rule: it takes a Pod and yields what is wrong with it, in words.
+"""What every pod of ours must be, one function a rule: it takes a Pod and yields what is wrong with it, in
+words.
 
-They look at rendered documents, so whatever an overlay changes is seen. tests/unit/test_policies.py plants a bad pod
-for each of them.
+They look at rendered documents, so whatever an overlay changes is seen. tests/unit/test_policies.py plants
+a bad pod for each of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from shared.records import JsonObject
 
 SANDBOX = "ratchet-sandbox"
 MEASURES = ("cpu", "memory", "ephemeral-storage")
-SAFE_VOLUMES = ("configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected", "secret", "ephemeral")
+SAFE_VOLUMES = (
+    "configMap",
+    "downwardAPI",
+    "emptyDir",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+    "ephemeral",
+)
 SECRET_WORDS = ("PASSWORD", "SECRET", "TOKEN", "API_KEY", "ACCESS_KEY", "BASIC_AUTH")
 
 
@@ -40,7 +49,10 @@ def host_stays_out_of_reach(pod: Pod) -> Iterator[str]:
             yield f"{name} unmasks /proc"
         if any(port.get("hostPort") for port in container.get("ports") or []):
             yield f"{name} takes a port of the host"
-        if _effective(pod, container, "seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"):
+        if _effective(pod, container, "seccompProfile", {}).get("type") not in (
+            "RuntimeDefault",
+            "Localhost",
+        ):
             yield f"{name} has no seccompProfile"
 
 
@@ -84,7 +96,11 @@ def secrets_are_referred_to(pod: Pod) -> Iterator[str]:
     for container in pod.containers:
         for variable in container.get("env") or []:
             name = variable["name"]
-            if "value" in variable and any(word in name for word in SECRET_WORDS) and not name.endswith("_FILE"):
+            if (
+                "value" in variable
+                and any(word in name for word in SECRET_WORDS)
+                and not name.endswith("_FILE")
+            ):
                 yield f"{container['name']} holds the secret {name} in plain sight"
 
 

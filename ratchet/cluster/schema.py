@@ -1,4 +1,5 @@
-"""Strict validation of every document against Kubernetes' own schemas, offline: unknown fields and wrong types.
+"""Strict validation of every document against Kubernetes' own schemas, offline: unknown fields and wrong
+types.
 
 A kind without a schema (a custom resource) is a finding too: nothing here uses one, so it would be a mistake.
 """

@@ -1,5 +1,6 @@
-"""The Secrets that the manifests refer to, made anew with random passwords: `ratchet deploy --secrets`. They are
-printed for `kubectl apply -f -` and kept nowhere; each password is one value in every place that needs it.
+"""The Secrets that the manifests refer to, made anew with random passwords: `ratchet deploy --secrets`.
+They are printed for `kubectl apply -f -` and kept nowhere; each password is one value in every place that
+needs it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from shared.records import JsonObject
 
 NAMESPACE = "ratchet"
 SECRETS: dict[str, tuple[str, ...]] = {  # what exists, with its keys
-    "ratchet": ("broker-password", "postgres-password", "s3-access-key", "s3-secret-key", "flower-basic-auth"),
+    "ratchet": (
+        "broker-password",
+        "postgres-password",
+        "s3-access-key",
+        "s3-secret-key",
+        "flower-basic-auth",
+    ),
     "ratchet-broker": ("users.acl",),
     "ratchet-s3": ("s3.json",),
 }
 PASSWORD_BYTES = 24
-# Doorbells need lists, sets, hashes, publishing and INFO; not the administrator's commands. `probe` may say PING.
+# Doorbells need lists, sets, hashes, publishing and INFO; not the administrator's commands. `probe` may say
+# PING.
 BROKER_ACL = """user default off
 user ratchet on #{digest} ~* &* +@all -@admin -@dangerous +info +config|get
 user probe on #{probe} resetkeys resetchannels -@all +ping

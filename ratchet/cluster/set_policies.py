@@ -1,5 +1,5 @@
-"""What must hold between documents: who may talk to whom, who holds a token and what for, and that every name that
-one document says is another's. One function a rule, over all documents of an overlay.
+"""What must hold between documents: who may talk to whom, who holds a token and what for, and that every
+name that one document says is another's. One function a rule, over all documents of an overlay.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from shared.records import JsonObject
 
 Documents = Sequence[JsonObject]
 EVERYWHERE = ("0.0.0.0/0", "::/0")
-DANGEROUS = ("pods/exec", "pods/attach", "pods/ephemeralcontainers", "secrets", "serviceaccounts/token", "nodes", "*")
+DANGEROUS = (
+    "pods/exec",
+    "pods/attach",
+    "pods/ephemeralcontainers",
+    "secrets",
+    "serviceaccounts/token",
+    "nodes",
+    "*",
+)
 PASSWORD_IN_URL = re.compile(r"://[^/\s:@\"]*:[^/\s@\"]+@")
 
 
@@ -100,7 +108,9 @@ def no_secret_is_written_down(documents: Documents) -> Iterator[str]:
 
 def names_lead_somewhere(documents: Documents) -> Iterator[str]:
     """Accounts, ConfigMaps, claims, Secrets and their keys, and what selectors select: all there."""
-    there = {(found["kind"], found["metadata"].get("namespace"), found["metadata"]["name"]) for found in documents}
+    there = {
+        (found["kind"], found["metadata"].get("namespace"), found["metadata"]["name"]) for found in documents
+    }
     pods = pods_of(documents)
     for pod in pods:
         for kind, name in _wanted(pod):

@@ -1,4 +1,6 @@
-"""The manifests as they render, and the rules: each planted fault is found, and by the rule that is meant for it."""
+"""The manifests as they render, and the rules: each planted fault is found, and by the rule that is meant
+for it.
+"""
 
 import copy
 from collections.abc import Callable
@@ -118,7 +120,10 @@ PLANTED = {
     "endless scratch": ("everything_is_limited", pod({"volumes": [{"name": "v", "emptyDir": {}}]})),
     "latest": ("image_is_pinned", container({"image": "registry.example/ratchet:latest"})),
     "no tag": ("image_is_pinned", container({"image": "registry.example:5000/ratchet"})),
-    "secret in sight": ("secrets_are_referred_to", container({"env": [{"name": "PGPASSWORD", "value": "x"}]})),
+    "secret in sight": (
+        "secrets_are_referred_to",
+        container({"env": [{"name": "PGPASSWORD", "value": "x"}]}),
+    ),
     "no probes": ("its_health_is_asked", container({"livenessProbe": None})),
     "no time to end": ("its_health_is_asked", pod({"terminationGracePeriodSeconds": 0})),
     "box restarts": ("a_box_is_a_box", box({"restartPolicy": "Always"})),
@@ -149,7 +154,10 @@ PLANTED = {
         "network_is_opened_narrowly",
         policy("names", {"egress": [{"to": [{"namespaceSelector": {}}], "ports": PORT}]}),
     ),
-    "ingress from everybody": ("network_is_opened_narrowly", policy("broker", {"ingress": [{"ports": PORT}]})),
+    "ingress from everybody": (
+        "network_is_opened_narrowly",
+        policy("broker", {"ingress": [{"ports": PORT}]}),
+    ),
     "every port": (
         "network_is_opened_narrowly",
         policy("broker", {"ingress": [{"from": [{"podSelector": {"matchLabels": {"a": "b"}}}]}]}),
@@ -174,7 +182,13 @@ PLANTED = {
     "secret in the manifests": ("no_secret_is_written_down", added(SECRET)),
     "password in a URL": (
         "no_secret_is_written_down",
-        added({"kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"u": "redis://ratchet:pw@broker:6379/0"}}),
+        added(
+            {
+                "kind": "ConfigMap",
+                "metadata": {"name": "c"},
+                "data": {"u": "redis://ratchet:pw@broker:6379/0"},
+            }
+        ),
     ),
     "a claim that is not there": (
         "names_lead_somewhere",
@@ -182,7 +196,9 @@ PLANTED = {
     ),
     "a key that is not made": (
         "names_lead_somewhere",
-        container({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "ratchet", "key": "typo"}}}]}),
+        container(
+            {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "ratchet", "key": "typo"}}}]}
+        ),
     ),
     "a rule for nobody": (
         "names_lead_somewhere",
