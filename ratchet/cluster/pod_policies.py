@@ -34,7 +34,7 @@ def host_stays_out_of_reach(pod: Pod) -> Iterator[str]:
             yield f"{name} is on"
     for volume in pod.spec.get("volumes") or []:
         if not any(kind in volume for kind in SAFE_VOLUMES):
-            yield f"volume {volume['name']} is of a kind that reaches the host: {', '.join(set(volume) - {'name'})}"
+            yield f"volume {volume['name']} reaches the host: {', '.join(set(volume) - {'name'})}"
     for container in pod.containers:
         context = container.get("securityContext") or {}
         name = container["name"]

@@ -118,7 +118,7 @@ def names_lead_somewhere(documents: Documents) -> Iterator[str]:
                 yield f"{pod} wants the {kind} {name}, which is not there"
         for secret, key in _wanted_secrets(pod):
             if key not in SECRETS.get(secret, ()):
-                yield f"{pod} wants {key} of the Secret {secret}, which `ratchet deploy --secrets` does not make"
+                yield f"{pod} wants {key} of the Secret {secret}: `ratchet deploy --secrets` does not make it"
     for document in of_kind(documents, "NetworkPolicy", "Service", "PodDisruptionBudget"):
         space, spec = document["metadata"].get("namespace"), document["spec"]
         selector = spec.get("selector") or spec.get("podSelector") or {}
