@@ -19,7 +19,7 @@ SECRETS: dict[str, tuple[str, ...]] = {  # what exists, with its keys
         "postgres-password",
         "s3-access-key",
         "s3-secret-key",
-        "flower-basic-auth",
+        "flower-password",
     ),
     "ratchet-broker": ("users.acl",),
     "ratchet-s3": ("s3.json",),
@@ -35,14 +35,33 @@ user probe on #{probe} resetkeys resetchannels -@all +ping
 
 def make() -> list[JsonObject]:
     """Secret documents with fresh random values."""
+    return [_secret(name, values) for name, values in _values().items()]
+
+
+def make_env() -> str:
+    """The same for compose.yaml: lines of a .env file."""
+    values = {key: text for group in _values().values() for key, text in group.items()}
+    lines = {
+        "RATCHET_BROKER_PASSWORD": values["broker-password"],
+        "RATCHET_POSTGRES_PASSWORD": values["postgres-password"],
+        "RATCHET_S3_ACCESS_KEY": values["s3-access-key"],
+        "RATCHET_S3_SECRET_KEY": values["s3-secret-key"],
+        "RATCHET_FLOWER_PASSWORD": values["flower-password"],
+        "RATCHET_S3_JSON": f"'{values['s3.json']}'",
+        "RATCHET_BROKER_ACL": json.dumps(values["users.acl"]),  # in double quotes \n is a new line
+    }
+    return "\n".join(f"{name}={value}" for name, value in lines.items())
+
+
+def _values() -> dict[str, dict[str, str]]:
     broker, postgres, s3_secret, flower = (secrets.token_urlsafe(PASSWORD_BYTES) for _ in range(4))
     s3_access = f"ratchet-{secrets.token_hex(8)}"
     values = {
-        "ratchet": (broker, postgres, s3_access, s3_secret, f"ratchet:{flower}"),
+        "ratchet": (broker, postgres, s3_access, s3_secret, flower),
         "ratchet-broker": (broker_acl(broker),),
         "ratchet-s3": (s3_identities(s3_access, s3_secret),),
     }
-    return [_secret(name, dict(zip(keys, values[name], strict=True))) for name, keys in SECRETS.items()]
+    return {name: dict(zip(keys, values[name], strict=True)) for name, keys in SECRETS.items()}
 
 
 def broker_acl(password: str) -> str:

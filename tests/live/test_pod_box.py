@@ -362,9 +362,7 @@ def test_candidates_are_scored_in_pods_of_their_own(
     batch = CandidateBatch(task=str(TASK), check="public", fresh=True, blocks=(block,))
     evaluator = Evaluator(LocalStore(tmp_path / "store"), tmp_path / "cache")
     try:
-        scores = evaluator.evaluate(
-            CandidateBatch(task=str(TASK), check="public", fresh=True, blocks=(block,))
-        )
+        scores = evaluator.evaluate(batch)
     finally:
         evaluator.close()
 
