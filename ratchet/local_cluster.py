@@ -3,22 +3,27 @@ pods that really run, in bubblewrap on this machine. For trying and testing boxe
 is no cluster.
 
 It is none: no scheduler, no images, no network policies (a pod has no network at all but its one port).
+
+    python -m ratchet.local_cluster BOXES_JSON     writes the file for RATCHET_BOXES, and serves until Ctrl-C
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import secrets
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
 from ratchet.cluster.manifests import pods_of
-from ratchet.cluster.pod_policies import host_stays_out_of_reach, not_root
+from ratchet.cluster.pod_policies import SANDBOX, host_stays_out_of_reach, not_root
 from ratchet.local_pod import LocalPod
 from shared.records import JsonObject
 
@@ -158,3 +163,23 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _status(code: int, message: str) -> Reply:
     return code, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The overlay `local`, with all images there are."""
+    from ratchet.cluster.manifests import ROOT, find_renderer, render
+
+    documents = render(ROOT / "overlays" / "local", find_renderer())
+    pods = pods_of([found for found in documents if found["kind"] == "PodTemplate"])
+    images = {box["image"]: "bare" not in box["image"] for pod in pods for box in pod.containers}
+    owner = {"namespace": SANDBOX, "owner": "sandbox-service", "template": "sandbox-service"}
+    with LocalCluster(documents, images) as cluster:
+        boxes = owner | {"bare_template": "sandbox-service-bare", "api_url": cluster.url}
+        Path(arguments[0]).write_text(json.dumps(boxes) + "\n", encoding="utf-8")
+        print(f"boxes are pods at {cluster.url}: RATCHET_BOXES={arguments[0]}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

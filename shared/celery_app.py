@@ -137,7 +137,7 @@ def _keep_our_logging(**_: object) -> None:
 
 
 def _say_alive(file: Path, **_: object) -> None:
-    """For the probes of a cluster: the event loop turns, and the broker answers (else no heartbeat is sent)."""
+    """For a cluster's probes: the event loop turns, and the broker answers (else no heartbeat is sent)."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()

@@ -1,5 +1,5 @@
-"""`python -m trainer_service.seed_folder TASK FOLDER`: a task's seed model as a folder, for a model server that is
-started by somebody else (on a cluster). What lies there already is left alone.
+"""`python -m trainer_service.seed_folder TASK FOLDER`: a task's seed model as a folder, for a model server
+that somebody else starts (on a cluster). What lies there already is left alone.
 """
 
 from __future__ import annotations
