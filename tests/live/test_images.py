@@ -270,7 +270,10 @@ def test_the_light_images_run_from_an_environment_made_by_the_same_steps(
             shutil.copytree(ROOT / line[1:], code / line[1:], dirs_exist_ok=True)
     python = code / ".venv" / "bin" / "python"
 
-    helped = subprocess.run([python.with_name("ratchet"), "--help"], capture_output=True, check=True)
+    assert "PYTHONPATH=/opt/ratchet" in last("command", "ENV")
+    env = {**os.environ, "PYTHONPATH": str(code)}
+
+    helped = subprocess.run([python.with_name("ratchet"), "--help"], capture_output=True, check=True, env=env)
     heavy = subprocess.run([python, "-c", "import torch"], capture_output=True, check=False)
 
     assert b"Commands:" in helped.stdout
