@@ -2,7 +2,8 @@
 pods that really run, in bubblewrap on this machine. For trying and testing boxes that are pods where there
 is no cluster.
 
-It is none: no scheduler, no images, no network policies (a pod has no network at all but its one port).
+It is none: no scheduler, no images, no network policies (a pod has no network at all but its one port). It
+does hold to the Roles among its documents, to the rules for restricted pods, and to a quota.
 
     python -m ratchet.local_cluster BOXES_JSON     writes the file for RATCHET_BOXES, and serves until Ctrl-C
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
-from ratchet.cluster.manifests import pods_of
+from ratchet.cluster.manifests import of_kind, pods_of
 from ratchet.cluster.pod_policies import SANDBOX, host_stays_out_of_reach, not_root
 from ratchet.local_pod import LocalPod
 from shared.records import JsonObject
@@ -42,6 +43,7 @@ class LocalCluster:
             for found in documents
             if found["kind"] == "PodTemplate"
         }
+        self._rules = [rule for role in of_kind(documents, "Role") for rule in role["rules"]]
         self._images = images
         self._most_pods = most_pods
         self._pods: dict[tuple[str, str], LocalPod] = {}
@@ -83,6 +85,10 @@ class LocalCluster:
         if parts[:3] != ["api", "v1", "namespaces"] or len(parts) < 5:
             return _status(404, f"no path {split.path}")
         namespace, kind, rest = parts[3], parts[4], parts[5:]
+        if not self._may(verb := _verb(method, rest), resource := "/".join([kind, *rest[1:]])):
+            return _status(
+                403, f"the account cannot {verb} resource {resource!r} in the namespace {namespace!r}"
+            )
         if kind == "podtemplates" and rest:
             found = self._templates.get((namespace, rest[0]))
             return (200, found) if found else _status(404, f'podtemplates "{rest[0]}" not found')
@@ -92,6 +98,9 @@ class LocalCluster:
             selector = parse_qs(split.query).get("labelSelector", [""])[0]
             return self._create(namespace, body) if method == "POST" else self._list(namespace, selector)
         return self._one(method, (namespace, rest[0]), rest[1:])
+
+    def _may(self, verb: str, resource: str) -> bool:
+        return any(verb in rule["verbs"] and resource in rule["resources"] for rule in self._rules)
 
     def _create(self, namespace: str, body: JsonObject) -> Reply:
         pod = copy.deepcopy(body)
@@ -159,6 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
+
+
+def _verb(method: str, rest: Sequence[str]) -> str:
+    return {"POST": "create", "DELETE": "delete"}.get(method, "get" if rest else "list")
 
 
 def _status(code: int, message: str) -> Reply:

@@ -127,7 +127,8 @@ class LocalPod:
         return Launch([*(group.enter_argv() if group else []), *chain], status[0], passed, group)
 
     def _binds(self, folder: Path) -> list[Bind]:
-        found = [] if self.python else [Bind(SHARED / "pod_runner.py", str(SHARED / "pod_runner.py"))]
+        ours = [] if self.python else [SHARED / "pod_runner.py", SHARED / "pod_wire.py"]
+        found = [Bind(path, str(path)) for path in ours]
         for mount in self._box()["volumeMounts"]:
             if mount["mountPath"] not in SCRATCH:
                 place = folder / mount["name"]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import IO
 
-from shared import pod_runner as wire
+from shared import pod_wire as wire
 from shared.box_launch import Bind
 from shared.boxed_process import STDERR_TAIL_BYTES, BoxedProcess, BoxOutcome, BoxResult, outcome_of
 from shared.errors import BoxError

@@ -5,64 +5,42 @@ and ends.
     pod_runner.py PORT TOKEN_SHA256 PATIENCE_S
 
 It shares a pod with hostile code of the same uid, so it can't be traced or read (not dumpable), closes its
-port at the first connection, and believes nobody who does not know the token. Frames on the wire: kind (1
-byte), length (4 bytes), payload. Started as a file, so it imports the standard library only.
+port at the first connection, and believes nobody who does not know the token. Started as a file, so it
+imports the standard library only, and pod_wire.py beside it.
 """
+
+from __future__ import annotations
 
 import contextlib
 import ctypes
 import hashlib
 import hmac
-import io
 import json
 import os
 import resource
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Iterator
-from typing import Any
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-HELLO, FILES, STDIN, STDIN_END = b"H", b"F", b"I", b"E"  # from the service
-UP, STDOUT, STDERR, ENDED, FAULT = b"U", b"O", b"R", b"X", b"N"  # from here; FILES too, after ENDED
-HEAD = struct.Struct(">cI")
-CHUNK_BYTES = 1 << 16
-MOST_BYTES = 1 << 31
+if TYPE_CHECKING:
+    from shared import pod_wire as wire
+else:  # not by name: this folder must not be searched, it holds names of the standard library
+    _spec = spec_from_file_location("pod_wire", Path(__file__).with_name("pod_wire.py"))
+    wire = module_from_spec(_spec)
+    _spec.loader.exec_module(wire)
+
 PENDING_BYTES = 1 << 20  # of stdin that the program has not read yet
 HELLO_TIMEOUT_S = 20.0
 PR_SET_DUMPABLE = 4
 HARD_STACK_BYTES = 64 << 20
 GIVEN_FD = "LISTEN_FDS"  # a listener that was handed over, as systemd and the in-memory cluster do
 EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
-
-
-def send(connection: socket.socket, kind: bytes, payload: bytes = b"") -> None:
-    connection.sendall(HEAD.pack(kind, len(payload)) + payload)
-
-
-def receive(connection: socket.socket, most_bytes: int = MOST_BYTES) -> tuple[bytes, bytes] | None:
-    """One frame; None at the end of the connection, wherever it comes, and for a frame that is too long."""
-    head = _exactly(connection, HEAD.size)
-    if head is None:
-        return None
-    kind, length = HEAD.unpack(head)
-    payload = _exactly(connection, length) if length <= most_bytes else None
-    return None if payload is None else (kind, payload)
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes | None:
-    data = bytearray()
-    while len(data) < size:
-        more = connection.recv(min(size - len(data), 1 << 20))
-        if not more:
-            return None
-        data += more
-    return bytes(data)
 
 
 def main() -> None:
@@ -74,8 +52,8 @@ def main() -> None:
     if connection is None:
         sys.exit("nobody came")
     connection.settimeout(HELLO_TIMEOUT_S)
-    hello = receive(connection)
-    order = json.loads(hello[1]) if hello and hello[0] == HELLO else {"token": ""}
+    hello = wire.receive(connection)
+    order = json.loads(hello[1]) if hello and hello[0] == wire.HELLO else {"token": ""}
     if not hmac.compare_digest(hashlib.sha256(order["token"].encode()).hexdigest(), digest):
         sys.exit("a stranger came")
     connection.settimeout(None)
@@ -106,26 +84,26 @@ def _serve(connection: socket.socket, order: dict[str, Any]) -> None:
             raise OSError(f"no folder {order['cwd']} to start in")
         run = _Run(connection, order)
     except (OSError, subprocess.SubprocessError) as error:
-        send(connection, FAULT, str(error).encode())
+        wire.send(connection, wire.FAULT, str(error).encode())
         return
     told = run.to_the_end()
     if told is None:  # the service went away
         return
-    send(connection, ENDED, json.dumps(told).encode())
+    wire.send(connection, wire.ENDED, json.dumps(told).encode())
     for index, (target, writable) in enumerate(order["binds"]):
         if writable:
-            send(connection, FILES, pack(target, str(index)))
-    send(connection, FILES)
+            wire.send(connection, wire.FILES, wire.pack(target, str(index)))
+    wire.send(connection, wire.FILES)
 
 
 def _unpack(connection: socket.socket, order: dict[str, Any]) -> None:
     """The binds, in the order's order: copies at their targets, without write bits where they are
     read-only."""
     for target, writable in order["binds"]:
-        frame = receive(connection)
-        if frame is None or frame[0] != FILES:
+        frame = wire.receive(connection)
+        if frame is None or frame[0] != wire.FILES:
             raise OSError("the connection ended before all files were there")
-        unpack(frame[1], target)
+        wire.unpack(frame[1], target)
         if not writable:
             for path, names, files in os.walk(target, topdown=False):
                 for name in files + names:
@@ -158,9 +136,9 @@ class _Run:
         except FileNotFoundError:
             self.child, self.status = None, 127 << 8
         self.streams = self._streams()
-        send(connection, UP)
+        wire.send(connection, wire.UP)
 
-    def _start(self, order: dict[str, Any]) -> "subprocess.Popen[bytes]":
+    def _start(self, order: dict[str, Any]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             order["argv"],
             stdin=subprocess.PIPE,
@@ -195,7 +173,7 @@ class _Run:
             return {}
         assert self.child.stdout is not None
         assert self.child.stderr is not None
-        return {self.child.stdout.fileno(): STDOUT, self.child.stderr.fileno(): STDERR}
+        return {self.child.stdout.fileno(): wire.STDOUT, self.child.stderr.fileno(): wire.STDERR}
 
     def to_the_end(self) -> dict[str, Any] | None:
         """How it ended; None if the service went away."""
@@ -229,12 +207,12 @@ class _Run:
                 if not self._hear():
                     return False
                 continue
-            data = os.read(stream, CHUNK_BYTES)
+            data = os.read(stream, wire.CHUNK_BYTES)
             if stream == self.wakes:
                 continue
             if data:
                 self.sent_bytes += len(data)
-                send(self.connection, self.streams[stream], data)
+                wire.send(self.connection, self.streams[stream], data)
             else:
                 del self.streams[stream]
         if writable:
@@ -243,12 +221,12 @@ class _Run:
         return True
 
     def _hear(self) -> bool:
-        frame = receive(self.connection)
+        frame = wire.receive(self.connection)
         if frame is None:
             return False
-        if frame[0] == STDIN and self._stdin() is not None:
+        if frame[0] == wire.STDIN and self._stdin() is not None:
             self.pending += frame[1]
-        if frame[0] == STDIN_END:
+        if frame[0] == wire.STDIN_END:
             self.stdin_ends = True
             self._feed()
         return True
@@ -312,43 +290,6 @@ def _out_of_memory() -> bool:
             words = file.read().split()
             return int(dict(zip(words[::2], words[1::2], strict=False)).get("oom_kill", 0)) > 0
     return False
-
-
-def pack(path: str, name: str) -> bytes:
-    """A file or folder as tar. Plain files and folders only: links and pipes stay behind."""
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as archive:
-        for found, inside in _plain(path, name):
-            archive.add(found, inside, recursive=False)
-    return data.getvalue()
-
-
-def _plain(path: str, name: str) -> Iterator[tuple[str, str]]:
-    if os.path.isfile(path) and not os.path.islink(path):
-        yield path, name
-    elif os.path.isdir(path) and not os.path.islink(path):
-        yield path, name
-        for entry in sorted(os.listdir(path)):
-            yield from _plain(os.path.join(path, entry), f"{name}/{entry}")
-
-
-def unpack(data: bytes, target: str) -> None:
-    """What pack() made, at `target`. Anything else in it (a link, a way out) is left out."""
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        for member in archive:
-            parts = member.name.split("/")[1:]
-            if ".." in parts or not (member.isreg() or member.isdir()):
-                continue
-            path = os.path.join(target, *parts)
-            if member.isdir():
-                os.makedirs(path, exist_ok=True)
-                continue
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
-            source = archive.extractfile(member)
-            with os.fdopen(os.open(path, flags, 0o644), "wb") as file:
-                file.write(source.read() if source else b"")
-            os.chmod(path, (member.mode & 0o555) | 0o644)
 
 
 if __name__ == "__main__":

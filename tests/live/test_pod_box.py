@@ -316,6 +316,20 @@ def test_a_template_that_is_not_restricted_makes_no_pod(templates: list[dict[str
         PodBox(settings(cluster)).run(["true"], limits=QUICK)
 
 
+@pytest.mark.parametrize("lost", ["create", "get", "list"])
+def test_a_role_that_lacks_a_verb_is_told_with_its_mend(templates: list[dict[str, Any]], lost: str) -> None:
+    """So the Role in the manifests allows no more than what is needed; `delete` shows in every other test."""
+    spoilt = json.loads(json.dumps(templates))
+    for rule in next(found for found in spoilt if found["kind"] == "Role")["rules"]:
+        if lost in rule["verbs"] and "pods" in rule["resources"]:
+            rule["verbs"].remove(lost)
+    with LocalCluster(spoilt, IMAGES) as cluster:
+        box = PodBox(settings(cluster))
+        with pytest.raises(BoxError, match=f"cannot {lost}") as refused:
+            box.sweep() if lost == "list" else box.run(["true"], limits=QUICK)
+    assert "makes-boxes" in refused.value.mend
+
+
 def test_an_api_server_that_is_away_is_a_broken_box(cluster: LocalCluster, box: PodBox) -> None:
     with LocalCluster([], {}) as gone:
         url = gone.url
