@@ -37,5 +37,5 @@ export VIRTUAL_ENV="$PWD/.venv"
 export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
 [ -n "$UV_FIND_LINKS" ] || unset UV_FIND_LINKS
 .venv/bin/uv pip install -q ${TORCH_ARGS:-} "torch==2.13.0" # first and pinned: a range would fetch gigabytes
-.venv/bin/uv pip install -q -c constraints.txt -e ".[train,dev]"
+.venv/bin/uv pip install -q -c constraints.txt -e ".[train,dev,k8s,deploy]"
 touch .venv/.installed
