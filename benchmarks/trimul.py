@@ -126,7 +126,7 @@ def of_run(name: str) -> tuple[str | None, list[tuple[JsonObject, float]]]:
     """A run's best train program, and (instance, score) of all its train candidates in order."""
     folder = runs.find(name)
     history = fold(Ledger(folder.ledger_url).events(folder.run_id))
-    store = open_store(str(folder.store))
+    store = open_store(folder.store_url)
     best = findings.read(history, store).best
     met = [
         (attempt.plan.instance, evaluation.score)

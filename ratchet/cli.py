@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from ratchet import stack_commands
+from ratchet.side_programs import FLOWER_PORT
 from shared.errors import RatchetError, SettingsError
 
 app = typer.Typer(
@@ -32,6 +34,7 @@ Overrides = Annotated[
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file with the sections of a run.")]
 Broker = Annotated[str, typer.Option(help="A redis:// URL to use; without one Ratchet starts its own.")]
+FlowerPort = Annotated[int, typer.Option(help="Flower's port on 127.0.0.1; 0 takes a free one.")]
 Levers = Annotated[str | None, typer.Option(help="both, harness or weights: which levers the run may pull.")]
 
 
@@ -44,6 +47,12 @@ def run(
     name: Annotated[str, typer.Option(help="The run's name; default TASK-NUMBER.")] = "",
     root: Root = Path("runs"),
     broker: Broker = "",
+    stack: Annotated[
+        Path | None, typer.Option(help="A stack that is up (`ratchet up`), or a TOML file that names one.")
+    ] = None,
+    detach: Annotated[bool, typer.Option(help="With --stack: submit the run and leave.")] = False,
+    flower: Annotated[bool, typer.Option(help="Serve Flower while the run goes on.")] = False,
+    flower_port: FlowerPort = FLOWER_PORT,
     dry_run: Annotated[
         bool, typer.Option(help="Print the resolved config and what each step costs.")
     ] = False,
@@ -56,7 +65,12 @@ def run(
     if dry_run:
         running.print_plan(resolved, as_json)
         return
-    running.run(resolved, root, name, as_json, broker)
+    if stack is not None:
+        from ratchet import stack_runs
+
+        stack_runs.run(resolved, root, name, stack, as_json, detach)
+        return
+    running.run(resolved, root, name, as_json, broker, flower_port if flower else None)
 
 
 @app.command()
@@ -90,10 +104,13 @@ def watch(run_name: RunName, root: Root = Path("runs")) -> None:
 
 @app.command()
 def show(run_name: RunName, root: Root = Path("runs"), as_json: AsJson = False) -> None:
-    """What a run did: proposals, four arms, decisions, costs, the final test."""
-    from ratchet import runs, tables
+    """What a run did: proposals, four arms, decisions, costs, the final test. Or how a stack is."""
+    from ratchet import runs, stacks, tables
     from ratchet.show import show_run
 
+    if stacks.is_stack(Path(run_name)):
+        stack_commands.show_stack(Path(run_name), as_json)
+        return
     shown = show_run(runs.find(run_name, root))
     typer.echo(json.dumps(shown, indent=2)) if as_json else tables.print_run(shown)
 
@@ -194,6 +211,9 @@ def doctor(as_json: AsJson = False) -> None:
     tables.print_checks(checks, as_json)
     if not all(check.ok for check in checks):
         raise typer.Exit(78)
+
+
+stack_commands.add_to(app)
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
         base = source.config().model_dump(mode="json")
         config = load_config([base, *(parse_override(text) for text in overrides)])
     folder = runs.create(root, "", f"eval-{load_task(task).name}", config)
-    store = source.store if source else folder.store
+    store = source.store_url if source else folder.store_url
     result = request(folder, store, config, chosen, loaded)
     return {"task": task, "release": release, "run": folder.run_id, **result}
 
@@ -66,7 +66,7 @@ def after_generation(history: RunHistory, text: str) -> Release | None:
 
 def request(
     folder: RunFolder,
-    store: Path,
+    store: str,
     config: RunConfig,
     release: Release | None,
     instances: list[dict[str, Any]],
@@ -75,7 +75,7 @@ def request(
     ledger = Ledger(folder.ledger_url)
     ledger.create_schema()
     ledger.create_run(folder.run_id)
-    objects = open_store(str(store))
+    objects = open_store(store)
     event = EvaluationRequested(
         run_id=folder.run_id,
         config=put_json(objects, config),
@@ -86,6 +86,6 @@ def request(
     running.drive(folder, ledger, event, live=False, store=store)
     history = fold(ledger.events(folder.run_id))
     if history.test is None:
-        raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.path}/logs")
+        raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.logs}")
     found: dict[str, Any] = get_json(objects, history.test)
     return found

@@ -19,7 +19,7 @@ def export(folder: RunFolder, out: Path) -> list[str]:
     """Write `out`; returns a line for each thing written. Raises SettingsError if it is there already."""
     if out.exists():
         raise SettingsError(f"{out} exists", "export never overwrites: name a new folder")
-    store = open_store(str(folder.store))
+    store = open_store(folder.store_url)
     history = fold(Ledger(folder.ledger_url).events(folder.run_id))
     if history.release is None:
         raise SettingsError(f"run {folder.run_id} has no release yet", "wait for its base model")

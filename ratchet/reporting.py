@@ -22,7 +22,7 @@ def write(folder: RunFolder) -> Path:
 
     from ratchet import pictures
 
-    store = open_store(str(folder.store))
+    store = open_store(folder.store_url)
     history = fold(Ledger(folder.ledger_url).events(folder.run_id))
     shown = show_json(history, store)
     found = findings.read(history, store)

@@ -65,7 +65,14 @@ def print_plan(config: RunConfig, as_json: bool) -> None:
     tables.print_steps(steps)
 
 
-def run(config: RunConfig, root: Path, name: str, as_json: bool, broker: str = "") -> None:
+def run(
+    config: RunConfig,
+    root: Path,
+    name: str,
+    as_json: bool,
+    broker: str = "",
+    flower_port: int | None = None,
+) -> None:
     from ratchet.endpoint import settle_levers
 
     task = load_task(config.run.task)
@@ -83,11 +90,16 @@ def run(config: RunConfig, root: Path, name: str, as_json: bool, broker: str = "
 
         typer.echo(f"run {folder.run_id} in {folder.path}")
         tables.print_steps(plan(config, task))
-    resume(folder, as_json, broker)
+    resume(folder, as_json, broker, flower_port)
 
 
-def resume(folder: RunFolder, as_json: bool, broker: str = "") -> None:
+def resume(folder: RunFolder, as_json: bool, broker: str = "", flower_port: int | None = None) -> None:
     """From wherever it is. Its supervisor may have died at any line, even before it said RunStarted."""
+    if folder.stack is not None:
+        from ratchet import stack_runs
+
+        stack_runs.resume(folder, as_json)
+        return
     ledger = Ledger(folder.ledger_url)
     ledger.create_schema()
     ledger.create_run(folder.run_id)
@@ -97,10 +109,10 @@ def resume(folder: RunFolder, as_json: bool, broker: str = "") -> None:
     if ledger.run_state(folder.run_id) == "running":
         config = folder.config()
         require_tools(load_task(config.run.task))
-        digest = put_json(open_store(str(folder.store)), config)
+        digest = put_json(open_store(folder.store_url), config)
         first = None if said else RunStarted(run_id=folder.run_id, config=digest)
         with resumable(folder):
-            drive(folder, ledger, first, not as_json, broker=broker)
+            drive(folder, ledger, first, not as_json, broker=broker, flower_port=flower_port)
     finish(folder, as_json)
 
 
@@ -123,8 +135,9 @@ def drive(
     ledger: Ledger,
     first: Message | None,
     live: bool,
-    store: Path | None = None,
+    store: str = "",
     broker: str = "",
+    flower_port: int | None = None,
 ) -> None:
     """Keep the local stack up until the run has finished. `first` starts it; None: it goes on."""
     from ratchet.stack import LocalStack
@@ -133,9 +146,21 @@ def drive(
     settings = stack_settings(folder, store, broker)
     with runs.sole_driver(folder):
         rings = ledger.submit([first]) if first is not None else []  # before anything that may fail
-        with LocalStack(folder.path, settings) as stack, View(folder, live) as view:
+        extras = plan_extras(folder, flower_port)
+        with LocalStack(folder.path, settings, extras=extras) as stack, View(folder, live) as view:
             stack.ring(rings)
             tend(stack, view, ledger, folder.run_id)
+
+
+def plan_extras(folder: RunFolder, flower_port: int | None) -> dict[str, list[str]]:
+    """Flower, where it is wanted; its password is one for all runs beside this one."""
+    if flower_port is None:
+        return {}
+    from ratchet.side_programs import plan_flower
+
+    flower = plan_flower(folder.path.parent, flower_port)
+    typer.echo(flower.told, err=True)
+    return {"flower": flower.arguments}
 
 
 def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
@@ -157,12 +182,12 @@ def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
     view.refresh()
 
 
-def stack_settings(folder: RunFolder, store: Path | None = None, broker: str = "") -> StackSettings:
+def stack_settings(folder: RunFolder, store: str = "", broker: str = "") -> StackSettings:
     """A local stack's settings. `store`: another run's store, whose releases are to be evaluated. `broker`:
     somebody's redis:// URL, which other runs may use as well; empty: the stack starts its own."""
     return StackSettings(
         ledger_url=folder.ledger_url,
-        store_url=str(store or folder.store),
+        store_url=store or folder.store_url,
         broker_url=broker,
         queue_prefix=f"ratchet:{folder.run_id}-{digest_of(folder.ledger_url)[:12]}:",
         cache_dir=folder.path.parent / ".cache",
@@ -202,7 +227,7 @@ def finish(folder: RunFolder, as_json: bool) -> None:
         typer.echo(f"report: {report}")
     if shown["state"] == "failed":
         raise RatchetError(
-            f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.path}/logs"
+            f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.logs}"
         )
 
 

@@ -17,7 +17,7 @@ from shared.task import load_task
 
 def show_run(folder: RunFolder) -> dict[str, Any]:
     history = fold(Ledger(folder.ledger_url).events(folder.run_id))
-    return show_json(history, open_store(str(folder.store)))
+    return show_json(history, open_store(folder.store_url))
 
 
 def show_json(history: RunHistory, store: Store) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class View:
         from shared.history import fold
         from shared.store import open_store
 
-        shown: dict[str, Any] = show_json(fold(self.log), open_store(str(self.folder.store)))
+        shown: dict[str, Any] = show_json(fold(self.log), open_store(self.folder.store_url))
         table = Table(title=f"{self.folder.run_id}: {shown['state']}", title_justify="left", expand=True)
         for column in ("gen", "base", "harness", "weights", "both", "decision"):
             table.add_column(column)
@@ -128,6 +128,11 @@ class View:
 
 def follow(folder: RunFolder) -> None:
     """`ratchet watch`: until the run has finished."""
+    if folder.stack is not None:
+        from ratchet import stack_runs
+
+        stack_runs.watch(folder, live=True)
+        return
     with View(folder, live=True) as view:
         while view.ledger.run_state(folder.run_id) == "running":
             view.refresh()

@@ -31,6 +31,7 @@ from shared.routes import Service
 from shared.settings import StackSettings
 
 RECONCILER = "reconciler"
+PING_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +53,12 @@ def ring(app: Celery, rings: Sequence[Ring]) -> None:
         except (OperationalError, redis.RedisError, OSError) as error:
             _log.warning("%d doorbells not rung, the reconciler will: %s", len(rings), error)
             return
+
+
+def services_online(app: Celery) -> set[str]:
+    """The services with a worker that answers over the broker within a second."""
+    replies = app.control.ping(timeout=PING_S) or []
+    return {name.partition("-")[0] for reply in replies for name in reply}
 
 
 def open_ledger(stack: StackSettings) -> Ledger:

@@ -62,11 +62,19 @@ class Ledger:
 
     # --- runs
 
-    def create_run(self, run_id: str) -> None:
-        """Open a run. One that exists stays as it is."""
+    def create_run(self, run_id: str) -> bool:
+        """Open a run. One that exists stays as it is: False."""
         with self.database.write() as connection:
             row = {"id": run_id, "state": "running", "stop_requested": False}
-            self.database.insert_once(connection, runs, row, runs.c.id)
+            return self.database.insert_once(connection, runs, row, runs.c.id) is not None
+
+    def run_states(self) -> dict[str, str]:
+        """All runs by name, with their states."""
+        with self.database.read() as connection:
+            return {row.id: row.state for row in connection.execute(select(runs).order_by(runs.c.id))}
+
+    def running_runs(self) -> list[str]:
+        return [run for run, state in self.run_states().items() if state == "running"]
 
     def run_state(self, run_id: str) -> str:
         """running, or how it ended: done, failed, stopped, budget."""

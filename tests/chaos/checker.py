@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -141,7 +142,7 @@ def _repeats(run: RunRecord) -> Iterator[str]:
 def _replies(run: RunRecord) -> Iterator[str]:
     """No reply that the store holds was asked for again. (One that was given to a process which died before
     it could store it is paid for once more: nobody can know that it was given.)"""
-    names = run.folder.store / "names" / "reply"
+    names = Path(run.folder.store_url) / "names" / "reply"
     stored_at = {path.name: path.stat().st_mtime for path in names.glob("*-*")}
     for reply in run.answered:
         if reply.asked_at > stored_at.get(reply.key, float("inf")) + _SLACK_S:
@@ -159,8 +160,8 @@ def paid_twice(run: RunRecord) -> list[str]:
 
 def answered(folder: RunFolder) -> Iterator[Answered]:
     """From the model server's log."""
-    log = folder.path / "logs" / "model_server.log"
-    for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
+    logs = folder.path.glob("logs/model_server-*.log")
+    for line in "\n".join(log.read_text(errors="replace") for log in logs).splitlines():
         if found := _ANSWERED.match(line):
             at = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
             yield Answered(found[2], at - float(found[3]), at)
