@@ -1,5 +1,5 @@
-"""The process behind `ratchet up`: holds a local stack until SIGTERM and writes down how it is. The plan comes
-on stdin: `python -m ratchet.supervisor FOLDER < plan.json`. It gives up only before the stack was first up.
+"""The process behind `ratchet up`: holds a local stack until SIGTERM and writes down how it is. The plan
+comes on stdin: `python -m ratchet.supervisor FOLDER < plan.json`. It gives up only before the stack was up.
 """
 
 from __future__ import annotations

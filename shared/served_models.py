@@ -1,5 +1,5 @@
-"""Where a local stack serves which base model: a small file for each, written by the stack, read by the agent.
-A cluster has one endpoint with a stable name, and needs none of this.
+"""Where a local stack serves which base model: a small file for each, written by the stack, read by the
+agent. A cluster has one endpoint with a stable name, and needs none of this.
 """
 
 from __future__ import annotations
