@@ -33,9 +33,13 @@ def serve(options: argparse.Namespace) -> None:
     for name in [name for name in os.environ if name.startswith("FLOWER_")]:
         del os.environ[name]
     app = make_app(settings_of(options.stack))
-    import flower.options  # noqa: F401  (defines what tornado's parser knows)
+    import flower.options  # defines what tornado's parser knows
+    import flower.urls
+    from flower.views.monitor import Metrics
     from tornado.options import options as flowers
 
+    # the one page that tells something and asks for no password; metrics_server.py has better numbers
+    flower.urls.handlers.remove(("/metrics", Metrics))
     flowers.basic_auth = [f"{FLOWER_USER}:{read_password(options.password_file)}"]  # on no command line
     argv = [f"--port={options.port}", f"--address={options.host}", f"--tasks_columns={COLUMNS}"]
     app.start(["flower", *argv, "--read_only=true", "--max_tasks=20000", "--purge_offline_workers=600"])

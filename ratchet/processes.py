@@ -72,9 +72,14 @@ class Program:
         self.start_after_s = time.monotonic() + self._back_off_s()
         if self.vital and self.quick_deaths >= MOST_QUICK_DEATHS:
             raise RatchetError(
-                f"{self.name} died {self.quick_deaths} times in a row ({code}): {_last_line(self.log)}",
+                f"{self.name} died {self.quick_deaths} times in a row ({code}): {self.last_line()}",
                 f"see {self.log}",
             )
+
+    def last_line(self) -> str:
+        """Of its log: what it died of, if it said so."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return lines[-1][:300] if lines else "it wrote nothing"
 
     def _back_off_s(self) -> float:
         return min(LONGEST_BACK_OFF_S, 2.0 ** (self.quick_deaths - 2)) if self.quick_deaths else 0.0
@@ -92,8 +97,3 @@ def stop_all(programs: Sequence[Program], patience_s: float = TERM_S) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "it wrote nothing"

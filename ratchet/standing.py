@@ -44,7 +44,9 @@ def up(
     open_box()
     folder.mkdir(parents=True, exist_ok=True)
     if sweep(folder):
-        typer.echo("the last supervisor was killed; what it left has been ended", err=True)
+        typer.echo(
+            "the last supervisor was killed, and all that it had started has ended; starting anew", err=True
+        )
     plan = Plan(settings=settings_for(folder, config), extras=_extras(folder, flower_port, metrics_port))
     (folder / stacks.STATE).unlink(missing_ok=True)
     supervisor = start_supervisor(folder, plan)

@@ -29,6 +29,7 @@ SOFT_S = (
     25.0  # for the jobs that run when the stack ends; what takes longer is done again after the next start
 )
 HEALTHY_S = 120.0  # to become healthy, on a slow and busy machine
+MOST_EARLY_DEATHS = 3  # before the stack was up; later nothing is given up
 POLL_S = 0.5
 HOPELESS_S = 10.0  # between two tries of what can't be kept alive
 _log = logging.getLogger(__name__)
@@ -74,8 +75,9 @@ def _supervise(folder: Path, plan: Plan, ending: threading.Event) -> None:
         with LocalStack(folder, plan.settings, plan.workers, arguments, SOFT_S) as stack:
             report.stack = stack
             _become_healthy(stack, plan, ending)
-            report.write("up")
+            _log.info("up")
             _hold(stack, report, ending)
+            _log.info("ending: running jobs get %.0f s", SOFT_S)
             report.write("stopping")
     except RatchetError as error:
         report.stack = None
@@ -93,9 +95,10 @@ def _become_healthy(stack: LocalStack, plan: Plan, ending: threading.Event) -> N
         absent |= {name for name, extra in plan.extras.items() if not _answers(extra)}
         if not absent:
             return
-        if time.monotonic() > end_s:
-            names = ", ".join(sorted(absent))
-            raise RatchetError(f"no answer from {names} within {HEALTHY_S:.0f} s", f"see {stack.logs}")
+        silent = [program for program in stack.programs if program.name in absent]
+        if time.monotonic() > end_s or any(p.quick_deaths >= MOST_EARLY_DEATHS for p in silent):
+            said = "; ".join(f"{program.name} ({program.last_line()})" for program in silent)
+            raise RatchetError(f"no answer from {said}", f"see {stack.logs}")
         ending.wait(POLL_S / 2)
 
 
