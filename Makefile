@@ -1,13 +1,16 @@
 # Every command that a newcomer, a developer or CI types. Each sets up what it needs first.
 PY := .venv/bin/python
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-live check format clean
 
 demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, into runs/
 	.venv/bin/ratchet run trimul $(ARGS)
 
 test: .venv/.installed  ## the whole test suite
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)  # most tests wait for processes: three at a time on two cores
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not live" $(ARGS)  # most tests wait for processes: three at a time on two cores
+
+test-live: .venv/.installed-live  ## a whole run on Valkey, PostgreSQL, S3 and a model server; more S3 servers
+	$(PY) -m pytest -m live $(ARGS)
 
 check: .venv/.installed  ## format, lint, types, import rules
 	.venv/bin/ruff format --check .
@@ -21,6 +24,10 @@ format: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt install.sh
 	./install.sh
+
+.venv/.installed-live: .venv/.installed
+	.venv/bin/uv pip install -q --python $(PY) -c constraints.txt -e ".[live]"
+	touch $@
 
 clean:  ## remove the virtual environment; runs/ stays
 	rm -rf .venv

@@ -16,6 +16,19 @@ if ! need_packages; then
   fi
 fi
 
+has_postgres() { command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
+if ! has_postgres; then # for tests; they start private servers, so the one that Debian would start is not wanted
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing distribution packages: apt-get install -y postgresql"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >/dev/null && apt-get install -y -qq postgresql-common >/dev/null
+    sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+    apt-get install -y -qq postgresql >/dev/null
+  else
+    echo "tests on PostgreSQL will be skipped without it: sudo apt-get install -y postgresql" >&2
+  fi
+fi
+
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed" >&2; exit 69; }
 [ -x .venv/bin/python ] || python3 -m venv .venv
 .venv/bin/python -m pip install -q --disable-pip-version-check uv 2>/dev/null || .venv/bin/python -m pip install uv

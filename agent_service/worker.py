@@ -12,11 +12,11 @@ from shared.bus import Handlers
 from shared.celery_app import run_worker
 from shared.chat import Chat
 from shared.errors import ChatUnavailableError, SettingsError
-from shared.ledger import Ledger
+from shared.secrets import open_ledger, open_store
 from shared.served_models import ServedModel, look_up
 from shared.settings import ModelSection, StackSettings
 from shared.steps import ScaffoldPool
-from shared.store import Store, open_store
+from shared.store import Store
 from shared.task import load_task
 
 NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
@@ -24,10 +24,10 @@ NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants 
 
 def build(stack: StackSettings) -> Handlers:
     """The handlers with all that they need. Raises BoxNotWholeError where scaffolds can't be isolated."""
-    store = open_store(stack.store_url)
+    store = open_store(stack)
     deps = Deps(
         store=store,
-        ledger=Ledger(stack.ledger_url, lease_s=stack.lease_s, max_attempts=stack.max_attempts),
+        ledger=open_ledger(stack),
         load_task=load_task,
         adapters_of=_adapters_by_endpoint(stack, store),
         pool=ScaffoldPool(open_box()),

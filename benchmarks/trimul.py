@@ -30,9 +30,8 @@ from ratchet import findings, runs
 from sandbox_service.evaluate import Evaluator
 from shared.draw_program import load_verifier
 from shared.history import fold
-from shared.ledger import Ledger
 from shared.records import Block, CandidateBatch, JsonObject, ShardState
-from shared.store import LocalStore, get_record, open_store
+from shared.store import LocalStore, get_record
 from shared.task import load_task
 
 CHANNELS = 128
@@ -125,8 +124,8 @@ def search(
 def of_run(name: str) -> tuple[str | None, list[tuple[JsonObject, float]]]:
     """A run's best train program, and (instance, score) of all its train candidates in order."""
     folder = runs.find(name)
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
-    store = open_store(folder.store_url)
+    history = fold(folder.open_ledger().events(folder.run_id))
+    store = folder.open_store()
     best = findings.read(history, store).best
     met = [
         (attempt.plan.instance, evaluation.score)

@@ -33,7 +33,17 @@ Overrides = Annotated[
     typer.Option("--set", help="Override one config key: --set gate.alpha=0.01. Repeatable."),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file with the sections of a run.")]
-Broker = Annotated[str, typer.Option(help="A redis:// URL to use; without one Ratchet starts its own.")]
+Broker = Annotated[
+    str | None, typer.Option(help="redis://user@host:6379/0 to use; without one Ratchet starts its own.")
+]
+LedgerUrl = Annotated[
+    str | None,
+    typer.Option("--ledger", help="postgresql+psycopg://user@host/database to use; without one a file."),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option("--store", help="s3://bucket/prefix?endpoint=URL to use; without one a folder."),
+]
 FlowerPort = Annotated[int, typer.Option(help="Flower's port on 127.0.0.1; 0 takes a free one.")]
 Levers = Annotated[str | None, typer.Option(help="both, harness or weights: which levers the run may pull.")]
 
@@ -46,7 +56,9 @@ def run(
     levers: Levers = None,
     name: Annotated[str, typer.Option(help="The run's name; default TASK-NUMBER.")] = "",
     root: Root = Path("runs"),
-    broker: Broker = "",
+    ledger: LedgerUrl = None,
+    store: StoreUrl = None,
+    broker: Broker = None,
     stack: Annotated[
         Path | None, typer.Option(help="A stack that is up (`ratchet up`), or a TOML file that names one.")
     ] = None,
@@ -59,38 +71,56 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Improve the agent on a task until it converges: `ratchet run trimul`."""
-    from ratchet import running
+    from ratchet import parts, running
 
     resolved = running.resolve_config(task, config, set_ or [], levers)
+    chosen = parts.resolve(config, set_ or [], ledger_url=ledger, store_url=store, broker_url=broker)
     if dry_run:
         running.print_plan(resolved, as_json)
         return
     if stack is not None:
         from ratchet import stack_runs
 
-        stack_runs.run(resolved, root, name, stack, as_json, detach)
+        stack_runs.run(resolved, root, name, stack, chosen, as_json, detach)
         return
-    running.run(resolved, root, name, as_json, broker, flower_port if flower else None)
+    running.run(resolved, root, name, as_json, chosen, flower_port if flower else None)
 
 
 @app.command()
 def resume(
-    run_name: RunName, root: Root = Path("runs"), broker: Broker = "", as_json: AsJson = False
+    run_name: RunName,
+    root: Root = Path("runs"),
+    ledger: LedgerUrl = None,
+    store: StoreUrl = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Go on with a run whose supervisor died; nothing that was done is done again."""
+    """Go on with a run whose supervisor died; nothing is done twice. A URL says where a part has moved."""
     from ratchet import running, runs
 
-    running.resume(runs.find(run_name, root), as_json, broker)
+    folder = runs.find(run_name, root)
+    folder.move_parts(ledger_url=ledger, store_url=store, broker_url=broker)
+    running.resume(folder, as_json)
+
+
+@app.command()
+def migrate(
+    ledger: Annotated[str, typer.Option(help="postgresql+psycopg://user@host/database, or sqlite:////path.")],
+    dry_run: Annotated[bool, typer.Option(help="Print what it would apply, and change nothing.")] = False,
+) -> None:
+    """Make a ledger's tables, or bring them up to date: once, before workers of a new version start."""
+    from ratchet import migration
+
+    typer.echo("\n".join(migration.migrate(ledger, dry_run)))
 
 
 @app.command()
 def stop(run_name: RunName, root: Root = Path("runs")) -> None:
     """Ask a run to end after the present generation's decision, with its final test."""
     from ratchet import runs
-    from shared.ledger import Ledger
 
     folder = runs.find(run_name, root)
-    Ledger(folder.ledger_url).request_stop(folder.run_id)
+    folder.open_ledger().request_stop(folder.run_id)
     typer.echo(f"{folder.run_id} will stop after the present generation and then run its final test")
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ratchet import running, runs
+from ratchet import parts, running, runs
 from ratchet.runs import RunFolder
 from shared.errors import SettingsError
 from shared.events import EvaluationRequested
 from shared.history import RunHistory, fold
-from shared.ledger import Ledger
 from shared.records import Release
-from shared.settings import RunConfig, load_config, parse_override
-from shared.store import get_json, open_store, put_json
+from shared.settings import RunConfig, StackParts, load_config, parse_override
+from shared.store import get_json, put_json
 from shared.task import check_instances, load_task
 
 SEED_RELEASE = "seed"
@@ -30,21 +29,29 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
     if release == SEED_RELEASE:
         config = running.resolve_config(task, None, overrides, None)
         source, chosen = None, None
+        moved = parts.resolve(None, overrides)
     else:
         source, chosen = find_release(release, root)
         base = source.config().model_dump(mode="json")
         config = load_config([base, *(parse_override(text) for text in overrides)])
-    folder = runs.create(root, "", f"eval-{load_task(task).name}", config)
-    store = source.store_url if source else folder.store_url
-    result = request(folder, store, config, chosen, loaded)
+        moved = parts_beside(source)
+    folder = runs.create(root, "", f"eval-{load_task(task).name}", config, moved)
+    result = request(folder, config, chosen, loaded)
     return {"task": task, "release": release, "run": folder.run_id, **result}
+
+
+def parts_beside(source: RunFolder) -> StackParts:
+    """On the store of the run that made the release; in its ledger too, where that is no file of its own."""
+    theirs = source.parts
+    own_file = theirs.ledger_url.startswith("sqlite:")
+    return theirs.model_copy(update={"ledger_url": ""}) if own_file else theirs
 
 
 def find_release(text: str, root: Path) -> tuple[RunFolder, Release]:
     """RUN's live release, or the one that was live after RUN:GENERATION."""
     name, _, number = text.partition(":")
     folder = runs.find(name, root)
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
+    history = fold(folder.open_ledger().events(folder.run_id))
     release = after_generation(history, number) if number else history.release
     if release is None:
         raise SettingsError(f"run {name} has no release yet", "wait for its base model")
@@ -66,16 +73,13 @@ def after_generation(history: RunHistory, text: str) -> Release | None:
 
 def request(
     folder: RunFolder,
-    store: str,
     config: RunConfig,
     release: Release | None,
     instances: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Drive the evaluation's run to its end; returns what it measured."""
-    ledger = Ledger(folder.ledger_url)
-    ledger.create_schema()
-    ledger.create_run(folder.run_id)
-    objects = open_store(store)
+    ledger = running.open_run(folder)
+    objects = folder.open_store()
     event = EvaluationRequested(
         run_id=folder.run_id,
         config=put_json(objects, config),
@@ -83,7 +87,7 @@ def request(
         instances=put_json(objects, instances),
         seed=config.run.seed,
     )
-    running.drive(folder, ledger, event, live=False, store=store)
+    running.drive(folder, ledger, event, live=False)
     history = fold(ledger.events(folder.run_id))
     if history.test is None:
         raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.logs}")

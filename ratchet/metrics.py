@@ -17,11 +17,11 @@ from prometheus_client.registry import Collector
 from shared.errors import RatchetError
 from shared.events import JobDied
 from shared.history import Generation, RunHistory, apply
-from shared.ledger import Ledger
 from shared.records import ARMS, GateRecord
 from shared.routes import SERVICES
+from shared.secrets import open_ledger, open_store
 from shared.settings import StackSettings
-from shared.store import get_record, open_store
+from shared.store import get_record
 
 SHOWN_S = 86_400.0  # so long after its end a run is still shown
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class StackCollector(Collector):
 
     def __init__(self, settings: StackSettings) -> None:
         self.settings = settings
-        self.ledger = Ledger(settings.ledger_url)
+        self.ledger = open_ledger(settings)
         self._runs: dict[str, _Known] = {}
         self._old: set[str] = set()
         self._records: dict[str, GateRecord] = {}
@@ -60,7 +60,7 @@ class StackCollector(Collector):
 
     def _whole(self) -> Iterator[Metric]:
         """Reads on what is new, too."""
-        states = self.ledger.run_states()
+        states = self.ledger.run_states(self.settings.queue_prefix)
         counts = dict.fromkeys(("running", "done", "failed", "stopped", "budget"), 0)
         for run, state in states.items():
             counts[state] = counts.get(state, 0) + 1
@@ -116,7 +116,7 @@ class StackCollector(Collector):
 
     def _record(self, digest: str) -> GateRecord:
         if digest not in self._records:
-            self._records[digest] = get_record(open_store(self.settings.store_url), digest, GateRecord)
+            self._records[digest] = get_record(open_store(self.settings), digest, GateRecord)
         return self._records[digest]
 
     def _forget(self) -> None:

@@ -9,8 +9,6 @@ from ratchet.runs import RunFolder
 from ratchet.show import show_json
 from ratchet.tables import interval_text
 from shared.history import fold
-from shared.ledger import Ledger
-from shared.store import open_store
 from shared.task import load_task
 
 TEMPLATE = Path(__file__).parent / "report.md.j2"
@@ -22,8 +20,8 @@ def write(folder: RunFolder) -> Path:
 
     from ratchet import pictures
 
-    store = open_store(folder.store_url)
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
+    store = folder.open_store()
+    history = fold(folder.open_ledger().events(folder.run_id))
     shown = show_json(history, store)
     found = findings.read(history, store)
     unit = load_task(folder.config().run.task).manifest.score.unit

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ratchet import runs, tables
+from ratchet import parts, runs, tables
 from ratchet.runs import RunFolder
 from shared.errors import RatchetError, SettingsError, ToolMissingError
 from shared.events import EvaluationRequested, Message, RunStarted
 from shared.ledger import TRANSIENT_S, Ledger
-from shared.records import digest_of
-from shared.settings import RunConfig, StackSettings, load_config, parse_override, read_toml
-from shared.store import open_store, put_json
+from shared.migrating import settle_schema
+from shared.settings import RunConfig, StackParts, StackSettings, load_config, parse_override, read_toml
+from shared.store import put_json
 from shared.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def resolve_config(task: str, file: Path | None, overrides: list[str], levers: s
     name = loaded.name if loaded.folder.parent.name == "tasks" else str(loaded.folder)
     layers: list[dict[str, Any]] = [loaded.manifest.defaults, read_toml(file) if file else {}]
     layers += [parse_override(text) for text in overrides]
+    layers = [parts.without_section(layer) for layer in layers]
     layers.append({"run": {"task": name} | ({"levers": levers} if levers else {})})
     return load_config(layers)
 
@@ -70,7 +71,7 @@ def run(
     root: Path,
     name: str,
     as_json: bool,
-    broker: str = "",
+    chosen: StackParts,
     flower_port: int | None = None,
 ) -> None:
     from ratchet.endpoint import settle_levers
@@ -78,11 +79,12 @@ def run(
     task = load_task(config.run.task)
     require_tools(task)
     config, lost = settle_levers(config)
-    if broker:
-        from shared.celery_app import check_broker
+    if chosen != StackParts():
+        from shared.start_checks import check_parts
 
-        check_broker(broker, must_answer=True)
-    folder = runs.create(root, name, task.name, config)
+        for warning in check_parts(chosen):
+            typer.echo(f"warning: {warning}", err=True)
+    folder = runs.create(root, name, task.name, config, chosen)
     if lost:
         typer.echo(lost, err=True)
     if not as_json:
@@ -90,30 +92,36 @@ def run(
 
         typer.echo(f"run {folder.run_id} in {folder.path}")
         tables.print_steps(plan(config, task))
-    resume(folder, as_json, broker, flower_port)
+    resume(folder, as_json, flower_port)
 
 
-def resume(folder: RunFolder, as_json: bool, broker: str = "", flower_port: int | None = None) -> None:
+def resume(folder: RunFolder, as_json: bool, flower_port: int | None = None) -> None:
     """From wherever it is. Its supervisor may have died at any line, even before it said RunStarted."""
     if folder.stack is not None:
         from ratchet import stack_runs
 
         stack_runs.resume(folder, as_json)
         return
-    ledger = Ledger(folder.ledger_url)
-    ledger.create_schema()
-    ledger.create_run(folder.run_id)
+    ledger = open_run(folder)
     said = ledger.events(folder.run_id)
     if said and isinstance(said[0].event, EvaluationRequested):
         raise SettingsError(f"{folder.run_id} is an evaluation", "`ratchet eval` makes it anew")
     if ledger.run_state(folder.run_id) == "running":
         config = folder.config()
         require_tools(load_task(config.run.task))
-        digest = put_json(open_store(folder.store_url), config)
+        digest = put_json(folder.open_store(), config)
         first = None if said else RunStarted(run_id=folder.run_id, config=digest)
         with resumable(folder):
-            drive(folder, ledger, first, not as_json, broker=broker, flower_port=flower_port)
+            drive(folder, ledger, first, not as_json, flower_port)
     finish(folder, as_json)
+
+
+def open_run(folder: RunFolder) -> Ledger:
+    """Its ledger, with the run in it. A file of its own gets its tables here; a shared one must have them."""
+    ledger = folder.open_ledger()
+    settle_schema(ledger.database)
+    ledger.create_run(folder.run_id, folder.queue_prefix)
+    return ledger
 
 
 @contextmanager
@@ -131,19 +139,13 @@ def resumable(folder: RunFolder) -> Iterator[None]:
 
 
 def drive(
-    folder: RunFolder,
-    ledger: Ledger,
-    first: Message | None,
-    live: bool,
-    store: str = "",
-    broker: str = "",
-    flower_port: int | None = None,
+    folder: RunFolder, ledger: Ledger, first: Message | None, live: bool, flower_port: int | None = None
 ) -> None:
     """Keep the local stack up until the run has finished. `first` starts it; None: it goes on."""
     from ratchet.stack import LocalStack
     from ratchet.watching import View
 
-    settings = stack_settings(folder, store, broker)
+    settings = stack_settings(folder)
     with runs.sole_driver(folder):
         rings = ledger.submit([first]) if first is not None else []  # before anything that may fail
         extras = plan_extras(folder, flower_port)
@@ -182,14 +184,11 @@ def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
     view.refresh()
 
 
-def stack_settings(folder: RunFolder, store: str = "", broker: str = "") -> StackSettings:
-    """A local stack's settings. `store`: another run's store, whose releases are to be evaluated. `broker`:
-    somebody's redis:// URL, which other runs may use as well; empty: the stack starts its own."""
+def stack_settings(folder: RunFolder) -> StackSettings:
+    """A local stack's settings: workers for this run alone, on the parts that it uses."""
     return StackSettings(
-        ledger_url=folder.ledger_url,
-        store_url=store or folder.store_url,
-        broker_url=broker,
-        queue_prefix=f"ratchet:{folder.run_id}-{digest_of(folder.ledger_url)[:12]}:",
+        **folder.parts.model_dump(),
+        queue_prefix=folder.queue_prefix,
         cache_dir=folder.path.parent / ".cache",
         reconcile_s=2.0,  # cheap on one machine, and a job whose worker was killed goes on sooner
     )

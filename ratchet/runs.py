@@ -1,7 +1,8 @@
 """Run folders: where a run keeps all of its own (ledger, store, logs, report). Never overwritten.
 
-runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/
-A run in a stack that stays up keeps its ledger and store there; its folder says where that is, in `in_stack`.
+runs/NAME/  config.json  parts.json  ledger.sqlite  store/  logs/  broker/  report/
+(parts.json only where the run uses somebody's ledger, store or broker; of a run in a stack that stays up, the
+file in_stack says where that is, and the stack keeps its ledger, store and logs.)
 """
 
 from __future__ import annotations
@@ -9,18 +10,24 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ratchet import stacks
+from ratchet import parts, stacks
+from shared import secrets
 from shared.errors import SettingsError
-from shared.settings import RunConfig, StackSettings
+from shared.ledger import Ledger
+from shared.records import digest_of
+from shared.settings import RunConfig, StackParts, StackSettings
+from shared.store import Store
 
 DEFAULT_ROOT = Path("runs")
 IN_STACK = "in_stack"
+_MARKS = ("ledger.sqlite", parts.FILE, IN_STACK)  # a folder that holds one of these is a run's
 
 
 @dataclass(frozen=True)
@@ -33,21 +40,56 @@ class RunFolder:
 
     @cached_property
     def stack(self) -> Path | None:
-        """The stack that the run is in; None: each start of the run starts one of its own."""
+        """The stack that stays up in which it is; None: each start of the run starts one of its own."""
         file = self.path / IN_STACK
         return Path(file.read_text().strip()) if file.exists() else None
 
     @cached_property
-    def _parts(self) -> StackSettings | None:
+    def _stack_settings(self) -> StackSettings | None:
         return stacks.settings_of(self.stack) if self.stack else None
 
     @property
-    def ledger_url(self) -> str:
-        return self._parts.ledger_url if self._parts else f"sqlite:///{self.path / 'ledger.sqlite'}"
+    def parts(self) -> StackParts:
+        """Whose ledger, store and broker (empty: its own) this run uses."""
+        if settings := self._stack_settings:
+            named = StackParts(**settings.model_dump(include=set(StackParts.model_fields)))
+            own_broker = self.stack is not None and self.stack.is_dir()  # gone when the stack is down
+            return named.model_copy(update={"broker_url": ""}) if own_broker else named
+        found = parts.read(self.path)
+        own = {
+            "ledger_url": f"sqlite:///{self.path / 'ledger.sqlite'}",
+            "store_url": str(self.path / "store"),
+        }
+        return found.model_copy(update={name: url for name, url in own.items() if not getattr(found, name)})
 
     @property
-    def store_url(self) -> str:
-        return self._parts.store_url if self._parts else str(self.path / "store")
+    def ledger_url(self) -> str:
+        return self.parts.ledger_url
+
+    @property
+    def store(self) -> Path:
+        """The folder of a store of its own."""
+        return self.path / "store"
+
+    def move_parts(self, **urls: str | None) -> None:
+        """From now on the run uses these; None: as before; empty: its own."""
+        moved = {name: url for name, url in urls.items() if url is not None}
+        if moved:
+            parts.write(self.path, parts.checked(parts.read(self.path).model_dump() | moved))
+
+    def open_ledger(self) -> Ledger:
+        return secrets.open_ledger(self.parts)
+
+    def open_store(self) -> Store:
+        return secrets.open_store(self.parts)
+
+    @property
+    def queue_prefix(self) -> str:
+        """Of its doorbells: no other run's workers hear them, whoever else uses the broker. (In a stack that
+        stays up all runs have one.)"""
+        if self._stack_settings:
+            return self._stack_settings.queue_prefix
+        return f"ratchet:{self.run_id}-{digest_of(self.parts.ledger_url)[:12]}:"
 
     @property
     def logs(self) -> str:
@@ -69,11 +111,11 @@ def create(
     name: str,
     task: str,
     config: RunConfig,
+    chosen: StackParts | None = None,
     stack: Path | None = None,
-    claim: Callable[[str], bool] = lambda name: True,
 ) -> RunFolder:
-    """A new run folder; without a name, TASK-1, TASK-2, ... `claim` takes the name in the stack as well.
-    Raises SettingsError if the name is taken."""
+    """A new run folder, on parts of the user's choice or in a stack that stays up; without a name, TASK-1,
+    TASK-2, ... Raises SettingsError if the name is taken: there, or in a ledger that others use as well."""
     root = root.resolve()
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise SettingsError(f"not a name for a run: {name!r}", "letters, digits, dot, dash and underscore")
@@ -85,31 +127,37 @@ def create(
         except FileExistsError:
             continue
         folder = RunFolder(root / candidate)
+        if not _settle(folder, chosen or StackParts(), stack):
+            shutil.rmtree(folder.path)
+            continue
         (folder.path / "config.json").write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
-        if stack is not None:
-            (folder.path / IN_STACK).write_text(f"{stack.resolve()}\n")
-        if claim(candidate):
-            return folder
-        for file in folder.path.iterdir():
-            file.unlink()
-        folder.path.rmdir()
-    where = f"in {root} or in the stack" if stack else f"in {root}"
+        return folder
     raise SettingsError(
-        f"the run {name!r} exists {where}", "runs are never overwritten: choose another --name"
+        f"the run {name!r} exists in {root} or in its ledger",
+        "runs are never overwritten: choose another --name",
     )
+
+
+def _settle(folder: RunFolder, chosen: StackParts, stack: Path | None) -> bool:
+    """Keep where its parts are; False: its ledger knows a run of that name already."""
+    if stack is not None:
+        (folder.path / IN_STACK).write_text(f"{stack.resolve()}\n")
+    elif chosen != StackParts():
+        parts.write(folder.path, chosen)
+    shared = stack is not None or chosen.ledger_url
+    return not shared or folder.open_ledger().create_run(folder.run_id, folder.queue_prefix)
 
 
 def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:
     """The run of that name, or in that folder. Raises SettingsError that lists what there is."""
     for path in (Path(name), root / name):
-        if _is_run(path):
+        if any((path / file).exists() for file in _MARKS):
             return RunFolder(path.resolve())
-    there = ", ".join(sorted(path.name for path in root.glob("*") if _is_run(path))) or "none yet"
+    there = (
+        ", ".join(sorted({path.parent.name for mark in _MARKS for path in root.glob(f"*/{mark}")}))
+        or "none yet"
+    )
     raise SettingsError(f"no run {name!r} in {root}", f"runs there: {there}")
-
-
-def _is_run(path: Path) -> bool:
-    return (path / "ledger.sqlite").exists() or (path / IN_STACK).exists()
 
 
 @contextmanager

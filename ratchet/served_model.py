@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from shared.errors import RatchetError
 from shared.events import BaseReady, EvaluationRequested, RunStarted
-from shared.ledger import Ledger
+from shared.secrets import open_ledger, open_store
 from shared.settings import RunConfig, StackSettings
-from shared.store import get_record, materialize, open_store
+from shared.store import get_record, materialize
 
 _log = logging.getLogger(__name__)
 
@@ -35,19 +35,20 @@ class ModelWatch:
 
     def __init__(self, settings: StackSettings) -> None:
         self.settings = settings
-        self.ledger = Ledger(settings.ledger_url)
+        self.ledger = open_ledger(settings)
         self._courses: dict[str, _Course] = {}
         self._unpacked: dict[str, NeededModel] = {}
 
     def look(self) -> tuple[dict[str, NeededModel], RatchetError | None]:
         """The needed models by their base's digest, and the first trouble that will not pass."""
         try:
-            running = self.ledger.running_runs()
+            states = self.ledger.run_states(self.settings.queue_prefix)
         except RatchetError as error:
             if not error.transient:
                 raise
             _log.warning("no look at the runs: %s", error)
             return self._unpacked, None
+        running = [run for run, state in states.items() if state == "running"]
         self._courses = {run: self._courses.get(run, _Course()) for run in running}
         needed, trouble = dict[str, NeededModel](), None
         for run, course in self._courses.items():
@@ -78,7 +79,7 @@ class ModelWatch:
 
     def _unpack(self, course: _Course) -> NeededModel:
         if course.base not in self._unpacked:
-            store = open_store(self.settings.store_url)
+            store = open_store(self.settings)
             name = get_record(store, course.config, RunConfig).model.name
             folder = materialize(store, course.base, self.settings.cache_dir)
             self._unpacked[course.base] = NeededModel(folder, name)

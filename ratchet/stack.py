@@ -14,10 +14,11 @@ from ratchet.broker import Broker, write_private
 from ratchet.model_servers import ModelServers
 from ratchet.processes import TERM_S, Program, stop_all
 from ratchet.stacks import SETTINGS
-from shared.celery_app import check_broker, make_app, ring
+from shared.celery_app import make_app, ring
 from shared.ledger import Ring
 from shared.routes import SERVICES
 from shared.settings import StackSettings
+from shared.start_checks import check_broker
 
 WORKERS: dict[str, Sequence[str]] = {name: ["-m", f"{name}_service.worker"] for name in SERVICES}
 
@@ -47,7 +48,7 @@ class LocalStack:
             self.workers.append(self._program(name, arguments, vital=False))
 
     def _addresses(self, settings: StackSettings) -> dict[str, str | Path]:
-        found: dict[str, str | Path] = {"broker_url": self.broker.url} if self.broker else {}
+        found: dict[str, str | Path] = {**self.broker.settings} if self.broker else {}
         if not settings.model_url:
             found["models_dir"] = self.folder / "models"
         return found
@@ -62,11 +63,10 @@ class LocalStack:
         write_private(self.folder / SETTINGS, self.settings.model_dump_json(indent=2) + "\n")
         try:
             if self.broker is None:
-                check_broker(self.settings.broker_url, must_answer=True)
+                check_broker(self.settings)
             self.tick()
             if self.broker:
                 self.broker.wait()
-            check_broker(self.settings.broker_url)
         except BaseException:
             self._stop()
             raise

@@ -14,8 +14,9 @@ from ratchet.runs import RunFolder
 from shared.errors import RatchetError, SettingsError
 from shared.events import EvaluationRequested, RunStarted
 from shared.ledger import Ledger
-from shared.settings import RunConfig, StackSettings
-from shared.store import open_store, put_json
+from shared.secrets import open_ledger, open_store
+from shared.settings import RunConfig, StackParts, StackSettings
+from shared.store import put_json
 from shared.task import load_task
 
 POLL_S = 0.5
@@ -28,22 +29,29 @@ class LeftRunError(RatchetError):
     exit_code = 130
 
 
-def run(config: RunConfig, root: Path, name: str, stack: Path, as_json: bool, detach: bool) -> None:
+def run(
+    config: RunConfig, root: Path, name: str, stack: Path, chosen: StackParts, as_json: bool, detach: bool
+) -> None:
     """Submit a run, and follow it to its end unless told to leave."""
     from ratchet.endpoint import settle_levers
     from ratchet.running import require_tools
+    from shared.start_checks import check_parts
 
+    if chosen != StackParts():
+        raise SettingsError(
+            "a run in a stack uses the stack's ledger, store and broker", "leave --stack out, or the others"
+        )
     settings = stacks.require_up(stack)
-    require_broker(settings)
+    for warning in check_parts(settings):
+        typer.echo(f"warning: {warning}", err=True)
     task = load_task(config.run.task)
     if stack.is_dir():  # else the workers are on other machines
         require_tools(task)
     config, lost = settle_levers(config)
-    ledger = Ledger(settings.ledger_url)
-    folder = runs.create(root, name, task.name, config, stack, ledger.create_run)
+    folder = runs.create(root, name, task.name, config, stack=stack)
     if lost:
         typer.echo(lost, err=True)
-    _start(folder, settings, ledger)
+    _start(folder, settings, open_ledger(settings))
     typer.echo(f"run {folder.run_id} in the stack {folder.stack}", err=as_json)
     if not detach:
         follow(folder, as_json)
@@ -53,7 +61,7 @@ def resume(folder: RunFolder, as_json: bool) -> None:
     """Follow it again; say RunStarted where whoever submitted it died before that."""
     assert folder.stack is not None
     settings = stacks.require_up(folder.stack)
-    ledger = Ledger(settings.ledger_url)
+    ledger = open_ledger(settings)
     said = ledger.events(folder.run_id)
     if said and isinstance(said[0].event, EvaluationRequested):
         raise SettingsError(f"{folder.run_id} is an evaluation", "`ratchet eval` makes it anew")
@@ -98,17 +106,10 @@ def watch(folder: RunFolder, live: bool) -> None:
             waiting = trouble
 
 
-def require_broker(settings: StackSettings) -> None:
-    from shared.celery_app import check_broker
-
-    check_broker(settings.broker_url, must_answer=True)
-
-
 def _start(folder: RunFolder, settings: StackSettings, ledger: Ledger) -> None:
     from shared.celery_app import make_app, ring
 
-    ledger.create_run(folder.run_id)
-    digest = put_json(open_store(settings.store_url), folder.config())
+    digest = put_json(open_store(settings), folder.config())
     ring(make_app(settings), ledger.submit([RunStarted(run_id=folder.run_id, config=digest)]))
 
 

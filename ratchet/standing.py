@@ -21,8 +21,8 @@ from ratchet.processes import TERM_S
 from ratchet.stacks import StackState
 from ratchet.supervisor import HEALTHY_S, SOFT_S, Extra, Plan
 from shared.errors import LedgerError, RatchetError, SettingsError
-from shared.ledger import Ledger
 from shared.records import digest_of
+from shared.secrets import open_ledger
 from shared.settings import StackSettings, read_toml
 
 POLL_S = 0.1
@@ -118,7 +118,10 @@ def down(folder: Path) -> str:
     state = _state_of_running(folder)
     _end(state.pid, lambda: not stacks.is_up(folder))
     sweep(folder)
-    waiting = running_runs(folder)
+    try:
+        waiting = [run for run, state in ledger_states(folder).items() if state == "running"]
+    except RatchetError:  # it is down all the same
+        waiting = []
     goes_on = f"; {', '.join(waiting)} will go on after the next `ratchet up`" if waiting else ""
     return f"the stack in {folder} is down{goes_on}"
 
@@ -145,18 +148,16 @@ def describe(folder: Path) -> dict[str, Any]:
     folder = folder.resolve()
     state = stacks.read_state(folder) if stacks.is_up(folder) else None
     try:
-        runs = Ledger(stacks.settings_of(folder).ledger_url).run_states()
+        runs = ledger_states(folder)
     except LedgerError as error:
         runs = {"?": str(error)}
     about: dict[str, Any] = {"stack": str(folder), "state": state.phase if state else "down", "runs": runs}
     return about | (state.model_dump(exclude={"phase"}) if state else {})
 
 
-def running_runs(folder: Path) -> list[str]:
-    try:
-        return Ledger(stacks.settings_of(folder).ledger_url).running_runs()
-    except RatchetError:
-        return []
+def ledger_states(folder: Path) -> dict[str, str]:
+    settings = stacks.settings_of(folder)
+    return open_ledger(settings).run_states(settings.queue_prefix)
 
 
 def _state_of_running(folder: Path) -> StackState:

@@ -22,7 +22,8 @@ from ratchet.stacks import ProgramState, StackState
 from shared import logs
 from shared.celery_app import services_online
 from shared.errors import RatchetError
-from shared.ledger import Ledger
+from shared.migrating import settle_schema
+from shared.secrets import open_ledger
 from shared.settings import StackSettings
 
 SOFT_S = (
@@ -71,7 +72,7 @@ def _supervise(folder: Path, plan: Plan, ending: threading.Event) -> None:
     report.write("starting")
     arguments = {name: extra.arguments for name, extra in plan.extras.items()}
     try:
-        Ledger(plan.settings.ledger_url).create_schema()
+        settle_schema(open_ledger(plan.settings).database)
         with LocalStack(folder, plan.settings, plan.workers, arguments, SOFT_S) as stack:
             report.stack = stack
             _become_healthy(stack, plan, ending)

@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import redis
 from celery import Celery, signals
@@ -24,11 +23,13 @@ from pydantic import ValidationError
 
 from shared import children, logs
 from shared.bus import Bus, Handlers
-from shared.celery_config import TASK_NAMES, celery_config, refuse_drift, refuse_eviction
+from shared.celery_config import TASK_NAMES, celery_config, refuse_drift
 from shared.errors import LedgerError, RatchetError, SettingsError
-from shared.ledger import Ledger, Ring
+from shared.ledger import Ring
 from shared.routes import Service
+from shared.secrets import open_ledger
 from shared.settings import StackSettings
+from shared.start_checks import wait_for_parts
 
 RECONCILER = "reconciler"
 PING_S = 1.0
@@ -61,12 +62,6 @@ def services_online(app: Celery) -> set[str]:
     return {name.partition("-")[0] for reply in replies for name in reply}
 
 
-def open_ledger(stack: StackSettings) -> Ledger:
-    return Ledger(
-        stack.ledger_url, lease_s=stack.lease_s, max_attempts=stack.max_attempts, ring_s=stack.reconcile_s
-    )
-
-
 def run_worker(service: Service, build: Callable[[StackSettings], Handlers]) -> None:
     """The main of every worker: `python -m X_service.worker --stack stack.json`. Ends with its exit code."""
     parser = argparse.ArgumentParser(description=f"The {service} service's worker.")
@@ -90,8 +85,8 @@ def read_stack(path: Path) -> StackSettings:
 
 
 def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: StackSettings) -> int:
+    wait_for_parts(stack)
     app = make_app(stack, service)
-    check_broker(stack.broker_url)
     _hear(app, service, stack, build)
     signals.setup_logging.connect(_keep_our_logging)
     signals.worker_process_init.connect(functools.partial(_enter_child, os.getpid()), weak=False)
@@ -105,22 +100,6 @@ def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: 
     )
     worker.start()
     return int(worker.exitcode or 0)
-
-
-def check_broker(url: str, must_answer: bool = False) -> None:
-    """Refuse a broker that may evict queues. To a worker, one that is away is no error: it goes on asking."""
-    try:
-        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
-            memory: dict[str, Any] = client.info("memory")
-    except (redis.RedisError, OSError) as error:
-        if must_answer:
-            where = url.rpartition("@")[2]  # without the password
-            raise SettingsError(f"the broker {where} can't be used: {error}", "is it running?") from None
-        _log.warning("the broker does not answer yet: %s", error)
-        return
-    except ValueError as error:
-        raise SettingsError(f"not a broker URL: {error}", "redis://user:password@host:port/0") from None
-    refuse_eviction(str(memory.get("maxmemory_policy", "noeviction")))
 
 
 def _hear(
@@ -143,12 +122,12 @@ def _hear(
 
 
 def _reconcile(app: Celery, stack: StackSettings) -> None:
-    """Ring for what should have been taken long ago. All parents try; the ledger elects one."""
+    """Ring for what should have been taken long ago. All parents try; the ledger elects one a stack."""
     ledger, owner, pause = open_ledger(stack), children.owner_name(), threading.Event()
     while not pause.wait(stack.reconcile_s):
         try:
-            if ledger.elect(RECONCILER, owner, 3 * stack.reconcile_s):
-                late = ledger.overdue(children.is_gone)
+            if ledger.elect(f"{RECONCILER} {stack.queue_prefix}", owner, 3 * stack.reconcile_s):
+                late = ledger.overdue(children.is_gone, stack.queue_prefix)
                 if late:
                     _log.info("ringing again for %d jobs", len(late))
                     with children.no_fork():  # a child must not inherit the connection pool's locks

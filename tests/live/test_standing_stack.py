@@ -108,7 +108,7 @@ def test_flower_reads_like_the_loop_and_asks_for_the_password(stack: Standing, r
     mine = url.replace("://", f"://ratchet:{password}@")
 
     workers = browser.page(f"{mine}/workers", stack.folder / "browser")
-    online = set(re.findall(r"title="(\w+)-\d+@", workers))
+    online = set(re.findall(r'title="(\w+)-\d+@', workers))
     assert online == set(SERVICES)
     assert workers.count(">Online<") == len(SERVICES)
     tasks = re.sub(r"<[^>]*>", " ", browser.page(f"{mine}/tasks", stack.folder / "browser"))
