@@ -3,8 +3,8 @@ PY := .venv/bin/python
 
 .PHONY: demo test test-live check format clean
 
-demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, into runs/
-	.venv/bin/ratchet run trimul $(ARGS)
+demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, into runs/; FLOWER=1: with Flower's pages
+	.venv/bin/ratchet run trimul $(if $(FLOWER),--flower) $(ARGS)
 
 test: .venv/.installed  ## the whole test suite
 	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not live" $(ARGS)  # most tests wait for processes: three at a time on two cores

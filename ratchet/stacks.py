@@ -55,12 +55,13 @@ def settings_of(place: Path) -> StackSettings:
         if not (place / SETTINGS).exists():
             raise SettingsError(f"no stack in {place}", f"`ratchet up {place}` starts one")
         place = place / SETTINGS
+    if not place.exists():
+        raise SettingsError(f"no stack in {place}", "give a folder of `ratchet up`, or a TOML file")
     try:
         if place.suffix == ".json":
             return StackSettings.model_validate_json(place.read_bytes())
-        return StackSettings.model_validate(read_toml(place))
-    except FileNotFoundError:
-        raise SettingsError(f"no stack in {place}", "give a folder of `ratchet up`, or a TOML file") from None
+        only_for_workers = {"cache_dir": place.parent}
+        return StackSettings.model_validate(only_for_workers | read_toml(place))
     except ValidationError as error:
         lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         keys = ", ".join(StackSettings.model_fields)

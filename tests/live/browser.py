@@ -24,7 +24,7 @@ def picture(url: str, folder: Path, file: Path, size: str = "1400,900") -> None:
 
 
 def _chromium(url: str, folder: Path, *options: str) -> str:
-    program = shutil.which("chromium")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
     command = [program, *FLAGS.split(), f"--user-data-dir={folder}", *options, url]

@@ -3,10 +3,13 @@ services. The model is a small endpoint, so that nothing has to be trained.
 """
 
 import json
+import os
 import re
+import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +23,11 @@ from ratchet import new_task, running, stack_runs, standing
 from ratchet.exporting import export
 from ratchet.runs import find
 from ratchet.show import show_run
-from ratchet.watching import follow
+from ratchet.stacks import StackState, read_state
 from shared.errors import SettingsError
 from shared.routes import SERVICES
 from shared.settings import StackParts
+from tests.chaos.nemesis import Driven
 from tests.endpoint import Endpoint
 from tests.live import browser
 
@@ -51,6 +55,12 @@ class Standing:
         overrides = [*self.overrides, f"run.seed={seed}"]
         config = running.resolve_config(str(self.root / "words"), None, overrides, None)
         stack_runs.run(config, self.runs, "", self.folder, StackParts(), as_json=False, detach=True)
+
+    @property
+    def state(self) -> StackState:
+        state = read_state(self.folder)
+        assert state is not None
+        return state
 
     @property
     def processes(self) -> list[psutil.Process]:
@@ -81,13 +91,16 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
 
 @pytest.fixture(scope="module")
 def runs(stack: Standing) -> list[str]:
-    """Two runs at a time: one that nobody follows, one that is followed to its end."""
+    """Two runs at a time: one that nobody follows, one whose follower leaves with Ctrl-C. Both end."""
     stack.submit(seed=1)
     overrides = [word for setting in stack.overrides for word in ("--set", setting)]
-    followed = ratchet(stack.root, "run", "words", "--stack", "stack", "--json", *overrides)
-    assert followed.returncode == 0, followed.stderr
-    assert json.loads(followed.stdout)["state"] == "done"
-    follow(find("words-1", stack.runs))
+    follower = Driven(stack.root, "run", "words", "--stack", "stack", *overrides)
+    follower.until(lambda: "run started" in follower.said())
+    follower.process.send_signal(signal.SIGINT)
+    assert follower.end() == 130, follower.said()
+    assert "no longer following words-2; it goes on in the stack" in follower.said()
+    for run in ("words-1", "words-2"):
+        running.resume(find(run, stack.runs), as_json=False)
     return ["words-1", "words-2"]
 
 
@@ -98,7 +111,7 @@ def test_two_runs_share_a_stack_and_every_command_knows_them(stack: Standing, ru
         shown = show_run(folder)
         assert (shown["run"], shown["state"], len(shown["generations"])) == (run, "done", 1)
         assert not (folder.path / "ledger.sqlite").exists()
-    assert (stack.runs / "words-2/report/report.md").exists()  # whoever followed it wrote it
+        assert (folder.path / "report/report.md").exists()  # whoever followed it to its end wrote it
     export(find("words-1", stack.runs), stack.root / "out")
     assert (stack.root / "out/harness/scaffold.py").exists()
 
@@ -151,6 +164,19 @@ def test_a_second_up_finds_it_and_changes_nothing(
 ) -> None:
     assert standing.up(stack.folder, None, None, None)["pid"] == stack.up["pid"]
     assert "is up already" in capsys.readouterr().err
+
+
+def test_a_killed_worker_is_started_again(stack: Standing) -> None:
+    [before] = [program for program in stack.state.programs if program.name == "sandbox"]
+    assert before.pid is not None
+    os.kill(before.pid, signal.SIGKILL)
+    end_s = time.monotonic() + 60
+    while True:
+        [now] = [program for program in stack.state.programs if program.name == "sandbox"]
+        if now.pid not in (None, before.pid) and now.deaths == 1:
+            return
+        assert time.monotonic() < end_s, stack.state
+        time.sleep(0.1)
 
 
 def test_down_leaves_nothing_running(stack: Standing, runs: list[str]) -> None:  # the last: it ends the stack
