@@ -15,7 +15,7 @@ from shared import logs
 from shared.celery_app import make_app
 from shared.errors import RatchetError, SettingsError
 
-COLUMNS = "name,state,args,received,started,runtime,worker"
+COLUMNS = "name,state,worker,received,runtime,args"
 
 
 def main() -> int:

@@ -36,6 +36,10 @@ PING_S = 1.0
 _log = logging.getLogger(__name__)
 
 
+class JobFailedError(Exception):
+    """What Celery hears of a job that failed: the reason, and whether it is tried again."""
+
+
 def make_app(stack: StackSettings, service: Service | None = None) -> Celery:
     """The app of a service's worker, or (None) one that only rings. Raises SettingsError on drift."""
     app = Celery(service or "ratchet", set_as_current=False)
@@ -115,10 +119,12 @@ def _hear(
 
     def doorbell(job_id: str) -> None:
         bus().process(job_id)
+        if bus().failure:  # the ledger has it, and what follows: this is for Flower alone
+            raise JobFailedError(bus().failure)
 
     for name in TASK_NAMES.values():
         if name.startswith(f"{service}."):
-            app.task(name=name)(doorbell)
+            app.task(name=name, throws=(JobFailedError,))(doorbell)
 
 
 def _reconcile(app: Celery, stack: StackSettings) -> None:

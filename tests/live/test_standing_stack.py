@@ -24,11 +24,12 @@ from ratchet.exporting import export
 from ratchet.runs import find
 from ratchet.show import show_run
 from ratchet.stacks import StackState, read_state
+from shared.chat import TRIES
 from shared.errors import SettingsError
 from shared.routes import SERVICES
 from shared.settings import StackParts
 from tests.chaos.nemesis import Driven
-from tests.endpoint import Endpoint
+from tests.endpoint import Endpoint, Fault
 from tests.live import browser
 
 RATCHET = str(Path(sys.executable).with_name("ratchet"))
@@ -83,6 +84,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
         try:
             done = ratchet(root, "up", *beside, "--json")
             assert done.returncode == 0, done.stderr
+            endpoint.faults = [Fault(status=503) for _ in range(TRIES)]  # the first job that asks fails, once
             overrides = [*SMALL, f"model.url='{endpoint.url}'"]
             yield Standing(root, overrides, json.loads(done.stdout), done.stderr)
         finally:
@@ -134,6 +136,9 @@ def test_flower_reads_like_the_loop_and_asks_for_the_password(stack: Standing, r
     names = set(re.findall(r"\b(?:agent|sandbox|feedback|trainer)\.[A-Z]\w+", tasks))
     assert names >= {"agent.CandidatesScored", "sandbox.CandidatesProposed"}, tasks
     assert re.search(r"\['[0-9a-f]{64}'\]", tasks)  # a message is a job's id and nothing else
+    failed = httpx.get(f"{mine}/api/tasks?state=FAILURE", trust_env=False).json().values()
+    assert {task["name"] for task in failed} <= {"agent.ShardOpened", "agent.CandidatesScored"}
+    assert any("again in" in task["exception"] for task in failed), failed
 
 
 def test_flower_can_not_stop_anything(stack: Standing) -> None:
