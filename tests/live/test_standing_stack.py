@@ -24,7 +24,6 @@ from ratchet.exporting import export
 from ratchet.runs import find
 from ratchet.show import show_run
 from ratchet.stacks import StackState, read_state
-from shared.chat import TRIES
 from shared.errors import SettingsError
 from shared.routes import SERVICES
 from shared.settings import StackParts
@@ -84,7 +83,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
         try:
             done = ratchet(root, "up", *beside, "--json")
             assert done.returncode == 0, done.stderr
-            endpoint.faults = [Fault(status=503) for _ in range(TRIES)]  # the first job that asks fails, once
+            endpoint.faults = [Fault(status=503) for _ in range(40)]  # the first job that asks fails
             overrides = [*SMALL, f"model.url='{endpoint.url}'"]
             yield Standing(root, overrides, json.loads(done.stdout), done.stderr)
         finally:
