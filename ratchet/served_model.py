@@ -39,6 +39,11 @@ class ModelWatch:
         self._courses: dict[str, _Course] = {}
         self._unpacked: dict[str, NeededModel] = {}
 
+    @property
+    def runs(self) -> set[str]:
+        """Those that ran at the last look."""
+        return set(self._courses)
+
     def look(self) -> tuple[dict[str, NeededModel], RatchetError | None]:
         """The needed models by their base's digest, and the first trouble that will not pass."""
         try:
