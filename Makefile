@@ -1,13 +1,17 @@
 # Every command that a newcomer, a developer or CI types. Each sets up what it needs first.
 PY := .venv/bin/python
+SPREAD := -n 3 --dist loadfile --no-loadscope-reorder# most tests wait for processes: three at a time on two cores
 
-.PHONY: demo test test-live check format clean
+.PHONY: demo test test-all test-live check format clean
 
 demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, into runs/; FLOWER=1: with Flower's pages
 	.venv/bin/ratchet run trimul $(if $(FLOWER),--flower) $(ARGS)
 
-test: .venv/.installed  ## the whole test suite
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not live" $(ARGS)  # most tests wait for processes: three at a time on two cores
+test: .venv/.installed  ## the test suite, but for what is marked slow or live
+	$(PY) -m pytest -m "not slow and not live" $(SPREAD) $(ARGS)
+
+test-all: .venv/.installed  ## the slow ones too
+	$(PY) -m pytest -m "not live" $(SPREAD) $(ARGS)
 
 test-live: .venv/.installed-live  ## a whole run on Valkey, PostgreSQL, S3 and a model server; more S3 servers
 	$(PY) -m pytest -m live $(ARGS)

@@ -152,7 +152,7 @@ def _set_stage(config_digest: str, state: ShardState, deps: Deps) -> tuple[Stage
     releases = _releases(state)
     adapters = deps.adapters_of(config.model, state.attempts[0].plan.release.base)
     stage = Stage(
-        manifest=deps.load_task(config.run.task).manifest,
+        task=deps.load_task(config.run.task),
         pool=deps.pool,
         harnesses={one: _open_harness(one, deps) for one in {release.harness for release in releases}},
         served=adapters.ensure(releases),

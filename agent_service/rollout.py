@@ -28,15 +28,15 @@ from shared.records import (
     canonical_json,
     derive_seed,
 )
-from shared.steps import ScaffoldFailed, ScaffoldPool
-from shared.task import TaskManifest
+from shared.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
+from shared.task import Task
 
 
 @dataclass(frozen=True)
 class Stage:
     """What a shard is played on: every harness unpacked, every release served."""
 
-    manifest: TaskManifest
+    task: Task
     pool: ScaffoldPool
     harnesses: Mapping[str, tuple[Path, Harness]]  # by digest
     served: Mapping[str, Served]  # by release digest
@@ -59,13 +59,15 @@ def _may_step(attempt: AttemptState) -> bool:
 
 
 def _step(attempt: AttemptState, stage: Stage) -> AttemptState:
-    limits = stage.manifest.attempt
+    limits = stage.task.manifest.attempt
     if len(attempt.turns) >= limits.turns:
         return _cut_off(attempt, f"no answer within {limits.turns} turns", stage)
     digest = attempt.plan.release.harness
     folder, harness = stage.harnesses[digest]
     try:
-        action = stage.pool.step(digest, folder, _payload(attempt, harness, stage.manifest), limits)
+        action = stage.pool.step(
+            digest, folder, _payload(attempt, harness, stage.task), limits, stage.task.public
+        )
         canonical_json(action)  # what can't be stored (a NaN in a schema) is no action
     except ScaffoldFailed as error:
         return _failed(attempt, "crashed", error.message, stage)
@@ -76,15 +78,8 @@ def _step(attempt: AttemptState, stage: Stage) -> AttemptState:
     return _take(attempt, action, stage)
 
 
-def _payload(attempt: AttemptState, harness: Harness, manifest: TaskManifest) -> JsonObject:
-    parent = attempt.plan.parent
-    context = {
-        "prompts": harness.prompts,
-        "exemplars": harness.exemplars,
-        "parent": parent.model_dump(include={"content", "reply", "score"}) if parent else None,
-        "limits": manifest.attempt.model_dump(),
-        "seed": attempt.plan.seed,
-    }
+def _payload(attempt: AttemptState, harness: Harness, task: Task) -> JsonObject:
+    context = scaffold_context(task, harness, attempt.plan.parent, attempt.plan.seed)
     history = [
         {
             "action": turn.action,
@@ -101,7 +96,7 @@ def _take(attempt: AttemptState, action: JsonObject, stage: Stage) -> AttemptSta
     """The attempt with its scaffold's action, unless that would spend more than the task allows."""
     if "answer" in action:
         return attempt.model_copy(update={"answer": Candidate.model_validate(action["answer"])})
-    limits = stage.manifest.attempt
+    limits = stage.task.manifest.attempt
     asked = len(attempt.replies) + sum(request["n"] for request in action.get("ask", ()))
     tried = len(attempt.tried) + len(action.get("try", ()))
     if asked > limits.requests:
@@ -137,7 +132,7 @@ def _requests(attempt: AttemptState, stage: Stage) -> list[SampleRequest]:
             n=asked["n"],
             schema=asked.get("schema"),
             temperature=asked["temperature"],
-            max_tokens=min(asked["max_tokens"], stage.manifest.attempt.max_tokens),
+            max_tokens=min(asked["max_tokens"], stage.task.manifest.attempt.max_tokens),
             seed=derive_seed(attempt.plan.seed, len(attempt.turns) - 1, number),
         )
         for number, asked in enumerate(attempt.turns[-1].action.get("ask", ()))
@@ -161,5 +156,5 @@ def _cut_off(attempt: AttemptState, why: str, stage: Stage) -> AttemptState:
 
 
 def _failed(attempt: AttemptState, outcome: Outcome, why: str, stage: Stage) -> AttemptState:
-    final = Evaluation(outcome=outcome, score=stage.manifest.score.low, detail=why)
+    final = Evaluation(outcome=outcome, score=stage.task.manifest.score.low, detail=why)
     return attempt.model_copy(update={"final": final, "error": why})

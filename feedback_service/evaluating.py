@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feedback_service.arms import final_score, instance_key
-from feedback_service.intervals import t_interval
+from feedback_service.intervals import metric_intervals, t_interval
 from feedback_service.situation import Situation
 from shared.events import EvaluationRequested, Message, RolloutsOpened, RunFinished
 from shared.history import Rollout
@@ -41,7 +41,10 @@ def finish_evaluation(now: Situation, rollout: Rollout) -> list[Message]:
     why = f"{len(scores)} of {len(rows)} instances scored"
     if lost:
         why += f"; lost: {'; '.join(sorted(set(rollout.losses))) or 'not timed on this machine'}"
-    result = {"mean": None, "low": None, "high": None} | interval | {"instances": rows, "lost": lost}
+    finals = [attempt.final for attempt in attempts.values() if attempt.final is not None]
+    metrics = metric_intervals([final.metrics for final in finals])
+    result = {"mean": None, "low": None, "high": None} | interval
+    result |= {"metrics": metrics, "instances": rows, "lost": lost}
     state = "done" if scores else "failed"
     return [RunFinished(run_id=now.run_id, state=state, why=why, test=put_json(now.store, result))]
 

@@ -4,11 +4,11 @@ them."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from scipy.special import stdtrit
 
-from shared.records import Interval
+from shared.records import Interval, JsonObject
 
 LEVEL = 0.95
 
@@ -28,3 +28,16 @@ def t_interval(values: Sequence[float], low: float, high: float) -> Interval:
 def standard_error(values: Sequence[float]) -> float:
     n, mean = len(values), math.fsum(values) / len(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
+
+
+def interval_json(values: Sequence[float]) -> JsonObject:
+    """{mean, low, high, n} of values without bounds; null where there are too few to say."""
+    if len(values) < 2:
+        return {"mean": values[0] if values else None, "low": None, "high": None, "n": len(values)}
+    return t_interval(values, -math.inf, math.inf).model_dump(mode="json")
+
+
+def metric_intervals(rows: Sequence[Mapping[str, float]]) -> JsonObject:
+    """An interval for every metric that any row has, over the rows that have it."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: interval_json([row[name] for row in rows if name in row]) for name in names}

@@ -12,13 +12,14 @@ from rich.table import Table
 
 from ratchet.tables import console
 from sandbox_service.attacks.corpus import EXPLOITS, NOT_APPLICABLE
-from sandbox_service.attacks.run import Finding, run
+from sandbox_service.attacks.finding import Finding
+from sandbox_service.attacks.run import run
 
 
 def attack(names: Sequence[str], as_json: bool) -> bool:
     """Run the corpus, or the named attacks, and print it. False where anything got through."""
     findings = run(names)
-    control = next(finding for finding in findings if finding.kind == "control")
+    controls = [finding for finding in findings if finding.kind == "control"]
     tried = [finding for finding in findings if finding.kind != "control"]
     contained = sum(finding.contained for finding in tried)
     if as_json:
@@ -26,18 +27,18 @@ def attack(names: Sequence[str], as_json: bool) -> bool:
             "tried": len(tried),
             "contained": contained,
             "attacks": [asdict(finding) for finding in tried],
-            "control": asdict(control),
+            "controls": [asdict(finding) for finding in controls],
             "not_applicable": [
                 {"exploit": key, "name": EXPLOITS[key], "why": why} for key, why in NOT_APPLICABLE.items()
             ],
         }
         print(json.dumps(shown, indent=2))
     else:
-        _print_table(tried, control)
-    return contained == len(tried) and control.contained
+        _print_table(tried, controls)
+    return contained == len(tried) and all(control.contained for control in controls)
 
 
-def _print_table(tried: Sequence[Finding], control: Finding) -> None:
+def _print_table(tried: Sequence[Finding], controls: Sequence[Finding]) -> None:
     table = Table()
     for column in ("attack", "naive harness", "here", "stopped by"):
         table.add_column(column)
@@ -50,4 +51,5 @@ def _print_table(tried: Sequence[Finding], control: Finding) -> None:
         )
     console.print(table, markup=False)
     console.print(f"{sum(finding.contained for finding in tried)} of {len(tried)} contained")
-    console.print(f"honest program: {'rewarded' if control.contained else 'REFUSED'} ({control.saw})")
+    for control in controls:
+        console.print(f"{control.name}: {'rewarded' if control.contained else 'REFUSED'} ({control.saw})")

@@ -65,6 +65,9 @@ def run(
     detach: Annotated[bool, typer.Option(help="With --stack: submit the run and leave.")] = False,
     flower: Annotated[bool, typer.Option(help="Serve Flower while the run goes on.")] = False,
     flower_port: FlowerPort = FLOWER_PORT,
+    data: Annotated[
+        Path | None, typer.Option(help="Your data for this task, which its data.py imports and checks.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option(help="Print the resolved config and what each step costs.")
     ] = False,
@@ -81,9 +84,22 @@ def run(
     if stack is not None:
         from ratchet import stack_runs
 
-        stack_runs.run(resolved, root, name, stack, chosen, as_json, detach)
+        stack_runs.run(resolved, root, name, stack, chosen, as_json, detach, data)
         return
-    running.run(resolved, root, name, as_json, chosen, flower_port if flower else None)
+    running.run(resolved, root, name, as_json, chosen, data, flower_port if flower else None)
+
+
+@app.command()
+def data(
+    task: TaskName,
+    source: Annotated[Path, typer.Option("--from", help="A file or folder in a format that the task reads.")],
+    out: Annotated[Path, typer.Option(help="The folder of the task with its data, which must not exist.")],
+) -> None:
+    """Import and check data for a task, into a task folder of its own: `ratchet run` takes it by its path."""
+    from ratchet import task_data
+    from shared.task import load_task
+
+    typer.echo(json.dumps(task_data.create(load_task(task), source, out), indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -149,7 +165,9 @@ def show(run_name: RunName, root: Root = Path("runs"), as_json: AsJson = False) 
 def evaluate(
     task: TaskName,
     release: Annotated[str, typer.Option(help="RUN, RUN:GENERATION, or seed.")],
-    instances: Annotated[Path, typer.Option(help="JSON lines, one instance each.")],
+    instances: Annotated[
+        Path, typer.Option(help="JSON lines, one instance each; or what the task's data.py reads.")
+    ],
     set_: Overrides = None,
     root: Root = Path("runs"),
     as_json: AsJson = False,

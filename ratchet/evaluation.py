@@ -5,27 +5,27 @@ The evaluation is a run of its own, with its own ledger, on the store of the run
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ratchet import parts, running, runs
+from feedback_service.intervals import interval_json, metric_intervals
+from ratchet import parts, running, runs, task_data
 from ratchet.runs import RunFolder
 from shared.errors import SettingsError
 from shared.events import EvaluationRequested
 from shared.history import RunHistory, fold
-from shared.records import Release
+from shared.records import JsonObject, Release
 from shared.settings import RunConfig, StackParts, load_config, parse_override
 from shared.store import get_json, put_json
-from shared.task import check_instances, load_task
+from shared.task import Task, check_instances, load_task
 
 SEED_RELEASE = "seed"
 
 
 def evaluate(task: str, release: str, instances: Path, overrides: list[str], root: Path) -> dict[str, Any]:
     """The result as `--json` prints it. Raises SettingsError for an unknown run, generation or a bad file."""
-    loaded = running.load_instances(instances)
-    check_instances(load_task(task), loaded)
-    running.require_tools(load_task(task))
     if release == SEED_RELEASE:
         config = running.resolve_config(task, None, overrides, None)
         source, chosen = None, None
@@ -35,9 +35,33 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
         base = source.config().model_dump(mode="json")
         config = load_config([base, *(parse_override(text) for text in overrides)])
         moved = parts_beside(source)
-    folder = runs.create(root, "", f"eval-{load_task(task).name}", config, moved)
-    result = request(folder, config, chosen, loaded)
-    return {"task": task, "release": release, "run": folder.run_id, **result}
+    own = task_data.load_bound(task, config.run.task)
+    running.require_tools(own)
+    with _instances(own, instances, root) as (copy, loaded):
+        check_instances(load_task(str(copy)) if copy else own, loaded)
+        folder = runs.create(root, "", f"eval-{own.name}", config, moved, copy)
+    result = request(folder, folder.config(), chosen, loaded)
+    found = task_data.baselines(load_task(folder.config().run.task), loaded)
+    baselines = {name: _intervals(rows) for name, rows in found.items()}
+    return {"task": task, "release": release, "run": folder.run_id, **result, "baselines": baselines}
+
+
+@contextmanager
+def _instances(task: Task, path: Path, root: Path) -> Iterator[tuple[Path | None, list[JsonObject]]]:
+    """The instances in `path`; where data.py reads them, with a copy of the task that knows them."""
+    if task.program("data.py") is None:
+        yield None, running.load_instances(path)
+        return
+    with task_data.examined(task, path, root) as (copy, loaded):
+        yield copy, loaded
+
+
+def _intervals(rows: list[JsonObject]) -> JsonObject:
+    """{score: interval, metrics: {name: interval}} over a baseline's rows."""
+    return {
+        "score": interval_json([row["score"] for row in rows]),
+        "metrics": metric_intervals([row.get("metrics", {}) for row in rows]),
+    }
 
 
 def parts_beside(source: RunFolder) -> StackParts:

@@ -84,6 +84,7 @@ class ModelServers:
         name = f"model_server-{base[:8]}"
         arguments = ["--model", str(model.folder), "--port", str(port), "--name", model.name]
         arguments += ["--max-loras", str(MOST_ADAPTERS)]
+        arguments += ["--replies", str(self.logs.parent / f"replies-{base[:8]}.sqlite")]
         program = Program(name, [sys.executable, *MODEL_SERVER, *arguments], self.logs / f"{name}.log")
         server = _Server(program, holder, time.monotonic())
         served_models.announce(self.folder, base, ServedModel(url=server.url, name=model.name))

@@ -72,19 +72,24 @@ def run(
     name: str,
     as_json: bool,
     chosen: StackParts,
+    data: Path | None = None,
     flower_port: int | None = None,
 ) -> None:
-    from ratchet.endpoint import settle_levers
+    """`data`: what the task's own program data.py imports for this run (task_data.py)."""
+    from ratchet.endpoint import check_advisor, settle_levers
+    from ratchet.task_data import bound
 
     task = load_task(config.run.task)
     require_tools(task)
     config, lost = settle_levers(config)
+    check_advisor(config.advisor)
     if chosen != StackParts():
         from shared.start_checks import check_parts
 
         for warning in check_parts(chosen):
             typer.echo(f"warning: {warning}", err=True)
-    folder = runs.create(root, name, task.name, config, chosen)
+    with bound(task, data, root) as own:
+        folder = runs.create(root, name, task.name, config, chosen, own)
     if lost:
         typer.echo(lost, err=True)
     if not as_json:

@@ -1,8 +1,8 @@
 """Run folders: where a run keeps all of its own (ledger, store, logs, report). Never overwritten.
 
-runs/NAME/  config.json  parts.json  ledger.sqlite  store/  logs/  broker/  report/
-(parts.json only where the run uses somebody's ledger, store or broker; of a run in a stack that stays up, the
-file in_stack says where that is, and the stack keeps its ledger, store and logs.)
+runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/  task/ (if it has its own data)
+            parts.json (if it uses somebody's ledger, store or broker)
+            in_stack (if it is in a stack that stays up, which keeps its ledger, store and logs)
 """
 
 from __future__ import annotations
@@ -112,10 +112,15 @@ def create(
     task: str,
     config: RunConfig,
     chosen: StackParts | None = None,
+    bound: Path | None = None,
     stack: Path | None = None,
 ) -> RunFolder:
-    """A new run folder, on parts of the user's choice or in a stack that stays up; without a name, TASK-1,
-    TASK-2, ... Raises SettingsError if the name is taken: there, or in a ledger that others use as well."""
+    """A new run folder; without a name, TASK-1, TASK-2, ... Raises SettingsError if the name is taken: in the
+    folder, or in a ledger that others use as well.
+
+    `bound`: a task folder with data of its own, which becomes this run's (moved to RUN/task). `stack`: the
+    one that stays up and does the run's work.
+    """
     root = root.resolve()
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise SettingsError(f"not a name for a run: {name!r}", "letters, digits, dot, dash and underscore")
@@ -130,6 +135,10 @@ def create(
         if not _settle(folder, chosen or StackParts(), stack):
             shutil.rmtree(folder.path)
             continue
+        if bound is not None:
+            bound.rename(folder.path / "task")
+            own = config.run.model_copy(update={"task": str(folder.path / "task")})
+            config = config.model_copy(update={"run": own})
         (folder.path / "config.json").write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
         return folder
     raise SettingsError(

@@ -30,11 +30,19 @@ class LeftRunError(RatchetError):
 
 
 def run(
-    config: RunConfig, root: Path, name: str, stack: Path, chosen: StackParts, as_json: bool, detach: bool
+    config: RunConfig,
+    root: Path,
+    name: str,
+    stack: Path,
+    chosen: StackParts,
+    as_json: bool,
+    detach: bool,
+    data: Path | None = None,
 ) -> None:
     """Submit a run, and follow it to its end unless told to leave."""
-    from ratchet.endpoint import settle_levers
+    from ratchet.endpoint import check_advisor, settle_levers
     from ratchet.running import require_tools
+    from ratchet.task_data import bound
     from shared.start_checks import check_parts
 
     if chosen != StackParts():
@@ -47,8 +55,14 @@ def run(
     task = load_task(config.run.task)
     if stack.is_dir():  # else the workers are on other machines
         require_tools(task)
+    elif data is not None:
+        raise SettingsError(
+            f"the workers of {stack} can't see {data}", "make a task with it (`ratchet data`) where they run"
+        )
     config, lost = settle_levers(config)
-    folder = runs.create(root, name, task.name, config, stack=stack)
+    check_advisor(config.advisor)
+    with bound(task, data, root) as own:
+        folder = runs.create(root, name, task.name, config, bound=own, stack=stack)
     if lost:
         typer.echo(lost, err=True)
     _start(folder, settings, open_ledger(settings))

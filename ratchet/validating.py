@@ -17,7 +17,7 @@ from shared.box import open_box
 from shared.errors import RatchetError, TaskError
 from shared.harness import load_harness
 from shared.records import Block, CandidateBatch, Evaluation, JsonObject
-from shared.steps import ScaffoldFailed, ScaffoldPool
+from shared.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
 from shared.store import LocalStore, put_bundle, read_folder
 from shared.task import Task, draw, load_task
 
@@ -76,13 +76,7 @@ def check_attempt(task: Task) -> str:
     harness = load_harness(files)
     instance = draw(task, "train", 1, 2)[0]
     limits = task.manifest.attempt
-    context = {
-        "prompts": harness.prompts,
-        "exemplars": harness.exemplars,
-        "parent": None,
-        "limits": limits.model_dump(),
-        "seed": 0,
-    }
+    context = scaffold_context(task, harness, None, 0)
     history: list[JsonObject] = []
     with tempfile.TemporaryDirectory() as folder, ScaffoldPool(open_box()) as pool:
         digest = put_bundle(LocalStore(Path(folder) / "store"), files)
@@ -95,7 +89,7 @@ def check_attempt(task: Task) -> str:
                     "knobs": harness.values,
                     "context": context,
                 }
-                action = pool.step(digest, task.folder / "harness", payload, limits)
+                action = pool.step(digest, task.folder / "harness", payload, limits, task.public)
                 if "answer" in action:
                     final = evaluate(evaluator, task, instance, [action["answer"]["content"]])[0]
                     return f"scored {final.score} ({final.outcome}) with an empty reply"

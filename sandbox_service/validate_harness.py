@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shared.harness import Harness, PatchRefused, apply_patch, load_harness
 from shared.records import AttemptState, Evaluation, JsonObject, Parent, Patch, ShardState
-from shared.steps import ScaffoldFailed, ScaffoldPool
+from shared.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
 from shared.store import Store, get_bundle, get_record, materialize, put_bundle
 from shared.task import Task, draw
 
@@ -71,19 +71,13 @@ def _replay(
 ) -> None:
     """Step to the answer. Raises ScaffoldFailed for a bad action, or if no answer comes in time."""
     limits = task.manifest.attempt
-    context = {
-        "prompts": harness.prompts,
-        "exemplars": harness.exemplars,
-        "parent": trace.parent.model_dump(include={"content", "reply", "score"}) if trace.parent else None,
-        "limits": limits.model_dump(),
-        "seed": trace.seed,
-    }
+    context = scaffold_context(task, harness, trace.parent, trace.seed)
     payload: JsonObject = {"instance": trace.instance, "knobs": harness.values, "context": context}
     nothing = Evaluation(outcome="wrong", score=task.manifest.score.low)
     replies, results = cycle(trace.replies), cycle(trace.results or (nothing,))
     history: list[JsonObject] = []
     for _ in range(limits.turns):
-        action = pool.step(digest, folder, {**payload, "history": history}, limits)
+        action = pool.step(digest, folder, {**payload, "history": history}, limits, task.public)
         if "answer" in action:
             return
         history.append({"action": action, **_answers(action, replies, results)})

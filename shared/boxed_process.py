@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
@@ -25,7 +26,7 @@ from shared.errors import BoxError
 
 BoxOutcome = Literal["ok", "crashed", "timeout", "over_limit"]
 STDERR_TAIL_BYTES = 4096
-GONE_TIMEOUT_S = 5.0
+GONE_WAITS = 60  # of a second each: a busy machine, or one that was paused, clears a box late
 REPORT_BYTES = 1024  # more than bubblewrap's own report, which does not count as output
 CHUNK_BYTES = 1 << 16
 
@@ -179,12 +180,24 @@ def await_gone(report: str) -> None:
     except ProcessLookupError:
         return
     try:
-        if not select.select([handle], [], [], GONE_TIMEOUT_S)[0]:
-            raise BoxError(
-                f"process {first} outlives its box", "look at it with ps; it may hang in the kernel"
-            )
+        for _ in range(GONE_WAITS):  # not one long wait: after a pause its clock has run out already
+            if select.select([handle], [], [], 1.0)[0]:
+                return
+        raise BoxError(
+            f"process {first} outlives its box ({_state(first)})",
+            "look at it with ps; it may hang in the kernel",
+        )
     finally:
         os.close(handle)
+
+
+def _state(pid: int) -> str:
+    """What the kernel says that a process is doing."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return "gone by now"
+    return next((line for line in lines if line.startswith("State:")), "state unknown")
 
 
 def _reported(report: str, key: str) -> int | None:

@@ -129,11 +129,11 @@ def _make(connection: Connection) -> None:
     connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": REVISION})
 
 
-def _upgrade(connection: Connection, there: str | None) -> None:
+def _upgrade(connection: Connection, there: str | None, to: str = REVISION) -> None:
     from alembic import command
 
     config = _alembic_config()
     config.attributes["connection"] = connection
     if there == FIRST and not inspect(connection).has_table("alembic_version"):
         command.stamp(config, FIRST)
-    command.upgrade(config, REVISION)
+    command.upgrade(config, to)

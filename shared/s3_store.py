@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,6 +28,7 @@ PIECE_BYTES = 1 << 18
 PROBE = b"a store that Ratchet may use\n"
 AWS = "https://s3.amazonaws.com"
 HOW_TO_WRITE = "s3://bucket/prefix?endpoint=https://host:9000, with region=NAME and ca=/path where needed"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
 _REFUSALS = {  # S3's code, and the mend
     "AccessDenied": "allow this key s3:GetObject and s3:PutObject under the prefix, and s3:ListBucket",
     "AllAccessDisabled": "allow this key s3:GetObject and s3:PutObject under the prefix, and s3:ListBucket",
@@ -99,7 +101,7 @@ def read_url(url: str) -> Place:
         sound = at.scheme in ("http", "https") and at.hostname and not at.path and (at.port or True)
     except ValueError:  # a port that is no number
         sound = False
-    if split.scheme != "s3" or not split.netloc or options or not sound:
+    if split.scheme != "s3" or not _BUCKET.fullmatch(split.netloc) or options or not sound:
         raise SettingsError(f"not the URL of a store: {url}", HOW_TO_WRITE)
     prefix = split.path.strip("/")
     return Place(split.netloc, f"{prefix}/" if prefix else "", endpoint, region, ca)
@@ -207,18 +209,22 @@ class S3Store(S3Objects):
 
 def _pool(ca: str, patience: Patience) -> urllib3.PoolManager:
     again = urllib3.Retry(
-        total=patience.tries, connect=1, read=2, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]
+        total=patience.tries,
+        connect=1,
+        read=2,
+        other=0,
+        backoff_factor=0.2,
+        status_forcelist=[500, 502, 503, 504],
     )
-    try:
-        return urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=patience.connect_s, read=patience.read_s),
-            retries=again,
-            maxsize=10,
-            cert_reqs="CERT_REQUIRED",
-            ca_certs=ca or certifi.where(),
-        )
-    except OSError as error:
-        raise SettingsError(f"can't read the certificates in {ca}: {error.strerror}", HOW_TO_WRITE) from None
+    if ca and not Path(ca).is_file():
+        raise SettingsError(f"no certificates in {ca}", HOW_TO_WRITE)
+    return urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=patience.connect_s, read=patience.read_s),
+        retries=again,
+        maxsize=10,
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=ca or certifi.where(),
+    )
 
 
 def _refusal(where: str, code: str, message: str) -> StoreUnavailableError:

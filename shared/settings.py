@@ -42,6 +42,17 @@ class ModelSection(Section):
     timeout_s: float = Field(120.0, gt=0)
 
 
+class AdvisorSection(Section):
+    """A language model that proposes harness patches. Without `url` the offline analyst does it alone."""
+
+    url: str = ""  # OpenAI-compatible endpoint
+    name: str = ""  # the model's name there
+    api_key_env: str = "ADVISOR_API_KEY"  # the name of the variable, never the key
+    temperature: float = Field(0.7, ge=0.0, le=2.0)
+    max_tokens: int = Field(4096, ge=256)
+    timeout_s: float = Field(300.0, gt=0)
+
+
 class RolloutsSection(Section):
     instances: int = Field(12, ge=1)  # train instances a generation
     attempts: int = Field(2, ge=1)  # attempts an instance
@@ -90,6 +101,7 @@ class RunConfig(Section):
 
     run: RunSection = RunSection()
     model: ModelSection = ModelSection()
+    advisor: AdvisorSection = AdvisorSection()
     rollouts: RolloutsSection = RolloutsSection()
     gate: GateSection = GateSection()
     training: TrainingSection = TrainingSection()

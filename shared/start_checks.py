@@ -23,6 +23,7 @@ from shared.secrets import broker_url, on_s3, open_ledger, open_objects
 from shared.settings import StackParts, StackSettings
 
 PAUSE_S = 2.0
+AWAY = "is it running, and does it speak TLS (rediss://) or not (redis://) as the URL says?"
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +75,7 @@ def check_broker(parts: StackParts, must_answer: bool = True) -> list[str]:
         said = f"the broker {parts.broker_url} can't be used: {error}"
         mend = _mend(error)
         if must_answer or mend:
-            raise SettingsError(said, mend or "is it running?") from None
+            raise SettingsError(said, mend or AWAY) from None
         return [f"{said}: the worker goes on asking"]
     except ValueError as error:
         raise SettingsError(f"not a broker URL: {error}", "redis://user@host:6379/0, or rediss://") from None
@@ -88,10 +89,8 @@ def _mend(error: Exception) -> str:
         return "the user is in the URL, the password where broker_password says: REDIS_PASSWORD"
     if isinstance(error, redis.exceptions.NoPermissionError):
         return "ACL SETUSER that user +info, and all keys and channels that begin with the queue's prefix"
-    if "CERTIFICATE_VERIFY_FAILED" in str(error) or isinstance(error, FileNotFoundError):
+    if "CERTIFICATE_VERIFY_FAILED" in str(error) or "No such file" in str(error):
         return "name the authority that signed its certificate: rediss://host:6379/0?ssl_ca_certs=/path"
-    if "SSL" in str(error):
-        return "does it speak TLS? rediss:// asks for it, redis:// does not"
     return ""
 
 

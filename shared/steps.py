@@ -21,18 +21,32 @@ from shared.actions import ScaffoldFailed, check_action
 from shared.box import Bind, Box, BoxedProcess, Limits
 from shared.box_launch import SHARED
 from shared.errors import BoxError
-from shared.records import JsonObject
-from shared.task import AttemptSection
+from shared.harness import Harness
+from shared.records import JsonObject, Parent
+from shared.task import AttemptSection, Task
 
-__all__ = ["ScaffoldFailed", "ScaffoldPool"]
+__all__ = ["ScaffoldFailed", "ScaffoldPool", "scaffold_context"]
 
 WARM = 8  # processes kept: base and proposed harness of a few runs
 LOAD_TIMEOUT_S = 60.0  # to import scikit-learn from a cold disk on a busy machine
 LINE_BYTES = 2 << 20  # above scaffold_host.CAP_BYTES
 LIFE_CPU_S = 7 * 86_400  # a warm process has no CPU limit of its own: every step has its wall limit
 PROCESSES = 16
+PUBLIC = "/public"  # where a scaffold finds its task's public folder
 
-Key = tuple[str, int]
+Key = tuple[str, int, Path | None]
+
+
+def scaffold_context(task: Task, harness: Harness, parent: Parent | None, seed: int) -> JsonObject:
+    """The `context` of a step. `public` is there only where the task has public files."""
+    context: JsonObject = {
+        "prompts": harness.prompts,
+        "exemplars": harness.exemplars,
+        "parent": parent.model_dump(include={"content", "reply", "score"}) if parent else None,
+        "limits": task.manifest.attempt.model_dump(),
+        "seed": seed,
+    }
+    return context | ({"public": PUBLIC} if task.public else {})
 
 
 class ScaffoldPool:
@@ -48,14 +62,20 @@ class ScaffoldPool:
         )  # a box dies with the thread that started it
 
     def step(
-        self, harness_digest: str, folder: Path, payload: JsonObject, limits: AttemptSection
+        self,
+        harness_digest: str,
+        folder: Path,
+        payload: JsonObject,
+        limits: AttemptSection,
+        public: Path | None = None,
     ) -> JsonObject:
-        """One step of the scaffold in `folder`: payload is {instance, history, knobs, context}.
+        """One step of the scaffold in `folder`: payload is {instance, history, knobs, context}. It may read
+        `public`, a folder that nobody changes any more.
 
         Raises ScaffoldFailed (the scaffold's fault: data) or BoxError (not its fault: tried again).
         """
         replies = sum(len(turn.get("replies", ())) for turn in payload["history"])
-        key = (harness_digest, limits.step_memory_mb)
+        key = (harness_digest, limits.step_memory_mb, public)
         with self._lock:
             host = self._host(key, folder)
             try:
@@ -75,7 +95,7 @@ class ScaffoldPool:
         self._drop(key)
         while len(self._hosts) >= self._most:
             self._drop(next(iter(self._hosts)))
-        host = self._starter.submit(_start, self._box, folder, key[1]).result()
+        host = self._starter.submit(_start, self._box, folder, key[1], key[2]).result()
         self._hosts[key] = host
         return host
 
@@ -137,11 +157,11 @@ class _Host:
         self.process.close()
 
 
-def _start(box: Box, folder: Path, memory_mb: int) -> _Host:
+def _start(box: Box, folder: Path, memory_mb: int, public: Path | None) -> _Host:
     """A host that has loaded its scaffold. What fails before it is up is the box's fault."""
     limits = Limits(cpu_s=LIFE_CPU_S, memory_mb=memory_mb, processes=PROCESSES)
     argv = [sys.executable, "-s", "-P", "-B", str(SHARED / "scaffold_host.py"), "/harness/scaffold.py"]
-    binds = [Bind(folder, "/harness")]
+    binds = [Bind(folder, "/harness"), *([Bind(public, PUBLIC)] if public else [])]
     host = _Host(box.start(argv, binds=binds, limits=limits, env={"OMP_NUM_THREADS": "1"}))
     deadline = time.monotonic() + LOAD_TIMEOUT_S
     try:

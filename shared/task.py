@@ -83,6 +83,17 @@ class Task:
     def name(self) -> str:
         return self.manifest.name
 
+    @property
+    def public(self) -> Path | None:
+        """What scaffolds may read (bound at /public in their box), if the task has any."""
+        folder = self.folder / "public"
+        return folder if folder.is_dir() else None
+
+    def program(self, name: str) -> Path | None:
+        """An optional program of the task (data.py, baselines.py), if it has it."""
+        path = self.folder / name
+        return path if path.is_file() else None
+
 
 def load_task(name: str) -> Task:
     """The task of that name under tasks/, or in that folder. Raises TaskError that names the mend."""

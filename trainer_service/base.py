@@ -53,7 +53,8 @@ def seed_bundle(task: Task, store: Store, cache_dir: Path, threads: int) -> tupl
 def seed_key(task: Task, section: SeedCorpusSection) -> str:
     """Names what would be built: two tasks with one key have the same seed model."""
     sources = [task.folder / section.program, *sorted(task.folder.glob("*.py"))]
-    sources += [path for path in sorted((task.folder / "harness").rglob("*")) if path.is_file()]
+    for name in ("harness", "public"):  # what a corpus program may read
+        sources += [path for path in sorted((task.folder / name).rglob("*")) if path.is_file()]
     recipe = [Path(__file__).with_name(name) for name in RECIPE]
     return digest_of(
         {

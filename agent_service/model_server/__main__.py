@@ -43,6 +43,7 @@ def serve(options: argparse.Namespace) -> None:
     from agent_service.model_server.adapters import Adapters
     from agent_service.model_server.app import create_app
     from agent_service.model_server.engine import Engine
+    from agent_service.model_server.given import Given
     from agent_service.model_server.loading import load_language_model
     from agent_service.model_server.prompts import Prompter
 
@@ -50,9 +51,8 @@ def serve(options: argparse.Namespace) -> None:
     disable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     language = load_language_model(options.model, device)
-    app = create_app(
-        Engine(language, Adapters(language.model, options.name, options.max_loras)), Prompter(language)
-    )
+    engine = Engine(language, Adapters(language.model, options.name, options.max_loras))
+    app = create_app(engine, Prompter(language), Given(options.replies))
     listener.listen(512)
     host, port = listener.getsockname()[:2]
     logger.info("ready: %s on %s at http://%s:%d/v1", options.name, device, host, port)
@@ -79,6 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True, help="0 takes a free one and logs it")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--max-loras", type=int, default=8, help="adapters loaded at once")
+    parser.add_argument("--replies", type=Path, help="a file that remembers replies by Idempotency-Key")
     parser.add_argument("--threads", type=int, default=1, help="torch's threads")
     return parser.parse_args()
 

@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from agent_service.model_server.engine import Engine
+from agent_service.model_server.given import Given
 from agent_service.model_server.prompts import Prompter
 from agent_service.model_server.refusal import Refusal
 from agent_service.model_server.replies import chat_reply, completion_reply, error_reply, models_reply
@@ -33,9 +34,10 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-def create_app(engine: Engine, prompter: Prompter) -> FastAPI:
+def create_app(engine: Engine, prompter: Prompter, given: Given) -> FastAPI:
     app = FastAPI(title="Ratchet model server", docs_url=None, redoc_url=None)
     _add_refusals(app)
+    _add_chat(app, engine, prompter, given)
     _add_completions(app, engine, prompter)
     _add_adapters(app, engine)
 
@@ -52,17 +54,24 @@ def create_app(engine: Engine, prompter: Prompter) -> FastAPI:
     return app
 
 
-def _add_completions(app: FastAPI, engine: Engine, prompter: Prompter) -> None:
+def _add_chat(app: FastAPI, engine: Engine, prompter: Prompter, given: Given) -> None:
     @app.post("/v1/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> dict[str, Any]:
-        started_s = time.monotonic()
+        started_s, key, asked = time.monotonic(), request.headers.get("idempotency-key"), body.model_dump()
+        if (known := given.find(key, asked)) is not None:
+            logger.info("gave %s again", key)
+            return known
         rows = await run_in_threadpool(prompter.chat_rows, body)
         engine.submit(rows)
         answers = await _wait(request, [row.future for row in rows])
-        tokens, key = sum(len(answer.tokens) for answer in answers), request.headers.get("idempotency-key")
+        reply = chat_reply(body, rows[0].prompt, answers, prompter)
+        given.keep(key, asked, reply)
+        tokens = sum(len(answer.tokens) for answer in answers)
         logger.info("answered %s: %d tokens in %.3f s", key, tokens, time.monotonic() - started_s)
-        return chat_reply(body, rows[0].prompt, answers, prompter)
+        return reply
 
+
+def _add_completions(app: FastAPI, engine: Engine, prompter: Prompter) -> None:
     @app.post("/v1/completions")
     async def completions(body: CompletionRequest, request: Request) -> dict[str, Any]:
         prompt = await run_in_threadpool(prompter.completion_prompt, body)

@@ -1,5 +1,5 @@
-"""The attacks, read from their files: kernels/*.c are candidates for the task in task/, escapes/*.py are
-programs that try to get out of a box. What a file says of itself stands in its first comment.
+"""The attacks, read from their files: kernels/*.c are candidates for the task in task/, programs/*.py for the
+one in smoothing/, escapes/*.py try to get out of a box. The first comment of a file says what it is.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-KERNELS, ESCAPES, TASK = FOLDER / "kernels", FOLDER / "escapes", FOLDER / "task"
+KERNELS, PROGRAMS, ESCAPES = FOLDER / "kernels", FOLDER / "programs", FOLDER / "escapes"
+TASK = FOLDER / "task"
+KINDS = {KERNELS: "kernel", PROGRAMS: "program", ESCAPES: "escape"}
 CONTROL = "honest"
 FIELD = re.compile(r"^[ *]*(exploit|gain|judge|kept|layer|needs): (.+)$", re.MULTILINE)
 LOCAL_INCLUDE = re.compile(r'^#include "(\w+\.h)"$', re.MULTILINE)
 
 # The exploits that were seen on live kernel benchmarks, and the ways out of a box, by number. Those that
-# can't be tried on C programs give the reason.
+# can't be tried on C or Python programs give the reason.
 EXPLOITS = {
     "K1": "work on a side stream",
     "K2": "work after the return",
@@ -60,7 +62,6 @@ EXPLOITS = {
 }
 NOT_APPLICABLE = {
     "K1": "C programs have no streams; the CUDA toolchain allows no host code at all",
-    "K3": "the output is bytes in memory that the parent made: there is no object that could be lazy",
     "K20": "shared memory of a GPU; on the host, memory of another process is never handed out unwiped",
     "K22": "all programs of a round read the same fresh inputs, which the parent has just written for each",
     "K27": "CUDA graphs; the same trick in C is replays_a_static_buffer",
@@ -85,12 +86,12 @@ class Attack:
 
     @property
     def kind(self) -> str:
-        return "kernel" if self.path.suffix == ".c" else "escape"
+        return KINDS[self.path.parent]
 
 
 def attacks() -> list[Attack]:
-    """All attacks, kernels first; the honest control is not among them."""
-    paths = [*sorted(KERNELS.glob("*.c")), *sorted(ESCAPES.glob("*.py"))]
+    """All attacks, kernels first; the honest controls are not among them."""
+    paths = [path for folder in KINDS for path in sorted([*folder.glob("*.c"), *folder.glob("*.py")])]
     return [_read(path) for path in paths if path.stem != CONTROL]
 
 

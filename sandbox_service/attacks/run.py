@@ -1,5 +1,5 @@
 """Runs the corpus twice: against the naive harness, where an attack shows that it is one, and against the
-real sandbox, where it must be contained. One Finding an attack, and one for the honest control.
+real sandbox, where it must be contained. One Finding an attack, and one for each honest control.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,33 +19,18 @@ import numpy as np
 
 from sandbox_service.attacks import naive, naive_program
 from sandbox_service.attacks.corpus import CONTROL, FOLDER, TASK, Attack, attacks, kernel_source
-from sandbox_service.evaluate import Evaluator
+from sandbox_service.attacks.finding import Finding, evaluate, seen
+from sandbox_service.attacks.run_programs import attack_programs
 from sandbox_service.toolchains.c_compiler import read_regular
 from shared.box import Bind, Limits, open_box
 from shared.box_cgroup import can_make_groups
-from shared.records import Block, CandidateBatch, Evaluation
-from shared.store import LocalStore
+from shared.records import Evaluation
 
 LIMITS = Limits(wall_s=4, cpu_s=4, memory_mb=64, processes=16, file_mb=4, output_bytes=1 << 20)
 INSTANCE = {"id": "hidden", "n": 160}
 WORTH = 2.0  # times the honest speed: what an attack on the clock must seem to reach
 TRIES = 3  # on the naive harness: whoever attacks a clock may come again; a cache needs two runs anyway
 OTHER_WORKERS = 2
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One attack: `layer` is what stops it, `saw` what it met, `kept` why it stays if naive withstood."""
-
-    name: str
-    kind: str
-    exploit: str
-    tries: str
-    naive_succeeded: bool
-    contained: bool
-    layer: str
-    saw: str = ""
-    kept: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,12 +65,14 @@ def run(only: Sequence[str] = ()) -> list[Finding]:
     """The whole corpus, or the named attacks. The box must be whole: open_box() raises if it is not."""
     open_box()
     chosen = [attack for attack in attacks() if not only or attack.name in only]
-    kernels = [attack for attack in chosen if attack.kind == "kernel"]
-    escapes = [attack for attack in chosen if attack.kind == "escape"]
+    kernels, programs, escapes = (
+        [attack for attack in chosen if attack.kind == kind] for kind in ("kernel", "program", "escape")
+    )
     total = can_make_groups()
     with _grounds() as grounds:
         try:
             found = attack_kernels(kernels, grounds)
+            found += attack_programs(programs, grounds.folder)
             usable = [attack for attack in escapes if total or not attack.needs]
             with ThreadPoolExecutor(OTHER_WORKERS) as pool:
                 found += pool.map(lambda attack: attack_box(attack, grounds), usable)
@@ -98,42 +85,17 @@ def attack_kernels(chosen: Sequence[Attack], grounds: Grounds) -> list[Finding]:
     """All kernels as one block of the real evaluator, beside the control; then each on the naive harness."""
     names = [CONTROL, *(attack.name for attack in chosen)]
     sources = {name: kernel_source(name, grounds.words(name)) for name in names}
-    real = evaluate(sources, grounds)
+    real = evaluate(TASK, INSTANCE, sources, grounds.folder)
     honest = naive.judge_kernel(sources[CONTROL], grounds.place(CONTROL), {})
     findings = [_control(real[CONTROL], honest)]
     trophies = {name for name in names if grounds.trophy(name).exists()}
     for attack in chosen:
         result = real[attack.name]
         rewarded = result.outcome == "ok" and result.score > 0
-        saw = (
-            f"{result.outcome}: {result.detail}"
-            if result.detail
-            else f"{result.outcome}, score {result.score:.2f}"
-        )
-        findings.append(
-            Finding(
-                attack.name,
-                attack.kind,
-                attack.exploit,
-                attack.tries,
-                _fools_naive(attack, sources[attack.name], grounds, honest),
-                not rewarded and attack.name not in trophies,
-                attack.layer,
-                saw.splitlines()[0][:200],
-                attack.kept,
-            )
-        )
+        fooled = _fools_naive(attack, sources[attack.name], grounds, honest)
+        contained = not rewarded and attack.name not in trophies
+        findings.append(Finding.of(attack, fooled, contained, seen(result)))
     return findings
-
-
-def evaluate(sources: Mapping[str, str], grounds: Grounds) -> dict[str, Evaluation]:
-    evaluator = Evaluator(LocalStore(grounds.folder / "store"), grounds.folder / "cache")
-    block = Block(instance=INSTANCE, entries=tuple(sources.items()))
-    try:
-        batch = CandidateBatch(task=str(TASK), check="public", fresh=True, blocks=(block,))
-        return dict(zip(sources, evaluator.evaluate(batch).blocks[0], strict=True))
-    finally:
-        evaluator.close()
 
 
 def attack_box(attack: Attack, grounds: Grounds) -> Finding:
@@ -149,18 +111,7 @@ def attack_box(attack: Attack, grounds: Grounds) -> Finding:
     result = open_box().run([*python, "/attack.py", *words, "/out", *tail], binds=binds, limits=LIMITS)
     escaped = _succeeded(attack, boxed, result.stdout, lambda path: read_regular(path) or b"")
     said = result.stderr.decode(errors="replace").strip().splitlines()
-    saw = f"{result.outcome}{f': {said[-1]}' if said else ''}"[:200]
-    return Finding(
-        attack.name,
-        attack.kind,
-        attack.exploit,
-        attack.tries,
-        fooled,
-        not escaped,
-        attack.layer,
-        saw,
-        attack.kept,
-    )
+    return Finding.of(attack, fooled, not escaped, f"{result.outcome}{f': {said[-1]}' if said else ''}")
 
 
 def _fools_naive(attack: Attack, source: str, grounds: Grounds, honest: naive.Verdict) -> bool:
@@ -201,9 +152,8 @@ def _holds(lock: Path) -> bool:
 
 def _control(real: Evaluation, honest: naive.Verdict) -> Finding:
     passed = real.outcome == "ok" and real.score > 0
-    saw = f"{real.outcome}: {real.detail}, score {real.score:.2f}"
     return Finding(
-        CONTROL, "control", "", "an honest kernel, which must be rewarded", honest.correct, passed, "", saw
+        CONTROL, "control", "an honest kernel, which must be rewarded", honest.correct, passed, saw=seen(real)
     )
 
 

@@ -4,8 +4,9 @@ not one succeeds here. `ratchet attack` runs the same corpus.
 
 import pytest
 
-from sandbox_service.attacks.corpus import CONTROL, EXPLOITS, NOT_APPLICABLE, attacks
-from sandbox_service.attacks.run import Finding, run
+from sandbox_service.attacks.corpus import EXPLOITS, NOT_APPLICABLE, attacks
+from sandbox_service.attacks.finding import Finding
+from sandbox_service.attacks.run import run
 from shared.box_cgroup import can_make_groups
 
 ATTACKS = {attack.name: attack for attack in attacks()}
@@ -27,9 +28,10 @@ def test_an_attack_works_on_a_naive_harness_and_not_here(name: str, found: dict[
     assert finding.naive_succeeded or finding.kept, "it succeeds nowhere, so it proves nothing"
 
 
-def test_an_honest_program_beside_all_of_them_is_rewarded(found: dict[str, Finding]) -> None:
-    assert found[CONTROL].contained, found[CONTROL].saw
-    assert found[CONTROL].naive_succeeded
+@pytest.mark.parametrize("name", ["honest", "honest_program"])
+def test_an_honest_program_beside_all_of_them_is_rewarded(name: str, found: dict[str, Finding]) -> None:
+    assert found[name].contained, found[name].saw
+    assert found[name].naive_succeeded
 
 
 def test_every_known_exploit_is_tried_or_has_a_reason_why_not() -> None:

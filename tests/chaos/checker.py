@@ -19,6 +19,7 @@ from shared.ledger_schema import arrivals, jobs, joins
 from shared.routes import GATHERED_INTO
 
 _DONE = re.compile(r"\b\w+ ([0-9a-f]{12}) done in ")
+_GAVE_AGAIN = re.compile(r" gave (\S+) again$", re.MULTILINE)
 _ANSWERED = re.compile(r"^(\S+ [0-9:]+,\d+) .* answered (\S+): \d+ tokens in ([\d.]+) s")
 _SLACK_S = 0.05  # between a log line's clock and a file's
 # What a done job says, where that is one thing. Joined messages come on top of it.
@@ -140,28 +141,35 @@ def _repeats(run: RunRecord) -> Iterator[str]:
 
 
 def _replies(run: RunRecord) -> Iterator[str]:
-    """No reply that the store holds was asked for again. (One that was given to a process which died before
-    it could store it is paid for once more: nobody can know that it was given.)"""
-    names = Path(run.folder.store_url) / "names" / "reply"
+    """No reply that the store holds was asked for again, and none came from elsewhere."""
+    names = Path(run.folder.parts.store_url) / "names" / "reply"
     stored_at = {path.name: path.stat().st_mtime for path in names.glob("*-*")}
     for reply in run.answered:
         if reply.asked_at > stored_at.get(reply.key, float("inf")) + _SLACK_S:
             yield f"reply {reply.key} was asked for again after it was stored"
-    missing = stored_at.keys() - {reply.key for reply in run.answered}
+    missing = stored_at.keys() - {reply.key for reply in run.answered} - given_again(run.folder)
     if missing:
         yield f"{len(missing)} stored replies that the model server never gave"
 
 
 def paid_twice(run: RunRecord) -> list[str]:
-    """Replies that were given in full more than once: at most those that a killed process was waiting for."""
+    """Replies that the model made more than once."""
     times = Counter(reply.key for reply in run.answered)
     return [key for key, count in times.items() if count > 1]
 
 
+def given_again(folder: RunFolder) -> set[str]:
+    """Replies from the model server's memory, for somebody who died before it could store them."""
+    return set(_GAVE_AGAIN.findall(_model_servers(folder)))
+
+
 def answered(folder: RunFolder) -> Iterator[Answered]:
     """From the model server's log."""
-    logs = folder.path.glob("logs/model_server-*.log")
-    for line in "\n".join(log.read_text(errors="replace") for log in logs).splitlines():
+    for line in _model_servers(folder).splitlines():
         if found := _ANSWERED.match(line):
             at = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
             yield Answered(found[2], at - float(found[3]), at)
+
+
+def _model_servers(folder: RunFolder) -> str:
+    return "\n".join(log.read_text(errors="replace") for log in folder.path.glob("logs/model_server-*.log"))

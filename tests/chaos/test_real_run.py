@@ -28,7 +28,7 @@ SMALL = {
 TINY_SEED = {"lines = 2000": "lines = 200", "steps = 120": "steps = 20", "hidden = 64": "hidden = 32"}
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_run_ends_by_itself_though_each_of_its_parts_is_killed(root: Path) -> 
     run = check(folder)
     assert len(run.said(e.AdapterPublished)) == 1  # though its trainer was killed
     assert "resuming after" in (folder.path / "logs" / "trainer.log").read_text()
-    assert len(paid_twice(run)) <= 4  # what the killed agent had been given and had not stored: a shard's
+    assert paid_twice(run) == []
 
 
 def begun(root: Path, name: str) -> RunFolder:

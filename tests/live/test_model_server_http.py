@@ -24,9 +24,11 @@ import pytest
 import torch
 import uvicorn
 
+from agent_service.model_server import given
 from agent_service.model_server.adapters import Adapters
 from agent_service.model_server.app import create_app
 from agent_service.model_server.engine import Engine
+from agent_service.model_server.given import Given
 from agent_service.model_server.loading import load_language_model
 from agent_service.model_server.prompts import Prompter
 from tests.tiny_model import write_adapter, write_model
@@ -54,7 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(folder: Path) -> Iterator[str]:
     language = load_language_model(folder / "base", torch.device("cpu"))
     engine = Engine(language, Adapters(language.model, "base", max_loras=8))
-    server = uvicorn.Server(uvicorn.Config(create_app(engine, Prompter(language)), log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(engine, Prompter(language), Given(None)), log_level="warning")
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -111,6 +115,32 @@ def test_the_same_seed_gives_the_same_choices_and_another_does_not(client: opena
     assert texts(1, 2) == texts(1, 4)[:2]
     assert texts(1, 4) != texts(2, 4)
     assert len(set(texts(1, 4))) == 4
+
+
+def test_a_reply_that_was_asked_for_under_a_key_is_given_again_and_not_made_again(
+    client: openai.OpenAI,
+) -> None:
+    def ask(key: str, **change: Any) -> str | None:
+        reply = client.chat.completions.create(
+            **{"model": "base", "messages": MESSAGES, "max_tokens": 20} | change,
+            extra_headers={"Idempotency-Key": key},
+        )
+        return reply.choices[0].message.content
+
+    first = ask("one")  # without a seed: made again, it would be another
+    assert ask("one") == first
+    assert ask("two") != first
+    assert ask("one", max_tokens=19) != first  # the key alone does not make it the same request
+
+
+def test_given_replies_outlive_the_server_and_the_oldest_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(given, "MOST", 2)
+    for number in range(3):
+        Given(tmp_path / "replies").keep(f"key{number}", {"n": number}, {"reply": number})
+    again = Given(tmp_path / "replies")
+    assert [again.find(f"key{n}", {"n": n}) for n in range(3)] == [None, {"reply": 1}, {"reply": 2}]
 
 
 def test_answers_without_a_seed_differ(client: openai.OpenAI) -> None:

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from ratchet import new_task
 from ratchet.broker import Broker
 from ratchet.processes import stop_all
@@ -16,7 +14,6 @@ RATCHET = str(Path(sys.executable).with_name("ratchet"))
 SMALL = ("run.generations=1", "rollouts.instances=4", "gate.screen_instances=2", "gate.max_pairs=2")
 
 
-@pytest.mark.slow
 def test_an_endpoint_that_can_not_load_adapters_gets_a_harness_only_run(tmp_path: Path) -> None:
     new_task.create(tmp_path / "words")
     broker = Broker(tmp_path / "broker", tmp_path / "broker.log")

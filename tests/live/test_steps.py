@@ -191,6 +191,29 @@ def step(instance, history, knobs, context):
     assert action["answer"]["content"] == "5.000"
 
 
+def test_a_scaffold_reads_its_tasks_public_files_and_may_not_change_them(
+    pool: ScaffoldPool, tmp_path: Path
+) -> None:
+    (tmp_path / "harness").mkdir()
+    source = """def step(instance, history, knobs, context):
+    try:
+        open("/public/new.txt", "w")
+    except OSError:
+        return {"answer": {"content": open("/public/words.txt").read()}}
+"""
+    made = scaffold(tmp_path / "harness", source)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "words.txt").write_text(name)
+
+    actions = [
+        pool.step("reads", made, payload("good"), LIMITS, tmp_path / name)["answer"]
+        for name in ("one", "two")
+    ]
+
+    assert [action["content"] for action in actions] == ["one", "two"]
+
+
 def test_closing_a_pool_ends_its_processes(folder: Path) -> None:
     with ScaffoldPool(open_box()) as own:
         own.step("faults", folder, payload("good"), LIMITS)

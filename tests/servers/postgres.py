@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -103,13 +104,11 @@ class Postgres:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """Without a good-bye, as when the machine goes away."""
+        """At once, in the middle of whatever it does: what is not committed is lost."""
         if self.process:
-            self.process.kill()
-            self.process.wait()
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(30)
             self.process = None
-        lock = self.folder / "data" / "postmaster.pid"
-        lock.unlink(missing_ok=True)
 
     def close(self) -> None:
         self.stop()

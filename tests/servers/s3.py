@@ -3,17 +3,20 @@ versions and conditional puts, no signatures)."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 
 from shared.children import die_with_parent
+from shared.s3_store import Keys
 
 ACCESS, SECRET = "tester", "testing testing"
 BUCKET = "bucket"
@@ -27,13 +30,14 @@ def free_port() -> int:
 
 
 class Server:
-    """A program that serves S3. `files` is where it keeps the bucket's objects; None: in memory."""
+    """A program that serves S3, and the keys that it knows."""
 
-    files: Path | None = None
+    keys = Keys(ACCESS, SECRET)
 
     def __init__(self) -> None:
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="ratchet-s3-"))
+        self.environment = dict(os.environ)
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,7 +53,12 @@ class Server:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, cwd=self.folder, preexec_fn=die_with_parent
+                self.command(),
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env=self.environment,
+                preexec_fn=die_with_parent,
             )
         end_s = time.monotonic() + 60
         while time.monotonic() < end_s:
@@ -71,11 +80,19 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def running(server: Server) -> Iterator[Server]:
+    """For a fixture."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
 class Rclone(Server):
     def __init__(self) -> None:
         super().__init__()
-        self.files = self.folder / "data" / BUCKET
-        self.files.mkdir(parents=True)
+        (self.folder / "data" / BUCKET).mkdir(parents=True)
 
     def command(self) -> list[str]:
         program = str(Path(sys.executable).with_name("rclone"))
