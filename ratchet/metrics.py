@@ -103,16 +103,16 @@ class StackCollector(Collector):
 
     def _gates(self, runs: dict[str, RunHistory]) -> tuple[dict[str, GateRecord], bool]:
         """The latest evidence of each run, and whether all could be read."""
-        found, whole = {}, True
+        found: dict[str, GateRecord] = {}
         for run, history in runs.items():
             digests = [generation.evidence for generation in history.generations if generation.evidence]
             try:
                 if digests:
                     found[run] = self._record(digests[-1])
-            except RatchetError as error:
-                _log.warning("no scores of %s this time: %s", run, error)
-                whole = False
-        return found, whole
+            except RatchetError as error:  # one that is away is not asked again and again
+                _log.warning("no scores this time: %s", error)
+                return found, False
+        return found, True
 
     def _record(self, digest: str) -> GateRecord:
         if digest not in self._records:
