@@ -4,8 +4,8 @@ SPREAD := -n 3 --dist loadfile --no-loadscope-reorder# most tests wait for proce
 
 .PHONY: demo test test-all test-live check format clean
 
-demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, into runs/
-	.venv/bin/ratchet run trimul $(ARGS)
+demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, into runs/; FLOWER=1: with Flower's pages
+	.venv/bin/ratchet run trimul $(if $(FLOWER),--flower) $(ARGS)
 
 test: .venv/.installed  ## the test suite, but for what is marked slow or live
 	$(PY) -m pytest -m "not slow and not live" $(SPREAD) $(ARGS)

@@ -29,6 +29,15 @@ if ! has_postgres; then # for tests; they start private servers, so the one that
   fi
 fi
 
+if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then # a test looks at Flower's pages
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing distribution packages: apt-get install -y chromium"
+    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null
+  else
+    echo "the test of Flower's pages will be skipped without it: sudo apt-get install -y chromium" >&2
+  fi
+fi
+
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed" >&2; exit 69; }
 [ -x .venv/bin/python ] || python3 -m venv .venv
 .venv/bin/python -m pip install -q --disable-pip-version-check uv 2>/dev/null || .venv/bin/python -m pip install uv

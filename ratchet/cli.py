@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from ratchet import stack_commands
+from ratchet.side_programs import FLOWER_PORT
 from shared.errors import RatchetError, SettingsError
 
 app = typer.Typer(
@@ -42,6 +44,7 @@ StoreUrl = Annotated[
     str | None,
     typer.Option("--store", help="s3://bucket/prefix?endpoint=URL to use; without one a folder."),
 ]
+FlowerPort = Annotated[int, typer.Option(help="Flower's port on 127.0.0.1; 0 takes a free one.")]
 Levers = Annotated[str | None, typer.Option(help="both, harness or weights: which levers the run may pull.")]
 
 
@@ -56,6 +59,12 @@ def run(
     ledger: LedgerUrl = None,
     store: StoreUrl = None,
     broker: Broker = None,
+    stack: Annotated[
+        Path | None, typer.Option(help="A stack that is up (`ratchet up`), or a TOML file that names one.")
+    ] = None,
+    detach: Annotated[bool, typer.Option(help="With --stack: submit the run and leave.")] = False,
+    flower: Annotated[bool, typer.Option(help="Serve Flower while the run goes on.")] = False,
+    flower_port: FlowerPort = FLOWER_PORT,
     data: Annotated[
         Path | None, typer.Option(help="Your data for this task, which its data.py imports and checks.")
     ] = None,
@@ -72,7 +81,12 @@ def run(
     if dry_run:
         running.print_plan(resolved, as_json)
         return
-    running.run(resolved, root, name, as_json, chosen, data)
+    if stack is not None:
+        from ratchet import stack_runs
+
+        stack_runs.run(resolved, root, name, stack, chosen, as_json, detach, data)
+        return
+    running.run(resolved, root, name, as_json, chosen, data, flower_port if flower else None)
 
 
 @app.command()
@@ -136,10 +150,13 @@ def watch(run_name: RunName, root: Root = Path("runs")) -> None:
 
 @app.command()
 def show(run_name: RunName, root: Root = Path("runs"), as_json: AsJson = False) -> None:
-    """What a run did: proposals, four arms, decisions, costs, the final test."""
-    from ratchet import runs, tables
+    """What a run did: proposals, four arms, decisions, costs, the final test. Or how a stack is."""
+    from ratchet import runs, stacks, tables
     from ratchet.show import show_run
 
+    if stacks.is_stack(Path(run_name)):
+        stack_commands.show_stack(Path(run_name), as_json)
+        return
     shown = show_run(runs.find(run_name, root))
     typer.echo(json.dumps(shown, indent=2)) if as_json else tables.print_run(shown)
 
@@ -263,6 +280,9 @@ def deploy(
         typer.echo(making.make_env() if compose else documents)
     elif not checking.run(overlay or [], as_json):
         raise typer.Exit(2)
+
+
+stack_commands.add_to(app)
 
 
 def main() -> None:

@@ -116,6 +116,6 @@ def request(
     running.drive(folder, ledger, event, live=False)
     history = fold(ledger.events(folder.run_id))
     if history.test is None:
-        raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.path}/logs")
+        raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.logs}")
     found: dict[str, Any] = get_json(objects, history.test)
     return found

@@ -67,7 +67,13 @@ def print_plan(config: RunConfig, as_json: bool) -> None:
 
 
 def run(
-    config: RunConfig, root: Path, name: str, as_json: bool, chosen: StackParts, data: Path | None = None
+    config: RunConfig,
+    root: Path,
+    name: str,
+    as_json: bool,
+    chosen: StackParts,
+    data: Path | None = None,
+    flower_port: int | None = None,
 ) -> None:
     """`data`: what the task's own program data.py imports for this run (task_data.py)."""
     from ratchet.endpoint import check_advisor, settle_levers
@@ -87,11 +93,16 @@ def run(
 
         typer.echo(f"run {folder.run_id} in {folder.path}")
         tables.print_steps(plan(config, task))
-    resume(folder, as_json)
+    resume(folder, as_json, flower_port)
 
 
-def resume(folder: RunFolder, as_json: bool) -> None:
+def resume(folder: RunFolder, as_json: bool, flower_port: int | None = None) -> None:
     """From wherever it is. Its supervisor may have died at any line, even before it said RunStarted."""
+    if folder.stack is not None:
+        from ratchet import stack_runs
+
+        stack_runs.resume(folder, as_json)
+        return
     ledger = open_run(folder)
     said = ledger.events(folder.run_id)
     if said and isinstance(said[0].event, EvaluationRequested):
@@ -102,7 +113,7 @@ def resume(folder: RunFolder, as_json: bool) -> None:
         digest = put_json(folder.open_store(), config)
         first = None if said else RunStarted(run_id=folder.run_id, config=digest)
         with resumable(folder):
-            drive(folder, ledger, first, not as_json)
+            drive(folder, ledger, first, not as_json, flower_port)
     finish(folder, as_json)
 
 
@@ -128,7 +139,9 @@ def resumable(folder: RunFolder) -> Iterator[None]:
         raise
 
 
-def drive(folder: RunFolder, ledger: Ledger, first: Message | None, live: bool) -> None:
+def drive(
+    folder: RunFolder, ledger: Ledger, first: Message | None, live: bool, flower_port: int | None = None
+) -> None:
     """Keep the local stack up until the run has finished. `first` starts it; None: it goes on."""
     from ratchet.stack import LocalStack
     from ratchet.watching import View
@@ -136,9 +149,21 @@ def drive(folder: RunFolder, ledger: Ledger, first: Message | None, live: bool) 
     settings = stack_settings(folder)
     with runs.sole_driver(folder):
         rings = ledger.submit([first]) if first is not None else []  # before anything that may fail
-        with LocalStack(folder.path, settings) as stack, View(folder, live) as view:
+        extras = plan_extras(folder, flower_port)
+        with LocalStack(folder.path, settings, extras=extras) as stack, View(folder, live) as view:
             stack.ring(rings)
             tend(stack, view, ledger, folder.run_id)
+
+
+def plan_extras(folder: RunFolder, flower_port: int | None) -> dict[str, list[str]]:
+    """Flower, where it is wanted; its password is one for all runs beside this one."""
+    if flower_port is None:
+        return {}
+    from ratchet.side_programs import plan_flower
+
+    flower = plan_flower(folder.path.parent, flower_port)
+    typer.echo(flower.told, err=True)
+    return {"flower": flower.arguments}
 
 
 def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
@@ -212,7 +237,7 @@ def finish(folder: RunFolder, as_json: bool) -> None:
         typer.echo(f"report: {report}")
     if shown["state"] == "failed":
         raise RatchetError(
-            f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.path}/logs"
+            f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.logs}"
         )
 
 

@@ -2,6 +2,7 @@
 
 runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/  task/ (if it has its own data)
             parts.json (if it uses somebody's ledger, store or broker)
+            in_stack (if it is in a stack that stays up, which keeps its ledger, store and logs)
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from ratchet import parts
+from ratchet import parts, stacks
 from shared import secrets
 from shared.errors import SettingsError
 from shared.ledger import Ledger
 from shared.records import digest_of
-from shared.settings import RunConfig, StackParts
+from shared.settings import RunConfig, StackParts, StackSettings
 from shared.store import Store
 
 DEFAULT_ROOT = Path("runs")
-_MARKS = ("ledger.sqlite", parts.FILE)  # a folder that holds one of these is a run's
+IN_STACK = "in_stack"
+_MARKS = ("ledger.sqlite", parts.FILE, IN_STACK)  # a folder that holds one of these is a run's
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,23 @@ class RunFolder:
     def run_id(self) -> str:
         return self.path.name
 
+    @cached_property
+    def stack(self) -> Path | None:
+        """The stack that stays up in which it is; None: each start of the run starts one of its own."""
+        file = self.path / IN_STACK
+        return Path(file.read_text().strip()) if file.exists() else None
+
+    @cached_property
+    def _stack_settings(self) -> StackSettings | None:
+        return stacks.settings_of(self.stack) if self.stack else None
+
     @property
     def parts(self) -> StackParts:
         """Whose ledger, store and broker (empty: its own) this run uses."""
+        if settings := self._stack_settings:
+            named = StackParts(**settings.model_dump(include=set(StackParts.model_fields)))
+            own_broker = self.stack is not None and self.stack.is_dir()  # gone when the stack is down
+            return named.model_copy(update={"broker_url": ""}) if own_broker else named
         found = parts.read(self.path)
         own = {
             "ledger_url": f"sqlite:///{self.path / 'ledger.sqlite'}",
@@ -73,8 +90,18 @@ class RunFolder:
 
     @property
     def queue_prefix(self) -> str:
-        """Of its doorbells: no other run's workers hear them, whoever else uses the broker."""
+        """Of its doorbells: no other run's workers hear them, whoever else uses the broker. (In a stack that
+        stays up all runs have one.)"""
+        if self._stack_settings:
+            return self._stack_settings.queue_prefix
         return f"ratchet:{self.run_id}-{digest_of(self.parts.ledger_url)[:12]}:"
+
+    @property
+    def logs(self) -> str:
+        """Where a reader finds the services' logs, in words."""
+        if self.stack is None:
+            return f"{self.path}/logs"
+        return f"{self.stack}/logs" if self.stack.is_dir() else f"the stack that {self.stack} names"
 
     @property
     def report(self) -> Path:
@@ -91,11 +118,13 @@ def create(
     config: RunConfig,
     chosen: StackParts | None = None,
     bound: Path | None = None,
+    stack: Path | None = None,
 ) -> RunFolder:
     """A new run folder; without a name, TASK-1, TASK-2, ... Raises SettingsError if the name is taken: in the
     folder, or in a ledger that others use as well.
 
-    `bound`: a task folder with data of its own, which becomes this run's (moved to RUN/task).
+    `bound`: a task folder with data of its own, which becomes this run's (moved to RUN/task). `stack`: the
+    one that stays up and does the run's work.
     """
     root = root.resolve()
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
@@ -108,7 +137,7 @@ def create(
         except FileExistsError:
             continue
         folder = RunFolder(root / candidate)
-        if chosen and chosen != StackParts() and not _settle(folder, chosen):
+        if not _settle(folder, chosen or StackParts(), stack):
             shutil.rmtree(folder.path)
             continue
         if bound is not None:
@@ -123,10 +152,14 @@ def create(
     )
 
 
-def _settle(folder: RunFolder, chosen: StackParts) -> bool:
-    """Keep its parts; False: its ledger knows a run of that name already."""
-    parts.write(folder.path, chosen)
-    return not chosen.ledger_url or folder.open_ledger().create_run(folder.run_id, folder.queue_prefix)
+def _settle(folder: RunFolder, chosen: StackParts, stack: Path | None) -> bool:
+    """Keep where its parts are; False: its ledger knows a run of that name already."""
+    if stack is not None:
+        (folder.path / IN_STACK).write_text(f"{stack.resolve()}\n")
+    elif chosen != StackParts():
+        parts.write(folder.path, chosen)
+    shared = stack is not None or chosen.ledger_url
+    return not shared or folder.open_ledger().create_run(folder.run_id, folder.queue_prefix)
 
 
 def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:

@@ -127,6 +127,11 @@ class View:
 
 def follow(folder: RunFolder) -> None:
     """`ratchet watch`: until the run has finished."""
+    if folder.stack is not None:
+        from ratchet import stack_runs
+
+        stack_runs.watch(folder, live=True)
+        return
     with View(folder, live=True) as view:
         while view.ledger.run_state(folder.run_id) == "running":
             view.refresh()

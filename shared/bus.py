@@ -36,7 +36,8 @@ def backoff_s(tries: int, jitter: float) -> float:
 
 class Bus:
     """`build` makes the handlers at the first job, so that what they need opens after a fork, and a failure
-    to open it ends like a failure of the job. `owner` names this process as a lease holder."""
+    to open it ends like a failure of the job. `owner` names this process as a lease holder. `failure` says
+    why the last job failed and what follows; empty: it did not."""
 
     def __init__(
         self,
@@ -50,11 +51,13 @@ class Bus:
         self.ring = ring
         self.owner = owner
         self.jitter = jitter
+        self.failure = ""
         self._build = build
         self._handlers: Handlers | None = None
 
     def process(self, job_id: str) -> bool:
         """Do the job if it is there to be done; False: it is not. Nothing that a handler raises comes out."""
+        self.failure = ""
         claim = self.ledger.claim(job_id, self.owner)
         if claim is None:
             return False
@@ -102,7 +105,8 @@ class Bus:
         reason = str(error) if known else f"{type(error).__name__}: {error}"
         bug = None if known else error  # only a bug's traceback tells anything
         again = "given up" if retry_s is None else f"again in {retry_s:.1f} s"
-        _log.warning("%s failed, %s: %s", name, again, reason, exc_info=bug)
+        self.failure = f"{again}: {reason}"
+        _log.warning("%s failed, %s", name, self.failure, exc_info=bug)
         return self.ledger.fail(claim.job_id, claim.fence, reason, retry_s, transient=transient)
 
 

@@ -33,7 +33,12 @@ from shared.settings import StackSettings
 from shared.start_checks import wait_for_parts
 
 RECONCILER = "reconciler"
+PING_S = 1.0
 _log = logging.getLogger(__name__)
+
+
+class JobFailedError(Exception):
+    """What Celery hears of a job that failed: the reason, and whether it is tried again."""
 
 
 def make_app(stack: StackSettings, service: Service | None = None) -> Celery:
@@ -54,6 +59,12 @@ def ring(app: Celery, rings: Sequence[Ring]) -> None:
         except (OperationalError, redis.RedisError, OSError) as error:
             _log.warning("%d doorbells not rung, the reconciler will: %s", len(rings), error)
             return
+
+
+def services_online(app: Celery) -> set[str]:
+    """The services with a worker that answers over the broker within a second."""
+    replies = app.control.ping(timeout=PING_S) or []
+    return {name.partition("-")[0] for reply in replies for name in reply}
 
 
 def run_worker(service: Service, build: Callable[[StackSettings], Handlers]) -> None:
@@ -111,10 +122,12 @@ def _hear(
 
     def doorbell(job_id: str) -> None:
         bus().process(job_id)
+        if bus().failure:  # the ledger has it, and what follows: this is for Flower alone
+            raise JobFailedError(bus().failure)
 
     for name in TASK_NAMES.values():
         if name.startswith(f"{service}."):
-            app.task(name=name)(doorbell)
+            app.task(name=name, throws=(JobFailedError,))(doorbell)
 
 
 def _reconcile(app: Celery, stack: StackSettings) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, true, update
 
 from shared import migrating
 from shared.database import Database, tried_again
@@ -19,6 +19,7 @@ from shared.events import Message, decode
 from shared.ledger_effects import Effects, body_of, run_row
 from shared.ledger_effects import Ring as Ring
 from shared.ledger_schema import events, jobs, leaders, runs
+from shared.routes import SERVICES
 
 TRANSIENT_S = 900.0  # so long a job may fail for reasons that pass before its failures count as attempts
 MOST_PATIENT_RING = 4  # the reconciler rings after ring_s, 2 ring_s, 4 ... and then every 16 ring_s
@@ -75,6 +76,13 @@ class Ledger:
                 return True
             connection.execute(update(runs).where(runs.c.id == run_id).values(stack=stack))
             return False
+
+    def run_states(self, stack: str = "") -> dict[str, str]:
+        """All runs by name, with their states; of `stack` and of nobody in particular, if one is given."""
+        chosen = runs.c.stack.in_(("", stack)) if stack else true()
+        with self.database.read() as connection:
+            rows = connection.execute(select(runs.c.id, runs.c.state).where(chosen).order_by(runs.c.id))
+            return {row.id: row.state for row in rows}
 
     def run_state(self, run_id: str) -> str:
         """running, or how it ended: done, failed, stopped, budget."""
@@ -221,6 +229,21 @@ class Ledger:
         with self.database.read() as connection:
             rows = connection.execute(query.group_by(jobs.c.service, jobs.c.state)).all()
         return {(service, state): count for service, state, count in rows}
+
+    def oldest_ready_s(self) -> dict[str, float]:
+        """For each service, how long the oldest job that could be claimed has waited; 0: none waits."""
+        with self.database.read() as connection:
+            now = self.database.now(connection)
+            waiting = and_(jobs.c.state == "ready", jobs.c.not_before <= now)
+            since = select(jobs.c.service, func.min(jobs.c.not_before)).where(waiting)
+            rows = connection.execute(since.group_by(jobs.c.service)).all()
+        return dict.fromkeys(SERVICES, 0.0) | {service: now - at for service, at in rows}
+
+    def last_said_at(self, run_id: str) -> float:
+        """When the run's last event was written, on the database's clock; 0: never."""
+        with self.database.read() as connection:
+            last = select(func.max(events.c.at)).where(events.c.run_id == run_id)
+            return float(connection.execute(last).scalar() or 0.0)
 
     def open_jobs(self, run_id: str) -> int:
         """How many jobs are neither done nor dead."""

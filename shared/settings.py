@@ -144,7 +144,8 @@ class StackSettings(StackParts):
     ledger_url: str
     store_url: str
     broker_url: str
-    model_url: str = ""  # the local model server; a run's model.url wins
+    model_url: str = ""  # an endpoint for every run; a run's model.url wins
+    models_dir: Path | None = None  # where a local stack says which base it serves (served_models.py)
     cache_dir: Path  # unpacked bundles, checkpoints in progress: may be deleted when nothing runs
     queue_prefix: str = "ratchet:"
     lease_s: float = Field(60.0, gt=0)
