@@ -1,6 +1,7 @@
 // Runs plain CUDA C++ on a CPU, for its answer alone: the threads of a block are fibers of one thread, and
 // __syncthreads and the warp's collectives are meetings between them. A missing barrier shows, since each fiber
-// runs as far as it can. There are no tensor cores, asynchronous copies or inline PTX: those do not compile.
+// runs as far as it can. Tensor cores and
+// bulk copies are there as <hopper.h> has them; wmma, other asynchronous copies and inline PTX do not compile.
 #pragma once
 #include <math.h>
 #include <stdint.h>
@@ -28,8 +29,12 @@ struct float3 { float x, y, z; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct int2 { int x, y; };
 struct alignas(16) int4 { int x, y, z, w; };
+struct alignas(8) uint2 { unsigned x, y; };
+struct alignas(16) uint4 { unsigned x, y, z, w; };
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
 using std::max;
 using std::min;
@@ -43,6 +48,8 @@ inline float __frcp_rn(float x) { return 1 / x; }
 inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 inline float __saturatef(float x) { return fminf(1, fmaxf(0, x)); }
 template <class T> T __ldg(const T *p) { return *p; }
+template <class T> T __ldcs(const T *p) { return *p; }
+template <class T> void __stcs(T *p, T v) { *p = v; }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 
@@ -50,11 +57,11 @@ namespace standin {
 constexpr size_t STACK = 64 << 10;
 enum { WARP = 32, MOST = 1024 };
 struct Meeting { int members, came; unsigned turn; };
-inline char dynamic_shared[232448] __attribute__((aligned(128)));
+inline char dynamic_shared[232448] __attribute__((aligned(1024)));
 inline ucontext_t home, fibers[MOST];
 inline bool ended[MOST];
 inline long long slots[MOST];
-inline Meeting block_meeting, warps[MOST / WARP];
+inline Meeting block_meeting, warps[MOST / WARP], named[16];
 inline int now, progress;
 inline uint3 thread_index, block_index;
 inline dim3 block_size, grid_size;
@@ -87,6 +94,7 @@ inline void run_block(bool backwards) {
     if (__start_standin_shared) memset(__start_standin_shared, 0xff, __stop_standin_shared - __start_standin_shared);
     memset(dynamic_shared, 0xff, sizeof dynamic_shared);
     block_meeting = {count, 0, 0};
+    for (Meeting &one : named) one = {0, 0, 0};
     for (int w = 0; w * WARP < count; w++) warps[w] = {std::min<int>(WARP, count - w * WARP), 0, 0};
     for (int t = 0; t < count; t++) {
         ended[t] = false;

@@ -1,12 +1,30 @@
-"""The seed harness of trimul_cuda: ask for whole programs, try them all, answer with the best.
+"""The seed harness of trimul_cuda: ask for candidates, try them all, answer with the best.
 
-A program is the fenced CUDA text of a reply. A reply without one goes to the sandbox as it is and is refused
-there: a failure tells the diagnosis as much as a score.
+A reply is a schedule (JSON, one value for each knob of SPACE), which is rendered to device code for the
+instance's channels with the text of prompts/kernel.md; or fenced CUDA text, which is taken as it is. What is
+neither goes to the sandbox unchanged and is refused there: a failure tells the diagnosis as much as a score.
 """
 
+import json
 import random
 import re
 
+SPACE = {
+    "positions": [64, 128],  # of a line that a block projects at a time
+    "ring": [2, 3, 4, 5, 6],  # stages of 32 KB that the projections' weights come through
+    "prefetch": [0, 1],  # whether the next positions are brought into the L2 cache early
+    "sigmoid": ["tanh", "exp"],  # tanh.approx, or an exponential and a division
+    "tile_j": [64, 128, 256],  # of a block of the product, beside 128 lines i
+    "product_ring": [2, 3, 4, 5, 6],  # its stages
+    "product_blocks": [1, 2],  # of the product on a multiprocessor
+    "finish_groups": [1, 2, 3, 4],  # of 128 threads that finish 64 positions each
+    "finish_ring": [2, 3, 4, 5, 6],  # stages of 32 KB
+    "finish_blocks": [1, 2],  # on a multiprocessor
+}
+MULTIPROCESSORS = 132  # of an H100 or H200; on another device the same grid is right, and slower
+SHARED_BYTES = 232448  # of a multiprocessor, and most of a block
+LEAST_RING = 2
+BLOCK_OVERHEAD = 1024  # of shared memory that each block costs beside its own
 FENCED = re.compile(r"```(?:cuda|cu|c\+\+|cpp|c)\s*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -15,7 +33,8 @@ def step(instance, history, knobs, context):
         count = context["limits"]["candidates"]
         return {"ask": [_request(instance, knobs, context, number) for number in range(count)]}
     if "try" not in history[-1]["action"]:
-        contents = [candidate(reply) for reply in history[-1]["replies"]]
+        prompts = context["prompts"]
+        contents = [candidate(reply, instance, prompts) for reply in history[-1]["replies"]]
         return {"try": [{"content": text, "samples": [index]} for index, text in enumerate(contents)]}
     tried = zip(history[-1]["action"]["try"], history[-1]["results"], strict=True)
     best, _ = max(tried, key=lambda pair: (pair[1]["score"], pair[1]["outcome"] == "not_timed"))
@@ -48,7 +67,96 @@ def _example(knobs, context, rng):
     return rng.choice(best)["reply"] if best else None
 
 
-def candidate(reply):
-    """The last fenced program of a reply, else the reply."""
+def candidate(reply, instance, prompts):
+    """The program that a reply stands for."""
     fenced = FENCED.findall(reply)
-    return fenced[-1] if fenced else reply
+    if fenced:
+        return fenced[-1]
+    schedule = parse(reply)
+    return reply if schedule is None else render(schedule, instance, prompts["kernel"])
+
+
+def parse(reply):
+    """The schedule in a reply, wherever it stands in there; None if there is no whole one."""
+    found = re.search(r"\{[^{}]*\}", reply)
+    try:
+        schedule = json.loads(found[0]) if found else None
+    except ValueError:
+        return None
+    if schedule is None or set(schedule) != set(SPACE):
+        return None
+    # json.dumps, because True == 1
+    fits = all(json.dumps(schedule[name]) in map(json.dumps, SPACE[name]) for name in SPACE)
+    return schedule if fits else None
+
+
+def fitted(schedule, channels):
+    """The schedule with what does not fit into shared memory made smaller: stages first, then positions."""
+    chosen = dict(schedule)
+    chosen["ring"] = min(chosen["ring"], 5 * channels // 128)
+    while _project_bytes(chosen, channels) > SHARED_BYTES:
+        if chosen["ring"] == LEAST_RING:
+            chosen["positions"], chosen["ring"] = chosen["positions"] // 2, schedule["ring"]
+        else:
+            chosen["ring"] -= 1
+    room = SHARED_BYTES // chosen["product_blocks"] - BLOCK_OVERHEAD * (chosen["product_blocks"] - 1)
+    while _product_bytes(chosen) > room:
+        chosen["product_ring"] -= 1
+    if channels * 256 + 2 * 32768 > SHARED_BYTES // 2 - BLOCK_OVERHEAD:
+        chosen["finish_blocks"] = 1
+    room = SHARED_BYTES // chosen["finish_blocks"] - BLOCK_OVERHEAD * (chosen["finish_blocks"] - 1)
+    while _finish_bytes(chosen, channels) > room:
+        chosen["finish_ring"] -= 1
+    return chosen
+
+
+def _project_bytes(chosen, channels):
+    return chosen["positions"] * (channels * 2 + 4) + chosen["ring"] * (32768 + 16)
+
+
+def _product_bytes(chosen):
+    return chosen["product_ring"] * (16384 + chosen["tile_j"] * 128 + 16)
+
+
+def _finish_bytes(chosen, channels):
+    return channels * 256 + chosen["finish_ring"] * (32768 + 16) + 1024 + 8
+
+
+def render(schedule, instance, kernel):
+    """The schedule as device code: `kernel` behind its launches and #defines of the channels and the knobs."""
+    channels = instance["C"]
+    chosen = fitted(schedule, channels)
+    launches = {
+        "prepare": {"tile": [2048], "block": [256]},
+        "project": {"blocks": MULTIPROCESSORS, "block": [384], "shared_bytes": _project_bytes(chosen, channels)},
+        "product": {
+            "blocks": MULTIPROCESSORS * chosen["product_blocks"],
+            "block": [288],
+            "shared_bytes": _product_bytes(chosen),
+        },
+        "finish": {
+            "blocks": MULTIPROCESSORS * chosen["finish_blocks"],
+            "block": [chosen["finish_groups"] * 128 + 32],
+            "shared_bytes": _finish_bytes(chosen, channels),
+        },
+    }
+    words = {word.upper(): code for code, word in enumerate(SPACE["sigmoid"])}
+    knobs = {name.upper(): str(value).upper() for name, value in chosen.items()}
+    defines = {"C": channels, **words, **knobs}
+    head = "".join(f"#define {name} {value}\n" for name, value in defines.items())
+    text = re.search(r"```cuda\n(.*?)```", kernel, re.DOTALL)
+    body = text[1] if text else kernel
+    return f"// {dump(schedule)}\n// launch: {json.dumps(launches)}\n{head}{body}"
+
+
+def dump(schedule):
+    """The one text form of a schedule: no white space, knobs in the order of SPACE."""
+    return json.dumps({name: schedule[name] for name in SPACE}, separators=(",", ":"))
+
+
+def draw(rng, near=None, keep=0.7):
+    """A schedule at random; with `near` each knob is copied from it with probability `keep`."""
+    return {
+        name: near[name] if near is not None and rng.random() < keep else rng.choice(choices)
+        for name, choices in SPACE.items()
+    }
