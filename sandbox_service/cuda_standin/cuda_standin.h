@@ -4,6 +4,7 @@
 // bulk copies are there as <hopper.h> has them; wmma, other asynchronous copies and inline PTX do not compile.
 #pragma once
 #include <math.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +59,8 @@ constexpr size_t STACK = 64 << 10;
 enum { WARP = 32, MOST = 1024 };
 struct Meeting { int members, came; unsigned turn; };
 inline char dynamic_shared[232448] __attribute__((aligned(1024)));
-inline ucontext_t home, fibers[MOST];
+inline ucontext_t fibers[MOST];
+inline jmp_buf home, places[MOST];  // where to go on; swapcontext would ask the kernel each time
 inline bool ended[MOST];
 inline long long slots[MOST];
 inline Meeting block_meeting, warps[MOST / WARP], named[16];
@@ -67,7 +69,9 @@ inline uint3 thread_index, block_index;
 inline dim3 block_size, grid_size;
 inline void (*body)(void *);
 inline void *body_args;
-inline void swap_home() { swapcontext(&fibers[now], &home); }
+inline void swap_home() {
+    if (!_setjmp(places[now])) _longjmp(home, 1);
+}
 
 inline void meet(Meeting &at) {
     unsigned turn = at.turn;
@@ -84,6 +88,12 @@ inline void run_fiber() {
     progress++;
     leave(block_meeting);
     leave(warps[now / WARP]);
+    _longjmp(home, 1);
+}
+inline void go_on(bool started) {
+    if (_setjmp(home)) return;
+    if (started) _longjmp(places[now], 1);
+    setcontext(&fibers[now]);
 }
 extern "C" char __start_standin_shared[] __attribute__((weak, visibility("hidden")));
 extern "C" char __stop_standin_shared[] __attribute__((weak, visibility("hidden")));
@@ -100,17 +110,17 @@ inline void run_block(bool backwards) {
         ended[t] = false;
         getcontext(&fibers[t]);
         fibers[t].uc_stack = {stacks + t * STACK, 0, STACK};
-        fibers[t].uc_link = &home;
         makecontext(&fibers[t], run_fiber, 0);
     }
-    for (int left = count; left;) {
+    bool started = false;
+    for (int left = count; left; started = true) {
         progress = 0;
         for (int n = 0; n < count; n++) {
             now = backwards ? count - 1 - n : n;
             if (ended[now]) continue;
             unsigned x = block_size.x, y = block_size.y;
             thread_index = {now % x, now / x % y, now / x / y};
-            swapcontext(&home, &fibers[now]);
+            go_on(started);
             left -= ended[now];
         }
         if (!progress) { fputs("threads of a block wait for each other for ever\n", stderr); exit(3); }

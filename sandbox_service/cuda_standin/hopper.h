@@ -44,7 +44,7 @@ inline uint64_t tile(const void *shared) {
 }
 inline void mma_begin() { __syncwarp(); }  // sync.aligned: the whole warp is there
 inline void mma_commit() {}
-template <int LEFT> void mma_wait() {}
+template <int LEFT> void mma_wait() { __syncwarp(); }
 
 struct Halves {  // every half as a float: conversions take most of the time otherwise
     float value[1 << 16];
