@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import Any
 
 from benchmarks._machine import describe_machine
-from benchmarks.trimul import _module
+from benchmarks._module import load_module
 from sandbox_service.cuda_source import launch_meta
 from sandbox_service.cuda_timing import clock_fault
 from sandbox_service.toolchains.cuda_compiler import INCLUDE, NVCC_FLAGS, find_nvcc
@@ -59,7 +59,7 @@ class Task:
         task = load_task("trimul_cuda")
         self.nvcc, self._folder = found, folder
         self.verifier = load_verifier(task.folder)
-        self.scaffold = _module(task.folder / "harness" / "scaffold.py")
+        self.scaffold = load_module(task.folder / "harness" / "scaffold.py")
         self._kernel = (task.folder / "harness" / "prompts" / "kernel.md").read_text(encoding="utf-8")
 
     def source(self, schedule: JsonObject, shape: JsonObject) -> str:
