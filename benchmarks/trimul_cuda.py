@@ -33,6 +33,7 @@ from benchmarks._module import load_module
 from sandbox_service.cuda_source import launch_meta
 from sandbox_service.cuda_timing import clock_fault
 from sandbox_service.toolchains.cuda_compiler import INCLUDE, NVCC_FLAGS, find_nvcc
+from shared import children
 from shared.draw_program import load_verifier
 from shared.errors import BoxError, ToolMissingError
 from shared.records import JsonObject
@@ -40,7 +41,7 @@ from shared.task import load_task
 
 TORCH = ["torch_eager", "torch_compile", "torch_compile_half"]
 SLOW = ["naive"]  # measured once a shape
-REPLY_S = 240.0
+REPLY_S = 120.0
 SEARCHED = ((1, 448, 128, "normal"), (1, 448, 384, "cauchy"))  # in no split
 # Set by hand. The seed harness does not hold it.
 HAND: JsonObject = {
@@ -87,7 +88,11 @@ class TorchProcess:
         """Its value; {"error": ...} if CUDA failed or it did not answer."""
         if self._process is None:
             self._process = subprocess.Popen(
-                self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+                self._argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                preexec_fn=children.die_with_parent,
             )
         process = self._process
         assert process.stdin is not None
