@@ -36,6 +36,10 @@ __device__ __forceinline__ void wait(uint64_t *barrier, unsigned parity) {
 __device__ __forceinline__ void meet(int id, int threads) {
     asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
+// Counts as having come to that barrier, and goes on.
+__device__ __forceinline__ void pass(int id, int threads) {
+    asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
 
 // Registers of each thread from here on, for whole warpgroups; together they must fit.
 template <int COUNT> __device__ __forceinline__ void more_registers() {

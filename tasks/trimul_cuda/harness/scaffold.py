@@ -10,8 +10,8 @@ import random
 import re
 
 SPACE = {
-    "positions": [64, 128],  # of a line that a block projects at a time
-    "ring": [2, 3, 4, 5, 6],  # stages of 32 KB that the projections' weights come through
+    "positions": [64, 128, 256],  # of a line that a block projects at a time
+    "ring": [2, 3, 4, 6, 8, 12, 16, 20],  # stages of 8 KB that the projections' weights come through
     "prefetch": [0, 1],  # whether the next positions are brought into the L2 cache early
     "sigmoid": ["tanh", "exp"],  # tanh.approx, or an exponential and a division
     "tile_j": [64, 128, 256],  # of a block of the product, beside 128 lines i
@@ -93,7 +93,7 @@ def parse(reply):
 def fitted(schedule, channels):
     """The schedule with what does not fit into shared memory made smaller: stages first, then positions."""
     chosen = dict(schedule)
-    chosen["ring"] = min(chosen["ring"], 5 * channels // 128)
+    chosen["ring"] = min(chosen["ring"], 10 * channels // 64)
     while _project_bytes(chosen, channels) > SHARED_BYTES:
         if chosen["ring"] == LEAST_RING:
             chosen["positions"], chosen["ring"] = chosen["positions"] // 2, schedule["ring"]
@@ -111,7 +111,7 @@ def fitted(schedule, channels):
 
 
 def _project_bytes(chosen, channels):
-    return chosen["positions"] * (channels * 2 + 4) + chosen["ring"] * (32768 + 16)
+    return chosen["positions"] * (channels * 2 + 4) + chosen["ring"] * (8192 + 16)
 
 
 def _product_bytes(chosen):
