@@ -124,7 +124,9 @@ def _tiled(meta, kernel, extents, args):
     so many `blocks`, which share the work out among themselves."""
     given = meta.get(kernel, {})
     if not isinstance(given, dict) or set(given) - {"tile", "blocks", "block", "shared_bytes"}:
-        raise ValueError(f"{kernel}: give an object with tile or blocks, block and shared_bytes, not {given!r}")
+        raise ValueError(
+            f"{kernel}: give an object with tile or blocks, block and shared_bytes, not {given!r}"
+        )
     chosen = {"shared_bytes": 0, **DEFAULTS[kernel], **given}
     tile = _whole(kernel, "tile", chosen["tile"], len(extents))
     block = _whole(kernel, "block", chosen["block"], 3)

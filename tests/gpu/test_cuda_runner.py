@@ -25,7 +25,7 @@ CORPUS = {
     "honest": ("ok", HONEST),
     "out of bounds": ("crashed", HEAD + AT + "out[(long long)i << 34] = 1; }"),
     "traps": ("crashed", HEAD + "__trap(); }"),
-    "never ends": ("timeout", HEAD + "volatile int go = 1; while (go) { } }"),
+    "never ends": ("timeout", HEAD + "while (*(volatile float *)out != 7) { } }"),
     "writes half": ("wrong", HONEST.replace("i < n", "i < n / 2")),
     "replays its first answer": (
         "wrong",

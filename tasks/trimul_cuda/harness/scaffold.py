@@ -12,13 +12,18 @@ import re
 SPACE = {
     "positions": [64, 128, 256],  # of a line that a block projects at a time
     "ring": [2, 3, 4, 6, 8, 12, 16, 20],  # stages of 8 KB that the projections' weights come through
-    "prefetch": [0, 1],  # whether the next positions are brought into the L2 cache early
+    "prefetch": [
+        0,
+        1,
+        3,
+        5,
+    ],  # in which of five passes the next positions are brought into the L2 cache; 0: in none
     "sigmoid": ["tanh", "exp"],  # tanh.approx, or an exponential and a division
     "tile_j": [64, 128, 256],  # of a block of the product, beside 128 lines i
     "product_ring": [2, 3, 4, 5, 6],  # its stages
     "product_blocks": [1, 2],  # of the product on a multiprocessor
     "finish_groups": [1, 2, 3, 4],  # of 128 threads that finish 64 positions each
-    "finish_ring": [2, 3, 4, 5, 6],  # stages of 32 KB
+    "finish_depth": [1, 2, 3, 4],  # stages of 32 KB for each group
     "finish_blocks": [1, 2],  # on a multiprocessor
 }
 MULTIPROCESSORS = 132  # of an H100 or H200; on another device the same grid is right, and slower
@@ -91,7 +96,7 @@ def parse(reply):
 
 
 def fitted(schedule, channels):
-    """The schedule with what does not fit into shared memory made smaller: stages first, then positions."""
+    """The schedule with what does not fit into shared memory or into the registers made smaller."""
     chosen = dict(schedule)
     chosen["ring"] = min(chosen["ring"], 10 * channels // 64)
     while _project_bytes(chosen, channels) > SHARED_BYTES:
@@ -99,14 +104,18 @@ def fitted(schedule, channels):
             chosen["positions"], chosen["ring"] = chosen["positions"] // 2, schedule["ring"]
         else:
             chosen["ring"] -= 1
+    if chosen["tile_j"] > 128:
+        chosen["product_blocks"] = 1  # its sums take half of the registers
     room = SHARED_BYTES // chosen["product_blocks"] - BLOCK_OVERHEAD * (chosen["product_blocks"] - 1)
     while _product_bytes(chosen) > room:
         chosen["product_ring"] -= 1
     if channels * 256 + 2 * 32768 > SHARED_BYTES // 2 - BLOCK_OVERHEAD:
         chosen["finish_blocks"] = 1
+    if chosen["finish_blocks"] > 1:
+        chosen["finish_groups"] = 1  # more need more registers than there are
     room = SHARED_BYTES // chosen["finish_blocks"] - BLOCK_OVERHEAD * (chosen["finish_blocks"] - 1)
     while _finish_bytes(chosen, channels) > room:
-        chosen["finish_ring"] -= 1
+        chosen["finish_depth" if chosen["finish_depth"] > 1 else "finish_groups"] -= 1
     return chosen
 
 
@@ -119,7 +128,7 @@ def _product_bytes(chosen):
 
 
 def _finish_bytes(chosen, channels):
-    return channels * 256 + chosen["finish_ring"] * (32768 + 16) + 1024 + 8
+    return channels * 256 + chosen["finish_groups"] * chosen["finish_depth"] * (32768 + 16) + 1024 + 8
 
 
 def render(schedule, instance, kernel):
@@ -128,7 +137,11 @@ def render(schedule, instance, kernel):
     chosen = fitted(schedule, channels)
     launches = {
         "prepare": {"tile": [2048], "block": [256]},
-        "project": {"blocks": MULTIPROCESSORS, "block": [384], "shared_bytes": _project_bytes(chosen, channels)},
+        "project": {
+            "blocks": MULTIPROCESSORS,
+            "block": [384],
+            "shared_bytes": _project_bytes(chosen, channels),
+        },
         "product": {
             "blocks": MULTIPROCESSORS * chosen["product_blocks"],
             "block": [288],
