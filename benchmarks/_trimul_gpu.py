@@ -229,6 +229,9 @@ class Bench:
 
 
 def main() -> None:
+    if not torch.cuda.is_available():
+        print(json.dumps({"error": f"torch {torch.__version__} sees no GPU"}), flush=True)
+        return
     torch.backends.cuda.matmul.allow_tf32 = False
     bench = Bench()
     operations: dict[str, Callable[..., Any]] = {

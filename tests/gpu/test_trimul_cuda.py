@@ -40,10 +40,11 @@ def scaffold():
 def test_a_schedule_is_right_with_a_real_mask(shape: dict, schedule: dict, check: str, tmp_path: Path):
     verifier = load_verifier(TASK.folder)
     compiler = CudaCompiler(open_box(), tmp_path, arch=verifier.ARCH)
-    plain = compiler.cubin(verifier.baseline({}), verifier.FLAGS).needed("baseline")
+    naive = verifier.baseline({})
+    plain = Program(compiler.cubin(naive, verifier.FLAGS).needed("baseline"), launch_meta(naive))
     source = scaffold().render(schedule, shape, KERNEL)
     rendered = compiler.cubin(source, verifier.FLAGS).needed("schedule")
     bench = CudaBench(verifier, TASK.manifest, np.random.default_rng(), compiler.canary(), tmp_path)
     candidates = [Program(rendered, launch_meta(source))]
-    (found,) = evaluate_cuda(bench, shape, check, Program(plain, {}), candidates)
+    (found,) = evaluate_cuda(bench, shape, check, plain, candidates)
     assert found.outcome == "ok", found.detail

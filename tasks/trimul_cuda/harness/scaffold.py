@@ -12,12 +12,7 @@ import re
 SPACE = {
     "positions": [64, 128, 256],  # of a line that a block projects at a time
     "ring": [2, 3, 4, 6, 8, 12, 16, 20],  # stages of 8 KB that the projections' weights come through
-    "prefetch": [
-        0,
-        1,
-        3,
-        5,
-    ],  # in which of five passes the next positions are brought into the L2 cache; 0: in none
+    "prefetch": [0, 1, 3, 5],  # pass of five in which the next positions come into the L2 cache; 0: none
     "sigmoid": ["tanh", "exp"],  # tanh.approx, or an exponential and a division
     "tile_j": [64, 128, 256],  # of a block of the product, beside 128 lines i
     "product_ring": [2, 3, 4, 5, 6],  # its stages
@@ -30,6 +25,8 @@ MULTIPROCESSORS = 132  # of an H100 or H200; on another device the same grid is 
 SHARED_BYTES = 232448  # of a multiprocessor, and most of a block
 LEAST_RING = 2
 BLOCK_OVERHEAD = 1024  # of shared memory that each block costs beside its own
+SCHEDULE_TOKENS = 200  # a schedule is about half of that
+FREE = "free"  # a pin_KNOB that pins nothing
 FENCED = re.compile(r"```(?:cuda|cu|c\+\+|cpp|c)\s*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
@@ -39,7 +36,7 @@ def step(instance, history, knobs, context):
         return {"ask": [_request(instance, knobs, context, number) for number in range(count)]}
     if "try" not in history[-1]["action"]:
         prompts = context["prompts"]
-        contents = [candidate(reply, instance, prompts) for reply in history[-1]["replies"]]
+        contents = [candidate(reply, instance, knobs, prompts) for reply in history[-1]["replies"]]
         return {"try": [{"content": text, "samples": [index]} for index, text in enumerate(contents)]}
     tried = zip(history[-1]["action"]["try"], history[-1]["results"], strict=True)
     best, _ = max(tried, key=lambda pair: (pair[1]["score"], pair[1]["outcome"] == "not_timed"))
@@ -48,20 +45,26 @@ def step(instance, history, knobs, context):
 
 def _request(instance, knobs, context, number):
     rng = random.Random(f"{context['seed']}-{number}")
-    return {
-        "messages": messages(instance, context["prompts"], _example(knobs, context, rng)),
+    request = {
+        "messages": messages(instance, context["prompts"], _example(knobs, context, rng), knobs["verbose"]),
         "temperature": knobs["temperature"],
-        "max_tokens": context["limits"]["max_tokens"],
     }
+    if knobs["verbose"]:  # free text, as the model may write CUDA
+        return {**request, "max_tokens": context["limits"]["max_tokens"]}
+    most = min(SCHEDULE_TOKENS, context["limits"]["max_tokens"])
+    return {**request, "max_tokens": most, "schema": schema(knobs)}
 
 
-def messages(instance, prompts, example=None):
-    """What the model reads: the operator and the rules, then the shape, with a program to start from."""
+def messages(instance, prompts, example=None, verbose=False):
+    """What the model reads: the job, and then the shape with something to start from, if there is any."""
+    system = prompts["system"]
+    if verbose:
+        system = prompts["task_large"] + "\n\n" + prompts["kernel"]
     shape = f"B={instance['B']} N={instance['N']} C={instance['C']} H=128"
     shape += f" mask={instance['mask']} x={instance['distribution']}"
-    near = "" if example is None else f"\nStart from this:\n\n{example}"
+    near = "" if example is None else f"\nnear: {example}"
     user = prompts["user"].strip().replace("{shape}", shape).replace("{near}", near)
-    return [{"role": "system", "content": prompts["system"].strip()}, {"role": "user", "content": user}]
+    return [{"role": "system", "content": system.strip()}, {"role": "user", "content": user}]
 
 
 def _example(knobs, context, rng):
@@ -72,13 +75,29 @@ def _example(knobs, context, rng):
     return rng.choice(best)["reply"] if best else None
 
 
-def candidate(reply, instance, prompts):
+def schema(knobs):
+    """JSON schema of a schedule. A pinned knob has one value: its tokens are not the model's choice."""
+    pinned = pins(knobs)
+    values = {name: [pinned[name]] if name in pinned else choices for name, choices in SPACE.items()}
+    return {
+        "type": "object",
+        "properties": {name: {"enum": choices} for name, choices in values.items()},
+        "required": list(SPACE),
+        "additionalProperties": False,
+    }
+
+
+def pins(knobs):
+    return {name: knobs[f"pin_{name}"] for name in SPACE if knobs.get(f"pin_{name}", FREE) != FREE}
+
+
+def candidate(reply, instance, knobs, prompts):
     """The program that a reply stands for."""
     fenced = FENCED.findall(reply)
     if fenced:
         return fenced[-1]
     schedule = parse(reply)
-    return reply if schedule is None else render(schedule, instance, prompts["kernel"])
+    return reply if schedule is None else render({**schedule, **pins(knobs)}, instance, prompts["kernel"])
 
 
 def parse(reply):
