@@ -42,8 +42,8 @@ from shared.task import load_task
 
 TORCH = ["torch_eager", "torch_compile", "torch_compile_half"]
 SLOW = ["naive"]  # measured once a shape
-REPLY_S = 120.0
 SEARCHED = ((1, 1280, 128, "normal"), (1, 1280, 384, "cauchy"))  # in no split
+BATCH = 8  # schedules that are measured together
 SEARCH_KEEP = 0.4  # of the knobs, on average, as they are by hand
 # Which knobs are whose: the kernels do not touch each other's, so that the best of each may be put together.
 KNOBS = {
@@ -88,7 +88,8 @@ class Task:
 class TorchProcess:
     """benchmarks/_trimul_gpu.py in the interpreter that has torch; a new one after it failed."""
 
-    def __init__(self, python: str) -> None:
+    def __init__(self, python: str, reply_s: float) -> None:
+        self._reply_s = reply_s
         self._argv = [python, str(Path(__file__).with_name("_trimul_gpu.py"))]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -106,7 +107,7 @@ class TorchProcess:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write((json.dumps({"operation": operation, **fields}) + "\n").encode())
-        data, deadline = b"", time.monotonic() + REPLY_S
+        data, deadline = b"", time.monotonic() + self._reply_s
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while not data.endswith(b"\n"):
@@ -228,18 +229,22 @@ def search(task: Task, gpu: TorchProcess, count: int, seed: int) -> JsonObject:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             made = list(pool.map(lambda item, shape=shape: _made(task, item, shape), enumerate(schedules)))
         programs = {str(number): program for number, program in enumerate(made) if program is not None}
-        found = gpu.ask(
-            "measure",
-            shape=shape,
-            scratch=task.verifier.scratch(shape),
-            programs=programs,
-            torch_names=[],
-            rounds=2,
-            once=[],
-            seed=seed,
-        )
-        made_of = found if "error" in found else _trials(schedules, programs, found)
-        result[str(shape["C"])] = {"shape": shape, **made_of}
+        found: JsonObject = {}
+        for first in range(0, len(programs), BATCH):  # what hangs takes no more than its batch with it
+            batch = dict(list(programs.items())[first : first + BATCH])
+            said = gpu.ask(
+                "measure",
+                shape=shape,
+                scratch=task.verifier.scratch(shape),
+                programs=batch,
+                torch_names=[],
+                rounds=2,
+                once=[],
+                seed=seed,
+            )
+            found |= dict.fromkeys(batch, {"fault": said["error"]}) if "error" in said else said
+            print(f"searched {first + len(batch)} of {len(programs)}", file=sys.stderr, flush=True)
+        result[str(shape["C"])] = {"shape": shape, **_trials(schedules, programs, found)}
     return result
 
 
@@ -328,6 +333,7 @@ def main(arguments: Sequence[str]) -> JsonObject:
     parser.add_argument("--shapes", help="numbers of the benchmark's shapes, from 0: all of them if left out")
     parser.add_argument("--search", type=int, default=0, help="random schedules for each searched shape")
     parser.add_argument("--schedules", type=Path, help="JSON: a schedule for each number of channels")
+    parser.add_argument("--reply-s", type=float, default=120.0, help="most that a shape, or some trials, may take")
     parser.add_argument("--no-torch", action="store_true")
     parser.add_argument("--no-naive", action="store_true")
     parser.add_argument("--out", type=Path, help="also write the result there")
@@ -335,7 +341,7 @@ def main(arguments: Sequence[str]) -> JsonObject:
     schedules = json.loads(options.schedules.read_text()) if options.schedules else {}
     with (
         tempfile.TemporaryDirectory(prefix="ratchet-bench-") as scratch,
-        TorchProcess(options.torch_python) as gpu,
+        TorchProcess(options.torch_python, options.reply_s) as gpu,
     ):
         task = Task(Path(scratch))
         device = gpu.ask("device")
