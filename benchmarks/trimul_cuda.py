@@ -145,7 +145,7 @@ def shape_of(b: int, n: int, c: int, distribution: str) -> JsonObject:
 
 
 def fused_floor_s(verifier: Any, shape: JsonObject, device: str) -> float:
-    """{LN, five projections, gates -> fp16}, {products}, {LN, gate, out}: each bound by products or by traffic."""
+    """{LN, projections, gates -> fp16}, {products}, {LN, gate, out}: each bound by products or by traffic."""
     rate, bandwidth = next(
         (found for name, found in verifier.RATES.items() if name in device), verifier.FASTEST_KNOWN
     )
@@ -333,7 +333,9 @@ def main(arguments: Sequence[str]) -> JsonObject:
     parser.add_argument("--shapes", help="numbers of the benchmark's shapes, from 0: all of them if left out")
     parser.add_argument("--search", type=int, default=0, help="random schedules for each searched shape")
     parser.add_argument("--schedules", type=Path, help="JSON: a schedule for each number of channels")
-    parser.add_argument("--reply-s", type=float, default=120.0, help="most that a shape, or some trials, may take")
+    parser.add_argument(
+        "--reply-s", type=float, default=120.0, help="most that a shape, or some trials, may take"
+    )
     parser.add_argument("--no-torch", action="store_true")
     parser.add_argument("--no-naive", action="store_true")
     parser.add_argument("--out", type=Path, help="also write the result there")

@@ -220,7 +220,24 @@ def require_tools(task: Task) -> None:
             raise ToolMissingError(
                 f"task {task.name!r} compiles CUDA, and nvcc is not installed", "install the CUDA toolkit"
             )
+        if absent := absent_device():
+            typer.echo(
+                f"no device ({absent}): candidates compile and are checked on the CPU; they end as not_timed, "
+                "which is never a score. On a machine with a GPU and pycuda the same run times and scores them.",
+                err=True,
+            )
     open_box()
+
+
+def absent_device() -> str:
+    """Why nothing can be timed on a GPU here; empty where it can."""
+    from sandbox_service.cuda_process import CudaKernel, NoDeviceError
+
+    try:
+        with CudaKernel():
+            return ""
+    except NoDeviceError as error:
+        return str(error)
 
 
 def finish(folder: RunFolder, as_json: bool) -> None:
