@@ -1,4 +1,4 @@
-"""TriMul's schedules on a GPU, at shapes of the train split: right, whatever the knobs, and never under the floor."""
+"""TriMul's schedules on a GPU, at shapes of the train split: right, whatever the knobs."""
 
 import importlib.util
 from pathlib import Path
