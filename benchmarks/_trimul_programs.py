@@ -1,4 +1,4 @@
-"""TriMul's CUDA programs for a benchmark: rendered, compiled without a box, measured by a process with torch."""
+"""TriMul's CUDA programs for a benchmark: rendered, compiled without a box, measured beside torch."""
 
 from __future__ import annotations
 

@@ -223,7 +223,8 @@ def require_tools(task: Task) -> None:
         if absent := absent_device():
             typer.echo(
                 f"no device ({absent}): candidates compile and are checked on the CPU; they end as "
-                "not_timed, which is never a score. On a machine with a GPU and pycuda the same run times and scores them.",
+                "not_timed, which is never a score. On a machine with a GPU and pycuda the same run times "
+                "and scores them.",
                 err=True,
             )
     open_box()

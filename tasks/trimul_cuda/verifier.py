@@ -92,7 +92,7 @@ def small(instance):
 
 
 def scratch(instance):
-    """Device buffers between the kernels, in bytes; a kernel may use each as it likes. Lines are padded to LINE."""
+    """Device buffers between the kernels, in bytes, for lines padded to LINE; used as a kernel likes."""
     padded = -(-instance["N"] // LINE) * LINE
     size = 4 * instance["B"] * padded**2 * H
     weights = 4 * 6 * H * instance["C"]

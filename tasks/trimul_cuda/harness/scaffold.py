@@ -151,7 +151,7 @@ def _finish_bytes(chosen, channels):
 
 
 def render(schedule, instance, kernel):
-    """The schedule as device code: `kernel` behind its launches and #defines of the channels and the knobs."""
+    """The schedule as device code: `kernel` behind its launches, and #defines of channels and knobs."""
     channels = instance["C"]
     chosen = fitted(schedule, channels)
     launches = {
