@@ -120,8 +120,8 @@ def launch(instance, meta):
 
 
 def _tiled(meta, kernel, extents, args):
-    """A launch whose grid covers `extents` in tiles, an extent without a tile being one block's alone; or one of
-    so many `blocks`, which share the work out among themselves."""
+    """A launch whose grid covers `extents` in tiles, an extent without a tile being one block's alone; or one
+    of so many `blocks`, which share the work out among themselves."""
     given = meta.get(kernel, {})
     if not isinstance(given, dict) or set(given) - {"tile", "blocks", "block", "shared_bytes"}:
         raise ValueError(
