@@ -46,7 +46,7 @@ def search(task: Task, gpu: TorchProcess, count: int, seed: int) -> JsonObject:
                 once=[],
                 seed=seed,
             )
-            found |= dict.fromkeys(batch, {"fault": said["error"]}) if "error" in said else said
+            found |= {name: {"fault": said["error"]} for name in batch} if "error" in said else said
             print(f"searched {first + len(batch)} of {len(programs)}", file=sys.stderr, flush=True)
         result[str(shape["C"])] = {"shape": shape, **_trials(schedules, programs, found)}
     return result
