@@ -121,7 +121,8 @@ def open_run(folder: RunFolder) -> Ledger:
     """Its ledger, with the run in it. A file of its own gets its tables here; a shared one must have them."""
     ledger = folder.open_ledger()
     settle_schema(ledger.database)
-    ledger.create_run(folder.run_id, folder.queue_prefix)
+    if not ledger.create_run(folder.run_id, folder.queue_prefix):
+        ledger.hand_over(folder.run_id, folder.queue_prefix)
     return ledger
 
 

@@ -23,6 +23,7 @@ from tests.chaos.test_real_run import SMALL, TINY_SEED
 from tests.servers import postgres, s3, valkey
 
 RATCHET = str(Path(sys.executable).with_name("ratchet"))
+FEWER = {"training.steps": 4}
 SECRETS = {
     "PGPASSWORD": postgres.PASSWORD,
     "AWS_ACCESS_KEY_ID": s3.ACCESS,
@@ -65,7 +66,7 @@ def ratchet(*arguments: str, cwd: Path, secrets: dict[str, str]) -> str:
 
 def run(task: Path, root: Path, *where: str, secrets: dict[str, str]) -> RunFolder:
     root.mkdir()
-    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    settings = [word for key, value in (SMALL | FEWER).items() for word in ("--set", f"{key}={value}")]
     options = ["--name", "same", "--root", str(root), "--json", *settings, *where]
     ratchet("run", str(task), *options, cwd=root, secrets=secrets)
     return RunFolder(root / "same")
