@@ -141,11 +141,10 @@ def test_the_env_file_gives_every_variable_that_the_compose_file_asks_for(compos
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """Valkey as the cluster starts it, from its own configuration and users; URL without password,
-    password."""
-    password = "p/@:w"
-    (tmp_path / "users.acl").write_text(secrets.broker_acl(password))
+def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Valkey as the cluster starts it, from its configuration and users. The URL, without the password."""
+    monkeypatch.setenv("REDIS_PASSWORD", PASSWORD)
+    (tmp_path / "users.acl").write_text(secrets.broker_acl(PASSWORD))
     text = (ROOT / "k8s" / "base" / "valkey.conf").read_text()
     with reserve_port() as holder:
         port = holder.getsockname()[1]
