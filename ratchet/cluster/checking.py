@@ -1,6 +1,4 @@
-"""`ratchet deploy --check`: renders overlays and the compose file's images, validates, and tries every
-policy.
-"""
+"""`ratchet deploy --check`: renders overlays, validates them and tries every policy. It needs no cluster."""
 
 from __future__ import annotations
 

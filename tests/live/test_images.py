@@ -18,18 +18,20 @@ import pytest
 import redis
 import yaml
 
-from ratchet.broker import Broker
+from ratchet.broker import find_server, reserve_port
 from ratchet.cluster import secrets
-from shared.celery_app import check_broker, make_app
+from shared.celery_app import make_app
 from shared.ledger import Ledger
 from shared.routes import SERVICES
-from shared.settings import StackSettings
+from shared.settings import StackParts, StackSettings
+from shared.start_checks import check_broker
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 HADOLINT = Path(sys.executable).with_name("hadolint")
 LIGHT = ("agent", "feedback", "sandbox")
 STARTED_S = 60.0
+PASSWORD = "p/@:w"
 
 
 def stages() -> dict[str, list[str]]:
@@ -139,15 +141,13 @@ def test_the_env_file_gives_every_variable_that_the_compose_file_asks_for(compos
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """Valkey as the cluster starts it, from its own configuration and users; URL without password,
-    password."""
-    password = "p/@:w"
-    (tmp_path / "users.acl").write_text(secrets.broker_acl(password))
+def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Valkey as the cluster starts it, from its configuration and users. The URL, without the password."""
+    monkeypatch.setenv("REDIS_PASSWORD", PASSWORD)
+    (tmp_path / "users.acl").write_text(secrets.broker_acl(PASSWORD))
     text = (ROOT / "k8s" / "base" / "valkey.conf").read_text()
-    own = Broker(tmp_path / "unused", tmp_path / "unused.log")
-    program, port = own.program.argv[0], own.url.rpartition(":")[2].partition("/")[0]
-    own.holder.close()
+    with reserve_port() as holder:
+        port = holder.getsockname()[1]
     for old, new in (
         ("port 6379", f"port {port}"),
         ("bind * -::*", "bind 127.0.0.1"),
@@ -158,34 +158,34 @@ def broker(tmp_path: Path) -> Iterator[tuple[str, str]]:
         text = text.replace(old, new)
     (tmp_path / "valkey.conf").write_text(text)
     log = (tmp_path / "valkey.log").open("w")
-    process = subprocess.Popen([program, str(tmp_path / "valkey.conf")], stdout=log, stderr=log)
-    url = f"redis://ratchet:p%2F%40%3Aw@127.0.0.1:{port}/0"
+    process = subprocess.Popen([find_server(), str(tmp_path / "valkey.conf")], stdout=log, stderr=log)
+    url = f"redis://ratchet@127.0.0.1:{port}/0"
     deadline = time.monotonic() + 20
-    with redis.Redis.from_url(url) as client:
+    with redis.Redis.from_url(url, password=PASSWORD) as client:
         while time.monotonic() < deadline:
             try:
                 client.ping()
                 break
             except redis.ConnectionError:
                 time.sleep(0.05)
-    yield url, port
+    yield url
     process.terminate()
     process.wait()
     log.close()
 
 
-def test_the_cluster_s_broker_lets_its_user_work_and_nobody_administer(broker: tuple[str, str]) -> None:
-    url, port = broker
-    check_broker(url, must_answer=True)
-    with redis.Redis.from_url(url) as user:
+def test_the_cluster_s_broker_lets_its_user_work_and_nobody_administer(broker: str) -> None:
+    assert check_broker(StackParts(broker_url=broker)) == []
+    port = int(broker.rpartition(":")[2].partition("/")[0])
+    with redis.Redis.from_url(broker, password=PASSWORD) as user:
         with pytest.raises(redis.exceptions.NoPermissionError):
             user.flushall()
         assert user.info("persistence")["aof_enabled"] == 1
-    with redis.Redis(port=int(port), username="probe", password="probe") as probe:
+    with redis.Redis(port=port, username="probe", password="probe") as probe:
         assert probe.ping()
         with pytest.raises(redis.exceptions.NoPermissionError):
             probe.get("x")
-    with redis.Redis(port=int(port)) as nobody, pytest.raises(redis.exceptions.AuthenticationError):
+    with redis.Redis(port=port) as nobody, pytest.raises(redis.exceptions.AuthenticationError):
         nobody.ping()
 
 
@@ -203,7 +203,8 @@ def worker(service: str, url: str, root: Path, python: Path) -> subprocess.Popen
     Ledger(stack.ledger_url).create_schema()
     words = json.loads(last(f"{service}-service", "ENTRYPOINT"))
     assert words[0] == "python"
-    env = {"PATH": os.environ["PATH"], "REMAP_SIGTERM": "SIGQUIT", "HOME": "/nonexistent", "LANG": "C.UTF-8"}
+    env = {"PATH": os.environ["PATH"], "REMAP_SIGTERM": "SIGQUIT", "HOME": "/nonexistent"}
+    env |= {"REDIS_PASSWORD": PASSWORD}
     with (root / f"{service}.log").open("wb") as log:
         return subprocess.Popen(
             [python, *words[1:], "--stack", str(root / f"{service}.json")],
@@ -244,19 +245,15 @@ def assert_serves_and_ends(services: tuple[str, ...], url: str, root: Path, pyth
             process.wait()
 
 
-def test_a_worker_of_the_cluster_comes_up_is_probed_and_ends_on_sigterm(
-    broker: tuple[str, str], tmp_path: Path
-) -> None:
+def test_a_worker_of_the_cluster_comes_up_is_probed_and_ends_on_sigterm(broker: str, tmp_path: Path) -> None:
     (tmp_path / "code").symlink_to(ROOT)
     assert not is_fresh(tmp_path, "feedback")
 
-    assert_serves_and_ends(("feedback",), broker[0], tmp_path, Path(sys.executable))
+    assert_serves_and_ends(("feedback",), broker, tmp_path, Path(sys.executable))
 
 
 @pytest.mark.slow
-def test_the_light_images_run_from_an_environment_made_by_the_same_steps(
-    broker: tuple[str, str], tmp_path: Path
-) -> None:
+def test_the_light_images_run_from_an_environment_made_by_the_same_steps(broker: str, tmp_path: Path) -> None:
     """As the Dockerfile does: the environment first, from three files; the code over it afterwards."""
     code = tmp_path / "code"
     (code / "docker").mkdir(parents=True)
@@ -278,4 +275,4 @@ def test_the_light_images_run_from_an_environment_made_by_the_same_steps(
 
     assert b"Commands:" in helped.stdout
     assert heavy.returncode != 0
-    assert_serves_and_ends(LIGHT, broker[0], tmp_path, python)
+    assert_serves_and_ends(LIGHT, broker, tmp_path, python)
