@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def down(folder: Path) -> str:
             return f"the stack in {folder} had lost its supervisor; what was left of it has been ended"
         return f"the stack in {folder} is not up"
     state = _state_of_running(folder)
-    _end(state.pid, lambda: not stacks.is_up(folder))
+    _end(state.pid, lambda: not stacks.is_up(folder) and not _lives(state.pid, state.created_at))
     sweep(folder)
     try:
         waiting = [run for run, state in ledger_states(folder).items() if state == "running"]
@@ -131,13 +132,10 @@ def sweep(folder: Path) -> list[int]:
     state = stacks.read_state(folder)
     left = []
     for program in state.programs if state else []:
-        try:
-            process = psutil.Process(program.pid) if program.pid else None
-            if process and abs(process.create_time() - program.created_at) < 1:
-                os.killpg(process.pid, signal.SIGKILL)
-                left.append(process.pid)
-        except (psutil.NoSuchProcess, ProcessLookupError):
-            continue
+        if program.pid and _lives(program.pid, program.created_at):
+            with suppress(ProcessLookupError):
+                os.killpg(program.pid, signal.SIGKILL)
+            left.append(program.pid)
     crashed = state is not None and state.phase != "failed"
     (folder / stacks.STATE).unlink(missing_ok=True)
     return left or ([state.pid] if state and crashed else [])
@@ -158,6 +156,16 @@ def describe(folder: Path) -> dict[str, Any]:
 def ledger_states(folder: Path) -> dict[str, str]:
     settings = stacks.settings_of(folder)
     return open_ledger(settings).run_states(settings.queue_prefix)
+
+
+def _lives(pid: int, created_at: float) -> bool:
+    """Is it that very process, and not another that was given its pid?"""
+    try:
+        process = psutil.Process(pid)
+        same: bool = abs(process.create_time() - created_at) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        return same
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _state_of_running(folder: Path) -> StackState:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import redis
 from celery import Celery, signals
+from celery.exceptions import Retry
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 
@@ -38,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 class JobFailedError(Exception):
-    """What Celery hears of a job that failed: the reason, and whether it is tried again."""
+    """What Celery hears of a job that failed: alone if it was given up, in a Retry if it is tried again."""
 
 
 def make_app(stack: StackSettings, service: Service | None = None) -> Celery:
@@ -122,8 +123,9 @@ def _hear(
 
     def doorbell(job_id: str) -> None:
         bus().process(job_id)
-        if bus().failure:  # the ledger has it, and what follows: this is for Flower alone
-            raise JobFailedError(bus().failure)
+        if failure := bus().failure:  # the ledger has it, and sees to what follows: this is for Flower alone
+            error = JobFailedError(failure.reason)
+            raise error if failure.retry_s is None else Retry(exc=error, when=failure.retry_s)
 
     for name in TASK_NAMES.values():
         if name.startswith(f"{service}."):
