@@ -9,7 +9,7 @@ import numpy as np
 from measures import blocks
 
 MASS_SHARE = 0.05  # a cell's sum may differ from its train counts by that share of them
-SIGMAS, SLACK = 4.0, 4.0  # a count n may stand for up to n + SIGMAS * sqrt(n) + SLACK
+TIMES, SLACK = 2.0, 8.0  # a count n may stand for up to TIMES * n + SLACK
 
 
 def fault(estimate, train):
@@ -30,14 +30,12 @@ def largest_shares(train, sizes):
     """For each gene the largest share of a cell's molecules that any cell but the smallest speaks for."""
     median = float(np.median(sizes))
     upper = _upper(train.astype(np.float64), np.where(sizes >= median / 4, sizes, np.inf))
-    return np.maximum(np.asarray(upper.max(axis=0).todense()).ravel(), (1 + SIGMAS + SLACK) / median)
+    return np.maximum(np.asarray(upper.max(axis=0).todense()).ravel(), (TIMES + SLACK) / median)
 
 
 def _upper(counts, sizes):
     """What each count may stand for, as a share of its cell; counts is a CSR matrix of our own."""
-    counts.data = (counts.data + SIGMAS * np.sqrt(counts.data) + SLACK) / np.repeat(
-        sizes, np.diff(counts.indptr)
-    )
+    counts.data = (TIMES * counts.data + SLACK) / np.repeat(sizes, np.diff(counts.indptr))
     return counts
 
 
