@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from shared.history import RunHistory
-from shared.records import Candidate, Evaluation, JsonObject, ShardState
+from shared.records import AttemptState, Candidate, Evaluation, JsonObject, ShardState
 from shared.store import Store, get_record
 
 
@@ -28,7 +28,7 @@ class Findings:
 
 
 def read(history: RunHistory, store: Store) -> Findings:
-    """All tried train candidates of a run."""
+    """All train candidates of a run: what was tried, else what was answered."""
     found = Findings()
     for generation in history.generations:
         scores = found.scores.setdefault(generation.number, [])
@@ -37,12 +37,19 @@ def read(history: RunHistory, store: Store) -> Findings:
                 continue
             for digest in rollout.results:
                 for attempt in get_record(store, digest, ShardState).attempts:
-                    for candidate, evaluation in attempt.tried:
+                    for candidate, evaluation in attempt.tried or answered(attempt):
                         scores.append(evaluation.score)
                         if found.best is None or evaluation.score > found.best.evaluation.score:
                             found.best = Best(candidate, evaluation, attempt.plan.instance, generation.number)
         found.curve += scores
     return found
+
+
+def answered(attempt: AttemptState) -> list[tuple[Candidate, Evaluation]]:
+    """The answer with its final evaluation: all that there is where a harness tries nothing beforehand."""
+    if attempt.answer is None or attempt.final is None:
+        return []
+    return [(attempt.answer, attempt.final)]
 
 
 def describe(best: Best | None) -> str:

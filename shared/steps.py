@@ -157,9 +157,7 @@ class _Host:
         self.process.close()
 
 
-def _start(
-    box: Box, folder: Path, memory_mb: int, public: Path | None, hidden: tuple[str, ...]
-) -> _Host:
+def _start(box: Box, folder: Path, memory_mb: int, public: Path | None, hidden: tuple[str, ...]) -> _Host:
     """A host that has loaded its scaffold. What fails before it is up is the box's fault."""
     limits = Limits(cpu_s=LIFE_CPU_S, memory_mb=memory_mb, processes=PROCESSES)
     argv = [sys.executable, "-s", "-P", "-B", str(SHARED / "scaffold_host.py"), "/harness/scaffold.py"]

@@ -42,7 +42,9 @@ def knn_pooling(counts):
     from sklearn.neighbors import kneighbors_graph
 
     near = min(NEIGHBOURS, counts.shape[0] // 5)
-    places = PCA(min(20, min(counts.shape) - 1), random_state=0).fit_transform(np.log1p(_scaled(counts).toarray()))
+    places = PCA(min(20, min(counts.shape) - 1), random_state=0).fit_transform(
+        np.log1p(_scaled(counts).toarray())
+    )
     graph = kneighbors_graph(places, near, include_self=True)
     return _matched((graph @ counts).toarray(), counts)
 
@@ -86,7 +88,10 @@ def evaluated(instance):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of methods that would have liked more rounds
         found = {name: method(inputs["counts"]) for name, method in METHODS.items()}
-    return {name: verifier.evaluation(estimate, inputs["counts"], inputs["held_out"]) for name, estimate in found.items()}
+    return {
+        name: verifier.evaluation(estimate, inputs["counts"], inputs["held_out"])
+        for name, estimate in found.items()
+    }
 
 
 def _scaled(counts):
@@ -103,7 +108,10 @@ def _matched(estimate, counts):
 def main():
     instances = json.load(sys.stdin)
     rows = [evaluated(instance) for instance in instances]
-    kept = {name: [{"score": row[name]["score"], "metrics": row[name].get("metrics", {})} for row in rows] for name in METHODS}
+    kept = {
+        name: [{"score": row[name]["score"], "metrics": row[name].get("metrics", {})} for row in rows]
+        for name in METHODS
+    }
     json.dump(kept, sys.stdout)
 
 

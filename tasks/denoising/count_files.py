@@ -68,13 +68,13 @@ def checked(matrix, name):
         raise CountsError(f"{name}: holds {matrix.dtype}, not numbers")
     counts = sparse.csr_matrix(matrix)
     if counts.nnz > MOST_ENTRIES:
-        raise CountsError(
-            f"{name}: {counts.nnz} nonzero counts; {MOST_ENTRIES} are read: give fewer cells"
-        )
+        raise CountsError(f"{name}: {counts.nnz} nonzero counts; {MOST_ENTRIES} are read: give fewer cells")
     counts.sum_duplicates()
     values = counts.data
     if not np.isfinite(values).all():
-        raise CountsError(f"{name}: {int((~np.isfinite(values)).sum())} counts are NaN or infinite; drop them")
+        raise CountsError(
+            f"{name}: {int((~np.isfinite(values)).sum())} counts are NaN or infinite; drop them"
+        )
     if values.size and values.min() < 0:
         raise CountsError(f"{name}: the smallest count is {values.min():g}; give raw counts, not scaled ones")
     whole = np.rint(values)
@@ -187,7 +187,8 @@ def read_bundled():
     with h5py.File(path) as file:
         raw = file["raw.X"]
         logs = sparse.csr_matrix(
-            (raw["data"][:].astype(np.float64), raw["indices"][:], raw["indptr"][:]), tuple(raw.attrs["h5sparse_shape"])
+            (raw["data"][:].astype(np.float64), raw["indices"][:], raw["indptr"][:]),
+            tuple(raw.attrs["h5sparse_shape"]),
         )
         sizes = np.asarray(file["obs"]["n_counts"], np.float64)
         genes = [name.decode() for name in file["raw.var"]["index"]]

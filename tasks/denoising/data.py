@@ -1,11 +1,12 @@
 """Imports count matrices into a copy of this task's folder.
 
     data.py import SOURCE INTO      the matrices of a run; prints a JSON object that sums up what was taken
-    data.py instances SOURCE INTO   the matrices of `ratchet eval`: prints an instance for each and each split seed
+    data.py instances SOURCE INTO   those of `ratchet eval`: prints an instance for each and each split seed
 
 SOURCE is a file (count_files.py says which kinds), a folder of CellRanger (matrix.mtx and its tables), or a
-folder of these. In a folder with subfolders train/ and test/ those decide which matrices the loop learns on and
-which only the sealed test sees; else the one with the most cells is for train and gate, the others for test.
+folder of these. In a folder with subfolders train/ and test/ those decide which matrices the loop learns on
+and which only the sealed test sees; else the one with the most cells is for train and gate, the others for
+test.
 """
 
 import json
@@ -130,9 +131,22 @@ def eval_instances(data):
     """The whole of each matrix, or as many of its cells as fit, once for every split seed."""
     for name, entry in json.loads((data / "index.json").read_text(encoding="utf-8"))["matrices"].items():
         cells = min(entry["cells"], matrices.MOST_ENTRIES // entry["genes"])
-        shown = {"matrix": name, "group": name, "genes": entry["genes"], "depth": entry["depth"], "cells": cells}
+        shown = {
+            "matrix": name,
+            "group": name,
+            "genes": entry["genes"],
+            "depth": entry["depth"],
+            "cells": cells,
+        }
         for seed in range(SPLIT_SEEDS):
-            yield {"id": f"eval-{name}-{seed}", "split": "eval", **shown, "seed": seed, "round": 0, "place": 0}
+            yield {
+                "id": f"eval-{name}-{seed}",
+                "split": "eval",
+                **shown,
+                "seed": seed,
+                "round": 0,
+                "place": 0,
+            }
 
 
 def _print_lines(source):

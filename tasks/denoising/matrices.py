@@ -1,6 +1,6 @@
 """The matrices of this task folder, as data/index.json lists them, and which cells of them an instance is.
 
-    {"matrices": {name: {"source": "scanpy" | file in data/, "role": "train" | "test", "cells", "genes", "depth"}}}
+    {"matrices": {name: {"source": "scanpy" or a file, "role": "train" or "test", "cells", "genes", "depth"}}}
 
 Cells of a train matrix are dealt to the splits once and for all, by its name; where no matrix has the role
 test, some of them are the test split. data/secret, where it lies there, makes every split of molecules
@@ -73,9 +73,11 @@ def block_size(name, split):
 
 
 def cells_of(instance):
-    """The cells that an instance is, as rows: blocks of one round are disjoint, another round deals them anew."""
+    """The cells that an instance is, as rows. Blocks of one round are disjoint; another deals them anew."""
     cells = pool(instance["matrix"], instance["split"])
-    rng = np.random.default_rng(seed_of(instance["split"], instance["seed"], instance["round"], instance["matrix"]))
+    rng = np.random.default_rng(
+        seed_of(instance["split"], instance["seed"], instance["round"], instance["matrix"])
+    )
     start = instance["place"] * instance["cells"]
     return np.sort(rng.permutation(cells)[start : start + instance["cells"]])
 

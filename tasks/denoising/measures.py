@@ -6,15 +6,15 @@
     score     gain / (gain + HALF), where gain is the mean of the two
 
 Both gains are 0 for library size x gene mean, which knows nothing of a cell but its size, and 1 for the
-held-out counts themselves, which nobody can reach. Scaling to the held-out depth is the point of `mse`: scaled
-to 10,000 instead, one held-out molecule weighs like a hundred, the best estimate is then far below the true
-expression, and a program that ignores the cells beats every method (`official` shows that).
+held-out counts themselves, which nobody can reach. Scaling to the held-out depth is the point of `mse`:
+scaled to 10,000 instead, one held-out molecule weighs like a hundred, the best estimate is then far below
+the true expression, and a program that ignores the cells beats every method (`official` shows that).
 """
 
 import numpy as np
 
 HALF = 0.1  # the gain that scores 0.5
-LOWEST = -0.25  # of a score: clearly worse than library size x gene mean; also what a refused program gets
+LOWEST = -0.1  # of a score: clearly worse than library size x gene mean; also what a refused program gets
 EPSILON = 1e-6  # inside logarithms, as in OpenProblems
 OFFICIAL_DEPTH = 1e4
 BLOCK_ENTRIES = 4_000_000

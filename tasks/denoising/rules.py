@@ -1,8 +1,8 @@
 """Which outputs are refused, and why: what no estimate of expression looks like, but a trick does.
 
-An estimate keeps each cell's number of molecules, and gives no cell more of a gene than a generous reading of
-the cell that holds most of it. The first kills shrinking to nothing, the second dumping a cell's mass on a few
-genes; both are rewarded by the published metrics.
+An estimate keeps each cell's number of molecules, and gives no cell more of a gene than a generous reading
+of the cell that holds most of it. The first kills shrinking to nothing, the second dumping a cell's mass on
+one gene; both are rewarded by the published metrics.
 """
 
 import numpy as np
@@ -18,8 +18,10 @@ def fault(estimate, train):
     most = largest_shares(train, sizes)
     for rows in blocks(train.shape):
         values = np.asarray(estimate[rows], np.float64)
-        reason = _negative(values, rows) or _mass(values, sizes[rows], rows) or _dump(
-            values, train[rows], sizes[rows], most, rows
+        reason = (
+            _negative(values, rows)
+            or _mass(values, sizes[rows], rows)
+            or _dump(values, train[rows], sizes[rows], most, rows)
         )
         if reason:
             return reason
@@ -64,6 +66,7 @@ def _dump(values, train, sizes, most, rows):
     if over[cell, gene] <= 0:
         return ""
     return (
-        f"dump: cell {rows.start + cell} has {values[cell, gene] / sizes[cell]:.1%} of its mass on gene {gene}; "
+        f"dump: cell {rows.start + cell} has {values[cell, gene] / sizes[cell]:.1%} of its mass on "
+        f"gene {gene}; "
         f"the train counts speak for {allowed[cell, gene]:.1%} at most"
     )

@@ -31,7 +31,14 @@ def instance(name, split, seed, number, place):
     in_a_round = max(1, len(matrices.pool(name, split)) // cells)
     shown = {key: entry[key] for key in ("genes", "depth")}
     where = {"seed": seed, "round": place // in_a_round, "place": place % in_a_round}
-    return {"id": f"{split}-{seed}-{number}", "matrix": name, "split": split, "cells": cells, **shown, **where}
+    return {
+        "id": f"{split}-{seed}-{number}",
+        "matrix": name,
+        "split": split,
+        "cells": cells,
+        **shown,
+        **where,
+    }
 
 
 def check_instance(instance):
@@ -40,7 +47,9 @@ def check_instance(instance):
         return f"has no {', '.join(missing)}"
     if instance["matrix"] not in matrices.index():
         return f"unknown matrix {instance['matrix']!r}; known: {', '.join(matrices.index())}"
-    if any(type(instance[name]) is not int or instance[name] < 0 for name in ("cells", "seed", "round", "place")):
+    if any(
+        type(instance[name]) is not int or instance[name] < 0 for name in ("cells", "seed", "round", "place")
+    ):
         return "cells, seed, round and place must be whole numbers"
     if not instance["cells"] or len(matrices.cells_of(instance)) < instance["cells"]:
         return f"there are no {instance['cells']} cells at place {instance['place']}"

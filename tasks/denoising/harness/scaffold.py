@@ -1,8 +1,8 @@
-"""The seed harness of denoising: ask for candidates, try them all, answer with the best.
+"""The seed harness of denoising: ask for candidates; where there are several, try them and take the best.
 
 A reply is a pipeline (JSON, one value for each field of SPACE), which is rendered to a program: the text of
-prompts/pipeline.md behind a PIPELINE of these values; or a fenced Python program, which is taken as it is. What
-is neither goes to the box unchanged and fails there: a failure tells the diagnosis as much as a score.
+prompts/pipeline.md behind a PIPELINE of these values; or a fenced Python program, which is taken as it is.
+What is neither goes to the box unchanged and fails there: a failure tells the diagnosis as much as a score.
 """
 
 import json
@@ -24,7 +24,12 @@ SPACE = {
     "order": ["apart", "factors_first"],  # the graph smooths the counts, or the factorised estimate
     "blend": ["graph", "factors", "even", "fitted"],  # fitted: to molecules held out once more
     "mean": [0, 0.1, 0.25, 0.5],  # weight of library size x gene mean; fitted has its own
-    "own": [0, 3, 10, 30],  # how strongly the estimate is held against a cell's own counts; 0: they don't count
+    "own": [
+        0,
+        3,
+        10,
+        30,
+    ],  # how strongly the estimate is held against a cell's own counts; 0: they don't count
     "mass": ["match", "keep"],  # of every cell, at the end
 }
 PIPELINE_TOKENS = 320  # a pipeline is about half of that
@@ -37,7 +42,8 @@ def step(instance, history, knobs, context):
         return {"ask": [_request(instance, knobs, context, number) for number in range(count)]}
     if "try" not in history[-1]["action"]:
         contents = [candidate(reply, knobs, context["prompts"]) for reply in history[-1]["replies"]]
-        return {"try": [{"content": text, "samples": [index]} for index, text in enumerate(contents)]}
+        candidates = [{"content": text, "samples": [index]} for index, text in enumerate(contents)]
+        return {"try": candidates} if len(candidates) > 1 else {"answer": candidates[0]}
     tried = zip(history[-1]["action"]["try"], history[-1]["results"], strict=True)
     best, _ = max(tried, key=lambda pair: pair[1]["score"])
     return {"answer": best}
