@@ -14,7 +14,13 @@ LIMITS = load_task(str(Path(__file__).parent)).manifest.attempt
 
 
 def denoised(content, counts):
-    """(estimate, seconds). Raises ProgramFailedError, its text fit for a person."""
+    """What it makes of the counts, dense. Raises ProgramFailedError, its text fit for a person."""
+    found = outputs(content, counts)[0]["out"]
+    return np.asarray(found.toarray() if hasattr(found, "toarray") else found)
+
+
+def outputs(content, counts):
+    """(all that it returned, seconds)."""
     with tempfile.TemporaryDirectory(prefix="ratchet-python-") as scratch:
         folder = Path(scratch)
         folder.chmod(0o711)
@@ -23,5 +29,4 @@ def denoised(content, counts):
         job = Job(open_box(), "denoise", folder / "inputs", LIMITS)
         (folder / "run").mkdir(mode=0o711)
         seconds = run_program(job, content, folder / "run")
-        found = read_outputs(job, folder / "run")["out"]
-    return np.asarray(found.toarray() if hasattr(found, "toarray") else found), seconds
+        return read_outputs(job, folder / "run"), seconds

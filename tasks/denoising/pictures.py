@@ -77,7 +77,7 @@ def scores(out, instances, best):
 def _score(best, instance):
     inputs = verifier.make_inputs(instance, np.random.default_rng())
     try:
-        estimate, _ = boxed.denoised(best, inputs["counts"])
+        estimate = boxed.denoised(best, inputs["counts"])
     except Exception as failure:  # a program that fails on this block: data, as in a run
         print(f"the best program failed on {instance['id']}: {failure}", file=sys.stderr)
         return verifier.measures.LOWEST
@@ -96,7 +96,7 @@ def _before_and_after(instance, best):
     views = {"counts": counts.toarray()}
     if best is not None:
         try:
-            views["denoised by the best program"] = boxed.denoised(best, counts)[0]
+            views["denoised by the best program"] = boxed.denoised(best, counts)
         except Exception as failure:
             print(f"the best program failed: {failure}", file=sys.stderr)
     return [names[i] for i in present] if names else [], counts, views
