@@ -24,9 +24,8 @@ from ratchet import findings, runs, task_data
 from ratchet.comparing import compared
 from sandbox_service.evaluate import Evaluator
 from shared.history import fold
-from shared.ledger import Ledger
 from shared.records import Block, CandidateBatch, Evaluation, JsonObject
-from shared.store import LocalStore, open_store
+from shared.store import LocalStore
 from shared.task import Task, draw, load_task
 
 FINALISTS = 12  # of the run's train programs, by their score there
@@ -50,9 +49,9 @@ def costs(cells: int, matrix: Path | None) -> list[JsonObject]:
 def programs_of(name: str) -> tuple[Task, list[str]]:
     """The task that a run was made on, and its best different train programs."""
     folder = runs.find(name)
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
+    history = fold(folder.open_ledger().events(folder.run_id))
     task = load_task(folder.config().run.task)
-    return task, findings.best_contents(history, open_store(str(folder.store)), FINALISTS)
+    return task, findings.best_contents(history, folder.open_store(), FINALISTS)
 
 
 def evaluate(task: Task, blocks: Sequence[tuple[JsonObject, Sequence[str]]]) -> list[tuple[Evaluation, ...]]:

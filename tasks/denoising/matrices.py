@@ -20,7 +20,7 @@ DEALT = {"train": 0.35, "gate": 0.35, "test": 0.3}  # of the only matrix's cells
 DEALT_WITHOUT_TEST = {"train": 0.5, "gate": 0.5}
 MOST_CELLS = 250  # of an instance of a run
 FEWEST_CELLS = 40  # of a matrix
-MOST_ENTRIES = 12_000_000  # cells x genes of an instance of `ratchet eval`
+MOST_ENTRIES = 6_000_000  # cells x genes of an instance of `ratchet eval`
 
 
 @lru_cache(maxsize=1)

@@ -259,8 +259,8 @@ def test_a_hundred_thousand_cells_are_read_and_each_split_takes_as_many_as_fit(t
     write_npz(tmp_path / "wide.npz", wide)
     (tmp_path / "data").mkdir()
     summary = data.write([("wide", tmp_path / "wide.npz", "")], tmp_path / "data", for_eval=True)
-    assert summary["warnings"] == ["wide: every split takes 24000 of its 100000 cells"]
-    assert {instance["cells"] for instance in data.eval_instances(tmp_path / "data")} == {24_000}
+    assert summary["warnings"] == ["wide: every split takes 12000 of its 100000 cells"]
+    assert {instance["cells"] for instance in data.eval_instances(tmp_path / "data")} == {12_000}
 
 
 def test_a_file_with_more_counts_than_are_read_is_refused(monkeypatch: pytest.MonkeyPatch):
