@@ -93,8 +93,10 @@ def write(files, data, for_eval):
         taken[name] = {"source": file, "role": role, "cells": cells, "genes": width, "depth": depth}
         if for_eval and cells > matrices.MOST_ENTRIES // width:
             warned.append(f"{name}: every split takes {matrices.MOST_ENTRIES // width} of its {cells} cells")
-    if not taken:
-        raise CountsError("\n".join(refused))
+    lost = {role for _, _, role in files} - {entry["role"] for entry in taken.values()}
+    if lost:
+        without = [f"{role}/ holds no matrix that can be used" for role in sorted(lost) if role]
+        raise CountsError("\n".join([*without, *refused]))
     _deal_roles(taken, for_eval)
     (data / "index.json").write_text(json.dumps({"matrices": taken}, indent=1), encoding="utf-8")
     (data / "secret").write_text(secrets.token_hex(32), encoding="ascii")
@@ -119,11 +121,12 @@ def _tidied(counts, genes, name, warned):
 
 
 def _deal_roles(taken, for_eval):
+    """Train for the largest and test for the others, unless subfolders have said it; all test for eval."""
     largest = max(taken, key=lambda name: taken[name]["cells"])
     for name, entry in taken.items():
         if for_eval:
             entry["role"] = "test"
-        elif not entry["role"] or all(other["role"] != "train" for other in taken.values()):
+        elif not entry["role"]:
             entry["role"] = "train" if name == largest else "test"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ratchet.validating import validate
 from tests.denoising_parts import TASK, made_counts, part
 from tests.unit.test_denoising_scaffold import PLAIN, TEXT, scaffold
 
@@ -19,6 +20,13 @@ def run(program: str, *arguments: str, given: object) -> object:
     done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_the_task_holds_together_part_by_part():
+    checks = validate("denoising")
+    assert [(check.name, check.ok) for check in checks] == [
+        (part_name, True) for part_name in ("manifest", "splits", "harness", "attempt")
+    ]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "MAGIC"])

@@ -233,6 +233,9 @@ def test_subfolders_say_which_matrix_is_for_what(tmp_path: Path):
     (tmp_path / "data").mkdir()
     summary = data.write(data.found_files(source), tmp_path / "data", for_eval=False)
     assert {name: entry["role"] for name, entry in summary["matrices"].items()} == {"a": "train", "b": "test"}
+    (source / "train" / "a.npz").write_bytes(b"x")  # the other one is never learned on in its place
+    with pytest.raises(count_files.CountsError, match="train/ holds no matrix that can be used"):
+        data.write(data.found_files(source), tmp_path / "data", for_eval=False)
 
 
 def test_evaluation_takes_every_matrix_whole_with_three_split_seeds(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from shared.task import load_task
 from tests.denoising_parts import made_counts, part
 
 Array = Any
@@ -204,6 +205,13 @@ def test_what_is_no_estimate_is_refused_with_its_reason(real, change, reason: st
     assert found["outcome"] == "refused"
     assert reason in found["detail"]
     assert verifier.evaluation(mean * 1.04, train, held_out)["outcome"] == "ok"
+
+
+def test_the_lowest_score_is_the_one_that_the_task_names():
+    assert load_task("denoising").manifest.score.low == measures.LOWEST
+    assert measures.score_of(-9.0) == measures.LOWEST
+    assert measures.score_of(0.1) == pytest.approx(0.5)
+    assert measures.score_of(-0.002) == pytest.approx(-0.02)
 
 
 def test_no_denoising_is_within_the_rules_and_scores_lowest(real):
