@@ -22,6 +22,7 @@ def run(program: str, *arguments: str, given: object) -> object:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_task_holds_together_part_by_part():
     checks = validate("denoising")
     assert [(check.name, check.ok) for check in checks] == [
