@@ -20,7 +20,7 @@ MEAN = "np.asarray(counts.sum(1)) @ np.asarray(counts.sum(0)) / counts.sum()"
 READS_SCANPY = """
 import glob, sys
 def denoise(counts):
-    found = [path for place in sys.path for path in glob.glob(place + "/**/*pbmc68k*", recursive=True)]
+    found = [path for place in sys.path for path in glob.glob(place + "/scanpy/**/*pbmc68k*", recursive=True)]
     for path in found:
         try:
             open(path, "rb").read()
@@ -40,7 +40,7 @@ def denoise(counts):
     socket.create_connection(("127.0.0.1", {port}), timeout=1)
 """
 CORPUS = {
-    "loops": ("timeout", f"{HEAD}while True: pass", "not done after 8 s"),  # first: others run meanwhile
+    "loops": ("timeout", f"{HEAD}while True: pass", "not done after 12 s"),  # first: others run meanwhile
     "a rendered pipeline": ("ok", scaffold.render(PLAIN | {"restarts": 1}, TEXT), "against library size"),
     "library size x gene mean": ("ok", f"{HEAD}return {MEAN}", "0.000, mse "),
     "the counts as they are, sparse": ("ok", f"{HEAD}return counts", "poisson -"),
@@ -68,7 +68,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(TASK, folder, ignore=shutil.ignore_patterns("__pycache__"))
     text = (folder / "task.toml").read_text()
     assert "candidate_s = 90.0" in text
-    (folder / "task.toml").write_text(text.replace("candidate_s = 90.0", "candidate_s = 8.0"))
+    (folder / "task.toml").write_text(text.replace("candidate_s = 90.0", "candidate_s = 12.0"))
     return folder
 
 
