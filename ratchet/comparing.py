@@ -23,7 +23,8 @@ def compared(rows: Sequence[JsonObject], baselines: Baselines) -> JsonObject:
             groups.setdefault(str(row["instance"]["group"]), []).append(number)
     by_group = {name: _part(rows, baselines, numbers) for name, numbers in groups.items()}
     whole = _measured(rows, baselines, range(len(rows)))
-    return {"baselines": whole} | ({"groups": by_group} if by_group else {})
+    score = interval_json([row["score"] for row in rows if row["score"] is not None])
+    return {"score": score, "baselines": whole} | ({"groups": by_group} if by_group else {})
 
 
 def _part(rows: Sequence[JsonObject], baselines: Baselines, numbers: Sequence[int]) -> JsonObject:

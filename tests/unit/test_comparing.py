@@ -43,4 +43,5 @@ def test_a_lost_instance_counts_neither_for_nor_against():
 
 
 def test_without_baselines_and_groups_nothing_is_added():
-    assert compared([row(1, 0.5)], {}) == {"baselines": {}}
+    found = compared([row(1, 0.5)], {})
+    assert found == {"score": {"mean": 0.5, "low": None, "high": None, "n": 1}, "baselines": {}}
