@@ -112,7 +112,9 @@ def toolchain_binds() -> list[Bind]:
 
 def hiding_binds(files: Sequence[str]) -> list[Bind]:
     """An unreadable device over each of these files of installed packages, wherever an import finds it."""
-    found = [Path(place, name) for name in files for place in sys.path if Path(place, name).is_file()]
+    found = [
+        Path(place, name) for name in files for place in sys.path if place and Path(place, name).is_file()
+    ]
     return [Bind(Path("/dev/null"), str(path)) for path in dict.fromkeys(found)]
 
 

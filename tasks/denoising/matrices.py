@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from count_files import BUNDLED, read_bundled, read_counts
+from count_files import BUNDLED, bundled_path, read_bundled, read_counts
 
 DATA = Path(__file__).parent / "data"
 DEALT = {"train": 0.35, "gate": 0.35, "test": 0.3}  # of the only matrix's cells
@@ -55,7 +55,9 @@ def pool(name, split):
 
 
 def names(split):
-    """The matrices that a split draws from."""
+    """The matrices that a split draws from. Raises CountsError where the shipped one is not installed."""
+    if any(entry["source"] == BUNDLED for entry in index().values()):
+        bundled_path()
     role = "test" if split == "test" and not _only_train() else "train"
     return [name for name, entry in index().items() if entry["role"] == role]
 
