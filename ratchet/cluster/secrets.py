@@ -28,7 +28,7 @@ PASSWORD_BYTES = 24
 # Doorbells need lists, sets, hashes, publishing and INFO; not the administrator's commands. `probe` may say
 # PING.
 BROKER_ACL = """user default off
-user ratchet on #{digest} ~* &* +@all -@admin -@dangerous +info +config|get
+user ratchet on #{digest} ~ratchet:* &* +@all -@admin -@dangerous +info
 user probe on #{probe} resetkeys resetchannels -@all +ping
 """
 

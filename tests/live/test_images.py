@@ -18,20 +18,19 @@ import pytest
 import redis
 import yaml
 
-from ratchet.broker import find_server, reserve_port
 from ratchet.cluster import secrets
 from shared.celery_app import make_app
 from shared.ledger import Ledger
 from shared.routes import SERVICES
 from shared.settings import StackParts, StackSettings
 from shared.start_checks import check_broker
+from tests.servers.cluster_broker import PASSWORD, cluster_broker
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 HADOLINT = Path(sys.executable).with_name("hadolint")
 LIGHT = ("agent", "feedback", "sandbox")
 STARTED_S = 60.0
-PASSWORD = "p/@:w"
 
 
 def stages() -> dict[str, list[str]]:
@@ -142,36 +141,10 @@ def test_the_env_file_gives_every_variable_that_the_compose_file_asks_for(compos
 
 @pytest.fixture
 def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Valkey as the cluster starts it, from its configuration and users. The URL, without the password."""
+    """The URL, without the password, which is where the settings look for it."""
     monkeypatch.setenv("REDIS_PASSWORD", PASSWORD)
-    (tmp_path / "users.acl").write_text(secrets.broker_acl(PASSWORD))
-    text = (ROOT / "k8s" / "base" / "valkey.conf").read_text()
-    with reserve_port() as holder:
-        port = holder.getsockname()[1]
-    for old, new in (
-        ("port 6379", f"port {port}"),
-        ("bind * -::*", "bind 127.0.0.1"),
-        ("dir /data", f"dir {tmp_path}"),
-        ("/etc/valkey-secret/users.acl", str(tmp_path / "users.acl")),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    (tmp_path / "valkey.conf").write_text(text)
-    log = (tmp_path / "valkey.log").open("w")
-    process = subprocess.Popen([find_server(), str(tmp_path / "valkey.conf")], stdout=log, stderr=log)
-    url = f"redis://ratchet@127.0.0.1:{port}/0"
-    deadline = time.monotonic() + 20
-    with redis.Redis.from_url(url, password=PASSWORD) as client:
-        while time.monotonic() < deadline:
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                time.sleep(0.05)
-    yield url
-    process.terminate()
-    process.wait()
-    log.close()
+    with cluster_broker(tmp_path) as url:
+        yield url
 
 
 def test_the_cluster_s_broker_lets_its_user_work_and_nobody_administer(broker: str) -> None:

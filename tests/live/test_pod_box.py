@@ -3,6 +3,7 @@ cluster, whose pods really run. What only a pod can do (be evicted, find no imag
 after.
 """
 
+import hashlib
 import json
 import signal
 import socket
@@ -21,13 +22,14 @@ from ratchet.cluster.manifests import ROOT, find_renderer, render
 from ratchet.local_cluster import LocalCluster
 from sandbox_service.evaluate import Evaluator
 from sandbox_service.toolchains.c_compiler import CCompiler
+from shared import pod_wire
 from shared.box import Bind, BubblewrapBox, Limits, open_box
 from shared.box_cgroup import can_make_groups
 from shared.box_launch import SHARED
 from shared.errors import BoxError, BoxNotWholeError, SettingsError
 from shared.pod_box import BoxSettings, PodBox
 from shared.pod_probe import MENDS, attack_layers
-from shared.pod_spec import PORT
+from shared.pod_spec import PORT, address_of, end_of, pod_of
 from shared.records import Block, CandidateBatch
 from shared.steps import ScaffoldFailed, ScaffoldPool
 from shared.store import LocalStore
@@ -258,6 +260,28 @@ def test_the_port_of_a_pod_takes_one_connection(cluster: LocalCluster, box: PodB
             socket.create_connection((address, PORT), timeout=5)
         process.stdin.write(b"still here")
         assert process.stdout.read(10) == b"still here"
+
+
+def test_a_stranger_s_connection_ends_the_pod_and_runs_nothing(
+    cluster: LocalCluster, box: PodBox, tmp_path: Path
+) -> None:
+    """Whoever gets to the port first without the token learns nothing; the service makes another pod."""
+    digest = hashlib.sha256(b"the token").hexdigest()
+    command = [sys.executable, "-I", "-S", "-B", str(SHARED / "pod_runner.py"), str(PORT), digest, "20"]
+    made = box.api.create(pod_of(box.api.template("sandbox-service"), command, [], QUICK, 60))
+    name = made["metadata"]["name"]
+    try:
+        while not (address := address_of(box.api.get(name) or {})):
+            time.sleep(0.02)
+        with socket.create_connection((address, PORT), timeout=10) as stranger:
+            order = {"token": "another", "argv": ["true"], "binds": []}
+            pod_wire.send(stranger, pod_wire.HELLO, json.dumps(order).encode())
+            assert pod_wire.receive(stranger) is None
+        while end_of(box.api.get(name)) == "running":
+            time.sleep(0.02)
+        assert "a stranger came" in box.api.log(name)
+    finally:
+        box.api.delete(name)
 
 
 def test_an_evicted_pod_is_broken_infrastructure_and_no_outcome(cluster: LocalCluster, box: PodBox) -> None:
