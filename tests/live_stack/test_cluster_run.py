@@ -160,7 +160,7 @@ def test_from_the_manifests_parts_to_a_finished_run_and_its_report(place: Place,
         report = Path(place.type("report", "first").strip().splitlines()[-1])
 
         assert shown["state"] == "done", {name: log_of(place, name) for name in kept}
-        assert shown["generations"][0]["decision"] in ("promoted", "rejected")
+        assert shown["generations"][0]["gate"]["decision"] in ("promoted", "rejected")
         assert (place.folder / report).exists()
         assert {name: process.poll() for name, process in running.items()} == dict.fromkeys(kept)
     finally:
