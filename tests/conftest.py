@@ -1,23 +1,29 @@
 """Settings that every test shares: one torch thread, and no look at the network for models. And real servers,
-started once a session by the first test that asks for one."""
+started once a session by the first test that asks for one; nothing of them is imported before."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers import s3
-from tests.servers.postgres import PASSWORD, Postgres
-from tests.servers.swift import Swift
-from tests.stores import KeptStore, in_bucket, in_folder
+if TYPE_CHECKING:
+    from tests.servers.postgres import Postgres
+    from tests.servers.s3 import Server
+    from tests.stores import KeptStore
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+LIVE = (pytest.mark.live, pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
+    from tests.servers.postgres import Postgres
+
     server = Postgres()
     try:
         server.start()
@@ -31,29 +37,33 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
     """Of a ledger without tables, for a test that must pass on both databases."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    monkeypatch.setenv("PGPASSWORD", PASSWORD)
     server: Postgres = request.getfixturevalue("postgres")
+    monkeypatch.setenv("PGPASSWORD", server.password)
     return server.empty_ledger()
 
 
 @pytest.fixture(scope="session")
-def rclone() -> Iterator[s3.Server]:
+def rclone() -> Iterator[Server]:
+    from tests.servers import s3
+
     yield from s3.running(s3.Rclone())
 
 
 @pytest.fixture(scope="session")
-def moto() -> Iterator[s3.Server]:
+def moto() -> Iterator[Server]:
     pytest.importorskip("moto", reason="`make test-live` installs it")
+    from tests.servers import s3
+
     yield from s3.running(s3.Moto())
 
 
 @pytest.fixture(scope="session")
-def swift() -> Iterator[s3.Server]:
+def swift() -> Iterator[Server]:
     pytest.importorskip("swift", reason="`make test-live` installs it")
-    yield from s3.running(Swift())
+    from tests.servers.s3 import running
+    from tests.servers.swift import Swift
 
-
-LIVE = (pytest.mark.live, pytest.mark.slow)
+    yield from running(Swift())
 
 
 @pytest.fixture(
@@ -61,6 +71,8 @@ LIVE = (pytest.mark.live, pytest.mark.slow)
 )
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> KeptStore:
     """A store, for a test that must pass on each kind."""
+    from tests.stores import in_bucket, in_folder
+
     if request.param == "folder":
         return in_folder(tmp_path / "store")
     return in_bucket(request.getfixturevalue(request.param), tmp_path / "names.sqlite")

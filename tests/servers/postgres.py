@@ -41,7 +41,9 @@ def find_programs() -> Path:
 
 
 class Postgres:
-    """`url(database)` holds no password: PASSWORD is for the environment."""
+    """`url(database)` holds no password: `password` is for the environment."""
+
+    password = PASSWORD
 
     def __init__(self) -> None:
         self.programs = find_programs()
