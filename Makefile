@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 SPREAD := -n 3 --dist loadfile --no-loadscope-reorder# most tests wait for processes: three at a time on two cores
 
-.PHONY: demo test test-all test-live check format clean
+.PHONY: demo test test-all test-live check format clean deploy-check k8s-dry-run
 
 demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, into runs/; FLOWER=1: with Flower's pages
 	.venv/bin/ratchet run trimul $(if $(FLOWER),--flower) $(ARGS)
@@ -21,6 +21,13 @@ check: .venv/.installed  ## format, lint, types, import rules
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
+
+deploy-check: .venv/.installed  ## the Kubernetes manifests, offline
+	.venv/bin/ratchet deploy --check
+
+OVERLAY ?= local
+k8s-dry-run:  ## ... and by the API server of the cluster that kubectl points to; it changes nothing
+	kubectl apply --dry-run=server -k k8s/overlays/$(OVERLAY)
 
 format: .venv/.installed
 	.venv/bin/ruff format .

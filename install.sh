@@ -46,5 +46,6 @@ export VIRTUAL_ENV="$PWD/.venv"
 export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
 [ -n "$UV_FIND_LINKS" ] || unset UV_FIND_LINKS
 .venv/bin/uv pip install -q ${TORCH_ARGS:-} "torch==2.13.0" # first and pinned: a range would fetch gigabytes
-.venv/bin/uv pip install -q -c constraints.txt -e ".[train,dev]"
+# compiled now: programs in the box can't keep bytecode, and would compile all that they import every time
+.venv/bin/uv pip install -q --compile-bytecode -c constraints.txt -e ".[train,dev,k8s,deploy,bio]"
 touch .venv/.installed

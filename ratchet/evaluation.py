@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from feedback_service.intervals import interval_json, metric_intervals
 from ratchet import parts, running, runs, task_data
+from ratchet.comparing import compared
 from ratchet.runs import RunFolder
 from shared.errors import SettingsError
 from shared.events import EvaluationRequested
@@ -33,17 +33,24 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
     else:
         source, chosen = find_release(release, root)
         base = source.config().model_dump(mode="json")
-        config = load_config([base, *(parse_override(text) for text in overrides)])
+        layers = [parts.without_section(parse_override(text)) for text in overrides]
+        config = load_config([base, *layers])
         moved = parts_beside(source)
     own = task_data.load_bound(task, config.run.task)
     running.require_tools(own)
+    running.require_parts(moved)
     with _instances(own, instances, root) as (copy, loaded):
         check_instances(load_task(str(copy)) if copy else own, loaded)
         folder = runs.create(root, "", f"eval-{own.name}", config, moved, copy)
     result = request(folder, folder.config(), chosen, loaded)
     found = task_data.baselines(load_task(folder.config().run.task), loaded)
-    baselines = {name: _intervals(rows) for name, rows in found.items()}
-    return {"task": task, "release": release, "run": folder.run_id, **result, "baselines": baselines}
+    return {
+        "task": task,
+        "release": release,
+        "run": folder.run_id,
+        **result,
+        **compared(result["instances"], found),
+    }
 
 
 @contextmanager
@@ -54,14 +61,6 @@ def _instances(task: Task, path: Path, root: Path) -> Iterator[tuple[Path | None
         return
     with task_data.examined(task, path, root) as (copy, loaded):
         yield copy, loaded
-
-
-def _intervals(rows: list[JsonObject]) -> JsonObject:
-    """{score: interval, metrics: {name: interval}} over a baseline's rows."""
-    return {
-        "score": interval_json([row["score"] for row in rows]),
-        "metrics": metric_intervals([row.get("metrics", {}) for row in rows]),
-    }
 
 
 def parts_beside(source: RunFolder) -> StackParts:

@@ -4,6 +4,7 @@ kept beside the run, so that every later command finds them. No secret is among 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,7 @@ def resolve(file: Path | None, overrides: Sequence[str], **flags: str | None) ->
     for layer in layers:
         section = layer.get(SECTION, {})
         if not isinstance(section, dict):
-            raise SettingsError(
-                f"{SECTION} is a section, not a value", f"write --set {SECTION}.ledger_url=URL"
-            )
+            raise SettingsError(f"{SECTION} is a section", f"write --set {SECTION}.ledger_url=URL")
         found |= section
     found |= {name: value for name, value in flags.items() if value is not None}
     return checked(found)
@@ -53,11 +52,7 @@ def write(folder: Path, parts: StackParts) -> None:
 def read(folder: Path) -> StackParts:
     """As written; empty where nothing was."""
     path = folder / FILE
-    return (
-        checked(StackParts.model_validate_json(path.read_bytes()).model_dump())
-        if path.exists()
-        else StackParts()
-    )
+    return checked(json.loads(path.read_bytes())) if path.exists() else StackParts()
 
 
 def without_section(layer: dict[str, Any]) -> dict[str, Any]:

@@ -18,19 +18,22 @@ def write(folder: RunFolder) -> Path:
     """(Re)write the report; returns its path."""
     import jinja2
 
-    from ratchet import pictures
+    from ratchet import pictures, task_pictures
 
     store = folder.open_store()
     history = fold(folder.open_ledger().events(folder.run_id))
     shown = show_json(history, store)
     found = findings.read(history, store)
-    unit = load_task(folder.config().run.task).manifest.score.unit
+    task = load_task(folder.config().run.task)
+    unit = task.manifest.score.unit
     folder.report.mkdir(exist_ok=True)
     pictures.draw_arms(shown["generations"], unit, folder.report / "arms.png")
     pictures.draw_train(found.scores, unit, folder.report / "train.png")
     pictures.draw_best(found.curve, unit, folder.report / "best.png")
+    drawn = task_pictures.draw(task, history, store, found.best, folder.report)
     template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined)
-    text = template.render(shown=shown, unit=unit, best=findings.describe(found.best), text=interval_text)
+    best = findings.describe(found.best)
+    text = template.render(shown=shown, unit=unit, best=best, text=interval_text, drawn=drawn)
     path = folder.report / "report.md"
     path.write_text(text)
     return path

@@ -84,11 +84,7 @@ def run(
     require_tools(task)
     config, lost = settle_levers(config)
     check_advisor(config.advisor)
-    if chosen != StackParts():
-        from shared.start_checks import check_parts
-
-        for warning in check_parts(chosen):
-            typer.echo(f"warning: {warning}", err=True)
+    require_parts(chosen)
     extras = plan_extras(root, flower_port)
     with bound(task, data, root) as own:
         folder = runs.create(root, name, task.name, config, chosen, own)
@@ -127,7 +123,8 @@ def open_run(folder: RunFolder) -> Ledger:
     """Its ledger, with the run in it. A file of its own gets its tables here; a shared one must have them."""
     ledger = folder.open_ledger()
     settle_schema(ledger.database)
-    ledger.create_run(folder.run_id, folder.queue_prefix)
+    if not ledger.create_run(folder.run_id, folder.queue_prefix):
+        ledger.hand_over(folder.run_id, folder.queue_prefix)
     return ledger
 
 
@@ -201,6 +198,16 @@ def stack_settings(folder: RunFolder) -> StackSettings:
     )
 
 
+def require_parts(chosen: StackParts) -> None:
+    """Refuse early what would refuse late: a ledger, store or broker of somebody's that can't be used."""
+    if chosen == StackParts():
+        return
+    from shared.start_checks import check_parts
+
+    for warning in check_parts(chosen):
+        typer.echo(f"warning: {warning}", err=True)
+
+
 def require_tools(task: Task) -> None:
     """Refuse early what would refuse late. Raises ToolMissingError (no compiler), BoxNotWholeError."""
     from shared.box import open_box
@@ -216,7 +223,25 @@ def require_tools(task: Task) -> None:
             raise ToolMissingError(
                 f"task {task.name!r} compiles CUDA, and nvcc is not installed", "install the CUDA toolkit"
             )
+        if absent := absent_device():
+            typer.echo(
+                f"no device ({absent}): candidates compile and are checked on the CPU; they end as "
+                "not_timed, which is never a score. On a machine with a GPU and pycuda the same run times "
+                "and scores them.",
+                err=True,
+            )
     open_box()
+
+
+def absent_device() -> str:
+    """Why nothing can be timed on a GPU here; empty where it can."""
+    from sandbox_service.cuda_process import CudaKernel, NoDeviceError
+
+    try:
+        with CudaKernel():
+            return ""
+    except NoDeviceError as error:
+        return str(error)
 
 
 def finish(folder: RunFolder, as_json: bool) -> None:

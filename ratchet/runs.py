@@ -72,10 +72,15 @@ class RunFolder:
         return self.path / "store"
 
     def move_parts(self, **urls: str | None) -> None:
-        """From now on the run uses these; None: as before; empty: its own."""
+        """From now on the run uses these; None: as before; empty: its own. Raises LedgerError if a new ledger
+        does not know the run."""
         moved = {name: url for name, url in urls.items() if url is not None}
-        if moved:
-            parts.write(self.path, parts.checked(parts.read(self.path).model_dump() | moved))
+        if not moved:
+            return
+        chosen = parts.checked(parts.read(self.path).model_dump() | moved)
+        if moved.get("ledger_url"):
+            secrets.open_ledger(chosen).run_state(self.run_id)
+        parts.write(self.path, chosen)
 
     def open_ledger(self) -> Ledger:
         return secrets.open_ledger(self.parts)
@@ -162,10 +167,8 @@ def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:
     for path in (Path(name), root / name):
         if any((path / file).exists() for file in _MARKS):
             return RunFolder(path.resolve())
-    there = (
-        ", ".join(sorted({path.parent.name for mark in _MARKS for path in root.glob(f"*/{mark}")}))
-        or "none yet"
-    )
+    known = {path.parent.name for mark in _MARKS for path in root.glob(f"*/{mark}")}
+    there = ", ".join(sorted(known)) or "none yet"
     raise SettingsError(f"no run {name!r} in {root}", f"runs there: {there}")
 
 

@@ -7,6 +7,7 @@ The parent of every worker reconciles and imports nothing heavy; handlers are bu
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import logging
 import os
@@ -94,6 +95,8 @@ def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: 
     app = make_app(stack, service)
     _hear(app, service, stack, build)
     signals.setup_logging.connect(_keep_our_logging)
+    alive = functools.partial(_say_alive, stack.cache_dir / f"alive-{service}")
+    signals.heartbeat_sent.connect(alive, weak=False)
     signals.worker_process_init.connect(functools.partial(_enter_child, os.getpid()), weak=False)
     threading.Thread(target=_reconcile, args=(app, stack), name=RECONCILER, daemon=True).start()
     worker = app.Worker(
@@ -146,6 +149,13 @@ def _reconcile(app: Celery, stack: StackSettings) -> None:
 
 def _keep_our_logging(**_: object) -> None:
     """A receiver of this signal is all it takes to keep Celery from setting up its own."""
+
+
+def _say_alive(file: Path, **_: object) -> None:
+    """For a cluster's probes: the event loop turns, and the broker answers (else no heartbeat is sent)."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
 
 
 def _enter_child(parent: int, **_: object) -> None:

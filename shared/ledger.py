@@ -68,14 +68,17 @@ class Ledger:
 
     @tried_again
     def create_run(self, run_id: str, stack: str = "") -> bool:
-        """Open a run, or (False) find it there: then it only changes over to this stack. `stack`: the queue
-        prefix of the one whose reconciler rings for the run; empty: anybody's."""
+        """Open a run; False: it exists, and stays as it is. `stack`: the queue prefix of the one whose
+        reconciler rings for the run; empty: anybody's."""
         with self.database.write() as connection:
             row = {"id": run_id, "state": "running", "stop_requested": False, "stack": stack}
-            if self.database.insert_once(connection, runs, row, runs.c.id) is not None:
-                return True
+            return self.database.insert_once(connection, runs, row, runs.c.id) is not None
+
+    @tried_again
+    def hand_over(self, run_id: str, stack: str) -> None:
+        """From now on this stack does the run."""
+        with self.database.write() as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(stack=stack))
-            return False
 
     def run_states(self, stack: str = "") -> dict[str, str]:
         """All runs by name, with their states; of `stack` and of nobody in particular, if one is given."""

@@ -29,6 +29,11 @@ PROBE = b"a store that Ratchet may use\n"
 AWS = "https://s3.amazonaws.com"
 HOW_TO_WRITE = "s3://bucket/prefix?endpoint=https://host:9000, with region=NAME and ca=/path where needed"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,62}")
+_UNTRUSTED = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "WRONG_VERSION_NUMBER",
+    "doesn't match",
+)  # TLS that will not mend itself
 _REFUSALS = {  # S3's code, and the mend
     "AccessDenied": "allow this key s3:GetObject and s3:PutObject under the prefix, and s3:ListBucket",
     "AllAccessDisabled": "allow this key s3:GetObject and s3:PutObject under the prefix, and s3:ListBucket",
@@ -244,7 +249,7 @@ def _said(error: S3Error | InvalidResponseError) -> tuple[str, str]:
 
 
 def _unreachable(where: str, error: Exception) -> StoreUnavailableError:
-    if "CERTIFICATE_VERIFY_FAILED" in str(error) or "SSL" in type(error).__name__:
+    if any(sign in str(error) for sign in _UNTRUSTED):
         mend = "name the server's own authority: ?ca=/path, or use the scheme that it speaks"
         return StoreRefusedError(f"{where} can't be trusted: {error}", mend)
     return StoreUnavailableError(f"{where} can't be reached: {error}", "is it up? this is tried again")

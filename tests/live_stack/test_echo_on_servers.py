@@ -1,5 +1,5 @@
-"""Four real workers of stand-in services on PostgreSQL, and on a Valkey that speaks TLS and knows a user with few
-rights: the chain ends, each effect once, though the database restarts in the middle."""
+"""Four real workers of stand-in services on PostgreSQL, and on a Valkey that speaks TLS and knows a user with
+few rights: the chain ends, each effect once, though the database restarts in the middle."""
 
 from __future__ import annotations
 

@@ -16,13 +16,14 @@ import pytest
 from ratchet import new_task
 from ratchet.runs import RunFolder
 from shared import events as e
-from shared.history import fold
-from shared.records import GateRecord
-from shared.store import get_json, get_record
+from shared.history import Generation, fold
+from shared.records import GateRecord, ShardState, WeightUpdate
+from shared.store import Store, get_json, get_record
 from tests.chaos.test_real_run import SMALL, TINY_SEED
 from tests.servers import postgres, s3, valkey
 
 RATCHET = str(Path(sys.executable).with_name("ratchet"))
+FEWER = {"training.steps": 4}
 SECRETS = {
     "PGPASSWORD": postgres.PASSWORD,
     "AWS_ACCESS_KEY_ID": s3.ACCESS,
@@ -65,14 +66,14 @@ def ratchet(*arguments: str, cwd: Path, secrets: dict[str, str]) -> str:
 
 def run(task: Path, root: Path, *where: str, secrets: dict[str, str]) -> RunFolder:
     root.mkdir()
-    settings = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    settings = [word for key, value in (SMALL | FEWER).items() for word in ("--set", f"{key}={value}")]
     options = ["--name", "same", "--root", str(root), "--json", *settings, *where]
     ratchet("run", str(task), *options, cwd=root, secrets=secrets)
     return RunFolder(root / "same")
 
 
 def decided(folder: RunFolder) -> dict[str, Any]:
-    """All that a run chose, by digest; what a clock measured is left out."""
+    """All that a run chose, by digest, and all that it saw; what a clock measured is left out."""
     store = folder.open_store()
     log = [logged.event for logged in folder.open_ledger().events(folder.run_id)]
     history = fold(folder.open_ledger().events(folder.run_id))
@@ -89,15 +90,29 @@ def decided(folder: RunFolder) -> dict[str, Any]:
             if isinstance(event, e.RolloutsOpened)
         ],
     }
+    for number, generation in history.all.items():
+        found[f"attempts {number}"] = list(attempts(store, generation))
     for generation in history.generations:
         assert generation.harness is not None
         assert generation.weights is not None
-        proposals = [
-            (lever.digest, lever.made, lever.refused) for lever in (generation.harness, generation.weights)
-        ]
+        update = get_record(store, generation.weights.digest, WeightUpdate)
+        found[f"proposed {generation.number}"] = (
+            generation.harness.digest,
+            update.model_dump(exclude={"shards"}),
+        )
+        found[f"made {generation.number}"] = (generation.harness.made, generation.weights.made)
         record = get_record(store, generation.evidence, GateRecord) if generation.evidence else None
-        found[f"generation {generation.number}"] = (*proposals, generation.decision, generation.arm, record)
+        found[f"decided {generation.number}"] = (generation.decision, generation.arm, record)
     return found
+
+
+def attempts(store: Store, generation: Generation) -> Iterator[tuple[Any, ...]]:
+    """Every attempt with its answer and its score, in the order of rollouts and slots."""
+    for where, rollout in sorted(generation.rollouts.items()):
+        for digest in rollout.results:
+            for attempt in get_record(store, digest, ShardState).attempts:
+                score = attempt.final.score if attempt.final else None
+                yield where, attempt.plan, attempt.answer, score
 
 
 def test_a_run_on_servers_decides_as_one_on_the_parts_that_ratchet_brings(
@@ -129,6 +144,7 @@ def test_a_run_on_servers_decides_as_one_on_the_parts_that_ratchet_brings(
 
     on_own_parts = run(task, tmp_path / "own", secrets={})
     there, here = decided(on_servers), decided(on_own_parts)
+    assert there.keys() == here.keys()
     for what in here:
         assert there[what] == here[what], what
-    assert there.keys() == here.keys()
+    assert len(here["attempts 1"]) > 20

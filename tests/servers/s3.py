@@ -60,7 +60,7 @@ class Server:
                 env=self.environment,
                 preexec_fn=die_with_parent,
             )
-        end_s = time.monotonic() + 60
+        end_s = time.monotonic() + 180  # four servers on a busy machine
         while time.monotonic() < end_s:
             try:
                 httpx.get(self.endpoint, trust_env=False)

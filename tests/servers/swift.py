@@ -1,5 +1,6 @@
 """OpenStack Swift with its S3 middleware, on 127.0.0.1: real signatures, access rights, data in files. Four
-servers, for the slow tests. The recipe is Swift's own "all in one", without memcached, replication or root."""
+servers, for the slow tests. The recipe is Swift's own "all in one", without memcached, replication or root.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +25,13 @@ workers = 0
 user = {user}
 swift_dir = {folder}
 [pipeline:main]
-pipeline = catch_errors proxy-logging cache bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
+pipeline = catch_errors cache bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
 allow_account_management = true
 [filter:catch_errors]
 use = egg:swift#catch_errors
-[filter:proxy-logging]
-use = egg:swift#proxy_logging
 [filter:cache]
 use = egg:swift#memcache
 memcache_servers = 127.0.0.1:1

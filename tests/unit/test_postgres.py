@@ -133,7 +133,9 @@ def test_a_stack_rings_for_its_own_runs_only(url: str) -> None:
         run: ledger.submit([e.RunStarted(run_id=run, config="c")]) for run in ("mine", "theirs", "anybodys")
     }
     assert ledger.overdue(stack="stack-1") == rings["mine"] + rings["anybodys"]
-    assert not ledger.create_run("theirs", "stack-1")  # it was there, and has changed over
+    assert not ledger.create_run("theirs", "stack-1")  # it is there, and stays theirs
+    assert ledger.overdue(stack="stack-1") == rings["mine"] + rings["anybodys"]
+    ledger.hand_over("theirs", "stack-1")
     assert ledger.overdue(stack="stack-1") == rings["mine"] + rings["theirs"] + rings["anybodys"]
 
 
@@ -147,6 +149,9 @@ def test_what_another_transaction_has_in_hand_is_not_waited_for(ledger: Ledger) 
 
 
 def test_a_server_that_restarts_is_used_again_at_once(ledger: Ledger, postgres: Postgres) -> None:
+    postgres.stop()
+    postgres.start()
+    assert ledger.run_state(RUN) == "running"  # on a new connection: the old one is dead and says so late
     postgres.stop()
     try:
         with pytest.raises(LedgerError, match="is the database up") as caught:
