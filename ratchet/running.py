@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ratchet.watching import View
 
 POLL_S = 0.5
+Extras = Mapping[str, Sequence[str]]  # of programs beside the stack: what python runs for each
 WAIT_S = 5.0  # between two looks at what has failed and may pass
 _log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ def run(
     config, lost = settle_levers(config)
     check_advisor(config.advisor)
     require_parts(chosen)
+    extras = plan_extras(root, flower_port)
     with bound(task, data, root) as own:
         folder = runs.create(root, name, task.name, config, chosen, own)
     if lost:
@@ -93,10 +95,10 @@ def run(
 
         typer.echo(f"run {folder.run_id} in {folder.path}")
         tables.print_steps(plan(config, task))
-    resume(folder, as_json, flower_port)
+    resume(folder, as_json, extras)
 
 
-def resume(folder: RunFolder, as_json: bool, flower_port: int | None = None) -> None:
+def resume(folder: RunFolder, as_json: bool, extras: Extras | None = None) -> None:
     """From wherever it is. Its supervisor may have died at any line, even before it said RunStarted."""
     if folder.stack is not None:
         from ratchet import stack_runs
@@ -113,7 +115,7 @@ def resume(folder: RunFolder, as_json: bool, flower_port: int | None = None) -> 
         digest = put_json(folder.open_store(), config)
         first = None if said else RunStarted(run_id=folder.run_id, config=digest)
         with resumable(folder):
-            drive(folder, ledger, first, not as_json, flower_port)
+            drive(folder, ledger, first, not as_json, extras)
     finish(folder, as_json)
 
 
@@ -141,28 +143,28 @@ def resumable(folder: RunFolder) -> Iterator[None]:
 
 
 def drive(
-    folder: RunFolder, ledger: Ledger, first: Message | None, live: bool, flower_port: int | None = None
+    folder: RunFolder, ledger: Ledger, first: Message | None, live: bool, extras: Extras | None = None
 ) -> None:
-    """Keep the local stack up until the run has finished. `first` starts it; None: it goes on."""
+    """Keep the local stack up until the run has finished. `first` starts it; None: it goes on. `extras`: what
+    else runs meanwhile."""
     from ratchet.stack import LocalStack
     from ratchet.watching import View
 
     settings = stack_settings(folder)
     with runs.sole_driver(folder):
         rings = ledger.submit([first]) if first is not None else []  # before anything that may fail
-        extras = plan_extras(folder, flower_port)
         with LocalStack(folder.path, settings, extras=extras) as stack, View(folder, live) as view:
             stack.ring(rings)
             tend(stack, view, ledger, folder.run_id)
 
 
-def plan_extras(folder: RunFolder, flower_port: int | None) -> dict[str, list[str]]:
-    """Flower, where it is wanted; its password is one for all runs beside this one."""
+def plan_extras(root: Path, flower_port: int | None) -> dict[str, list[str]]:
+    """Flower, where it is wanted; its password is one for all runs in this folder. Raises SettingsError."""
     if flower_port is None:
         return {}
     from ratchet.side_programs import plan_flower
 
-    flower = plan_flower(folder.path.parent, flower_port)
+    flower = plan_flower(root.resolve(), flower_port)
     typer.echo(flower.told, err=True)
     return {"flower": flower.arguments}
 

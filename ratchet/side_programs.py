@@ -42,6 +42,7 @@ def plan_flower(folder: Path, port: int) -> Flower:
     from ratchet.broker import write_private  # not above: the command line reads this file's ports
 
     port = take_port(port, "--flower-port")
+    folder.mkdir(parents=True, exist_ok=True)
     file, given = folder / PASSWORD_FILE, os.environ.get(PASSWORD_VARIABLE, "")
     known = f"user {FLOWER_USER}, password in {file}"
     if given:

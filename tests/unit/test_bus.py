@@ -10,7 +10,7 @@ import pytest
 
 from shared import children
 from shared import events as e
-from shared.bus import Bus, Handlers, MemoryBus, backoff_s
+from shared.bus import Bus, Failure, Handlers, MemoryBus, backoff_s
 from shared.errors import ArtifactError, StoreUnavailableError
 from shared.events import Message
 from shared.ledger import Ledger, Ring
@@ -114,7 +114,11 @@ def test_an_error_that_does_not_pass_is_final_at_once(ledger: Ledger) -> None:
 
     rung: list[Ring] = []
     [ring] = ledger.submit([START])
-    assert bus(ledger, {e.RunStarted: damaged}, rung).process(ring.job_id)
+    worker = bus(ledger, {e.RunStarted: damaged}, rung)
+    assert worker.process(ring.job_id)
+    assert worker.failure == Failure("object is damaged (restore it)", retry_s=None)
+    assert not worker.process(ring.job_id)
+    assert worker.failure is None  # the last job's: there was none to be done
     assert [(ring.service, ring.type) for ring in rung] == [("feedback", "job_died.v1")]
     died = ledger.events(RUN)[-1].event
     assert isinstance(died, e.JobDied)
