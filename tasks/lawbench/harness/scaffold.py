@@ -1,0 +1,227 @@
+"""The seed harness of lawbench: ask which charge of a short-list fits the facts, and answer with the one that
+most replies name.
+
+Retrieval (character n-grams, scikit-learn) makes the short-list and the evidence for it; the model chooses.
+`style` says what the model reads: "short" is a table of digits for a small model, "full" the facts themselves.
+"""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+
+import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import normalize
+
+COLUMNS = ["name", "near", "class", "ridge"]  # the order of the digits in a table's row
+LETTERS = "ABCDEFGHIJKLMNOPQRST"
+RIDGE = 0.3  # of the least-squares classifier
+EXCERPT_CHARS = 160  # of a similar case that a prompt shows
+
+
+def prepare(public, knobs):
+    """What no step changes: the label list, the labelled cases, and retrieval fitted on both."""
+    with open(f"{public}/labels.json", encoding="utf-8") as file:
+        labels = json.load(file)
+    with open(f"{public}/cases.jsonl", encoding="utf-8") as file:
+        cases = [json.loads(line) for line in file if line.strip()]
+    return fit(labels, cases)
+
+
+def fit(labels, cases):
+    place = {label: index for index, label in enumerate(labels)}
+    vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32)
+    texts = vectorizer.fit_transform([case["fact"] for case in cases] + labels)
+    facts, names = texts[: len(cases)].tocsr(), texts[len(cases) :].tocsr()
+    truth = np.zeros((len(cases), len(labels)), dtype=np.float32)
+    for row, case in enumerate(cases):
+        truth[row, [place[charge] for charge in case["charges"]]] = 1.0
+    examples = sparse.vstack([facts, names]).tocsr()
+    sums = (sparse.csr_matrix(truth.T) @ facts).tocsr()
+    weights, own = _ridge(examples, np.vstack([truth, np.eye(len(labels), dtype=np.float32)]))
+    return {
+        "labels": labels,
+        "cases": cases,
+        "rows": {case["fact"]: row for row, case in enumerate(cases)},
+        "vectorizer": vectorizer,
+        "facts": facts,
+        "names": names,
+        "truth": truth,
+        "sums": sums,
+        "learned": sparse.hstack([names.T, normalize(sums).T, sparse.csr_matrix(examples.T @ weights)]).tocsr(),
+        "own_ridge": own[: len(cases)],
+    }
+
+
+def _ridge(examples, truth):
+    """Class-balanced kernel ridge: its weights, and what it would say of each example without having it."""
+    balance = (truth / truth.sum(axis=0)).sum(axis=1)
+    kernel = (examples @ examples.T).toarray() + RIDGE * np.diag(balance.mean() / balance)
+    inverse = np.linalg.inv(kernel)
+    weights = inverse @ truth
+    return weights, truth - weights / np.diag(inverse)[:, None]
+
+
+def evidence(instance, index):
+    """What each retriever says of every label, in the order of COLUMNS. A case that is itself among the
+    labelled ones is looked at as if it were not."""
+    text = index["vectorizer"].transform([instance["fact"]])
+    near = (text @ index["facts"].T).toarray()[0]
+    name, centre, ridge = np.split((text @ index["learned"]).toarray()[0], 3)
+    own = index["rows"].get(instance["fact"])
+    if own is not None:
+        near[own], ridge = 0.0, index["own_ridge"][own]
+        for label in np.flatnonzero(index["truth"][own]):
+            others = index["sums"][label] - index["facts"][own]
+            length = np.sqrt(others.multiply(others).sum())
+            centre[label] = (text @ others.T).sum() / length if length > 1e-6 else 0.0
+    nearest = (index["truth"] * near[:, None]).max(axis=0)
+    return np.stack([name, nearest, centre, np.maximum(ridge, 0.0)])
+
+
+def shortlist(instance, knobs, index):
+    """Labels that the retrievers together like best, each with its digits: 9 is a column's highest value."""
+    found = evidence(instance, index)
+    total = found[0] + found[2] + found[3]
+    chosen = np.argsort(-total, kind="stable")[: knobs["shortlist"]]
+    if knobs["order"] == "list":
+        chosen = np.sort(chosen)
+    digits = np.rint(9 * found / np.maximum(found.max(axis=1, keepdims=True), 1e-9)).astype(int)
+    return [(index["labels"][label], [int(digit) for digit in digits[:, label]]) for label in chosen]
+
+
+def step(instance, history, knobs, context):
+    index = context["prepared"]
+    listed = shortlist(instance, knobs, index)
+    replies = [reply for turn in history for reply in turn["replies"]]
+    named = [charges(reply, listed, knobs, index["labels"]) for reply in replies]
+    asked_again = len(history) - 1
+    if not history or (not any(named) and asked_again < knobs["retries"] and _may_ask(replies, context)):
+        return {"ask": [_request(instance, listed, knobs, context, bool(history))]}
+    votes = Counter(found for found in named if found)
+    if not votes:  # nothing that could be a charge: say what the model said
+        return {"answer": {"content": replies[-1].strip() or "-", "samples": [len(replies) - 1]}}
+    winner, _ = votes.most_common(1)[0]
+    samples = [number for number, found in enumerate(named) if found == winner]
+    return {"answer": {"content": ";".join(winner), "samples": samples}}
+
+
+def _may_ask(replies, context):
+    return len(replies) < context["limits"]["requests"]
+
+
+def _request(instance, listed, knobs, context, again):
+    limits = context["limits"]
+    request = {
+        "messages": messages(instance, listed, knobs, context["prompts"], context["prepared"]),
+        "n": 1 if again else min(knobs["votes"], limits["requests"]),
+        "temperature": knobs["temperature"],
+        "max_tokens": limits["max_tokens"] if knobs["style"] == "full" else min(24, limits["max_tokens"]),
+    }
+    if again:
+        request["messages"] += [{"role": "user", "content": context["prompts"]["retry"].strip()}]
+    if knobs["constrained"]:
+        request["schema"] = schema(listed, knobs, context["prepared"]["labels"])
+    return request
+
+
+def schema(listed, knobs, labels):
+    """Letters for the short style, names for the full one; a list where more than one may be named."""
+    if knobs["style"] == "short":
+        one = {"enum": list(LETTERS[: len(listed)])}
+    else:
+        one = {"enum": labels if knobs["label_list"] == "all" else [label for label, _ in listed]}
+    if knobs["most_charges"] > 1:
+        one = {"type": "array", "items": one, "minItems": 1, "maxItems": knobs["most_charges"]}
+    if knobs["style"] == "short":
+        return one
+    return {
+        "type": "object",
+        "properties": {"charges": one},
+        "required": ["charges"],
+        "additionalProperties": False,
+    }
+
+
+def messages(instance, listed, knobs, prompts, index=None):
+    if knobs["style"] == "short":
+        return table([digits for _, digits in listed], knobs["by"], prompts)
+    labels = index["labels"] if knobs["label_list"] == "all" else [label for label, _ in listed]
+    parts = {
+        "{fact}": shortened(instance["fact"], knobs, [label for label, _ in listed]),
+        "{labels}": "、".join(f"[{label}]" for label in labels) if knobs["label_list"] != "none" else "",
+        "{cases}": _similar(instance, knobs, index),
+        "{most}": str(knobs["most_charges"]),
+    }
+    text = prompts["user"].strip()
+    for hole, value in parts.items():
+        text = text.replace(hole, value)
+    return [{"role": "system", "content": prompts["system"].strip()}, {"role": "user", "content": text}]
+
+
+def table(rows, by, prompts):
+    """A row a candidate: its letter, and a digit of each retriever."""
+    lines = [f"{LETTERS[place]} {' '.join(map(str, digits))}" for place, digits in enumerate(rows)]
+    text = prompts["table"].strip().replace("{by}", by).replace("{rows}", "\n".join(lines))
+    return [{"role": "user", "content": text}]
+
+
+def shortened(fact, knobs, labels):
+    """At most `fact_chars` of the facts: their start, both ends, or the sentences nearest to the short-list."""
+    most = knobs["fact_chars"]
+    if len(fact) <= most:
+        return fact
+    if knobs["fact_part"] == "start":
+        return fact[:most]
+    if knobs["fact_part"] == "ends":
+        return f"{fact[: most // 2]} ... {fact[-(most - most // 2) :]}"
+    sentences = [part for part in re.split(r"(?<=[。；\n])", fact) if part.strip()]
+    wanted = {pair for label in labels for pair in zip(label, label[1:], strict=False)}
+    order = sorted(
+        range(len(sentences)),
+        key=lambda i: (-len(wanted & set(zip(sentences[i], sentences[i][1:], strict=False))), i),
+    )
+    kept, room = [], most
+    for number in order:
+        if len(sentences[number]) <= room:
+            kept.append(number)
+            room -= len(sentences[number])
+    return "".join(sentences[number] for number in sorted(kept)) or fact[:most]
+
+
+def _similar(instance, knobs, index):
+    """The most similar labelled cases, as the prompt shows them; never the case itself."""
+    near = (index["vectorizer"].transform([instance["fact"]]) @ index["facts"].T).toarray()[0]
+    best = [row for row in np.argsort(-near) if index["cases"][row]["fact"] != instance["fact"]]
+    shown = [index["cases"][row] for row in best[: knobs["cases"]]]
+    return "\n".join(f"{case['fact'][:EXCERPT_CHARS]} => {';'.join(case['charges'])}" for case in shown)
+
+
+def charges(reply, listed, knobs, labels):
+    """The charges that a reply names, as a tuple in the list's order; empty if it names none."""
+    if knobs["style"] == "short":
+        found = re.findall(r'"([A-T])"', reply) or re.findall(r"^\s*([A-T])\b", reply)
+        letters = dict(zip(LETTERS, (label for label, _ in listed), strict=False))
+        names = [letters[letter] for letter in found if letter in letters]
+    else:
+        names = _named(reply, labels)
+    return tuple(sorted(list(dict.fromkeys(names))[: knobs["most_charges"]]))
+
+
+def _named(reply, labels):
+    """Labels in a JSON reply or in prose. Of two that overlap in the text, the longer one."""
+    text = plain(reply)
+    found = []
+    for label in sorted(labels, key=len, reverse=True):
+        place = text.find(plain(label))
+        if place >= 0:
+            found.append((place, label))
+            text = text.replace(plain(label), "\0" * len(plain(label)))
+    return [label for _, label in sorted(found)]
+
+
+def plain(text):
+    """Without width, white space and square brackets, in which lists of charges differ."""
+    return re.sub(r"[\s\[\]【】]", "", unicodedata.normalize("NFKC", text))
