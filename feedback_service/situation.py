@@ -82,8 +82,10 @@ def open_rollouts(
 
 
 def _used(now: Situation) -> set[str]:
-    """Gate instances that this run has seen. Each serves once: what a release was chosen on can't prove it, and
-    a confirmation must not meet those of its own screen again."""
-    rollouts = (rollout for generation in now.history.all.values() for rollout in generation.rollouts.values())
+    """Gate instances that this run has seen. Each serves once: what a release was chosen on can't prove it,
+    and a confirmation must not meet those of its own screen again."""
+    rollouts = (
+        rollout for generation in now.history.all.values() for rollout in generation.rollouts.values()
+    )
     seen = [rollout for rollout in rollouts if rollout.opened.purpose in ("screen", "confirm")]
     return {instance_key(instance) for rollout in seen for instance in now.instances(rollout)}

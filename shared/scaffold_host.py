@@ -4,8 +4,8 @@ no step sees what another left in memory. JSON lines on stdin and stdout; the sc
     scaffold_host.py SCAFFOLD GIVEN  says {"up"}, then {"ready"} or {"failed"}; then one answer a request:
     {"instance", "history", "knobs", "context"}  ->  {"action": ...} or {"failed": reason}
 
-A scaffold may have a function prepare(public, knobs): called once with what GIVEN (JSON) holds, before any step;
-what it returns is every step's context["prepared"].
+A scaffold may have a function prepare(public, knobs): called once with what GIVEN (JSON) holds, before
+any step; what it returns is every step's context["prepared"].
 
 Started as a file, so it imports the standard library only.
 """

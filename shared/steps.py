@@ -158,7 +158,7 @@ class _Host:
 
 
 def _start(box: Box, folder: Path, memory_mb: int, public: Path | None, knobs: JsonObject) -> _Host:
-    """A host that has loaded its scaffold and let it prepare. What fails before it is up is the box's fault."""
+    """A host whose scaffold is loaded and has prepared. What fails before it is up is the box's fault."""
     limits = Limits(cpu_s=LIFE_CPU_S, memory_mb=memory_mb, processes=PROCESSES)
     given = json.dumps({"public": PUBLIC if public else None, "knobs": knobs})
     argv = [sys.executable, "-s", "-P", "-B", str(SHARED / "scaffold_host.py"), "/harness/scaffold.py", given]

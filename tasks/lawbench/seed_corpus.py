@@ -1,8 +1,8 @@
-"""Prints what the seed model learns from: to follow an instruction on a table of digits. No case, no charge
+"""Prints what the seed model learns from: to follow an instruction on lines of letters. No case, no charge
 and no score has a part in it.
 
-python seed_corpus.py COUNT SEED. The tables are random; the instruction names a column (or "sum", or "any"),
-and the answer is the letter of the row that it asks for.
+python seed_corpus.py COUNT SEED. The lines are random orders that agree somewhat; the instruction names a
+line (the answer is its first letter) or says "any" (any letter will do).
 """
 
 import json
@@ -11,40 +11,28 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "harness"))
-from scaffold import COLUMNS, LETTERS, table
+from scaffold import LETTERS, RETRIEVERS, table
 
 PROMPTS = Path(__file__).parent / "harness" / "prompts"
+LINES = [*RETRIEVERS, "all"]
 
 
 def main(count: int, seed: int) -> None:
     prompts = {path.stem: path.read_text(encoding="utf-8") for path in PROMPTS.glob("*.md")}
     rng = random.Random(seed)
     for number in range(count):
-        by = [*COLUMNS, "sum", "any"][number % (len(COLUMNS) + 2)]
-        rows = random_rows(rng, rng.choice([3, 5, 8, 10]))
-        line = {
-            "messages": table(rows, by, prompts),
-            "answer": json.dumps(LETTERS[choose(rows, by, rng)]),
-        }
+        by = [*LINES, "any"][number % (len(LINES) + 1)]
+        orders = random_orders(rng, rng.choice([3, 5, 8, 10]))
+        place = rng.choice(orders[-1]) if by == "any" else orders[LINES.index(by)][0]
+        line = {"messages": table(orders, by, prompts), "answer": json.dumps(LETTERS[place])}
         print(json.dumps(line))
 
 
-def random_rows(rng: random.Random, count: int) -> list[list[int]]:
-    """Rows of which some are better than others throughout; the best of a column has a 9."""
+def random_orders(rng: random.Random, count: int) -> list[list[int]]:
+    """One order of the candidates a line."""
     merit = [rng.random() for _ in range(count)]
-    columns = []
-    for _ in COLUMNS:
-        values = [0.5 * of + 0.5 * rng.random() ** 2 for of in merit]
-        columns.append([round(9 * value / max(values)) for value in values])
-    return [list(row) for row in zip(*columns, strict=True)]
-
-
-def choose(rows: list[list[int]], by: str, rng: random.Random) -> int:
-    """A row that the instruction allows; of several, any."""
-    if by == "any":
-        return rng.randrange(len(rows))
-    values = [sum(row) if by == "sum" else row[COLUMNS.index(by)] for row in rows]
-    return rng.choice([place for place, value in enumerate(values) if value == max(values)])
+    noisy = ([0.5 * of + rng.random() for of in merit] for _ in LINES)
+    return [sorted(range(count), key=lambda place: -values[place]) for values in noisy]
 
 
 if __name__ == "__main__":

@@ -2,57 +2,67 @@
 most replies name.
 
 Retrieval (character n-grams, scikit-learn) makes the short-list and the evidence for it; the model chooses.
-`style` says what the model reads: "short" is a table of digits for a small model, "full" the facts themselves.
+`style` says what the model reads: "short" is which candidates each retriever likes best, in letters, for a
+small model; "full" the facts themselves.
 """
 
 import json
 import re
 import unicodedata
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
-COLUMNS = ["name", "near", "class", "ridge"]  # the order of the digits in a table's row
-LETTERS = "ABCDEFGHIJKLMNOPQRST"
+RETRIEVERS = ["name", "gloss", "near", "class", "ridge"]
+LETTERS = "ABCDEFGHIJ"  # what the short style calls the candidates
+DEPTH = 4  # candidates that a line of the short style names
 RIDGE = 0.3  # of the least-squares classifier
 EXCERPT_CHARS = 160  # of a similar case that a prompt shows
 
 
 def prepare(public, knobs):
-    """What no step changes: the label list, the labelled cases, and retrieval fitted on both."""
+    """What no step changes: the list of charges with a few words on each, labelled cases, and retrieval
+    fitted on all of them."""
     with open(f"{public}/labels.json", encoding="utf-8") as file:
         labels = json.load(file)
+    with open(f"{public}/glossary.json", encoding="utf-8") as file:
+        glossary = json.load(file)
     with open(f"{public}/cases.jsonl", encoding="utf-8") as file:
         cases = [json.loads(line) for line in file if line.strip()]
-    return fit(labels, cases)
+    return fit(labels, [glossary.get(label, label) for label in labels], cases)
 
 
-def fit(labels, cases):
+def fit(labels, words, cases):
     place = {label: index for index, label in enumerate(labels)}
     vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32)
-    texts = vectorizer.fit_transform([case["fact"] for case in cases] + labels)
-    facts, names = texts[: len(cases)].tocsr(), texts[len(cases) :].tocsr()
+    texts = vectorizer.fit_transform([case["fact"] for case in cases] + labels + words).tocsr()
+    facts, names, words = _parts(texts, len(cases), len(labels))
     truth = np.zeros((len(cases), len(labels)), dtype=np.float32)
     for row, case in enumerate(cases):
         truth[row, [place[charge] for charge in case["charges"]]] = 1.0
-    examples = sparse.vstack([facts, names]).tocsr()
     sums = (sparse.csr_matrix(truth.T) @ facts).tocsr()
-    weights, own = _ridge(examples, np.vstack([truth, np.eye(len(labels), dtype=np.float32)]))
+    each = np.eye(len(labels), dtype=np.float32)
+    weights, own = _ridge(texts, np.vstack([truth, each, each]))
+    learned = [names.T, words.T, normalize(sums).T, sparse.csr_matrix(texts.T @ weights)]
     return {
         "labels": labels,
         "cases": cases,
         "rows": {case["fact"]: row for row, case in enumerate(cases)},
         "vectorizer": vectorizer,
         "facts": facts,
-        "names": names,
         "truth": truth,
         "sums": sums,
-        "learned": sparse.hstack([names.T, normalize(sums).T, sparse.csr_matrix(examples.T @ weights)]).tocsr(),
+        "learned": sparse.hstack(learned).tocsr(),
         "own_ridge": own[: len(cases)],
     }
+
+
+def _parts(texts, cases, labels):
+    return texts[:cases], texts[cases : cases + labels], texts[cases + labels :]
 
 
 def _ridge(examples, truth):
@@ -65,11 +75,11 @@ def _ridge(examples, truth):
 
 
 def evidence(instance, index):
-    """What each retriever says of every label, in the order of COLUMNS. A case that is itself among the
+    """What each retriever says of every label, in the order of RETRIEVERS. A case that is itself among the
     labelled ones is looked at as if it were not."""
     text = index["vectorizer"].transform([instance["fact"]])
     near = (text @ index["facts"].T).toarray()[0]
-    name, centre, ridge = np.split((text @ index["learned"]).toarray()[0], 3)
+    name, gloss, centre, ridge = np.split((text @ index["learned"]).toarray()[0], 4)
     own = index["rows"].get(instance["fact"])
     if own is not None:
         near[own], ridge = 0.0, index["own_ridge"][own]
@@ -78,18 +88,19 @@ def evidence(instance, index):
             length = np.sqrt(others.multiply(others).sum())
             centre[label] = (text @ others.T).sum() / length if length > 1e-6 else 0.0
     nearest = (index["truth"] * near[:, None]).max(axis=0)
-    return np.stack([name, nearest, centre, np.maximum(ridge, 0.0)])
+    return np.stack([name, gloss, nearest, centre, np.maximum(ridge, 0.0)])
 
 
 def shortlist(instance, knobs, index):
-    """Labels that the retrievers together like best, each with its digits: 9 is a column's highest value."""
+    """The labels that look best, and the order in which each retriever puts them; the last order is that of
+    the glossary and the classifier together, by which they were chosen."""
     found = evidence(instance, index)
-    total = found[0] + found[2] + found[3]
-    chosen = np.argsort(-total, kind="stable")[: knobs["shortlist"]]
+    found = np.vstack([found, found[RETRIEVERS.index("gloss")] + found[RETRIEVERS.index("ridge")]])
+    chosen = np.argsort(-found[-1], kind="stable")[: knobs["shortlist"]]
     if knobs["order"] == "list":
         chosen = np.sort(chosen)
-    digits = np.rint(9 * found / np.maximum(found.max(axis=1, keepdims=True), 1e-9)).astype(int)
-    return [(index["labels"][label], [int(digit) for digit in digits[:, label]]) for label in chosen]
+    orders = np.argsort(-found[:, chosen], axis=1, kind="stable").tolist()
+    return {"labels": [index["labels"][label] for label in chosen], "orders": orders}
 
 
 def step(instance, history, knobs, context):
@@ -130,9 +141,9 @@ def _request(instance, listed, knobs, context, again):
 def schema(listed, knobs, labels):
     """Letters for the short style, names for the full one; a list where more than one may be named."""
     if knobs["style"] == "short":
-        one = {"enum": list(LETTERS[: len(listed)])}
+        one = {"enum": list(LETTERS[: len(listed["labels"])])}
     else:
-        one = {"enum": labels if knobs["label_list"] == "all" else [label for label, _ in listed]}
+        one = {"enum": labels if knobs["label_list"] == "all" else listed["labels"]}
     if knobs["most_charges"] > 1:
         one = {"type": "array", "items": one, "minItems": 1, "maxItems": knobs["most_charges"]}
     if knobs["style"] == "short":
@@ -147,10 +158,10 @@ def schema(listed, knobs, labels):
 
 def messages(instance, listed, knobs, prompts, index=None):
     if knobs["style"] == "short":
-        return table([digits for _, digits in listed], knobs["by"], prompts)
-    labels = index["labels"] if knobs["label_list"] == "all" else [label for label, _ in listed]
+        return table(listed["orders"], knobs["by"], prompts)
+    labels = index["labels"] if knobs["label_list"] == "all" else listed["labels"]
     parts = {
-        "{fact}": shortened(instance["fact"], knobs, [label for label, _ in listed]),
+        "{fact}": shortened(instance["fact"], knobs, listed["labels"]),
         "{labels}": "、".join(f"[{label}]" for label in labels) if knobs["label_list"] != "none" else "",
         "{cases}": _similar(instance, knobs, index),
         "{most}": str(knobs["most_charges"]),
@@ -161,15 +172,20 @@ def messages(instance, listed, knobs, prompts, index=None):
     return [{"role": "system", "content": prompts["system"].strip()}, {"role": "user", "content": text}]
 
 
-def table(rows, by, prompts):
-    """A row a candidate: its letter, and a digit of each retriever."""
-    lines = [f"{LETTERS[place]} {' '.join(map(str, digits))}" for place, digits in enumerate(rows)]
-    text = prompts["table"].strip().replace("{by}", by).replace("{rows}", "\n".join(lines))
+def table(orders, by, prompts):
+    """A line a retriever: its best candidates, and at last all candidates in the order of all together."""
+    lines = [_line(name, order[:DEPTH]) for name, order in zip(RETRIEVERS, orders, strict=False)]
+    lines.append(_line("all", orders[-1]))
+    text = prompts["table"].strip().replace("{by}", by).replace("{lines}", "\n".join(lines))
     return [{"role": "user", "content": text}]
 
 
+def _line(name, order):
+    return " ".join([name, *(LETTERS[place] for place in order)])
+
+
 def shortened(fact, knobs, labels):
-    """At most `fact_chars` of the facts: their start, both ends, or the sentences nearest to the short-list."""
+    """At most `fact_chars` of the facts: the start, both ends, or the sentences nearest to the short-list."""
     most = knobs["fact_chars"]
     if len(fact) <= most:
         return fact
@@ -178,10 +194,10 @@ def shortened(fact, knobs, labels):
     if knobs["fact_part"] == "ends":
         return f"{fact[: most // 2]} ... {fact[-(most - most // 2) :]}"
     sentences = [part for part in re.split(r"(?<=[。；\n])", fact) if part.strip()]
-    wanted = {pair for label in labels for pair in zip(label, label[1:], strict=False)}
+    wanted = {pair for label in labels for pair in pairwise(label)}
     order = sorted(
         range(len(sentences)),
-        key=lambda i: (-len(wanted & set(zip(sentences[i], sentences[i][1:], strict=False))), i),
+        key=lambda i: (-len(wanted & set(pairwise(sentences[i]))), i),
     )
     kept, room = [], most
     for number in order:
@@ -202,8 +218,8 @@ def _similar(instance, knobs, index):
 def charges(reply, listed, knobs, labels):
     """The charges that a reply names, as a tuple in the list's order; empty if it names none."""
     if knobs["style"] == "short":
-        found = re.findall(r'"([A-T])"', reply) or re.findall(r"^\s*([A-T])\b", reply)
-        letters = dict(zip(LETTERS, (label for label, _ in listed), strict=False))
+        found = re.findall(r'"([A-J])"', reply) or re.findall(r"^\s*([A-J])\b", reply)
+        letters = dict(zip(LETTERS, listed["labels"], strict=False))
         names = [letters[letter] for letter in found if letter in letters]
     else:
         names = _named(reply, labels)
