@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from feedback_service.intervals import interval_json, metric_intervals
-from ratchet import running, runs, task_data
+from ratchet import baselines, running, runs, task_data
 from ratchet.runs import RunFolder
 from shared.errors import SettingsError
 from shared.events import EvaluationRequested
@@ -41,9 +40,8 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
         folder = runs.create(root, "", f"eval-{own.name}", config, copy)
     store = source.store if source else folder.store
     result = request(folder, store, folder.config(), chosen, loaded)
-    found = task_data.baselines(load_task(folder.config().run.task), loaded)
-    baselines = {name: _intervals(rows) for name, rows in found.items()}
-    return {"task": task, "release": release, "run": folder.run_id, **result, "baselines": baselines}
+    beside = baselines.beside(load_task(folder.config().run.task), loaded)
+    return {"task": task, "release": release, "run": folder.run_id, **result, "baselines": beside}
 
 
 @contextmanager
@@ -54,14 +52,6 @@ def _instances(task: Task, path: Path, root: Path) -> Iterator[tuple[Path | None
         return
     with task_data.examined(task, path, root) as (copy, loaded):
         yield copy, loaded
-
-
-def _intervals(rows: list[JsonObject]) -> JsonObject:
-    """{score: interval, metrics: {name: interval}} over a baseline's rows."""
-    return {
-        "score": interval_json([row["score"] for row in rows]),
-        "metrics": metric_intervals([row.get("metrics", {}) for row in rows]),
-    }
 
 
 def find_release(text: str, root: Path) -> tuple[RunFolder, Release]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ratchet import findings
+from ratchet import baselines, findings
 from ratchet.runs import RunFolder
 from ratchet.show import show_json
 from ratchet.tables import interval_text
@@ -26,13 +26,16 @@ def write(folder: RunFolder) -> Path:
     history = fold(Ledger(folder.ledger_url).events(folder.run_id))
     shown = show_json(history, store)
     found = findings.read(history, store)
-    unit = load_task(folder.config().run.task).manifest.score.unit
+    task = load_task(folder.config().run.task)
+    unit = task.manifest.score.unit
     folder.report.mkdir(exist_ok=True)
+    beside = baselines.of_test(task, history, store, folder.report / "baselines.json")
     pictures.draw_arms(shown["generations"], unit, folder.report / "arms.png")
     pictures.draw_train(found.scores, unit, folder.report / "train.png")
     pictures.draw_best(found.curve, unit, folder.report / "best.png")
     template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined)
-    text = template.render(shown=shown, unit=unit, best=findings.describe(found.best), text=interval_text)
+    best = findings.describe(found.best)
+    text = template.render(shown=shown, unit=unit, best=best, text=interval_text, baselines=beside)
     path = folder.report / "report.md"
     path.write_text(text)
     return path
