@@ -7,17 +7,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from feedback_service.intervals import interval_json, metric_intervals
+from feedback_service.intervals import metric_intervals, t_interval
 from ratchet import task_data
 from shared.history import RunHistory
 from shared.records import JsonObject
 from shared.store import Store, get_json
-from shared.task import Task
+from shared.task import ScoreSection, Task
 
 
 def beside(task: Task, instances: list[JsonObject]) -> JsonObject:
     """{name: {score: interval, metrics: {name: interval}}}; {} where the task has no baselines."""
-    return {name: _intervals(rows) for name, rows in task_data.baselines(task, instances).items()}
+    bounds = task.manifest.score
+    return {name: _intervals(rows, bounds) for name, rows in task_data.baselines(task, instances).items()}
 
 
 def of_test(task: Task, history: RunHistory, store: Store, kept: Path) -> JsonObject:
@@ -32,8 +33,8 @@ def of_test(task: Task, history: RunHistory, store: Store, kept: Path) -> JsonOb
     return known
 
 
-def _intervals(rows: list[JsonObject]) -> JsonObject:
+def _intervals(rows: list[JsonObject], bounds: ScoreSection) -> JsonObject:
     return {
-        "score": interval_json([row["score"] for row in rows]),
+        "score": t_interval([row["score"] for row in rows], bounds.low, bounds.high).model_dump(mode="json"),
         "metrics": metric_intervals([row.get("metrics", {}) for row in rows]),
     }

@@ -1,8 +1,8 @@
-"""Prints what the seed model learns from: to follow an instruction on lines of letters. No case, no charge
-and no score has a part in it.
+"""Prints what the seed model learns from: the FORM of answers, never their scores. No case and no charge has
+a part in it.
 
-python seed_corpus.py COUNT SEED. The lines are random orders that agree somewhat; the instruction names a
-line (the answer is its first letter) or says "any" (any letter will do).
+python seed_corpus.py COUNT SEED. Lines of letters in random orders that agree somewhat; the answer goes by a
+line drawn at random, and names its first letter.
 """
 
 import json
@@ -11,21 +11,24 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "harness"))
-from scaffold import LETTERS, RETRIEVERS, table
+from scaffold import LETTERS, LINES, table
 
 PROMPTS = Path(__file__).parent / "harness" / "prompts"
-LINES = [*RETRIEVERS, "all"]
 
 
 def main(count: int, seed: int) -> None:
     prompts = {path.stem: path.read_text(encoding="utf-8") for path in PROMPTS.glob("*.md")}
     rng = random.Random(seed)
-    for number in range(count):
-        by = [*LINES, "any"][number % (len(LINES) + 1)]
+    for _ in range(count):
         orders = random_orders(rng, rng.choice([3, 5, 8, 10]))
-        place = rng.choice(orders[-1]) if by == "any" else orders[LINES.index(by)][0]
-        line = {"messages": table(orders, by, prompts), "answer": json.dumps(LETTERS[place])}
-        print(json.dumps(line))
+        by = rng.choice(LINES)
+        answer = {"by": by, "charge": LETTERS[orders[LINES.index(by)][0]]}
+        print(json.dumps({"messages": table(orders, prompts), "answer": dump(answer)}))
+
+
+def dump(answer: dict[str, str]) -> str:
+    """As constrained decoding writes it: no white space."""
+    return json.dumps(answer, separators=(",", ":"))
 
 
 def random_orders(rng: random.Random, count: int) -> list[list[int]]:

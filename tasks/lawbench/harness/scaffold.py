@@ -19,8 +19,11 @@ from sklearn.preprocessing import normalize
 
 RETRIEVERS = ["name", "gloss", "near", "class", "ridge"]
 LETTERS = "ABCDEFGHIJ"  # what the short style calls the candidates
+LINES = [*RETRIEVERS, "all"]
+FREE = "free"  # pin_by that pins nothing
 DEPTH = 4  # candidates that a line of the short style names
 RIDGE = 0.3  # of the least-squares classifier
+SHORT_TOKENS = 40  # of a reply in the short style, which has about 20
 EXCERPT_CHARS = 160  # of a similar case that a prompt shows
 
 
@@ -129,7 +132,9 @@ def _request(instance, listed, knobs, context, again):
         "messages": messages(instance, listed, knobs, context["prompts"], context["prepared"]),
         "n": 1 if again else min(knobs["votes"], limits["requests"]),
         "temperature": knobs["temperature"],
-        "max_tokens": limits["max_tokens"] if knobs["style"] == "full" else min(24, limits["max_tokens"]),
+        "max_tokens": limits["max_tokens"]
+        if knobs["style"] == "full"
+        else min(SHORT_TOKENS, limits["max_tokens"]),
     }
     if again:
         request["messages"] += [{"role": "user", "content": context["prompts"]["retry"].strip()}]
@@ -139,26 +144,27 @@ def _request(instance, listed, knobs, context, again):
 
 
 def schema(listed, knobs, labels):
-    """Letters for the short style, names for the full one; a list where more than one may be named."""
+    """Short style: by which line, and which letter. Full style: names. A list where more may be named."""
     if knobs["style"] == "short":
         one = {"enum": list(LETTERS[: len(listed["labels"])])}
     else:
         one = {"enum": labels if knobs["label_list"] == "all" else listed["labels"]}
     if knobs["most_charges"] > 1:
         one = {"type": "array", "items": one, "minItems": 1, "maxItems": knobs["most_charges"]}
+    fields = {"charge": one}
     if knobs["style"] == "short":
-        return one
+        fields = {"by": {"enum": LINES if knobs["pin_by"] == FREE else [knobs["pin_by"]]}, "charge": one}
     return {
         "type": "object",
-        "properties": {"charges": one},
-        "required": ["charges"],
+        "properties": fields,
+        "required": list(fields),
         "additionalProperties": False,
     }
 
 
 def messages(instance, listed, knobs, prompts, index=None):
     if knobs["style"] == "short":
-        return table(listed["orders"], knobs["by"], prompts)
+        return table(listed["orders"], prompts)
     labels = index["labels"] if knobs["label_list"] == "all" else listed["labels"]
     parts = {
         "{fact}": shortened(instance["fact"], knobs, listed["labels"]),
@@ -172,11 +178,11 @@ def messages(instance, listed, knobs, prompts, index=None):
     return [{"role": "system", "content": prompts["system"].strip()}, {"role": "user", "content": text}]
 
 
-def table(orders, by, prompts):
+def table(orders, prompts):
     """A line a retriever: its best candidates, and at last all candidates in the order of all together."""
     lines = [_line(name, order[:DEPTH]) for name, order in zip(RETRIEVERS, orders, strict=False)]
     lines.append(_line("all", orders[-1]))
-    text = prompts["table"].strip().replace("{by}", by).replace("{lines}", "\n".join(lines))
+    text = prompts["table"].strip().replace("{lines}", "\n".join(lines))
     return [{"role": "user", "content": text}]
 
 
