@@ -111,10 +111,9 @@ def _own_order(
     import scaffold
 
     index = scaffold.fit(labels, words, cases)
-    knobs = {"shortlist": 3, "order": "evidence"}
     scores = np.zeros((len(instances), len(labels)))
     for row, instance in enumerate(instances):
-        first = scaffold.shortlist(instance, knobs, index)["labels"][0]
+        first = scaffold.look(instance, {"shortlist": 1}, index)["first"]["all"]
         scores[row, labels.index(first)] = 1.0
     return scores
 

@@ -1,6 +1,5 @@
 """LawBench's seed harness: retrieval that does not look at a case's own charge, what the model is asked, and
-what
-is made of every kind of reply."""
+what is made of every kind of reply."""
 
 import json
 import subprocess
@@ -32,20 +31,25 @@ def a_step(*replies, knobs=None, instance=CASE):
     return check_action(action, LIMITS, sum(len(turn["replies"]) for turn in history))
 
 
-def listed(knobs=None):
-    return scaffold.shortlist(CASE, {**HARNESS.values, **(knobs or {})}, INDEX)["labels"]
+def first(line):
+    return scaffold.look(CASE, HARNESS.values, INDEX)["first"][line]
 
 
-def test_the_seed_asks_for_one_of_eight_letters_and_shows_no_charge_by_name():
+def by(line):
+    return json.dumps({"by": line})
+
+
+def test_the_seed_asks_which_line_to_go_by_and_shows_no_charge_by_name():
     (request,) = a_step()["ask"]
-    assert request["schema"]["properties"]["charge"]["enum"] == list("ABCDEFGH")
-    assert request["schema"]["properties"]["by"]["enum"] == scaffold.LINES
-    assert [line.split()[0] for line in request["messages"][0]["content"].splitlines()] == scaffold.LINES
+    assert request["schema"]["properties"] == {"by": {"enum": scaffold.LINES}}
+    ask, ahead, agree = request["messages"][0]["content"].splitlines()
+    assert ask == "ask:any"
+    for shown, name in ((ahead, "ahead:"), (agree, "agree:")):
+        assert sorted(shown.removeprefix(name).split(",")) == sorted(scaffold.LINES)
 
 
-def test_a_letter_becomes_the_charge_it_stands_for():
-    answer = a_step('{"by":"all","charge":"B"}')["answer"]
-    assert answer == {"content": listed()[1], "samples": [0]}
+def test_a_line_becomes_the_charge_that_it_puts_first():
+    assert a_step(by("name"))["answer"] == {"content": first("name"), "samples": [0]}
 
 
 def test_a_pinned_line_leaves_the_model_no_choice_of_it():
@@ -55,9 +59,7 @@ def test_a_pinned_line_leaves_the_model_no_choice_of_it():
 
 def test_the_right_charge_is_on_the_list_of_most_unseen_cases():
     cases = lines(FOLDER / "data" / "test.jsonl")
-    found = [
-        case["charges"][0] in scaffold.shortlist(case, HARNESS.values, INDEX)["labels"] for case in cases
-    ]
+    found = [case["charges"][0] in scaffold.look(case, HARNESS.values, INDEX)["labels"] for case in cases]
     assert np.mean(found) >= 0.9
 
 
@@ -76,11 +78,14 @@ def test_a_labelled_case_is_looked_at_as_if_it_were_not_there():
 
 
 def test_votes_decide_and_the_winner_s_replies_are_named():
-    replies = ['{"charge":"B"}', '{"charge":"A"}', '{"charge":"A"}']
-    assert a_step(replies, knobs={"votes": 3})["answer"] == {"content": listed()[0], "samples": [1, 2]}
+    lines = ["gloss", "name"] if first("gloss") != first("name") else ["gloss", "near"]
+    replies = [by(lines[0]), by(lines[1]), by(lines[1])]
+    answer = a_step(replies, knobs={"votes": 3})["answer"]
+    assert first(lines[0]) != first(lines[1])
+    assert answer == {"content": first(lines[1]), "samples": [1, 2]}
 
 
-@pytest.mark.parametrize("reply", ["", "我无法协助判断罪名。", "{", "外星入侵", '{"charge": "Z"}'])
+@pytest.mark.parametrize("reply", ["", "我无法协助判断罪名。", "{", "外星入侵", '{"by": "x"}'])
 def test_a_reply_that_names_no_charge_becomes_an_answer_that_the_verifier_refuses(reply):
     answer = a_step(reply)["answer"]
     assert answer["content"] == (reply or "-")
@@ -132,9 +137,12 @@ def test_the_full_style_lists_charges_and_similar_cases_but_never_the_case_itsel
 def test_the_seed_corpus_shows_the_form_alone_and_its_answers_fit_the_schema():
     command = [sys.executable, str(FOLDER / "seed_corpus.py"), "300", "1"]
     rows = [json.loads(row) for row in subprocess.check_output(command, text=True).splitlines()]
-    answers = [json.loads(row["answer"]) for row in rows]
-    counts = [sum(answer["by"] == line for answer in answers) for line in scaffold.LINES]
-    assert min(counts) > 25  # 50 each, were they equal: no line is preferred
-    for row, answer in zip(rows, answers, strict=True):
-        shown = dict(line.split(" ", 1) for line in row["messages"][0]["content"].splitlines())
-        assert shown[answer["by"]][0] == answer["charge"]
+    for row in rows:
+        ask, ahead, agree = (line.split(":")[1] for line in row["messages"][0]["content"].splitlines())
+        by = json.loads(row["answer"])["by"]
+        assert (
+            by
+            in {"any": scaffold.LINES, "surest": [ahead.split(",")[0]], "agreed": [agree.split(",")[0]]}[ask]
+        )
+    said = [json.loads(row["answer"])["by"] for row in rows if "ask:any" in row["messages"][0]["content"]]
+    assert min(said.count(line) for line in scaffold.LINES) > 5  # of 100, 17 each: no line is preferred

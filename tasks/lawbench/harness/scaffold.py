@@ -1,9 +1,10 @@
-"""The seed harness of lawbench: ask which charge of a short-list fits the facts, and answer with the one that
-most replies name.
+"""The seed harness of lawbench: ask the model which charge fits the facts, and answer with the one that most
+replies name.
 
-Retrieval (character n-grams, scikit-learn) makes the short-list and the evidence for it; the model chooses.
-`style` says what the model reads: "short" is which candidates each retriever likes best, in letters, for a
-small model; "full" the facts themselves.
+Retrieval (character n-grams, scikit-learn) puts up the candidates and the evidence for them; the model
+chooses. `style` says what it reads. "short", for a small model: the retrievers in two orders, by how far the
+charge that each puts first is ahead of its second, and by how many of them agree on it; the reply says which
+one to go by. "full", for a real language model: the facts in words; the reply names the charge.
 """
 
 import json
@@ -18,12 +19,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 RETRIEVERS = ["name", "gloss", "near", "class", "ridge"]
-LETTERS = "ABCDEFGHIJ"  # what the short style calls the candidates
-LINES = [*RETRIEVERS, "all"]
+LINES = [*RETRIEVERS, "all"]  # what a reply in the short style may go by
 FREE = "free"  # pin_by that pins nothing
-DEPTH = 4  # candidates that a line of the short style names
 RIDGE = 0.3  # of the least-squares classifier
-SHORT_TOKENS = 40  # of a reply in the short style, which has about 20
+SHORT_TOKENS = 24  # of a reply in the short style, which has about eight
 EXCERPT_CHARS = 160  # of a similar case that a prompt shows
 
 
@@ -94,26 +93,32 @@ def evidence(instance, index):
     return np.stack([name, gloss, nearest, centre, np.maximum(ridge, 0.0)])
 
 
-def shortlist(instance, knobs, index):
-    """The labels that look best, and the order in which each retriever puts them; the last order is that of
-    the glossary and the classifier together, by which they were chosen."""
+def look(instance, knobs, index):
+    """What the prompts are made of: the labels that look best; the one that each of LINES puts first; LINES in
+    two orders, by the lead of its first label over its second, and by how many have the same first."""
     found = evidence(instance, index)
     found = np.vstack([found, found[RETRIEVERS.index("gloss")] + found[RETRIEVERS.index("ridge")]])
-    chosen = np.argsort(-found[-1], kind="stable")[: knobs["shortlist"]]
-    if knobs["order"] == "list":
-        chosen = np.sort(chosen)
-    orders = np.argsort(-found[:, chosen], axis=1, kind="stable").tolist()
-    return {"labels": [index["labels"][label] for label in chosen], "orders": orders}
+    order = np.argsort(-found, axis=1, kind="stable")
+    best = np.take_along_axis(found, order[:, :2], axis=1)
+    lead = (best[:, 0] - best[:, 1]) / np.maximum(best[:, 0], 1e-9)
+    first = order[:, 0]
+    agree = (first[:, None] == first).sum(axis=1)
+    return {
+        "labels": [index["labels"][label] for label in order[-1, : knobs["shortlist"]]],
+        "first": {name: index["labels"][label] for name, label in zip(LINES, first, strict=True)},
+        "ahead": [LINES[place] for place in np.argsort(-lead, kind="stable")],
+        "agree": [LINES[place] for place in np.lexsort((-lead, -agree))],
+    }
 
 
 def step(instance, history, knobs, context):
     index = context["prepared"]
-    listed = shortlist(instance, knobs, index)
+    seen = look(instance, knobs, index)
     replies = [reply for turn in history for reply in turn["replies"]]
-    named = [charges(reply, listed, knobs, index["labels"]) for reply in replies]
+    named = [charges(reply, seen, knobs, index["labels"]) for reply in replies]
     asked_again = len(history) - 1
     if not history or (not any(named) and asked_again < knobs["retries"] and _may_ask(replies, context)):
-        return {"ask": [_request(instance, listed, knobs, context, bool(history))]}
+        return {"ask": [_request(instance, seen, knobs, context, bool(history))]}
     votes = Counter(found for found in named if found)
     if not votes:  # nothing that could be a charge: say what the model said
         return {"answer": {"content": replies[-1].strip() or "-", "samples": [len(replies) - 1]}}
@@ -126,34 +131,34 @@ def _may_ask(replies, context):
     return len(replies) < context["limits"]["requests"]
 
 
-def _request(instance, listed, knobs, context, again):
-    limits = context["limits"]
+def _request(instance, seen, knobs, context, again):
+    limits, index = context["limits"], context["prepared"]
+    short = knobs["style"] == "short"
     request = {
-        "messages": messages(instance, listed, knobs, context["prompts"], context["prepared"]),
+        "messages": table(seen["ahead"], seen["agree"], knobs["ask"], context["prompts"])
+        if short
+        else in_words(instance, seen, knobs, context["prompts"], index),
         "n": 1 if again else min(knobs["votes"], limits["requests"]),
         "temperature": knobs["temperature"],
-        "max_tokens": limits["max_tokens"]
-        if knobs["style"] == "full"
-        else min(SHORT_TOKENS, limits["max_tokens"]),
+        "max_tokens": min(SHORT_TOKENS, limits["max_tokens"]) if short else limits["max_tokens"],
     }
     if again:
         request["messages"] += [{"role": "user", "content": context["prompts"]["retry"].strip()}]
     if knobs["constrained"]:
-        request["schema"] = schema(listed, knobs, context["prepared"]["labels"])
+        request["schema"] = schema(seen, knobs, index["labels"])
     return request
 
 
-def schema(listed, knobs, labels):
-    """Short style: by which line, and which letter. Full style: names. A list where more may be named."""
+def schema(seen, knobs, labels):
+    """Short style: a line. Full style: a charge, or a list of them where more than one may be named."""
     if knobs["style"] == "short":
-        one = {"enum": list(LETTERS[: len(listed["labels"])])}
+        fields = {"by": {"enum": LINES if knobs["pin_by"] == FREE else [knobs["pin_by"]]}}
     else:
-        one = {"enum": labels if knobs["label_list"] == "all" else listed["labels"]}
-    if knobs["most_charges"] > 1:
-        one = {"type": "array", "items": one, "minItems": 1, "maxItems": knobs["most_charges"]}
-    fields = {"charge": one}
-    if knobs["style"] == "short":
-        fields = {"by": {"enum": LINES if knobs["pin_by"] == FREE else [knobs["pin_by"]]}, "charge": one}
+        one = {"enum": labels if knobs["label_list"] == "all" else seen["labels"]}
+        most = knobs["most_charges"]
+        fields = {
+            "charge": one if most == 1 else {"type": "array", "items": one, "minItems": 1, "maxItems": most}
+        }
     return {
         "type": "object",
         "properties": fields,
@@ -162,12 +167,20 @@ def schema(listed, knobs, labels):
     }
 
 
-def messages(instance, listed, knobs, prompts, index=None):
-    if knobs["style"] == "short":
-        return table(listed["orders"], prompts)
-    labels = index["labels"] if knobs["label_list"] == "all" else listed["labels"]
+def table(ahead, agree, ask, prompts):
+    """The short style's prompt."""
+    parts = {"{ask}": ask, "{ahead}": ",".join(ahead), "{agree}": ",".join(agree)}
+    text = prompts["table"].strip()
+    for hole, value in parts.items():
+        text = text.replace(hole, value)
+    return [{"role": "user", "content": text}]
+
+
+def in_words(instance, seen, knobs, prompts, index):
+    """The full style's prompt."""
+    labels = index["labels"] if knobs["label_list"] == "all" else seen["labels"]
     parts = {
-        "{fact}": shortened(instance["fact"], knobs, listed["labels"]),
+        "{fact}": shortened(instance["fact"], knobs, seen["labels"]),
         "{labels}": "、".join(f"[{label}]" for label in labels) if knobs["label_list"] != "none" else "",
         "{cases}": _similar(instance, knobs, index),
         "{most}": str(knobs["most_charges"]),
@@ -176,18 +189,6 @@ def messages(instance, listed, knobs, prompts, index=None):
     for hole, value in parts.items():
         text = text.replace(hole, value)
     return [{"role": "system", "content": prompts["system"].strip()}, {"role": "user", "content": text}]
-
-
-def table(orders, prompts):
-    """A line a retriever: its best candidates, and at last all candidates in the order of all together."""
-    lines = [_line(name, order[:DEPTH]) for name, order in zip(RETRIEVERS, orders, strict=False)]
-    lines.append(_line("all", orders[-1]))
-    text = prompts["table"].strip().replace("{lines}", "\n".join(lines))
-    return [{"role": "user", "content": text}]
-
-
-def _line(name, order):
-    return " ".join([name, *(LETTERS[place] for place in order)])
 
 
 def shortened(fact, knobs, labels):
@@ -221,15 +222,14 @@ def _similar(instance, knobs, index):
     return "\n".join(f"{case['fact'][:EXCERPT_CHARS]} => {';'.join(case['charges'])}" for case in shown)
 
 
-def charges(reply, listed, knobs, labels):
-    """The charges that a reply names, as a tuple in the list's order; empty if it names none."""
+def charges(reply, seen, knobs, labels):
+    """The charges that a reply names, as a tuple in order; empty if it names none."""
     if knobs["style"] == "short":
-        found = re.findall(r'"([A-J])"', reply) or re.findall(r"^\s*([A-J])\b", reply)
-        letters = dict(zip(LETTERS, listed["labels"], strict=False))
-        names = [letters[letter] for letter in found if letter in letters]
+        said = re.findall("|".join(LINES), reply)
+        names = [seen["first"][said[0]]] if said else []
     else:
-        names = _named(reply, labels)
-    return tuple(sorted(list(dict.fromkeys(names))[: knobs["most_charges"]]))
+        names = list(dict.fromkeys(_named(reply, labels)))[: knobs["most_charges"]]
+    return tuple(sorted(names))
 
 
 def _named(reply, labels):
