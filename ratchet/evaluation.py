@@ -34,14 +34,27 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
         base = source.config().model_dump(mode="json")
         config = load_config([base, *(parse_override(text) for text in overrides)])
     own = task_data.load_bound(task, config.run.task)
+    folder, result = score(own, config, source, chosen, instances, root)
+    loaded = [row["instance"] for row in result["instances"]]
+    beside = baselines.beside(load_task(folder.config().run.task), loaded)
+    return {"task": task, "release": release, "run": folder.run_id, **result, "baselines": beside}
+
+
+def score(
+    own: Task,
+    config: RunConfig,
+    source: RunFolder | None,
+    release: Release | None,
+    instances: Path,
+    root: Path,
+) -> tuple[RunFolder, dict[str, Any]]:
+    """The evaluation's own run, and what it measured. `source`: whose store has the release; none: the seed."""
     running.require_tools(own)
     with _instances(own, instances, root) as (copy, loaded):
         check_instances(load_task(str(copy)) if copy else own, loaded)
         folder = runs.create(root, "", f"eval-{own.name}", config, copy)
     store = source.store if source else folder.store
-    result = request(folder, store, folder.config(), chosen, loaded)
-    beside = baselines.beside(load_task(folder.config().run.task), loaded)
-    return {"task": task, "release": release, "run": folder.run_id, **result, "baselines": beside}
+    return folder, request(folder, store, folder.config(), release, loaded)
 
 
 @contextmanager

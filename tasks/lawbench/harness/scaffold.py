@@ -94,8 +94,8 @@ def evidence(instance, index):
 
 
 def look(instance, knobs, index):
-    """What the prompts are made of: the labels that look best; the one that each of LINES puts first; LINES in
-    two orders, by the lead of its first label over its second, and by how many have the same first."""
+    """What the prompts are made of: the labels that look best; the one that each of LINES puts first; LINES
+    in two orders, by the lead of its first label over its second, and by how many have that same first."""
     found = evidence(instance, index)
     found = np.vstack([found, found[RETRIEVERS.index("gloss")] + found[RETRIEVERS.index("ridge")]])
     order = np.argsort(-found, axis=1, kind="stable")
