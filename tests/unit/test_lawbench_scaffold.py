@@ -31,30 +31,31 @@ def a_step(*replies, knobs=None, instance=CASE):
     return check_action(action, LIMITS, sum(len(turn["replies"]) for turn in history))
 
 
-def first(line):
-    return scaffold.look(CASE, HARNESS.values, INDEX)["first"][line]
+SEEN = scaffold.look(CASE, HARNESS.values, INDEX)
 
 
-def by(line):
-    return json.dumps({"by": line})
+def says(letter):
+    return json.dumps({"charge": letter})
 
 
-def test_the_seed_asks_which_line_to_go_by_and_shows_no_charge_by_name():
+def test_the_seed_asks_for_one_of_eight_letters_and_shows_no_charge_by_name():
     (request,) = a_step()["ask"]
-    assert request["schema"]["properties"] == {"by": {"enum": scaffold.LINES}}
-    ask, ahead, agree = request["messages"][0]["content"].splitlines()
-    assert ask == "ask:any"
-    for shown, name in ((ahead, "ahead:"), (agree, "agree:")):
-        assert sorted(shown.removeprefix(name).split(",")) == sorted(scaffold.LINES)
+    assert request["schema"]["properties"] == {"charge": {"enum": list("ABCDEFGH")}}
+    candidates, *votes = request["messages"][0]["content"].splitlines()
+    assert candidates == "from:A,B,C,D,E,F,G,H"
+    assert [vote.split(":")[0] for vote in votes] == scaffold.RETRIEVERS
+    assert {vote.split(":")[1] for vote in votes} <= {*"ABCDEFGH", scaffold.NONE}
 
 
-def test_a_line_becomes_the_charge_that_it_puts_first():
-    assert a_step(by("name"))["answer"] == {"content": first("name"), "samples": [0]}
+def test_a_letter_becomes_the_charge_it_stands_for():
+    assert a_step(says("B"))["answer"] == {"content": SEEN["labels"][1], "samples": [0]}
 
 
-def test_a_pinned_line_leaves_the_model_no_choice_of_it():
-    (request,) = a_step(knobs={"pin_by": "all"})["ask"]
-    assert request["schema"]["properties"]["by"]["enum"] == ["all"]
+def test_a_retriever_votes_for_the_candidate_that_it_puts_first():
+    first = scaffold.evidence(CASE, INDEX).argmax(axis=1)
+    for label, letter in zip(first, SEEN["votes"], strict=True):
+        name = INDEX["labels"][label]
+        assert letter == ("ABCDEFGH"[SEEN["labels"].index(name)] if name in SEEN["labels"] else scaffold.NONE)
 
 
 def test_the_right_charge_is_on_the_list_of_most_unseen_cases():
@@ -78,14 +79,11 @@ def test_a_labelled_case_is_looked_at_as_if_it_were_not_there():
 
 
 def test_votes_decide_and_the_winner_s_replies_are_named():
-    lines = ["gloss", "name"] if first("gloss") != first("name") else ["gloss", "near"]
-    replies = [by(lines[0]), by(lines[1]), by(lines[1])]
-    answer = a_step(replies, knobs={"votes": 3})["answer"]
-    assert first(lines[0]) != first(lines[1])
-    assert answer == {"content": first(lines[1]), "samples": [1, 2]}
+    answer = a_step([says("B"), says("A"), says("A")], knobs={"votes": 3})["answer"]
+    assert answer == {"content": SEEN["labels"][0], "samples": [1, 2]}
 
 
-@pytest.mark.parametrize("reply", ["", "我无法协助判断罪名。", "{", "外星入侵", '{"by": "x"}'])
+@pytest.mark.parametrize("reply", ["", "我无法协助判断罪名。", "{", "外星入侵", '{"charge": "Z"}'])
 def test_a_reply_that_names_no_charge_becomes_an_answer_that_the_verifier_refuses(reply):
     answer = a_step(reply)["answer"]
     assert answer["content"] == (reply or "-")
@@ -138,11 +136,7 @@ def test_the_seed_corpus_shows_the_form_alone_and_its_answers_fit_the_schema():
     command = [sys.executable, str(FOLDER / "seed_corpus.py"), "300", "1"]
     rows = [json.loads(row) for row in subprocess.check_output(command, text=True).splitlines()]
     for row in rows:
-        ask, ahead, agree = (line.split(":")[1] for line in row["messages"][0]["content"].splitlines())
-        by = json.loads(row["answer"])["by"]
-        assert (
-            by
-            in {"any": scaffold.LINES, "surest": [ahead.split(",")[0]], "agreed": [agree.split(",")[0]]}[ask]
-        )
-    said = [json.loads(row["answer"])["by"] for row in rows if "ask:any" in row["messages"][0]["content"]]
-    assert min(said.count(line) for line in scaffold.LINES) > 5  # of 100, 17 each: no line is preferred
+        letters = row["messages"][0]["content"].splitlines()[0].removeprefix("from:").split(",")
+        assert json.loads(row["answer"])["charge"] in letters
+    said = [json.loads(row["answer"])["charge"] for row in rows]
+    assert max(said.count(letter) for letter in "ABC") < 100  # of 300; no place is preferred beyond chance
