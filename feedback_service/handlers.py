@@ -14,6 +14,7 @@ from feedback_service.situation import Deps, Situation, look
 from shared import events as e
 from shared.bus import Handler
 from shared.errors import DecodeError
+from shared.harness import with_knobs
 from shared.history import fold
 from shared.records import Release
 from shared.store import put_bundle
@@ -98,13 +99,15 @@ def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
 
 
 def keep_seed_harness(now: Situation) -> str:
-    """The task's harness as the run's first bundle: as it was when the run first looked."""
+    """The task's harness, with the config's knobs, as the run's first bundle: as it was when the run first
+    looked."""
     folder = now.task.folder / "harness"
     files = {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
+    files = with_knobs(files, now.config.harness)
     return now.store.bind("seed_harness", now.run_id, put_bundle(now.store, files))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from feedback_service import seeds
 from feedback_service.arms import instance_key
 from shared.chat import Chat
 from shared.events import Message, RolloutsOpened
-from shared.history import EventLog, Generation, Rollout, RunHistory, apply, fold
+from shared.history import EventLog, Rollout, RunHistory, apply, fold
 from shared.records import ArmRelease, JsonObject, Purpose, Release, ShardState
 from shared.settings import AdvisorSection, RunConfig
 from shared.store import Store, get_json, get_record, put_json
@@ -69,7 +69,7 @@ def open_rollouts(
     """A rollout on fresh instances of the purpose's split; nothing where the split has none left."""
     split = {"train": "train", "test": "test"}.get(purpose, "gate")
     seed = seeds.instance_seed(now.config, number, purpose, round_)
-    used = _used(now, now.history.all.get(number)) if split == "gate" else set()
+    used = _used(now) if split == "gate" else set()
     drawn = draw(now.task, split, count + len(used), seed)
     instances = [instance for instance in drawn if instance_key(instance) not in used][:count]
     if not instances:
@@ -90,8 +90,11 @@ def open_rollouts(
     return [opened]
 
 
-def _used(now: Situation, generation: Generation | None) -> set[str]:
-    """Gate instances that this generation has seen: confirm must not meet those of the screen again."""
-    rollouts: Sequence[Rollout] = list(generation.rollouts.values()) if generation else []
+def _used(now: Situation) -> set[str]:
+    """Gate instances that this run has seen. Each serves once: what a release was chosen on can't prove it,
+    and a confirmation must not meet those of its own screen again."""
+    rollouts = (
+        rollout for generation in now.history.all.values() for rollout in generation.rollouts.values()
+    )
     seen = [rollout for rollout in rollouts if rollout.opened.purpose in ("screen", "confirm")]
     return {instance_key(instance) for rollout in seen for instance in now.instances(rollout)}

@@ -37,20 +37,28 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
         config = load_config([base, *layers])
         moved = parts_beside(source)
     own = task_data.load_bound(task, config.run.task)
+    folder, result = score(own, config, moved, chosen, instances, root)
+    loaded = [row["instance"] for row in result["instances"]]
+    found = task_data.baselines(load_task(folder.config().run.task), loaded)
+    beside = compared(result["instances"], found)
+    return {"task": task, "release": release, "run": folder.run_id, **result, **beside}
+
+
+def score(
+    own: Task,
+    config: RunConfig,
+    moved: StackParts,
+    release: Release | None,
+    instances: Path,
+    root: Path,
+) -> tuple[RunFolder, dict[str, Any]]:
+    """The evaluation's own run, and what it measured. `moved`: where the release is (parts_beside)."""
     running.require_tools(own)
     running.require_parts(moved)
     with _instances(own, instances, root) as (copy, loaded):
         check_instances(load_task(str(copy)) if copy else own, loaded)
         folder = runs.create(root, "", f"eval-{own.name}", config, moved, copy)
-    result = request(folder, folder.config(), chosen, loaded)
-    found = task_data.baselines(load_task(folder.config().run.task), loaded)
-    return {
-        "task": task,
-        "release": release,
-        "run": folder.run_id,
-        **result,
-        **compared(result["instances"], found),
-    }
+    return folder, request(folder, folder.config(), release, loaded)
 
 
 @contextmanager

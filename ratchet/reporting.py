@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ratchet import findings
+from ratchet import baselines, findings
 from ratchet.runs import RunFolder
 from ratchet.show import show_json
 from ratchet.tables import interval_text
@@ -27,13 +27,16 @@ def write(folder: RunFolder) -> Path:
     task = load_task(folder.config().run.task)
     unit = task.manifest.score.unit
     folder.report.mkdir(exist_ok=True)
+    beside = baselines.of_test(task, history, store, folder.report / "baselines.json")
     pictures.draw_arms(shown["generations"], unit, folder.report / "arms.png")
     pictures.draw_train(found.scores, unit, folder.report / "train.png")
     pictures.draw_best(found.curve, unit, folder.report / "best.png")
     drawn = task_pictures.draw(task, history, store, found.best, folder.report)
     template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined)
     best = findings.describe(found.best)
-    text = template.render(shown=shown, unit=unit, best=best, text=interval_text, drawn=drawn)
+    text = template.render(
+        shown=shown, unit=unit, best=best, text=interval_text, drawn=drawn, baselines=beside
+    )
     path = folder.report / "report.md"
     path.write_text(text)
     return path

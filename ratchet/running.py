@@ -20,10 +20,11 @@ from ratchet import parts, runs, tables
 from ratchet.runs import RunFolder
 from shared.errors import RatchetError, SettingsError, ToolMissingError
 from shared.events import EvaluationRequested, Message, RunStarted
+from shared.harness import PatchRefused, with_knobs
 from shared.ledger import TRANSIENT_S, Ledger
 from shared.migrating import settle_schema
 from shared.settings import RunConfig, StackParts, StackSettings, load_config, parse_override, read_toml
-from shared.store import put_json
+from shared.store import put_json, read_folder
 from shared.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ def resolve_config(task: str, file: Path | None, overrides: list[str], levers: s
     layers += [parse_override(text) for text in overrides]
     layers = [parts.without_section(layer) for layer in layers]
     layers.append({"run": {"task": name} | ({"levers": levers} if levers else {})})
-    return load_config(layers)
+    config = load_config(layers)
+    try:
+        with_knobs(read_folder(loaded.folder / "harness"), config.harness)
+    except PatchRefused as error:
+        raise SettingsError(f"harness: {error.message}", "knobs are in the task's harness.toml") from None
+    return config
 
 
 def print_plan(config: RunConfig, as_json: bool) -> None:

@@ -180,6 +180,18 @@ def apply_patch(files: Mapping[str, bytes], patch: Patch) -> dict[str, bytes]:
     return changed
 
 
+def with_knobs(files: Mapping[str, bytes], values: Mapping[str, KnobValue]) -> dict[str, bytes]:
+    """The bundle with these knobs set, as many as they are. Raises PatchRefused naming the knob."""
+    changed = dict(files)
+    for name, value in values.items():
+        edit = Edit(kind="set_knob", path=name, new=value)
+        try:
+            changed[KNOBS] = _set_knob(changed, edit)[1]
+        except PatchRefused as error:
+            raise PatchRefused(f"knob {name}: {error.message}") from None
+    return changed
+
+
 def _set_knob(files: Mapping[str, bytes], edit: Edit) -> tuple[str, bytes]:
     knob = load_harness(files).knobs.get(edit.path)
     if knob is None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 import ast
 
 STEP_PARAMETERS = 4
+PREPARE_PARAMETERS = ["public", "knobs"]
 # No clock, no files, no processes: a step is a function of its arguments.
 ALLOWED_MODULES = {
     *("__future__", "array", "bisect", "collections", "copy", "dataclasses", "decimal", "difflib", "enum"),
     *("fractions", "functools", "hashlib", "heapq", "itertools", "json", "math", "numbers", "operator"),
-    *("random", "re", "statistics", "string", "textwrap", "types", "typing", "zlib", "numpy", "sklearn"),
+    *("random", "re", "statistics", "string", "textwrap", "types", "typing", "unicodedata", "zlib"),
+    *("numpy", "scipy", "sklearn"),
 }
 
 
@@ -31,7 +33,12 @@ def scaffold_fault(source: str) -> str:
     steps = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "step"]
     if len(steps) != 1 or len(steps[0].args.args) != STEP_PARAMETERS:
         return "needs one function step(instance, history, knobs, context)"
-    return ""
+    return "" if _may_prepare(tree) else "prepare must be prepare(public, knobs)"
+
+
+def _may_prepare(tree: ast.Module) -> bool:
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "prepare"]
+    return all([argument.arg for argument in node.args.args] == PREPARE_PARAMETERS for node in found)
 
 
 def _may_stand_at_top(node: ast.stmt) -> bool:

@@ -1,8 +1,11 @@
 """The program inside the box that runs a harness's scaffold: loads it once, then forks for each step, so that
 no step sees what another left in memory. JSON lines on stdin and stdout; the scaffold gets neither.
 
-    scaffold_host.py SCAFFOLD        says {"up"}, then {"ready"} or {"failed"}; then one answer a request:
+    scaffold_host.py SCAFFOLD GIVEN  says {"up"}, then {"ready"} or {"failed"}; then one answer a request:
     {"instance", "history", "knobs", "context"}  ->  {"action": ...} or {"failed": reason}
+
+A scaffold may have a function prepare(public, knobs): called once with what GIVEN (JSON) holds, before
+any step; what it returns is every step's context["prepared"].
 
 Started as a file, so it imports the standard library only.
 """
@@ -23,6 +26,7 @@ REASON_CHARS = 300
 PR_SET_CHILD_SUBREAPER = 36
 
 Step = Callable[[Any, Any, Any, Any], Any]
+PREPARED = "prepared"
 
 
 def main() -> None:
@@ -34,22 +38,26 @@ def main() -> None:
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     try:
-        step = _load(sys.argv[1])
+        step, prepared = _load(sys.argv[1], json.loads(sys.argv[2]))
     except BaseException as error:  # whatever the scaffold's top level raises, SystemExit too
         _say(answers, {"failed": f"scaffold.py does not load: {_reason(error)}"})
         return
     _say(answers, {"ready": True})
     for line in requests:
-        _answer(answers, _step_in_fork(step, json.loads(line), (requests.fileno(), answers.fileno())))
+        request = json.loads(line)
+        request["context"] |= prepared
+        _answer(answers, _step_in_fork(step, request, (requests.fileno(), answers.fileno())))
 
 
-def _load(path: str) -> Step:
+def _load(path: str, given: dict[str, Any]) -> tuple[Step, dict[str, Any]]:
+    """The scaffold's step, and what it prepared for all steps; random numbers as in a step of seed 0."""
     with open(path, encoding="utf-8") as file:
         code = compile(file.read(), "scaffold.py", "exec")
     names: dict[str, Any] = {"__name__": "scaffold", "__file__": path}
     exec(code, names)
-    step: Step = names["step"]
-    return step
+    _seed(0)
+    prepared = {PREPARED: names["prepare"](**given)} if "prepare" in names else {}
+    return names["step"], prepared
 
 
 def _step_in_fork(step: Step, request: dict[str, Any], private: tuple[int, int]) -> bytes:

@@ -107,6 +107,9 @@ class RunConfig(Section):
     training: TrainingSection = TrainingSection()
     budget: BudgetSection = BudgetSection()
     convergence: ConvergenceSection = ConvergenceSection()
+    harness: dict[str, bool | int | float | str] = Field(
+        default_factory=dict
+    )  # knobs that the run starts with
 
 
 class StackParts(Section):

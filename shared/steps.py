@@ -77,7 +77,7 @@ class ScaffoldPool:
         replies = sum(len(turn.get("replies", ())) for turn in payload["history"])
         key = (harness_digest, limits.step_memory_mb, public, limits.hidden)
         with self._lock:
-            host = self._host(key, folder)
+            host = self._host(key, folder, payload["knobs"])
             try:
                 answer = host.exchange(json.dumps(payload).encode() + b"\n", limits.step_s)
             except (ScaffoldFailed, BoxError):
@@ -87,7 +87,7 @@ class ScaffoldPool:
             raise ScaffoldFailed(str(answer["failed"]))
         return check_action(answer.get("action"), limits, replies)
 
-    def _host(self, key: Key, folder: Path) -> _Host:
+    def _host(self, key: Key, folder: Path, knobs: JsonObject) -> _Host:
         host = self._hosts.get(key)
         if host is not None and host.process.alive():
             self._hosts.move_to_end(key)
@@ -95,7 +95,7 @@ class ScaffoldPool:
         self._drop(key)
         while len(self._hosts) >= self._most:
             self._drop(next(iter(self._hosts)))
-        host = self._starter.submit(_start, self._box, folder, *key[1:]).result()
+        host = self._starter.submit(_start, self._box, folder, key, knobs).result()
         self._hosts[key] = host
         return host
 
@@ -157,10 +157,12 @@ class _Host:
         self.process.close()
 
 
-def _start(box: Box, folder: Path, memory_mb: int, public: Path | None, hidden: tuple[str, ...]) -> _Host:
-    """A host that has loaded its scaffold. What fails before it is up is the box's fault."""
+def _start(box: Box, folder: Path, key: Key, knobs: JsonObject) -> _Host:
+    """A host whose scaffold is loaded and has prepared. What fails before it is up is the box's fault."""
+    _, memory_mb, public, hidden = key
     limits = Limits(cpu_s=LIFE_CPU_S, memory_mb=memory_mb, processes=PROCESSES)
-    argv = [sys.executable, "-s", "-P", "-B", str(SHARED / "scaffold_host.py"), "/harness/scaffold.py"]
+    given = json.dumps({"public": PUBLIC if public else None, "knobs": knobs})
+    argv = [sys.executable, "-s", "-P", "-B", str(SHARED / "scaffold_host.py"), "/harness/scaffold.py", given]
     binds = [*hiding_binds(hidden), Bind(folder, "/harness"), *([Bind(public, PUBLIC)] if public else [])]
     host = _Host(box.start(argv, binds=binds, limits=limits, env={"OMP_NUM_THREADS": "1"}))
     deadline = time.monotonic() + LOAD_TIMEOUT_S

@@ -41,7 +41,7 @@ class ScoreSection(Section):
 class AttemptSection(Section):
     """What one attempt may cost; the same in every arm, never a knob."""
 
-    candidates: int = Field(1, ge=1)  # publicly tried candidates
+    candidates: int = Field(1, ge=0)  # publicly tried candidates; 0 where a trial would tell the answer
     requests: int = Field(8, ge=1)  # model replies
     max_tokens: int = Field(256, ge=1)  # of one reply
     turns: int = Field(8, ge=1)  # steps of the scaffold

@@ -224,3 +224,30 @@ def test_closing_a_pool_ends_its_processes(folder: Path) -> None:
     while Path(f"/proc/{pids[0]}").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not Path(f"/proc/{pids[0]}").exists()
+
+
+PREPARES = """
+def prepare(public, knobs):
+    with open(f"{public}/word.txt") as file:
+        return {"word": file.read(), "knob": knobs["n"], "steps": []}
+
+
+def step(instance, history, knobs, context):
+    prepared = context["prepared"]
+    prepared["steps"].append(1)  # in a fork of its own: the next step sees nothing of it
+    return {"answer": {"content": f"{prepared['word']} {prepared['knob']} {len(prepared['steps'])}"}}
+"""
+
+
+def test_what_a_scaffold_prepares_is_there_at_every_step_and_no_step_changes_it(tmp_path: Path) -> None:
+    public, folder = tmp_path / "public", tmp_path / "harness"
+    public.mkdir()
+    folder.mkdir()
+    (public / "word.txt").write_text("law")
+    (folder / "scaffold.py").write_text(PREPARES)
+    payload: dict[str, Any] = {"instance": {}, "history": [], "knobs": {"n": 7}, "context": {"seed": 0}}
+    with ScaffoldPool(open_box()) as pool:
+        said = [pool.step("prepares", folder, payload, LIMITS, public)["answer"]["content"] for _ in range(2)]
+        assert said == ["law 7 1", "law 7 1"]
+        with pytest.raises(ScaffoldFailed, match="does not load: FileNotFoundError"):
+            pool.step("prepares", folder, payload, LIMITS, None)

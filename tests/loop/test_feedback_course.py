@@ -205,3 +205,28 @@ def test_an_evaluation_of_a_given_release_needs_no_base(tmp_path: Path) -> None:
         e.EvaluationRequested(run_id=RUN, config=made.config_digest, release=release, instances=instances)
     )
     assert [event.releases[0].release for event in made.opened] == [release]
+
+
+FEW = """
+def draw(split, count, seed):
+    import random
+    if split != "gate":
+        return [{"id": f"{split}-{seed}-{i}"} for i in range(count)]
+    return random.Random(seed).sample([{"id": f"gate-{i}"} for i in range(40)], min(count, 40))
+"""
+
+
+def test_a_gate_instance_serves_once_a_run_and_when_none_is_left_nothing_more_is_promoted(
+    tmp_path: Path,
+) -> None:
+    gate = GATE | {"max_pairs": 24}
+    made = world(tmp_path, sections={"run": {"generations": 4}, "gate": gate}, spread=0.3)
+    (tmp_path / "task" / "verifier.py").write_text(FEW)
+    history = made.run()
+    gates = [event for event in made.opened if event.purpose in ("screen", "confirm")]
+    met = [instance["id"] for event in gates for instance in get_json(made.store, event.instances)]
+    assert len(met) == len(set(met)) == 40
+    assert (history.state, len(history.generations)) == ("done", 4)
+    last = history.generations[-1]
+    assert last.decision == "rejected"
+    assert "the gate split is exhausted" in last.why

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.harness import HarnessError, PatchRefused, apply_patch, bundle_digest, load_harness
+from ratchet.running import resolve_config
+from shared.errors import SettingsError
+from shared.harness import HarnessError, PatchRefused, apply_patch, bundle_digest, load_harness, with_knobs
 from shared.records import Edit, Patch
 from shared.store import LocalStore, put_bundle
 
@@ -199,3 +201,23 @@ def test_exemplars_have_a_cap() -> None:
 
     with pytest.raises(PatchRefused, match="at most 8"):
         patched(Edit(kind="add_exemplar", path="exemplars.json", new=9), files=full)
+
+
+def test_a_run_starts_with_the_knobs_of_its_config() -> None:
+    changed = with_knobs(FILES, {"count": 8, "heat": 1.0})
+    assert load_harness(changed).values == {"tile": 16, "count": 8, "heat": 1.0}
+    assert FILES["harness.toml"] == TOML.encode()
+
+
+def test_a_config_that_names_no_knob_or_leaves_its_bounds_is_refused_before_the_run_starts() -> None:
+    with pytest.raises(PatchRefused, match="knob color: no such knob"):
+        with_knobs(FILES, {"color": 3})
+    with pytest.raises(SettingsError, match=r"knob temperature: 9\.0 is not in"):
+        resolve_config("lawbench", None, ["harness.temperature=9.0"], None)
+
+
+def test_a_scaffold_prepares_with_two_arguments_or_not_at_all() -> None:
+    fitting = SCAFFOLD + "\n\ndef prepare(public, knobs):\n    return 1\n"
+    assert load_harness(FILES | {"scaffold.py": fitting.encode()})
+    with pytest.raises(HarnessError, match=r"prepare must be prepare\(public, knobs\)"):
+        load_harness(FILES | {"scaffold.py": fitting.replace("public, knobs", "folder").encode()})

@@ -1,0 +1,105 @@
+"""`ratchet bench arms RUN FILE...`: a run's last release taken apart. Its first release, the last one's
+harness alone, its adapter alone, and both, on the same instances of each file, with paired differences; and
+the task's baselines beside them.
+
+    python -m benchmarks.arms RUN FILE... [--root runs] [--out FILE.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks._machine import describe_machine
+from feedback_service.intervals import metric_intervals, t_interval
+from ratchet import task_data
+from ratchet.evaluation import parts_beside, score
+from ratchet.runs import RunFolder, find
+from shared.errors import SettingsError
+from shared.history import RunHistory, fold
+from shared.records import JsonObject, Release
+from shared.task import ScoreSection, load_task
+
+Scores = dict[str, float]  # by instance
+
+
+def main(arguments: list[str]) -> JsonObject:
+    parser = argparse.ArgumentParser(prog="ratchet bench arms", description=__doc__)
+    parser.add_argument("run")
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--root", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--json", action="store_true", help="accepted for likeness: JSON is all it prints")
+    asked = parser.parse_args(arguments)
+    folder = find(asked.run, asked.root)
+    history = fold(folder.open_ledger().events(folder.run_id))
+    result = {
+        "machine": describe_machine(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "run": folder.run_id,
+        "promoted": [[g.number, g.arm] for g in history.promotions],
+        "wall_s": round(history.elapsed_s),
+        "files": {path.name: measure(folder, history, path, asked.root) for path in asked.files},
+    }
+    if asked.out:
+        asked.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    return result
+
+
+def parts(history: RunHistory) -> dict[str, Release]:
+    """The arms, of which those that are the same release stand once. Raises SettingsError for a young run."""
+    first, last = history.first, history.release
+    if first is None or last is None:
+        raise SettingsError(f"run {history.run_id} has no release yet", "wait for its base model")
+    arms = {
+        "base": first,
+        "harness": first.model_copy(update={"harness": last.harness}),
+        "weights": first.model_copy(update={"adapter": last.adapter}),
+        "both": last,
+    }
+    return {arm: release for arm, release in arms.items() if arm == "base" or release != first}
+
+
+def measure(folder: RunFolder, history: RunHistory, path: Path, root: Path) -> JsonObject:
+    own = load_task(folder.config().run.task)
+    bounds, found, rows, scores = own.manifest.score, {}, [], {}
+    for arm, release in parts(history).items():
+        made, result = score(own, folder.config(), parts_beside(folder), release, path, root)
+        rows = result["instances"]
+        scores[arm] = {row["id"]: row["score"] for row in rows if row["score"] is not None}
+        found[arm] = {key: result[key] for key in ("mean", "low", "high", "n", "metrics", "lost")}
+        bound_task = load_task(made.config().run.task)
+    beside = task_data.baselines(bound_task, [row["instance"] for row in rows])
+    names = [row["id"] for row in rows]
+    plain = {name: [line["score"] for line in lines] for name, lines in beside.items()}
+    last = list(scores)[-1]
+    return {
+        "arms": found,
+        "against_base": {arm: paired(scores[arm], scores["base"], bounds) for arm in list(scores)[1:]},
+        "baselines": {
+            name: {
+                "score": t_interval(plain[name], bounds.low, bounds.high).model_dump(mode="json"),
+                "metrics": metric_intervals([line["metrics"] for line in lines]),
+            }
+            for name, lines in beside.items()
+        },
+        f"{last}_against_baselines": {
+            name: paired(scores[last], dict(zip(names, values, strict=True)), bounds)
+            for name, values in plain.items()
+        },
+    }
+
+
+def paired(mine: Mapping[str, float], its: Mapping[str, float], bounds: ScoreSection) -> JsonObject:
+    """The difference over the instances that both have."""
+    differences: Sequence[float] = [mine[name] - its[name] for name in mine if name in its]
+    width = bounds.high - bounds.low
+    return t_interval(differences, -width, width).model_dump(mode="json")
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1:]), indent=1, ensure_ascii=False))
