@@ -26,7 +26,7 @@ def ratchet(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complete
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["run", "tea-making"], 2, "known: trimul"),
+        (["run", "tea-making"], 2, "lawbench, trimul"),
         (["run", "trimul", "--set", "gate.alpah=0.1"], 2, "gate.alpah"),
         (["run", "trimul", "--set", "gate.alpha=7"], 2, "gate.alpha"),
         (["run", "trimul", "--set", "alpha"], 2, "section.key=value"),
@@ -44,7 +44,7 @@ def ratchet(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complete
         (["export", "nothing", "out"], 2, "no run"),
         (["eval", "trimul", "--release", "seed", "--instances", "none.jsonl"], 2, "none.jsonl"),
         (["bench", "speed"], 2, "known:"),
-        (["validate", "tea-making"], 2, "known: trimul"),
+        (["validate", "tea-making"], 2, "lawbench, trimul"),
         (["no-such-command"], 2, "no-such-command"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
