@@ -1,4 +1,4 @@
-"""The commands around a stack that stays, here or on a cluster. As in cli.py: arguments; work is elsewhere."""
+"""The commands around a stack that stays, here or on a cluster. As in cli.py, work is elsewhere."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def settings_of(place: Path) -> StackSettings:
 
 
 def read_table(file: Path) -> dict[str, Any]:
-    """A TOML file's keys: those of its section [stack], as in a run's config, or all. Raises SettingsError."""
+    """A TOML file's keys: of its section [stack], as in a run's config, or all. Raises SettingsError."""
     found = read_toml(file)
     table = found.get("stack", found)
     return table if isinstance(table, dict) else found
