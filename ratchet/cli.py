@@ -120,17 +120,6 @@ def resume(
 
 
 @app.command()
-def migrate(
-    ledger: Annotated[str, typer.Option(help="postgresql+psycopg://user@host/database, or sqlite:////path.")],
-    dry_run: Annotated[bool, typer.Option(help="Print what it would apply, and change nothing.")] = False,
-) -> None:
-    """Make a ledger's tables, or bring them up to date: once, before workers of a new version start."""
-    from ratchet import migration
-
-    typer.echo("\n".join(migration.migrate(ledger, dry_run)))
-
-
-@app.command()
 def stop(run_name: RunName, root: Root = Path("runs")) -> None:
     """Ask a run to end after the present generation's decision, with its final test."""
     from ratchet import runs
@@ -259,27 +248,6 @@ def doctor(as_json: AsJson = False) -> None:
     tables.print_checks(checks, as_json)
     if not all(check.ok for check in checks):
         raise typer.Exit(78)
-
-
-@app.command()
-def deploy(
-    overlay: Annotated[list[str] | None, typer.Argument(help="Overlays under k8s/, or folders.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Validate the manifests, offline.")] = False,
-    secrets: Annotated[bool, typer.Option("--secrets", help="Print new Secrets, for kubectl apply.")] = False,
-    compose: Annotated[bool, typer.Option("--compose", help="... as a .env file for compose.yaml.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Kubernetes: check the manifests without a cluster, or make the Secrets that they refer to."""
-    from ratchet.cluster import checking
-    from ratchet.cluster import secrets as making
-
-    if check == secrets:
-        raise SettingsError("say what to do", "ratchet deploy --check, or ratchet deploy --secrets")
-    if secrets:
-        documents = "\n---\n".join(json.dumps(document, indent=2) for document in making.make())
-        typer.echo(making.make_env() if compose else documents)
-    elif not checking.run(overlay or [], as_json):
-        raise typer.Exit(2)
 
 
 stack_commands.add_to(app)

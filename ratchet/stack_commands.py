@@ -1,4 +1,4 @@
-"""The commands around a stack that stays: up, down, metrics. Like cli.py: arguments here, work elsewhere."""
+"""The commands around a stack that stays, here or on a cluster. As in cli.py, work is elsewhere."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from ratchet.side_programs import FLOWER_PORT, METRICS_PORT
+from shared.errors import SettingsError
 
 StackFolder = Annotated[Path, typer.Argument(help="The stack's folder.", metavar="STACK")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DEFAULT = Path("stack")
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (up, down, metrics):
+    for command in (up, down, metrics, migrate, deploy):
         app.command()(command)
 
 
@@ -30,7 +32,7 @@ def up(
     ] = FLOWER_PORT,
     metrics: Annotated[bool, typer.Option(help="Serve metrics for Prometheus as well.")] = False,
     metrics_port: Annotated[int, typer.Option(help="Their port, likewise.")] = METRICS_PORT,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start a stack that stays: services, broker, model servers. Returns when it is healthy."""
     from ratchet import standing
@@ -55,6 +57,36 @@ def metrics(
     from ratchet import metrics_server
 
     metrics_server.serve(stack, host, port)
+
+
+def migrate(
+    ledger: Annotated[str, typer.Option(help="postgresql+psycopg://user@host/database, or sqlite:////path.")],
+    dry_run: Annotated[bool, typer.Option(help="Print what it would apply, and change nothing.")] = False,
+) -> None:
+    """Make a ledger's tables, or bring them up to date: once, before workers of a new version start."""
+    from ratchet import migration
+
+    typer.echo("\n".join(migration.migrate(ledger, dry_run)))
+
+
+def deploy(
+    overlay: Annotated[list[str] | None, typer.Argument(help="Overlays under k8s/, or folders.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Validate the manifests, offline.")] = False,
+    secrets: Annotated[bool, typer.Option("--secrets", help="Print new Secrets, for kubectl apply.")] = False,
+    compose: Annotated[bool, typer.Option("--compose", help="... as a .env file for compose.yaml.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Kubernetes: check the manifests without a cluster, or make the Secrets that they refer to."""
+    from ratchet.cluster import checking
+    from ratchet.cluster import secrets as making
+
+    if check == secrets:
+        raise SettingsError("say what to do", "ratchet deploy --check, or ratchet deploy --secrets")
+    if secrets:
+        documents = "\n---\n".join(json.dumps(document, indent=2) for document in making.make())
+        typer.echo(making.make_env() if compose else documents)
+    elif not checking.run(overlay or [], as_json):
+        raise typer.Exit(2)
 
 
 def show_stack(folder: Path, as_json: bool) -> None:

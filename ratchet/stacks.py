@@ -9,10 +9,10 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -57,11 +57,22 @@ def settings_of(place: Path) -> StackSettings:
         place = place / SETTINGS
     if not place.exists():
         raise SettingsError(f"no stack in {place}", "give a folder of `ratchet up`, or a TOML file")
+    if place.suffix == ".json":
+        return checked(place, lambda: StackSettings.model_validate_json(place.read_bytes()))
+    whole = {"cache_dir": place.parent} | read_table(place)  # it is the workers' alone
+    return checked(place, lambda: StackSettings.model_validate(whole))
+
+
+def read_table(file: Path) -> dict[str, Any]:
+    """A TOML file's keys: of its section [stack], as in a run's config, or all. Raises SettingsError."""
+    found = read_toml(file)
+    table = found.get("stack", found)
+    return table if isinstance(table, dict) else found
+
+
+def checked(place: Path, validate: Callable[[], StackSettings]) -> StackSettings:
     try:
-        if place.suffix == ".json":
-            return StackSettings.model_validate_json(place.read_bytes())
-        only_for_workers = {"cache_dir": place.parent}
-        return StackSettings.model_validate(only_for_workers | read_toml(place))
+        return validate()
     except ValidationError as error:
         lines = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         keys = ", ".join(StackSettings.model_fields)

@@ -24,7 +24,7 @@ from ratchet.supervisor import HEALTHY_S, SOFT_S, Extra, Plan
 from shared.errors import LedgerError, RatchetError, SettingsError
 from shared.records import digest_of
 from shared.secrets import open_ledger
-from shared.settings import StackSettings, read_toml
+from shared.settings import StackSettings
 
 POLL_S = 0.1
 DOWN_S = SOFT_S + 3 * TERM_S + 10  # workers, model servers, broker, and some slack
@@ -61,11 +61,7 @@ def up(
 
 def settings_for(folder: Path, config: Path | None) -> StackSettings:
     """All parts in the folder, but those that the user's TOML file names. Raises SettingsError."""
-    given = read_toml(config) if config else {}
-    unknown = given.keys() - StackSettings.model_fields.keys()
-    if unknown:
-        keys = ", ".join(StackSettings.model_fields)
-        raise SettingsError(f"{config}: unknown: {', '.join(sorted(unknown))}", f"its keys are {keys}")
+    given = stacks.read_table(config) if config else {}
     own = {
         "ledger_url": f"sqlite:///{folder / 'ledger.sqlite'}",
         "store_url": str(folder / "store"),
@@ -74,7 +70,7 @@ def settings_for(folder: Path, config: Path | None) -> StackSettings:
         "cache_dir": folder / "cache",
         "reconcile_s": 2.0,
     }
-    return StackSettings.model_validate(own | given)
+    return stacks.checked(config or folder, lambda: StackSettings.model_validate(own | given))
 
 
 def start_supervisor(folder: Path, plan: Plan) -> subprocess.Popen[bytes]:

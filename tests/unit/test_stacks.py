@@ -82,11 +82,25 @@ def test_a_stack_that_can_not_start_says_why_and_leaves_nothing(tmp_path: Path) 
     ],
 )
 def test_a_file_that_names_no_stack_is_refused_by_its_keys(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "remote.toml").write_text(text)
+    file = tmp_path / "remote.toml"
+    file.write_text(text)
     with pytest.raises(SettingsError) as refused:
-        stacks.settings_of(tmp_path / "remote.toml")
+        stacks.settings_of(file)
     assert said in str(refused.value)
     assert "secret@" not in str(refused.value)
+
+
+def test_a_stack_on_parts_of_ones_own_takes_the_rest_from_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[stack]\nstore_url = "s3://runs/a?endpoint=http://127.0.0.1:9"\nlease_s = 30')
+    mine = standing.settings_for(tmp_path / "stack", file)
+    assert (mine.store_url, mine.lease_s) == ("s3://runs/a?endpoint=http://127.0.0.1:9", 30)
+    assert mine.ledger_url == f"sqlite:///{tmp_path}/stack/ledger.sqlite"
+    assert mine.queue_prefix != standing.settings_for(tmp_path / "other", None).queue_prefix
+    for wrong in ('ledger = "x"', "lease_s = -1", 'broker_url = "redis://:secret@h/0"'):
+        file.write_text(wrong)
+        with pytest.raises(SettingsError, match="does not describe a stack"):
+            standing.settings_for(tmp_path / "stack", file)
 
 
 def test_a_place_without_a_stack_says_how_to_start_one(tmp_path: Path) -> None:
