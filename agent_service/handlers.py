@@ -48,7 +48,7 @@ class Deps:
     store: Store
     ledger: EventLog
     load_task: Callable[[str], Task]
-    adapters_of: Callable[[ModelSection], Adapters]
+    adapters_of: Callable[[ModelSection, str], Adapters]  # of a base on its endpoint
     pool: ScaffoldPool
     cache: Path
 
@@ -127,7 +127,7 @@ def on_release_promoted(event: ReleasePromoted, *, deps: Deps) -> list[Message]:
     for logged in deps.ledger.events(event.run_id):
         if isinstance(logged.event, RolloutsOpened):
             config = get_record(deps.store, logged.event.config, RunConfig)
-            deps.adapters_of(config.model).ensure([event.release])
+            deps.adapters_of(config.model, event.release.base).ensure([event.release])
             break
     return []
 
@@ -150,7 +150,7 @@ def _set_stage(config_digest: str, state: ShardState, deps: Deps) -> tuple[Stage
     """Have ready what the shard's releases need, whatever this worker had before."""
     config = get_record(deps.store, config_digest, RunConfig)
     releases = _releases(state)
-    adapters = deps.adapters_of(config.model)
+    adapters = deps.adapters_of(config.model, state.attempts[0].plan.release.base)
     stage = Stage(
         task=deps.load_task(config.run.task),
         pool=deps.pool,

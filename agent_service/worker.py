@@ -11,11 +11,12 @@ from shared.box import open_box
 from shared.bus import Handlers
 from shared.celery_app import run_worker
 from shared.chat import Chat
-from shared.errors import SettingsError
-from shared.ledger import Ledger
+from shared.errors import ChatUnavailableError, SettingsError
+from shared.secrets import open_ledger, open_store
+from shared.served_models import ServedModel, look_up
 from shared.settings import ModelSection, StackSettings
 from shared.steps import ScaffoldPool
-from shared.store import Store, open_store
+from shared.store import Store
 from shared.task import load_task
 
 NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
@@ -23,10 +24,10 @@ NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants 
 
 def build(stack: StackSettings) -> Handlers:
     """The handlers with all that they need. Raises BoxNotWholeError where scaffolds can't be isolated."""
-    store = open_store(stack.store_url)
+    store = open_store(stack)
     deps = Deps(
         store=store,
-        ledger=Ledger(stack.ledger_url, lease_s=stack.lease_s, max_attempts=stack.max_attempts),
+        ledger=open_ledger(stack),
         load_task=load_task,
         adapters_of=_adapters_by_endpoint(stack, store),
         pool=ScaffoldPool(open_box()),
@@ -35,23 +36,36 @@ def build(stack: StackSettings) -> Handlers:
     return handlers(deps)
 
 
-def _adapters_by_endpoint(stack: StackSettings, store: Store) -> Callable[[ModelSection], Adapters]:
-    opened: dict[ModelSection, Adapters] = {}
+def _adapters_by_endpoint(stack: StackSettings, store: Store) -> Callable[[ModelSection, str], Adapters]:
+    opened: dict[tuple[ModelSection, ServedModel], Adapters] = {}
 
-    def adapters_of(model: ModelSection) -> Adapters:
-        if model not in opened:
-            opened[model] = Adapters(_open_chat(model, stack, store), store, stack.cache_dir, model.name)
-        return opened[model]
+    def adapters_of(model: ModelSection, base: str) -> Adapters:
+        served = endpoint_of(model, base, stack)
+        if (model, served) not in opened:
+            chat = _open_chat(model, served.url, store)
+            opened[model, served] = Adapters(chat, store, stack.cache_dir, served.name)
+        return opened[model, served]
 
     return adapters_of
 
 
-def _open_chat(model: ModelSection, stack: StackSettings, store: Store) -> Chat:
+def endpoint_of(model: ModelSection, base: str, stack: StackSettings) -> ServedModel:
+    """The run's endpoint, else the stack's, else the server that the stack has for this very base.
+    Raises ChatUnavailableError while that one is not known yet."""
     url = model.url or stack.model_url
-    if not url:
+    if url:
+        return ServedModel(url=url, name=model.name)
+    if stack.models_dir is None:
         raise SettingsError(
             "no model endpoint is known", "set model.url, or let the stack serve the base model"
         )
+    served = look_up(stack.models_dir, base)
+    if served is None:
+        raise ChatUnavailableError(f"nobody serves the base model {base[:12]} yet", "the stack starts it")
+    return served
+
+
+def _open_chat(model: ModelSection, url: str, store: Store) -> Chat:
     key = os.environ.get(model.api_key_env) or NO_KEY
     return Chat(url, store, api_key=key, timeout_s=model.timeout_s, concurrency=model.concurrency)
 

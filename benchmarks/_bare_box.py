@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from shared.box import Bind, Box, BoxedProcess, BoxOutcome, BoxResult, Limits
 from shared.box_launch import BASE_ENV
-from shared.boxed_process import Launch
+from shared.boxed_process import BubblewrapProcess, Launch
 
 NO_ENV: Mapping[str, str] = {}
 
@@ -69,7 +69,7 @@ class BareBox(Box):
         )
         status = os.pipe()
         os.close(status[1])  # no bubblewrap, no report
-        return BoxedProcess(process, Launch(words, status[0], (), None), stderr)
+        return BubblewrapProcess(process, Launch(words, status[0], (), None), stderr)
 
 
 def _outside(word: str, binds: Sequence[Bind]) -> str:

@@ -17,11 +17,10 @@ from pathlib import Path
 from benchmarks._machine import describe_machine
 from feedback_service.intervals import metric_intervals, t_interval
 from ratchet import task_data
-from ratchet.evaluation import score
+from ratchet.evaluation import parts_beside, score
 from ratchet.runs import RunFolder, find
 from shared.errors import SettingsError
 from shared.history import RunHistory, fold
-from shared.ledger import Ledger
 from shared.records import JsonObject, Release
 from shared.task import ScoreSection, load_task
 
@@ -37,7 +36,7 @@ def main(arguments: list[str]) -> JsonObject:
     parser.add_argument("--json", action="store_true", help="accepted for likeness: JSON is all it prints")
     asked = parser.parse_args(arguments)
     folder = find(asked.run, asked.root)
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
+    history = fold(folder.open_ledger().events(folder.run_id))
     result = {
         "machine": describe_machine(),
         "date": datetime.now(UTC).date().isoformat(),
@@ -69,7 +68,7 @@ def measure(folder: RunFolder, history: RunHistory, path: Path, root: Path) -> J
     own = load_task(folder.config().run.task)
     bounds, found, rows, scores = own.manifest.score, {}, [], {}
     for arm, release in parts(history).items():
-        made, result = score(own, folder.config(), folder, release, path, root)
+        made, result = score(own, folder.config(), parts_beside(folder), release, path, root)
         rows = result["instances"]
         scores[arm] = {row["id"]: row["score"] for row in rows if row["score"] is not None}
         found[arm] = {key: result[key] for key in ("mean", "low", "high", "n", "metrics", "lost")}

@@ -25,12 +25,11 @@ from pathlib import Path
 import httpx
 
 from benchmarks._machine import describe_machine
-from ratchet import evaluation, running
+from ratchet import evaluation, parts, running
 from ratchet.runs import RunFolder
 from shared.events import BaseReady, RolloutsOpened, RunFinished, ShardFinished
-from shared.ledger import Ledger
 from shared.records import JsonObject, ShardState
-from shared.store import get_record, materialize, open_store
+from shared.store import get_record, materialize
 from shared.task import Task, load_task
 
 FACTORS = (1, 2, 4, 8)
@@ -74,20 +73,20 @@ def evaluate(task: Task, count: int, root: Path) -> RunFolder:
         rows = (case | {"id": f"case-{number}"} for number, case in enumerate(cases))
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         config = running.resolve_config(str(task.folder), None, [], None)
-        made, _ = evaluation.score(task, config, None, None, path, root)
+        made, _ = evaluation.score(task, config, parts.resolve(None, []), None, path, root)
     return made
 
 
 def seconds(folder: RunFolder) -> float:
     """From the opened rollout to the end, by the ledger's clock."""
-    at = {type(logged.event): logged.at for logged in Ledger(folder.ledger_url).events(folder.run_id)}
+    at = {type(logged.event): logged.at for logged in folder.open_ledger().events(folder.run_id)}
     return at[RunFinished] - at[RolloutsOpened]
 
 
 def ask_directly(folder: RunFolder, root: Path) -> float:
     """Seconds a case for the model alone: the evaluation's own prompts, one at a time over one connection."""
-    store = open_store(str(folder.store))
-    events = [logged.event for logged in Ledger(folder.ledger_url).events(folder.run_id)]
+    store = folder.open_store()
+    events = [logged.event for logged in folder.open_ledger().events(folder.run_id)]
     base = next(event.base for event in events if isinstance(event, BaseReady))
     shards = [event.result for event in events if isinstance(event, ShardFinished) and event.result]
     asks = [

@@ -10,7 +10,6 @@ Programs are loaded here without a box: give it only what a run has verified.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
@@ -19,20 +18,19 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from types import ModuleType
 
 import numpy as np
 
 from benchmarks._kernels import Arrays, build, interleaved, ratio, torch_kernels
 from benchmarks._machine import describe_machine
+from benchmarks._module import load_module
 from benchmarks._search import Schedule, compare
 from ratchet import findings, runs
 from sandbox_service.evaluate import Evaluator
 from shared.draw_program import load_verifier
 from shared.history import fold
-from shared.ledger import Ledger
 from shared.records import Block, CandidateBatch, JsonObject, ShardState
-from shared.store import LocalStore, get_record, open_store
+from shared.store import LocalStore, get_record
 from shared.task import load_task
 
 CHANNELS = 128
@@ -50,7 +48,7 @@ class TriMul:
     def __init__(self) -> None:
         self.task = load_task("trimul")
         self.verifier = load_verifier(self.task.folder)
-        self.scaffold = _module(self.task.folder / "harness" / "scaffold.py")
+        self.scaffold = load_module(self.task.folder / "harness" / "scaffold.py")
         self.kernel = (self.task.folder / "harness" / "prompts" / "kernel.md").read_text(encoding="utf-8")
 
     def render(self, schedule: Schedule, instance: JsonObject) -> str:
@@ -60,15 +58,6 @@ class TriMul:
         """A program for that shape: rendered anew where its first line names the schedule behind it."""
         schedule = self.scaffold.parse(program.partition("\n")[0])
         return program if schedule is None else self.render(schedule, instance)
-
-
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def side_by_side(trimul: TriMul, n: int, program: str | None, rounds: int, folder: Path) -> JsonObject:
@@ -125,8 +114,8 @@ def search(
 def of_run(name: str) -> tuple[str | None, list[tuple[JsonObject, float]]]:
     """A run's best train program, and (instance, score) of all its train candidates in order."""
     folder = runs.find(name)
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
-    store = open_store(str(folder.store))
+    history = fold(folder.open_ledger().events(folder.run_id))
+    store = folder.open_store()
     best = findings.read(history, store).best
     met = [
         (attempt.plan.instance, evaluation.score)

@@ -74,15 +74,19 @@ def _fails(move: Move, failed: set[str]) -> bool:
 
 
 def propose_update(
-    diagnosis: Diagnosis, shards: Sequence[str], training: TrainingSection, seed: int
+    diagnosis: Diagnosis,
+    shards: Sequence[str],
+    training: TrainingSection,
+    seed: int,
+    advised: tuple[str, str] | None = None,
 ) -> WeightUpdate | str:
-    """What to train next, or why nothing can be learned."""
+    """What to train next, or why nothing can be learned. `advised`: an advisor's algorithm, and why."""
     shape = diagnosis.shape
     if not shape.n:
         return "no train reply was scored: there is nothing to learn from"
     if shape.sd < 1e-9:
         return f"all {shape.n} train replies scored alike: there is nothing to tell good from bad by"
-    algorithm, why = choose_algorithm(shape)
+    algorithm, why = advised or choose_algorithm(shape)
     if training.algorithm != "auto":
         algorithm, why = training.algorithm, "pinned by the config"
     return WeightUpdate(

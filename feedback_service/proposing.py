@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from feedback_service import seeds
+from feedback_service.advisor import Advice, Question, advise
 from feedback_service.analyst import propose_patch, propose_update
 from feedback_service.convergence import convergence
 from feedback_service.diagnosis import Diagnosis, diagnose
@@ -26,16 +29,39 @@ SMOKE_TRACES = 2  # shards that a patched scaffold must be able to replay
 
 def propose(now: Situation, generation: Generation, rollout: Rollout) -> list[Message]:
     diagnosis = diagnose(now.states(rollout), now.task.manifest.score, len(rollout.losses))
+    advice = _advice(now, generation, diagnosis) if rollout.results else Advice()
     answers = {"harness": _harness, "weights": _weights}
-    return [answers[lever](now, generation, rollout, diagnosis) for lever in levers_in_use(now.config)]
+    return [
+        answers[lever](now, generation, rollout, diagnosis, advice) for lever in levers_in_use(now.config)
+    ]
 
 
-def _harness(now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis) -> Message:
+def _advice(now: Situation, generation: Generation, diagnosis: Diagnosis) -> Advice:
+    """The advisor's, where there is one and it has a lever to advise on."""
+    section = now.config.advisor
+    if not section.url or "harness" not in levers_in_use(now.config):
+        return Advice()
+    base = _live(generation).harness
+    question = Question(
+        task=now.task.manifest,
+        base=base,
+        files=get_bundle(now.store, base),
+        diagnosis=diagnosis,
+        memory=remember(now.history, now.store),
+        seed=seeds.patch_seed(now.config, generation.number),
+    )
+    with closing(now.advisor_of(section)) as chat:
+        return advise(chat, section, question)
+
+
+def _harness(
+    now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis, advice: Advice
+) -> Message:
     release, join = _live(generation), _join(now, generation, "harness")
     where = {"run_id": now.run_id, "generation": generation.number, "join": join}
     if not rollout.results:
         return HarnessRefused(**where, reason=_nothing(rollout))
-    patch = propose_patch(
+    patch = advice.patch or propose_patch(
         release.harness,
         get_bundle(now.store, release.harness),
         diagnosis,
@@ -43,25 +69,31 @@ def _harness(now: Situation, generation: Generation, rollout: Rollout, diagnosis
         seeds.patch_seed(now.config, generation.number),
         convergence(now.history, now.config.convergence).state,
     )
+    without = f" ({advice.why})" if advice.why and advice.patch is None else ""
     if patch is None:
-        return HarnessRefused(**where, reason="the analyst has no new edit to propose for this harness")
+        reason = f"the analyst has no new edit to propose for this harness{without}"
+        return HarnessRefused(**where, reason=reason, cost=advice.cost)
     return HarnessProposed(
         **where,
         config=now.history.config,
         patch=put_json(now.store, patch),
         smoke=tuple(rollout.results[:SMOKE_TRACES]),
-        reason=patch.reason,
+        reason=patch.reason + without,
+        cost=advice.cost,
     )
 
 
-def _weights(now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis) -> Message:
+def _weights(
+    now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis, advice: Advice
+) -> Message:
     release, join = _live(generation), _join(now, generation, "weights")
     where = {"run_id": now.run_id, "generation": generation.number, "join": join}
     if not rollout.results:
         return WeightUpdateFailed(**where, reason=_nothing(rollout))
     shards = [*_earlier_shards(now, generation), *rollout.results]
     seed = seeds.update_seed(now.config, generation.number)
-    update = propose_update(diagnosis, shards, now.config.training, seed)
+    advised = (advice.algorithm, advice.why) if advice.patch and advice.algorithm else None
+    update = propose_update(diagnosis, shards, now.config.training, seed, advised)
     if isinstance(update, str):
         return WeightUpdateFailed(**where, reason=update)
     return WeightUpdateProposed(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from feedback_service import seeds
 from feedback_service.arms import instance_key
+from shared.chat import Chat
 from shared.events import Message, RolloutsOpened
 from shared.history import EventLog, Rollout, RunHistory, apply, fold
 from shared.records import ArmRelease, JsonObject, Purpose, Release, ShardState
-from shared.settings import RunConfig
+from shared.settings import AdvisorSection, RunConfig
 from shared.store import Store, get_json, get_record, put_json
 from shared.task import Task, draw, load_task
 
@@ -18,6 +20,7 @@ from shared.task import Task, draw, load_task
 class Deps:
     ledger: EventLog
     store: Store
+    advisor_of: Callable[[AdvisorSection], Chat]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Situation:
     task: Task
     store: Store
     stop: bool  # somebody asked the run to end
+    advisor_of: Callable[[AdvisorSection], Chat]
 
     @property
     def run_id(self) -> str:
@@ -50,7 +54,12 @@ def look(event: Message, deps: Deps) -> Situation:
     history = fold(deps.ledger.events(event.run_id))
     config = get_record(deps.store, history.config, RunConfig)
     return Situation(
-        history, config, load_task(config.run.task), deps.store, deps.ledger.stop_requested(event.run_id)
+        history=history,
+        config=config,
+        task=load_task(config.run.task),
+        store=deps.store,
+        stop=deps.ledger.stop_requested(event.run_id),
+        advisor_of=deps.advisor_of,
     )
 
 

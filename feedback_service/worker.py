@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
+from typing import TYPE_CHECKING
+
 from shared.bus import Handlers
 from shared.celery_app import run_worker
-from shared.ledger import Ledger
-from shared.settings import StackSettings
-from shared.store import open_store
+from shared.secrets import open_ledger, open_store
+from shared.settings import AdvisorSection, StackSettings
+from shared.store import Store
+
+if TYPE_CHECKING:
+    from shared.chat import Chat
+
+NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
 
 
 def build(stack: StackSettings) -> Handlers:
     from feedback_service.handlers import handlers  # in the child: numpy and optuna stay out of the parent
     from feedback_service.situation import Deps
 
-    ledger = Ledger(stack.ledger_url, lease_s=stack.lease_s, max_attempts=stack.max_attempts)
-    return handlers(Deps(ledger=ledger, store=open_store(stack.store_url)))
+    store = open_store(stack)
+    advisor_of = partial(open_advisor, store=store)
+    return handlers(Deps(ledger=open_ledger(stack), store=store, advisor_of=advisor_of))
+
+
+def open_advisor(section: AdvisorSection, store: Store) -> Chat:
+    """The advisor's endpoint; its key comes from the environment, by name."""
+    from shared.chat import Chat
+
+    key = os.environ.get(section.api_key_env) or NO_KEY
+    return Chat(section.url, store, api_key=key, timeout_s=section.timeout_s, concurrency=1)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import redis
 
 from ratchet.processes import Program
 from shared.errors import RatchetError, ToolMissingError
+from shared.secrets import broker_url
+from shared.settings import StackParts
 
 START_S = 20.0
 _CONF = """\
@@ -43,14 +45,19 @@ def reserve_port() -> socket.socket:
 
 
 class Broker:
-    """`program` is to be tended by the stack; `url` holds the password, so it goes only into 0600 files."""
+    """`program` is to be tended by the stack; `settings` say where it is and where its password is."""
 
     def __init__(self, folder: Path, log: Path) -> None:
         self.holder = reserve_port()
         self.port: int = self.holder.getsockname()[1]
         password = secrets.token_urlsafe(24)
-        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0"
         folder.mkdir(parents=True, exist_ok=True)
+        secret = folder / "password"
+        write_private(secret, password)
+        self.settings = {
+            "broker_url": f"redis://127.0.0.1:{self.port}/0",
+            "broker_password": f"file:{secret.resolve()}",
+        }
         conf = folder / "valkey.conf"
         write_private(conf, _CONF.format(port=self.port, password=password, folder=json.dumps(str(folder))))
         self.program = Program("broker", [find_server(), str(conf)], log)
@@ -58,7 +65,7 @@ class Broker:
     def wait(self) -> None:
         """Until it answers. Raises RatchetError when it does not come up."""
         end_s = time.monotonic() + START_S
-        with redis.Redis.from_url(self.url, socket_timeout=2) as client:
+        with redis.Redis.from_url(broker_url(StackParts(**self.settings)), socket_timeout=2) as client:
             while True:
                 try:
                     client.ping()

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from ratchet import stack_commands
+from ratchet.side_programs import FLOWER_PORT
 from shared.errors import RatchetError, SettingsError
 
 app = typer.Typer(
@@ -31,7 +33,18 @@ Overrides = Annotated[
     typer.Option("--set", help="Override one config key: --set gate.alpha=0.01. Repeatable."),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A TOML file with the sections of a run.")]
-Broker = Annotated[str, typer.Option(help="A redis:// URL to use; without one Ratchet starts its own.")]
+Broker = Annotated[
+    str | None, typer.Option(help="redis://user@host:6379/0 to use; without one Ratchet starts its own.")
+]
+LedgerUrl = Annotated[
+    str | None,
+    typer.Option("--ledger", help="postgresql+psycopg://user@host/database to use; without one a file."),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option("--store", help="s3://bucket/prefix?endpoint=URL to use; without one a folder."),
+]
+FlowerPort = Annotated[int, typer.Option(help="Flower's port on 127.0.0.1; 0 takes a free one.")]
 Levers = Annotated[str | None, typer.Option(help="both, harness or weights: which levers the run may pull.")]
 
 
@@ -43,7 +56,15 @@ def run(
     levers: Levers = None,
     name: Annotated[str, typer.Option(help="The run's name; default TASK-NUMBER.")] = "",
     root: Root = Path("runs"),
-    broker: Broker = "",
+    ledger: LedgerUrl = None,
+    store: StoreUrl = None,
+    broker: Broker = None,
+    stack: Annotated[
+        Path | None, typer.Option(help="A stack that is up (`ratchet up`), or a TOML file that names one.")
+    ] = None,
+    detach: Annotated[bool, typer.Option(help="With --stack: submit the run and leave.")] = False,
+    flower: Annotated[bool, typer.Option(help="Serve Flower while the run goes on.")] = False,
+    flower_port: FlowerPort = FLOWER_PORT,
     data: Annotated[
         Path | None, typer.Option(help="Your data for this task, which its data.py imports and checks.")
     ] = None,
@@ -53,13 +74,19 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Improve the agent on a task until it converges: `ratchet run trimul`."""
-    from ratchet import running
+    from ratchet import parts, running
 
     resolved = running.resolve_config(task, config, set_ or [], levers)
+    chosen = parts.resolve(config, set_ or [], ledger_url=ledger, store_url=store, broker_url=broker)
     if dry_run:
         running.print_plan(resolved, as_json)
         return
-    running.run(resolved, root, name, as_json, broker, data)
+    if stack is not None:
+        from ratchet import stack_runs
+
+        stack_runs.run(resolved, root, name, stack, chosen, as_json, detach, data)
+        return
+    running.run(resolved, root, name, as_json, chosen, data, flower_port if flower else None)
 
 
 @app.command()
@@ -77,22 +104,39 @@ def data(
 
 @app.command()
 def resume(
-    run_name: RunName, root: Root = Path("runs"), broker: Broker = "", as_json: AsJson = False
+    run_name: RunName,
+    root: Root = Path("runs"),
+    ledger: LedgerUrl = None,
+    store: StoreUrl = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Go on with a run whose supervisor died; nothing that was done is done again."""
+    """Go on with a run whose supervisor died; nothing is done twice. A URL says where a part has moved."""
     from ratchet import running, runs
 
-    running.resume(runs.find(run_name, root), as_json, broker)
+    folder = runs.find(run_name, root)
+    folder.move_parts(ledger_url=ledger, store_url=store, broker_url=broker)
+    running.resume(folder, as_json)
+
+
+@app.command()
+def migrate(
+    ledger: Annotated[str, typer.Option(help="postgresql+psycopg://user@host/database, or sqlite:////path.")],
+    dry_run: Annotated[bool, typer.Option(help="Print what it would apply, and change nothing.")] = False,
+) -> None:
+    """Make a ledger's tables, or bring them up to date: once, before workers of a new version start."""
+    from ratchet import migration
+
+    typer.echo("\n".join(migration.migrate(ledger, dry_run)))
 
 
 @app.command()
 def stop(run_name: RunName, root: Root = Path("runs")) -> None:
     """Ask a run to end after the present generation's decision, with its final test."""
     from ratchet import runs
-    from shared.ledger import Ledger
 
     folder = runs.find(run_name, root)
-    Ledger(folder.ledger_url).request_stop(folder.run_id)
+    folder.open_ledger().request_stop(folder.run_id)
     typer.echo(f"{folder.run_id} will stop after the present generation and then run its final test")
 
 
@@ -106,10 +150,13 @@ def watch(run_name: RunName, root: Root = Path("runs")) -> None:
 
 @app.command()
 def show(run_name: RunName, root: Root = Path("runs"), as_json: AsJson = False) -> None:
-    """What a run did: proposals, four arms, decisions, costs, the final test."""
-    from ratchet import runs, tables
+    """What a run did: proposals, four arms, decisions, costs, the final test. Or how a stack is."""
+    from ratchet import runs, stacks, tables
     from ratchet.show import show_run
 
+    if stacks.is_stack(Path(run_name)):
+        stack_commands.show_stack(Path(run_name), as_json)
+        return
     shown = show_run(runs.find(run_name, root))
     typer.echo(json.dumps(shown, indent=2)) if as_json else tables.print_run(shown)
 
@@ -212,6 +259,30 @@ def doctor(as_json: AsJson = False) -> None:
     tables.print_checks(checks, as_json)
     if not all(check.ok for check in checks):
         raise typer.Exit(78)
+
+
+@app.command()
+def deploy(
+    overlay: Annotated[list[str] | None, typer.Argument(help="Overlays under k8s/, or folders.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Validate the manifests, offline.")] = False,
+    secrets: Annotated[bool, typer.Option("--secrets", help="Print new Secrets, for kubectl apply.")] = False,
+    compose: Annotated[bool, typer.Option("--compose", help="... as a .env file for compose.yaml.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Kubernetes: check the manifests without a cluster, or make the Secrets that they refer to."""
+    from ratchet.cluster import checking
+    from ratchet.cluster import secrets as making
+
+    if check == secrets:
+        raise SettingsError("say what to do", "ratchet deploy --check, or ratchet deploy --secrets")
+    if secrets:
+        documents = "\n---\n".join(json.dumps(document, indent=2) for document in making.make())
+        typer.echo(making.make_env() if compose else documents)
+    elif not checking.run(overlay or [], as_json):
+        raise typer.Exit(2)
+
+
+stack_commands.add_to(app)
 
 
 def main() -> None:

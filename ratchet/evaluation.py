@@ -10,15 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ratchet import baselines, running, runs, task_data
+from ratchet import parts, running, runs, task_data
+from ratchet.comparing import compared
 from ratchet.runs import RunFolder
 from shared.errors import SettingsError
 from shared.events import EvaluationRequested
 from shared.history import RunHistory, fold
-from shared.ledger import Ledger
 from shared.records import JsonObject, Release
-from shared.settings import RunConfig, load_config, parse_override
-from shared.store import get_json, open_store, put_json
+from shared.settings import RunConfig, StackParts, load_config, parse_override
+from shared.store import get_json, put_json
 from shared.task import Task, check_instances, load_task
 
 SEED_RELEASE = "seed"
@@ -29,32 +29,37 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
     if release == SEED_RELEASE:
         config = running.resolve_config(task, None, overrides, None)
         source, chosen = None, None
+        moved = parts.resolve(None, overrides)
     else:
         source, chosen = find_release(release, root)
         base = source.config().model_dump(mode="json")
-        config = load_config([base, *(parse_override(text) for text in overrides)])
+        layers = [parts.without_section(parse_override(text)) for text in overrides]
+        config = load_config([base, *layers])
+        moved = parts_beside(source)
     own = task_data.load_bound(task, config.run.task)
-    folder, result = score(own, config, source, chosen, instances, root)
-    loaded = [row["instance"] for row in result["instances"]]
-    beside = baselines.beside(load_task(folder.config().run.task), loaded)
-    return {"task": task, "release": release, "run": folder.run_id, **result, "baselines": beside}
+    folder, result = score(own, config, moved, chosen, instances, root)
+    found = task_data.baselines(
+        load_task(folder.config().run.task), [row["instance"] for row in result["instances"]]
+    )
+    return {
+        "task": task,
+        "release": release,
+        "run": folder.run_id,
+        **result,
+        **compared(result["instances"], found),
+    }
 
 
 def score(
-    own: Task,
-    config: RunConfig,
-    source: RunFolder | None,
-    release: Release | None,
-    instances: Path,
-    root: Path,
+    own: Task, config: RunConfig, moved: StackParts, release: Release | None, instances: Path, root: Path
 ) -> tuple[RunFolder, dict[str, Any]]:
-    """The evaluation's own run, and what it measured. `source`: whose store has the release; none: the seed."""
+    """The evaluation's own run, and what it measured. `moved`: where the release is; none: the seed's."""
     running.require_tools(own)
+    running.require_parts(moved)
     with _instances(own, instances, root) as (copy, loaded):
         check_instances(load_task(str(copy)) if copy else own, loaded)
-        folder = runs.create(root, "", f"eval-{own.name}", config, copy)
-    store = source.store if source else folder.store
-    return folder, request(folder, store, folder.config(), release, loaded)
+        folder = runs.create(root, "", f"eval-{own.name}", config, moved, copy)
+    return folder, request(folder, folder.config(), release, loaded)
 
 
 @contextmanager
@@ -67,11 +72,18 @@ def _instances(task: Task, path: Path, root: Path) -> Iterator[tuple[Path | None
         yield copy, loaded
 
 
+def parts_beside(source: RunFolder) -> StackParts:
+    """On the store of the run that made the release; in its ledger too, where that is no file of its own."""
+    theirs = source.parts
+    own_file = theirs.ledger_url.startswith("sqlite:")
+    return theirs.model_copy(update={"ledger_url": ""}) if own_file else theirs
+
+
 def find_release(text: str, root: Path) -> tuple[RunFolder, Release]:
     """RUN's live release, or the one that was live after RUN:GENERATION."""
     name, _, number = text.partition(":")
     folder = runs.find(name, root)
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
+    history = fold(folder.open_ledger().events(folder.run_id))
     release = after_generation(history, number) if number else history.release
     if release is None:
         raise SettingsError(f"run {name} has no release yet", "wait for its base model")
@@ -93,16 +105,13 @@ def after_generation(history: RunHistory, text: str) -> Release | None:
 
 def request(
     folder: RunFolder,
-    store: Path,
     config: RunConfig,
     release: Release | None,
     instances: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Drive the evaluation's run to its end; returns what it measured."""
-    ledger = Ledger(folder.ledger_url)
-    ledger.create_schema()
-    ledger.create_run(folder.run_id)
-    objects = open_store(str(store))
+    ledger = running.open_run(folder)
+    objects = folder.open_store()
     event = EvaluationRequested(
         run_id=folder.run_id,
         config=put_json(objects, config),
@@ -110,9 +119,9 @@ def request(
         instances=put_json(objects, instances),
         seed=config.run.seed,
     )
-    running.drive(folder, ledger, event, live=False, store=store)
+    running.drive(folder, ledger, event, live=False)
     history = fold(ledger.events(folder.run_id))
     if history.test is None:
-        raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.path}/logs")
+        raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.logs}")
     found: dict[str, Any] = get_json(objects, history.test)
     return found

@@ -10,17 +10,16 @@ from ratchet import findings
 from ratchet.runs import RunFolder
 from shared.errors import SettingsError
 from shared.history import fold
-from shared.ledger import Ledger
 from shared.records import digest_of
-from shared.store import Store, get_bundle, open_store
+from shared.store import Store, get_bundle
 
 
 def export(folder: RunFolder, out: Path) -> list[str]:
     """Write `out`; returns a line for each thing written. Raises SettingsError if it is there already."""
     if out.exists():
         raise SettingsError(f"{out} exists", "export never overwrites: name a new folder")
-    store = open_store(str(folder.store))
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
+    store = folder.open_store()
+    history = fold(folder.open_ledger().events(folder.run_id))
     if history.release is None:
         raise SettingsError(f"run {folder.run_id} has no release yet", "wait for its base model")
     temporary = out.with_name(f".{out.name}.partial")

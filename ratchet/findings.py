@@ -5,10 +5,11 @@ Train rollouts alone are read here: gate and test traces are evidence, and nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from shared.history import RunHistory
-from shared.records import Candidate, Evaluation, JsonObject, ShardState
+from shared.history import Generation, RunHistory
+from shared.records import AttemptState, Candidate, Evaluation, JsonObject, ShardState
 from shared.store import Store, get_record
 
 
@@ -27,22 +28,42 @@ class Findings:
     best: Best | None = None
 
 
+def best_contents(history: RunHistory, store: Store, most: int) -> list[str]:
+    """The different train candidates that scored best, best first: one lucky evaluation is not yet proof."""
+    best: dict[str, float] = {}
+    for generation in history.generations:
+        for attempt in _train_attempts(generation, store):
+            for candidate, evaluation in attempt.tried or answered(attempt):
+                best[candidate.content] = max(evaluation.score, best.get(candidate.content, float("-inf")))
+    return sorted(best, key=lambda content: -best[content])[:most]
+
+
 def read(history: RunHistory, store: Store) -> Findings:
-    """All tried train candidates of a run."""
+    """All train candidates of a run: what was tried, else what was answered."""
     found = Findings()
     for generation in history.generations:
         scores = found.scores.setdefault(generation.number, [])
-        for (purpose, _), rollout in sorted(generation.rollouts.items()):
-            if purpose != "train":
-                continue
-            for digest in rollout.results:
-                for attempt in get_record(store, digest, ShardState).attempts:
-                    for candidate, evaluation in attempt.tried:
-                        scores.append(evaluation.score)
-                        if found.best is None or evaluation.score > found.best.evaluation.score:
-                            found.best = Best(candidate, evaluation, attempt.plan.instance, generation.number)
+        for attempt in _train_attempts(generation, store):
+            for candidate, evaluation in attempt.tried or answered(attempt):
+                scores.append(evaluation.score)
+                if found.best is None or evaluation.score > found.best.evaluation.score:
+                    found.best = Best(candidate, evaluation, attempt.plan.instance, generation.number)
         found.curve += scores
     return found
+
+
+def _train_attempts(generation: Generation, store: Store) -> Iterator[AttemptState]:
+    for (purpose, _), rollout in sorted(generation.rollouts.items()):
+        if purpose == "train":
+            for digest in rollout.results:
+                yield from get_record(store, digest, ShardState).attempts
+
+
+def answered(attempt: AttemptState) -> list[tuple[Candidate, Evaluation]]:
+    """The answer with its final evaluation: all that there is where a harness tries nothing beforehand."""
+    if attempt.answer is None or attempt.final is None:
+        return []
+    return [(attempt.answer, attempt.final)]
 
 
 def describe(best: Best | None) -> str:

@@ -19,6 +19,7 @@ from shared.errors import RatchetError
 
 QUICK_S = 30.0  # one that dies sooner than this after its start died quickly
 MOST_QUICK_DEATHS = 6  # in a row
+LONGEST_BACK_OFF_S = 60.0  # of one that nobody gives up
 TERM_S = 8.0  # between SIGTERM and SIGKILL
 _log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Program:
     name: str
     argv: Sequence[str]
     log: Path
+    vital: bool = True  # False: without it all else goes on
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0  # all of them, for who wants to know
     quick_deaths: int = field(default=0, repr=False)
@@ -67,28 +69,31 @@ class Program:
         self.deaths += 1
         self.process = None
         _log.warning("%s ended with %d; see %s", self.name, code, self.log)
-        if self.quick_deaths >= MOST_QUICK_DEATHS:
+        self.start_after_s = time.monotonic() + self._back_off_s()
+        if self.vital and self.quick_deaths >= MOST_QUICK_DEATHS:
             raise RatchetError(
-                f"{self.name} died {self.quick_deaths} times in a row ({code}): {_last_line(self.log)}",
+                f"{self.name} died {self.quick_deaths} times in a row ({code}): {self.last_line()}",
                 f"see {self.log}",
             )
-        self.start_after_s = time.monotonic() + (2.0 ** (self.quick_deaths - 2) if quick else 0.0)
+
+    def last_line(self) -> str:
+        """Of its log: what it died of, if it said so."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return lines[-1][:300] if lines else "it wrote nothing"
+
+    def _back_off_s(self) -> float:
+        return min(LONGEST_BACK_OFF_S, 2.0 ** (self.quick_deaths - 2)) if self.quick_deaths else 0.0
 
 
-def stop_all(programs: Sequence[Program]) -> None:
-    """SIGTERM to all, then SIGKILL to the groups of those that stay."""
+def stop_all(programs: Sequence[Program], patience_s: float = TERM_S) -> None:
+    """SIGTERM to all: they end what they have begun. Then SIGKILL to the groups of those that stay."""
     running = [program.process for program in programs if program.process and program.process.poll() is None]
     for process in running:
         process.send_signal(signal.SIGTERM)
-    end_s = time.monotonic() + TERM_S
+    end_s = time.monotonic() + patience_s
     for process in running:
         try:
             process.wait(max(0.0, end_s - time.monotonic()))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else "it wrote nothing"

@@ -9,8 +9,6 @@ from ratchet.runs import RunFolder
 from ratchet.show import show_json
 from ratchet.tables import interval_text
 from shared.history import fold
-from shared.ledger import Ledger
-from shared.store import open_store
 from shared.task import load_task
 
 TEMPLATE = Path(__file__).parent / "report.md.j2"
@@ -20,10 +18,10 @@ def write(folder: RunFolder) -> Path:
     """(Re)write the report; returns its path."""
     import jinja2
 
-    from ratchet import pictures
+    from ratchet import pictures, task_pictures
 
-    store = open_store(str(folder.store))
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
+    store = folder.open_store()
+    history = fold(folder.open_ledger().events(folder.run_id))
     shown = show_json(history, store)
     found = findings.read(history, store)
     task = load_task(folder.config().run.task)
@@ -33,9 +31,12 @@ def write(folder: RunFolder) -> Path:
     pictures.draw_arms(shown["generations"], unit, folder.report / "arms.png")
     pictures.draw_train(found.scores, unit, folder.report / "train.png")
     pictures.draw_best(found.curve, unit, folder.report / "best.png")
+    drawn = task_pictures.draw(task, history, store, found.best, folder.report)
     template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined)
     best = findings.describe(found.best)
-    text = template.render(shown=shown, unit=unit, best=best, text=interval_text, baselines=beside)
+    text = template.render(
+        shown=shown, unit=unit, best=best, text=interval_text, drawn=drawn, baselines=beside
+    )
     path = folder.report / "report.md"
     path.write_text(text)
     return path

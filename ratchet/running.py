@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ratchet import runs, tables
+from ratchet import parts, runs, tables
 from ratchet.runs import RunFolder
 from shared.errors import RatchetError, SettingsError, ToolMissingError
 from shared.events import EvaluationRequested, Message, RunStarted
 from shared.harness import PatchRefused, with_knobs
 from shared.ledger import TRANSIENT_S, Ledger
-from shared.records import digest_of
-from shared.settings import RunConfig, StackSettings, load_config, parse_override, read_toml
-from shared.store import open_store, put_json, read_folder
+from shared.migrating import settle_schema
+from shared.settings import RunConfig, StackParts, StackSettings, load_config, parse_override, read_toml
+from shared.store import put_json, read_folder
 from shared.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def resolve_config(task: str, file: Path | None, overrides: list[str], levers: s
     name = loaded.name if loaded.folder.parent.name == "tasks" else str(loaded.folder)
     layers: list[dict[str, Any]] = [loaded.manifest.defaults, read_toml(file) if file else {}]
     layers += [parse_override(text) for text in overrides]
+    layers = [parts.without_section(layer) for layer in layers]
     layers.append({"run": {"task": name} | ({"levers": levers} if levers else {})})
     config = load_config(layers)
     try:
@@ -72,21 +73,25 @@ def print_plan(config: RunConfig, as_json: bool) -> None:
 
 
 def run(
-    config: RunConfig, root: Path, name: str, as_json: bool, broker: str = "", data: Path | None = None
+    config: RunConfig,
+    root: Path,
+    name: str,
+    as_json: bool,
+    chosen: StackParts,
+    data: Path | None = None,
+    flower_port: int | None = None,
 ) -> None:
     """`data`: what the task's own program data.py imports for this run (task_data.py)."""
-    from ratchet.endpoint import settle_levers
+    from ratchet.endpoint import check_advisor, settle_levers
     from ratchet.task_data import bound
 
     task = load_task(config.run.task)
     require_tools(task)
     config, lost = settle_levers(config)
-    if broker:
-        from shared.celery_app import check_broker
-
-        check_broker(broker, must_answer=True)
+    check_advisor(config.advisor)
+    require_parts(chosen)
     with bound(task, data, root) as own:
-        folder = runs.create(root, name, task.name, config, own)
+        folder = runs.create(root, name, task.name, config, chosen, own)
     if lost:
         typer.echo(lost, err=True)
     if not as_json:
@@ -94,25 +99,37 @@ def run(
 
         typer.echo(f"run {folder.run_id} in {folder.path}")
         tables.print_steps(plan(config, task))
-    resume(folder, as_json, broker)
+    resume(folder, as_json, flower_port)
 
 
-def resume(folder: RunFolder, as_json: bool, broker: str = "") -> None:
+def resume(folder: RunFolder, as_json: bool, flower_port: int | None = None) -> None:
     """From wherever it is. Its supervisor may have died at any line, even before it said RunStarted."""
-    ledger = Ledger(folder.ledger_url)
-    ledger.create_schema()
-    ledger.create_run(folder.run_id)
+    if folder.stack is not None:
+        from ratchet import stack_runs
+
+        stack_runs.resume(folder, as_json)
+        return
+    ledger = open_run(folder)
     said = ledger.events(folder.run_id)
     if said and isinstance(said[0].event, EvaluationRequested):
         raise SettingsError(f"{folder.run_id} is an evaluation", "`ratchet eval` makes it anew")
     if ledger.run_state(folder.run_id) == "running":
         config = folder.config()
         require_tools(load_task(config.run.task))
-        digest = put_json(open_store(str(folder.store)), config)
+        digest = put_json(folder.open_store(), config)
         first = None if said else RunStarted(run_id=folder.run_id, config=digest)
         with resumable(folder):
-            drive(folder, ledger, first, not as_json, broker=broker)
+            drive(folder, ledger, first, not as_json, flower_port)
     finish(folder, as_json)
+
+
+def open_run(folder: RunFolder) -> Ledger:
+    """Its ledger, with the run in it. A file of its own gets its tables here; a shared one must have them."""
+    ledger = folder.open_ledger()
+    settle_schema(ledger.database)
+    if not ledger.create_run(folder.run_id, folder.queue_prefix):
+        ledger.hand_over(folder.run_id, folder.queue_prefix)
+    return ledger
 
 
 @contextmanager
@@ -130,23 +147,30 @@ def resumable(folder: RunFolder) -> Iterator[None]:
 
 
 def drive(
-    folder: RunFolder,
-    ledger: Ledger,
-    first: Message | None,
-    live: bool,
-    store: Path | None = None,
-    broker: str = "",
+    folder: RunFolder, ledger: Ledger, first: Message | None, live: bool, flower_port: int | None = None
 ) -> None:
     """Keep the local stack up until the run has finished. `first` starts it; None: it goes on."""
     from ratchet.stack import LocalStack
     from ratchet.watching import View
 
-    settings = stack_settings(folder, store, broker)
+    settings = stack_settings(folder)
     with runs.sole_driver(folder):
         rings = ledger.submit([first]) if first is not None else []  # before anything that may fail
-        with LocalStack(folder.path, settings) as stack, View(folder, live) as view:
+        extras = plan_extras(folder, flower_port)
+        with LocalStack(folder.path, settings, extras=extras) as stack, View(folder, live) as view:
             stack.ring(rings)
             tend(stack, view, ledger, folder.run_id)
+
+
+def plan_extras(folder: RunFolder, flower_port: int | None) -> dict[str, list[str]]:
+    """Flower, where it is wanted; its password is one for all runs beside this one."""
+    if flower_port is None:
+        return {}
+    from ratchet.side_programs import plan_flower
+
+    flower = plan_flower(folder.path.parent, flower_port)
+    typer.echo(flower.told, err=True)
+    return {"flower": flower.arguments}
 
 
 def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
@@ -168,17 +192,24 @@ def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
     view.refresh()
 
 
-def stack_settings(folder: RunFolder, store: Path | None = None, broker: str = "") -> StackSettings:
-    """A local stack's settings. `store`: another run's store, whose releases are to be evaluated. `broker`:
-    somebody's redis:// URL, which other runs may use as well; empty: the stack starts its own."""
+def stack_settings(folder: RunFolder) -> StackSettings:
+    """A local stack's settings: workers for this run alone, on the parts that it uses."""
     return StackSettings(
-        ledger_url=folder.ledger_url,
-        store_url=str(store or folder.store),
-        broker_url=broker,
-        queue_prefix=f"ratchet:{folder.run_id}-{digest_of(folder.ledger_url)[:12]}:",
+        **folder.parts.model_dump(),
+        queue_prefix=folder.queue_prefix,
         cache_dir=folder.path.parent / ".cache",
         reconcile_s=2.0,  # cheap on one machine, and a job whose worker was killed goes on sooner
     )
+
+
+def require_parts(chosen: StackParts) -> None:
+    """Refuse early what would refuse late: a ledger, store or broker of somebody's that can't be used."""
+    if chosen == StackParts():
+        return
+    from shared.start_checks import check_parts
+
+    for warning in check_parts(chosen):
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def require_tools(task: Task) -> None:
@@ -196,7 +227,25 @@ def require_tools(task: Task) -> None:
             raise ToolMissingError(
                 f"task {task.name!r} compiles CUDA, and nvcc is not installed", "install the CUDA toolkit"
             )
+        if absent := absent_device():
+            typer.echo(
+                f"no device ({absent}): candidates compile and are checked on the CPU; they end as "
+                "not_timed, which is never a score. On a machine with a GPU and pycuda the same run times "
+                "and scores them.",
+                err=True,
+            )
     open_box()
+
+
+def absent_device() -> str:
+    """Why nothing can be timed on a GPU here; empty where it can."""
+    from sandbox_service.cuda_process import CudaKernel, NoDeviceError
+
+    try:
+        with CudaKernel():
+            return ""
+    except NoDeviceError as error:
+        return str(error)
 
 
 def finish(folder: RunFolder, as_json: bool) -> None:
@@ -213,7 +262,7 @@ def finish(folder: RunFolder, as_json: bool) -> None:
         typer.echo(f"report: {report}")
     if shown["state"] == "failed":
         raise RatchetError(
-            f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.path}/logs"
+            f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.logs}"
         )
 
 

@@ -8,16 +8,15 @@ from feedback_service.convergence import convergence
 from ratchet.runs import RunFolder
 from shared.errors import RatchetError
 from shared.history import Generation, Proposal, RunHistory, fold
-from shared.ledger import Ledger
 from shared.records import ARMS, GateRecord
 from shared.settings import RunConfig
-from shared.store import Store, get_json, get_record, open_store
+from shared.store import Store, get_json, get_record
 from shared.task import load_task
 
 
 def show_run(folder: RunFolder) -> dict[str, Any]:
-    history = fold(Ledger(folder.ledger_url).events(folder.run_id))
-    return show_json(history, open_store(str(folder.store)))
+    history = fold(folder.open_ledger().events(folder.run_id))
+    return show_json(history, folder.open_store())
 
 
 def show_json(history: RunHistory, store: Store) -> dict[str, Any]:

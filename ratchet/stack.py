@@ -1,64 +1,74 @@
-"""The local stack: broker, four workers and, once there is a base model, its server; `tick` keeps them up.
+"""The local stack: broker, four workers and a server for each base model in use; `tick` keeps them up.
 
 It knows nothing of the loop. What it starts dies with it; what was accepted stands in the ledger.
 """
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ratchet.broker import Broker, reserve_port, write_private
-from ratchet.processes import Program, stop_all
-from ratchet.served_model import ModelWatch
-from shared.celery_app import check_broker, make_app, ring
-from shared.errors import RatchetError
+from ratchet.broker import Broker, write_private
+from ratchet.model_servers import ModelServers
+from ratchet.processes import TERM_S, Program, stop_all
+from ratchet.stacks import SETTINGS
+from shared.celery_app import make_app, ring
 from shared.ledger import Ring
 from shared.routes import SERVICES
 from shared.settings import StackSettings
+from shared.start_checks import check_broker
 
 WORKERS: dict[str, Sequence[str]] = {name: ["-m", f"{name}_service.worker"] for name in SERVICES}
-MODEL_SERVER = ["-m", "agent_service.model_server"]
-_log = logging.getLogger(__name__)
 
 
 class LocalStack:
-    """Context manager. Without a broker_url: an own Valkey; without a model_url: an own model server.
-    `folder` is the run's, and named as it. `workers`: what python runs for each service."""
+    """Context manager. Without a broker_url: an own Valkey; without a model_url: own model servers.
+    `workers`: what python runs for each service; `extras`: for what a stack may be without (Flower);
+    `patience_s`: how long a worker may take to end its job when the stack ends."""
 
     def __init__(
-        self, folder: Path, settings: StackSettings, workers: Mapping[str, Sequence[str]] = WORKERS
+        self,
+        folder: Path,
+        settings: StackSettings,
+        workers: Mapping[str, Sequence[str]] = WORKERS,
+        extras: Mapping[str, Sequence[str]] | None = None,
+        patience_s: float = TERM_S,
     ) -> None:
         self.folder = folder
         self.logs = folder / "logs"
+        self.patience_s = patience_s
         self.broker = None if settings.broker_url else Broker(folder / "broker", self.logs / "broker.log")
-        self.port_holder = None if settings.model_url else reserve_port()
-        self.settings = settings.model_copy(update=self._addresses())
-        self.model = ModelWatch(self.settings, folder.name)
-        self.programs = [self.broker.program] if self.broker else []
-        for name, module in workers.items():
-            self._add(name, [*module, "--stack", str(folder / "stack.json")])
+        self.settings = settings.model_copy(update=self._addresses(settings))
+        models_dir = self.settings.models_dir
+        self.models = ModelServers(self.settings, models_dir, self.logs) if models_dir else None
+        self.workers = [self._program(name, arguments) for name, arguments in workers.items()]
+        for name, arguments in (extras or {}).items():
+            self.workers.append(self._program(name, arguments, vital=False))
 
-    def _addresses(self) -> dict[str, str]:
-        found = {"broker_url": self.broker.url} if self.broker else {}
-        if self.port_holder:
-            found["model_url"] = f"http://127.0.0.1:{self.port_holder.getsockname()[1]}/v1"
+    def _addresses(self, settings: StackSettings) -> dict[str, str | Path]:
+        found: dict[str, str | Path] = {**self.broker.settings} if self.broker else {}
+        if not settings.model_url:
+            found["models_dir"] = self.folder / "models"
         return found
 
+    @property
+    def programs(self) -> list[Program]:
+        """All that is to be kept up now."""
+        broker = [self.broker.program] if self.broker else []
+        return [*broker, *self.workers, *(self.models.programs if self.models else [])]
+
     def __enter__(self) -> LocalStack:
-        write_private(self.folder / "stack.json", self.settings.model_dump_json(indent=2) + "\n")
+        write_private(self.folder / SETTINGS, self.settings.model_dump_json(indent=2) + "\n")
         try:
             if self.broker is None:
-                check_broker(self.settings.broker_url, must_answer=True)
+                check_broker(self.settings)
             self.tick()
             if self.broker:
                 self.broker.wait()
-            check_broker(self.settings.broker_url)
         except BaseException:
-            stop_all(self.programs)
+            self._stop()
             raise
         self.app = make_app(self.settings)
         return self
@@ -66,35 +76,29 @@ class LocalStack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        stop_all(self.programs[1:] if self.broker else self.programs)
-        stop_all(self.programs)  # the broker last: the others say good-bye to it
-        for holder in (self.port_holder, self.broker.holder if self.broker else None):
-            if holder:
-                holder.close()
+        self._stop()
+
+    def _stop(self) -> None:
+        stop_all(self.workers, self.patience_s)
+        if self.models:  # after the workers, who may still wait for a reply
+            self.models.close()
+        if self.broker:  # the others said good-bye to it
+            stop_all([self.broker.program])
+            self.broker.holder.close()
 
     def ring(self, rings: Sequence[Ring]) -> None:
         ring(self.app, rings)
 
     def tick(self) -> None:
-        """Restart what died, start the model server once there is a base. Call it about twice a second.
+        """Restart what died, start and end model servers. Call it about twice a second.
         Raises RatchetError when something can't be kept alive."""
-        if self.port_holder and not self.model.settled:
-            self._look_for_model(self.port_holder.getsockname()[1])
-        for program in self.programs:
+        if self.broker:
+            self.broker.program.tend()
+        for program in self.workers:
             program.tend()
+        if self.models:
+            self.models.tend()
 
-    def _look_for_model(self, port: int) -> None:
-        try:
-            found = self.model.look()
-        except RatchetError as error:
-            if not error.transient:
-                raise
-            _log.warning("the model server waits: %s", error)
-            return
-        if found:
-            arguments = ["--model", str(found.folder), "--port", str(port), "--name", found.name]
-            arguments += ["--replies", str(self.logs.parent / "replies.sqlite")]
-            self._add("model_server", [*MODEL_SERVER, *arguments])
-
-    def _add(self, name: str, arguments: Sequence[str]) -> None:
-        self.programs.append(Program(name, [sys.executable, *arguments], self.logs / f"{name}.log"))
+    def _program(self, name: str, arguments: Sequence[str], vital: bool = True) -> Program:
+        argv = [sys.executable, *arguments, "--stack", str(self.folder / SETTINGS)]
+        return Program(name, argv, self.logs / f"{name}.log", vital)

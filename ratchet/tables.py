@@ -90,6 +90,22 @@ def print_evaluation(result: dict[str, Any]) -> None:
             item["outcome"],
         )
     console.print(table)
+    print_baselines("all instances", result.get("baselines", {}))
+    for name, group in result.get("groups", {}).items():
+        print_baselines(f"{name}: {interval_text(group['score'])}", group["baselines"])
+
+
+def print_baselines(title: str, baselines: dict[str, Any]) -> None:
+    """What the release is compared with, on the same instances."""
+    if not baselines:
+        return
+    table = Table(title=title, title_justify="left")
+    for column in ("baseline", "score", "release minus it"):
+        table.add_column(column)
+    for name, found in baselines.items():
+        difference = interval_text(found.get("release_minus_it"))
+        table.add_row(name, interval_text(found["score"]), difference)
+    console.print(table)
 
 
 def print_checks(checks: Sequence[Check], as_json: bool) -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from ratchet.runs import RunFolder
 from ratchet.tables import interval_text
 from shared import events as e
-from shared.ledger import Ledger, LoggedEvent
+from shared.ledger import LoggedEvent
 
 POLL_S = 0.5
 RECENT = 12  # sentences that stay in sight
@@ -67,7 +67,7 @@ class View:
 
     def __init__(self, folder: RunFolder, live: bool) -> None:
         self.folder = folder
-        self.ledger = Ledger(folder.ledger_url)
+        self.ledger = folder.open_ledger()
         self.console = Console(highlight=False)
         self.quiet = not live
         self.live = (
@@ -101,9 +101,8 @@ class View:
     def picture(self) -> Group:
         from ratchet.show import show_json
         from shared.history import fold
-        from shared.store import open_store
 
-        shown: dict[str, Any] = show_json(fold(self.log), open_store(str(self.folder.store)))
+        shown: dict[str, Any] = show_json(fold(self.log), self.folder.open_store())
         table = Table(title=f"{self.folder.run_id}: {shown['state']}", title_justify="left", expand=True)
         for column in ("gen", "base", "harness", "weights", "both", "decision"):
             table.add_column(column)
@@ -128,6 +127,11 @@ class View:
 
 def follow(folder: RunFolder) -> None:
     """`ratchet watch`: until the run has finished."""
+    if folder.stack is not None:
+        from ratchet import stack_runs
+
+        stack_runs.watch(folder, live=True)
+        return
     with View(folder, live=True) as view:
         while view.ledger.run_state(folder.run_id) == "running":
             view.refresh()

@@ -18,12 +18,13 @@ from types import TracebackType
 
 from sandbox_service.arena import Arena
 from shared.box import Bind, Box, BoxedProcess, Limits
-from shared.errors import BoxError
+from shared.errors import BoxError, BoxNotWholeError
 from shared.records import Outcome
 
 START_TIMEOUT_S = 30.0
 OVER_MEMORY, CANNOT_LOAD = 97, 99  # exit codes of kernel_driver.c
 TOO_EARLY = "it wrote on the driver's pipe, or changed its outputs after it said that it had finished"
+ELSEWHERE = "a kernel must run on the machine that times it, and here a box is a pod somewhere else"
 SHUT_IN_DONE, LOADED = b"H", b"L"  # before the first no line of the candidate has run
 
 
@@ -69,6 +70,8 @@ class BoxedKernel:
         if self._read(1, START_TIMEOUT_S) != SHUT_IN_DONE:
             self._process.wait(1.0)  # raises BoxError if bubblewrap never got as far as the driver
             raise BoxError(f"the kernel driver did not start: {self._process.stderr_tail().strip()[-300:]}")
+        if self._process.pid is None:
+            raise BoxNotWholeError(ELSEWHERE, "time kernels where boxes are made by bubblewrap")
         self._pid_handle = os.pidfd_open(_innermost(self._process.pid))
         said = self._read(1, timeout_s)
         self._signal(signal.SIGSTOP)

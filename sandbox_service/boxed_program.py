@@ -20,6 +20,7 @@ from typing import IO
 from sandbox_service.array_files import ArrayFileError, Values, read_arrays
 from sandbox_service.python_runner import DETAIL_CHARS, READY
 from shared.box import Bind, Box, BoxResult, Limits
+from shared.box_launch import hiding_binds
 from shared.errors import BoxError
 from shared.records import Outcome
 from shared.task import AttemptSection
@@ -92,6 +93,7 @@ def _argv(job: Job) -> list[str]:
 def _binds(job: Job, folder: Path) -> list[Bind]:
     ours = [SERVICE / "python_runner.py", SERVICE / "array_files.py"]
     return [
+        *hiding_binds(job.limits.hidden),
         *(Bind(path, f"{ROOT}/sandbox_service/{path.name}") for path in ours),
         Bind(folder / "candidate.py", f"{ROOT}/candidate.py"),
         Bind(job.inputs, f"{ROOT}/inputs"),

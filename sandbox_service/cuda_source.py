@@ -23,6 +23,7 @@ HEADERS = frozenset(
         "cooperative_groups/memcpy_async.h",
         "cooperative_groups/reduce.h",
         "mma.h",
+        "hopper.h",
         "float.h",
         "math.h",
         "stddef.h",

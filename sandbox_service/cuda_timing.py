@@ -12,7 +12,7 @@ from shared.records import Check
 
 ROUNDS: dict[Check, int] = {"public": 4, "final": 8}  # even: every order is followed by its mirror
 CLOCK_SHARE = 0.10  # by which two clocks of one window may differ, and on top:
-LAUNCH_S = 300e-6  # what the runner's clock sees of a last flush, of launching and synchronising
+LAUNCH_S = 600e-6  # what the runner's clock sees of the last flushes, of launching and synchronising
 PIPE_S = 0.05  # what the parent's clock sees of pipes, JSON and a busy machine
 FLOOR_SHARE = 0.9  # of the physical floor: its rates are measured ones, and may be a little low
 CANARIES = 2  # failures in a row that make a GPU sick

@@ -15,12 +15,12 @@ def build(stack: StackSettings) -> Handlers:
     from sandbox_service.evaluate import Evaluator
     from sandbox_service.handlers import Deps, handlers
     from shared.box import open_box
+    from shared.secrets import open_store
     from shared.steps import ScaffoldPool
-    from shared.store import open_store
 
     if shutil.which("gcc") is None:
         raise ToolMissingError("gcc is not installed", "apt-get install gcc libc6-dev")
-    store = open_store(stack.store_url)
+    store = open_store(stack)
     cache_dir = stack.cache_dir / "sandbox"
     evaluator = Evaluator(store, cache_dir)
     return handlers(Deps(store, cache_dir, evaluator.evaluate, ScaffoldPool(open_box())))

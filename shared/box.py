@@ -1,5 +1,6 @@
 """The box: where programs written by a model run. No network, nothing of the host but a read-only toolchain
-and what is bound, hard limits, and nothing left behind. bubblewrap does the isolating (box_launch.py).
+and what is bound, hard limits, and nothing left behind. On a machine bubblewrap does the isolating
+(box_launch.py); where RATCHET_BOXES names a file, a box is a pod of a cluster (pod_box.py).
 
     box = open_box()                                   # attacks itself first; refuses if a layer is missing
     result = box.run(["gcc", ...], binds=[Bind(folder, "/work", writable=True)], limits=Limits(wall_s=30))
@@ -11,6 +12,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
 
 from shared.box_cgroup import make_group
 from shared.box_launch import Bind, Limits, launch_argv, missing_tools
@@ -18,9 +21,21 @@ from shared.box_seccomp import filter_file
 from shared.boxed_process import BoxedProcess, BoxOutcome, BoxResult, Launch, run_process, start_process
 from shared.errors import BoxError, BoxNotWholeError
 
-__all__ = ["Bind", "Box", "BoxOutcome", "BoxResult", "BoxedProcess", "Layer", "Limits", "open_box", "probe"]
+__all__ = [
+    "Bind",
+    "Box",
+    "BoxOutcome",
+    "BoxResult",
+    "BoxedProcess",
+    "BubblewrapBox",
+    "Layer",
+    "Limits",
+    "open_box",
+    "probe",
+]
 
 NO_ENV: Mapping[str, str] = {}
+BOXES = "RATCHET_BOXES"  # the variable that names a file of pod_box.BoxSettings
 OWN_PROCESSES = 4  # of bubblewrap, that a box's control group counts too
 
 
@@ -34,12 +49,11 @@ class Layer:
     mend: str = ""
 
 
-class Box:
+class Box(Protocol):
     """Runs programs. What the program does wrong is a BoxResult; what the box does wrong is a BoxError.
 
     Seen inside, read-only, at their own paths: /usr, the interpreter, its environment, shared/. Environment:
-    PATH, HOME=/tmp, LANG, PYTHONHASHSEED=0, and `env`. Writable: /tmp, /dev/shm and the writable binds. As
-    root, a writable bind's folder is given to the box's own uid; a file in it may be a link or a FIFO.
+    PATH, HOME=/tmp, LANG, PYTHONHASHSEED=0, and `env`. Writable: /tmp, /dev/shm and the writable binds.
     `python=False` leaves the interpreter, its environment and shared/ out, with the libraries in them.
     """
 
@@ -55,7 +69,7 @@ class Box:
         python: bool = True,
     ) -> BoxResult:
         """Run to the end, or to a limit. A program that is not found inside ends with exit code 127."""
-        return run_process(self._launch(argv, binds, limits, env, cwd, python), limits, stdin)
+        ...
 
     def start(
         self,
@@ -68,6 +82,37 @@ class Box:
         python: bool = True,
     ) -> BoxedProcess:
         """Start and hand over the pipes. The wall clock and the output cap are then the caller's."""
+        ...
+
+
+class BubblewrapBox(Box):
+    """A box on this machine. As root, a writable bind's folder is given to the box's own uid; a file in it
+    may be a link or a FIFO.
+    """
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        binds: Sequence[Bind] = (),
+        limits: Limits,
+        stdin: bytes = b"",
+        env: Mapping[str, str] = NO_ENV,
+        cwd: str = "/tmp",
+        python: bool = True,
+    ) -> BoxResult:
+        return run_process(self._launch(argv, binds, limits, env, cwd, python), limits, stdin)
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        binds: Sequence[Bind] = (),
+        limits: Limits,
+        env: Mapping[str, str] = NO_ENV,
+        cwd: str = "/tmp",
+        python: bool = True,
+    ) -> BoxedProcess:
         return start_process(self._launch(argv, binds, limits, env, cwd, python))
 
     def _launch(
@@ -112,7 +157,7 @@ def probe(*, imports: bool = False) -> list[Layer]:
     if missing:
         mend = "apt-get install bubblewrap util-linux"
         return [Layer("bubblewrap", False, f"not installed: {', '.join(missing)}", mend)]
-    box = Box()
+    box = BubblewrapBox()
     layers = attack_layers(box)
     if imports and all(layer.ok for layer in layers):
         layers += toolchain_layers(box)
@@ -122,8 +167,12 @@ def probe(*, imports: bool = False) -> list[Layer]:
 @lru_cache(maxsize=1)
 def open_box() -> Box:
     """The box, once it has held against its own attacks. Raises BoxNotWholeError naming layer and mend."""
+    if where := os.environ.get(BOXES):
+        from shared.pod_box import open_pod_box  # it needs Box
+
+        return open_pod_box(Path(where))
     broken = [layer for layer in probe() if not layer.ok]
     if broken:
         first = broken[0]
         raise BoxNotWholeError(f"the box is not whole: {first.name}: {first.detail}", first.mend)
-    return Box()
+    return BubblewrapBox()

@@ -110,6 +110,14 @@ def toolchain_binds() -> list[Bind]:
     return [Bind(path, str(path)) for path in places if not path.is_relative_to("/usr")]
 
 
+def hiding_binds(files: Sequence[str]) -> list[Bind]:
+    """An unreadable device over each of these files of installed packages, wherever an import finds it."""
+    found = [
+        Path(place, name) for name in files for place in sys.path if place and Path(place, name).is_file()
+    ]
+    return [Bind(Path("/dev/null"), str(path)) for path in dict.fromkeys(found)]
+
+
 def _admit(bind: Bind, uid: int | None) -> None:
     """Let the box's uid into what the caller binds: own a writable folder, read the rest."""
     mode = stat.S_IMODE(bind.source.stat().st_mode)

@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal
+from typing import IO, Literal, Protocol
 
 from shared.box_cgroup import Group
 from shared.box_launch import Limits
@@ -52,12 +52,43 @@ class BoxResult:
     outcome: BoxOutcome
 
 
-class BoxedProcess:
+class BoxedProcess(Protocol):
     """A running boxed program. `stdin` and `stdout` are unbuffered binary pipes; deadlines are the caller's.
 
-    It dies with the thread that started it (the kernel's parent-death signal goes by thread). Use it as a
-    context manager, or call close(): that ends everything that it started, too.
+    Use it as a context manager, or call close(): that ends everything that it started, too.
     """
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+    pid: int | None  # None: it runs on another machine
+
+    def alive(self) -> bool: ...
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """The program's exit code, None if it runs on. Raises BoxError if the program was never reached."""
+        ...
+
+    def kill(self) -> None:
+        """End the program and all that it started, at once; may be called again."""
+        ...
+
+    def close(self) -> None:
+        """kill(), and forget stderr."""
+        ...
+
+    def stderr_tail(self) -> str:
+        """The last 4 kB of what the program, or what keeps it in its box, wrote to stderr."""
+        ...
+
+    def __enter__(self) -> BoxedProcess: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class BubblewrapProcess(BoxedProcess):
+    """It dies with the thread that started it (the kernel's parent-death signal goes by thread)."""
 
     def __init__(self, process: subprocess.Popen[bytes], launch: Launch, stderr: IO[bytes]) -> None:
         assert process.stdin is not None
@@ -74,7 +105,6 @@ class BoxedProcess:
         return self._process.poll() is None
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """The program's exit code, None if it runs on. Raises BoxError if the program was never reached."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -82,7 +112,6 @@ class BoxedProcess:
         return exit_code(self._read_report(), self.stderr_tail())
 
     def kill(self) -> None:
-        """End the program and all that it started, at once; may be called again."""
         end_group(self._process)
         self._read_report()
         for pipe in (self.stdin, self.stdout):
@@ -90,12 +119,10 @@ class BoxedProcess:
                 pipe.close()
 
     def close(self) -> None:
-        """kill(), and forget stderr."""
         self.kill()
         self._stderr.close()
 
     def stderr_tail(self) -> str:
-        """The last 4 kB of what the program, or bubblewrap, wrote to stderr."""
         if self._stderr.closed:
             return ""
         handle = self._stderr.fileno()  # pread: the program writes at the offset that it shares with us
@@ -111,7 +138,7 @@ class BoxedProcess:
                 self._launch.group.remove()
         return self._report
 
-    def __enter__(self) -> BoxedProcess:
+    def __enter__(self) -> BubblewrapProcess:
         return self
 
     def __exit__(
@@ -120,10 +147,10 @@ class BoxedProcess:
         self.close()
 
 
-def start_process(launch: Launch) -> BoxedProcess:
+def start_process(launch: Launch) -> BubblewrapProcess:
     """Start a chain and hand over its pipes."""
     stderr = tempfile.TemporaryFile()  # the box's file limit binds it  # noqa: SIM115
-    return BoxedProcess(_popen(launch, stderr), launch, stderr)
+    return BubblewrapProcess(_popen(launch, stderr), launch, stderr)
 
 
 def run_process(launch: Launch, limits: Limits, stdin: bytes) -> BoxResult:
@@ -148,7 +175,7 @@ def run_process(launch: Launch, limits: Limits, stdin: bytes) -> BoxResult:
     if ended != "ok":
         return BoxResult(None, bytes(out), bytes(err), wall_s, ended)
     code = exit_code(report.decode(), err.decode(errors="replace"))
-    outcome: BoxOutcome = "over_limit" if starved and code else _outcome(code)
+    outcome: BoxOutcome = "over_limit" if starved and code else outcome_of(code)
     return BoxResult(code, bytes(out), bytes(err), wall_s, outcome)
 
 
@@ -268,7 +295,8 @@ def _collect(streams: dict[int, bytearray], deadline: float, cap_bytes: int) -> 
     return "ok"
 
 
-def _outcome(code: int) -> BoxOutcome:
+def outcome_of(code: int) -> BoxOutcome:
+    """What an exit code says: a limit of the kernel's ends a program by a signal of its own."""
     if code == 128 + signal.SIGXCPU:
         return "timeout"
     if code == 128 + signal.SIGXFSZ:

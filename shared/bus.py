@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared import children
 from shared.errors import LostLeaseError, RatchetError, SettingsError
@@ -29,6 +29,11 @@ POLL_S = 0.02
 _log = logging.getLogger(__name__)
 
 
+class Failure(NamedTuple):
+    reason: str
+    retry_s: float | None  # None: given up
+
+
 def backoff_s(tries: int, jitter: float) -> float:
     """1, 2, 4 ... 60 s after the first, second, third ... try, less a part of it: jitter in [0, 1)."""
     return float(min(LONGEST_BACKOFF_S, 2.0 ** min(tries - 1, 16)) * (1 - jitter))
@@ -36,7 +41,8 @@ def backoff_s(tries: int, jitter: float) -> float:
 
 class Bus:
     """`build` makes the handlers at the first job, so that what they need opens after a fork, and a failure
-    to open it ends like a failure of the job. `owner` names this process as a lease holder."""
+    to open it ends like a failure of the job. `owner` names this process as a lease holder. `failure` is
+    the last job's, if it had one."""
 
     def __init__(
         self,
@@ -50,11 +56,13 @@ class Bus:
         self.ring = ring
         self.owner = owner
         self.jitter = jitter
+        self.failure: Failure | None = None
         self._build = build
         self._handlers: Handlers | None = None
 
     def process(self, job_id: str) -> bool:
         """Do the job if it is there to be done; False: it is not. Nothing that a handler raises comes out."""
+        self.failure = None
         claim = self.ledger.claim(job_id, self.owner)
         if claim is None:
             return False
@@ -102,6 +110,7 @@ class Bus:
         reason = str(error) if known else f"{type(error).__name__}: {error}"
         bug = None if known else error  # only a bug's traceback tells anything
         again = "given up" if retry_s is None else f"again in {retry_s:.1f} s"
+        self.failure = Failure(reason, retry_s)
         _log.warning("%s failed, %s: %s", name, again, reason, exc_info=bug)
         return self.ledger.fail(claim.job_id, claim.fence, reason, retry_s, transient=transient)
 

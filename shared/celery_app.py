@@ -7,6 +7,7 @@ The parent of every worker reconciles and imports nothing heavy; handlers are bu
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import logging
 import os
@@ -15,23 +16,30 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import redis
 from celery import Celery, signals
+from celery.exceptions import Retry
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 
 from shared import children, logs
 from shared.bus import Bus, Handlers
-from shared.celery_config import TASK_NAMES, celery_config, refuse_drift, refuse_eviction
+from shared.celery_config import TASK_NAMES, celery_config, refuse_drift
 from shared.errors import LedgerError, RatchetError, SettingsError
-from shared.ledger import Ledger, Ring
+from shared.ledger import Ring
 from shared.routes import Service
+from shared.secrets import open_ledger
 from shared.settings import StackSettings
+from shared.start_checks import wait_for_parts
 
 RECONCILER = "reconciler"
+PING_S = 1.0
 _log = logging.getLogger(__name__)
+
+
+class JobFailedError(Exception):
+    """What Celery hears of a job that failed: alone if it was given up, in a Retry if it is tried again."""
 
 
 def make_app(stack: StackSettings, service: Service | None = None) -> Celery:
@@ -54,10 +62,10 @@ def ring(app: Celery, rings: Sequence[Ring]) -> None:
             return
 
 
-def open_ledger(stack: StackSettings) -> Ledger:
-    return Ledger(
-        stack.ledger_url, lease_s=stack.lease_s, max_attempts=stack.max_attempts, ring_s=stack.reconcile_s
-    )
+def services_online(app: Celery) -> set[str]:
+    """The services with a worker that answers over the broker within a second."""
+    replies = app.control.ping(timeout=PING_S) or []
+    return {name.partition("-")[0] for reply in replies for name in reply}
 
 
 def run_worker(service: Service, build: Callable[[StackSettings], Handlers]) -> None:
@@ -83,10 +91,12 @@ def read_stack(path: Path) -> StackSettings:
 
 
 def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: StackSettings) -> int:
+    wait_for_parts(stack)
     app = make_app(stack, service)
-    check_broker(stack.broker_url)
     _hear(app, service, stack, build)
     signals.setup_logging.connect(_keep_our_logging)
+    alive = functools.partial(_say_alive, stack.cache_dir / f"alive-{service}")
+    signals.heartbeat_sent.connect(alive, weak=False)
     signals.worker_process_init.connect(functools.partial(_enter_child, os.getpid()), weak=False)
     threading.Thread(target=_reconcile, args=(app, stack), name=RECONCILER, daemon=True).start()
     worker = app.Worker(
@@ -98,22 +108,6 @@ def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: 
     )
     worker.start()
     return int(worker.exitcode or 0)
-
-
-def check_broker(url: str, must_answer: bool = False) -> None:
-    """Refuse a broker that may evict queues. To a worker, one that is away is no error: it goes on asking."""
-    try:
-        with redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5) as client:
-            memory: dict[str, Any] = client.info("memory")
-    except (redis.RedisError, OSError) as error:
-        if must_answer:
-            where = url.rpartition("@")[2]  # without the password
-            raise SettingsError(f"the broker {where} can't be used: {error}", "is it running?") from None
-        _log.warning("the broker does not answer yet: %s", error)
-        return
-    except ValueError as error:
-        raise SettingsError(f"not a broker URL: {error}", "redis://user:password@host:port/0") from None
-    refuse_eviction(str(memory.get("maxmemory_policy", "noeviction")))
 
 
 def _hear(
@@ -129,19 +123,22 @@ def _hear(
 
     def doorbell(job_id: str) -> None:
         bus().process(job_id)
+        if failure := bus().failure:  # the ledger has it, and sees to what follows: this is for Flower alone
+            error = JobFailedError(failure.reason)
+            raise error if failure.retry_s is None else Retry(exc=error, when=failure.retry_s)
 
     for name in TASK_NAMES.values():
         if name.startswith(f"{service}."):
-            app.task(name=name)(doorbell)
+            app.task(name=name, throws=(JobFailedError,))(doorbell)
 
 
 def _reconcile(app: Celery, stack: StackSettings) -> None:
-    """Ring for what should have been taken long ago. All parents try; the ledger elects one."""
+    """Ring for what should have been taken long ago. All parents try; the ledger elects one a stack."""
     ledger, owner, pause = open_ledger(stack), children.owner_name(), threading.Event()
     while not pause.wait(stack.reconcile_s):
         try:
-            if ledger.elect(RECONCILER, owner, 3 * stack.reconcile_s):
-                late = ledger.overdue(children.is_gone)
+            if ledger.elect(f"{RECONCILER} {stack.queue_prefix}", owner, 3 * stack.reconcile_s):
+                late = ledger.overdue(children.is_gone, stack.queue_prefix)
                 if late:
                     _log.info("ringing again for %d jobs", len(late))
                     with children.no_fork():  # a child must not inherit the connection pool's locks
@@ -152,6 +149,13 @@ def _reconcile(app: Celery, stack: StackSettings) -> None:
 
 def _keep_our_logging(**_: object) -> None:
     """A receiver of this signal is all it takes to keep Celery from setting up its own."""
+
+
+def _say_alive(file: Path, **_: object) -> None:
+    """For a cluster's probes: the event loop turns, and the broker answers (else no heartbeat is sent)."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
 
 
 def _enter_child(parent: int, **_: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.errors import SettingsError
 from shared.routes import HEARD_BY, SERVICES
+from shared.secrets import broker_url
 from shared.settings import StackSettings
 
 VISIBILITY_S = 1800  # the same in every app: the shortest one on a broker wins
@@ -25,11 +26,12 @@ TASK_NAMES = {  # an event's tag: the name under which Celery knows its doorbell
 
 def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
     """Settings for a service's worker; None: for an app that only rings."""
+    broker = broker_url(stack)
     hard_s = LONG_HARD_LIMIT_S if service == "trainer" else HARD_LIMIT_S
     return {
-        "broker_url": stack.broker_url,
-        "broker_read_url": stack.broker_url,
-        "broker_write_url": stack.broker_url,
+        "broker_url": broker,
+        "broker_read_url": broker,
+        "broker_write_url": broker,
         "result_backend": None,  # no chords, groups or chains: the ledger's joins do that
         "task_ignore_result": True,
         "task_serializer": "json",

@@ -2,37 +2,51 @@
 
 SQLite: WAL, BEGIN IMMEDIATE, a connection per transaction, never open across a fork. Synchronous NORMAL: a
 commit survives kill -9 of any process; power loss may undo the last ones, never half of one.
+PostgreSQL: READ COMMITTED and row locks, a small pool per process; the server ends the session of a client
+that is frozen in the middle of a transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import functools
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Column, Connection, Table, create_engine, event, text
+from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from shared.children import no_fork
-from shared.errors import LedgerError, SettingsError
-from shared.ledger_schema import metadata
+from shared.database_errors import UndoneError, as_ledger_error
+from shared.errors import SettingsError
 
 BUSY_S = 30.0  # how long a transaction waits for another process's
+MOST_TRIES = 8  # of a transaction that PostgreSQL undid in favour of another
+PG_CONNECT: dict[str, Any] = {  # libpq's words; together they bound the wait for a server that is away
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+    "application_name": "ratchet",
+    "options": "-c lock_timeout=30s -c statement_timeout=60s -c idle_in_transaction_session_timeout=15s",
+}
 _NOW = {
     "sqlite": text("SELECT (julianday('now') - 2440587.5) * 86400.0"),
     "postgresql": text("SELECT extract(epoch FROM clock_timestamp())"),
 }
 _INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-_MENDS = {
-    "full": "free some space; nothing accepted is lost",
-    "disk I/O": "is the disk full? nothing accepted is lost",
-    "locked": "another process holds it; this is tried again",
-    "no such table": "that file is no ledger: give a run made by `ratchet run`",
-    "unable to open": "does its folder exist, and may this user write there?",
-    "readonly": "give this user the right to write there",
+_READ: dict[str, dict[str, Any]] = {
+    "sqlite": {"ratchet_read": True},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
 }
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Database:
@@ -40,35 +54,33 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.kind = url.partition(":")[0].partition("+")[0]
-        if self.kind not in _NOW or url.rstrip("/") == "sqlite:" or ":memory:" in url:
-            raise SettingsError(
-                f"not a ledger URL: {url.partition('@')[2] or url}",
-                "sqlite:////path or postgresql+psycopg://",
+        try:
+            if self.kind not in _NOW or url.rstrip("/") == "sqlite:" or ":memory:" in url:
+                raise ValueError(self.kind)
+            self.engine = (
+                _sqlite_engine(url) if self.kind == "sqlite" else _postgresql_engine(url, os.getpid())
             )
-        options = {"timeout": BUSY_S} if self.kind == "sqlite" else {}
-        self.engine = create_engine(url, poolclass=NullPool, connect_args=options)
-        if self.kind == "sqlite":
-            event.listen(self.engine, "connect", _leave_transactions_to_us)
-            event.listen(self.engine, "begin", _begin)
-
-    def create_schema(self) -> None:
-        with no_fork(), _as_ledger_error(), self.engine.connect() as connection:
-            if self.kind == "sqlite":
-                connection.connection.execute("PRAGMA journal_mode=WAL")  # stays with the file
-            metadata.create_all(connection)
-            connection.commit()
+        except (
+            ValueError,
+            ArgumentError,
+            ImportError,
+        ):  # a bad port, no URL at all, a driver that is not here
+            raise SettingsError(
+                f"not a ledger URL: {url.rpartition('@')[2]}",
+                "sqlite:////path or postgresql+psycopg://user@host:5432/database",
+            ) from None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One write transaction, rolled back by an exception. Raises LedgerError when the database can't."""
-        with no_fork(), _as_ledger_error(), self.engine.begin() as connection:
+        with self._no_fork(), as_ledger_error(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent look; waits for no writer."""
-        engine = self.engine.execution_options(ratchet_read=True)
-        with no_fork(), _as_ledger_error(), engine.begin() as connection:
+        engine = self.engine.execution_options(**_READ[self.kind])
+        with self._no_fork(), as_ledger_error(), engine.begin() as connection:
             yield connection
 
     def now(self, connection: Connection) -> float:
@@ -83,6 +95,41 @@ class Database:
         insert = insert.values(row).on_conflict_do_nothing().returning(key)
         return connection.execute(insert).scalar_one_or_none()
 
+    def _no_fork(self) -> AbstractContextManager[None]:
+        """SQLite's connections do not survive a fork. PostgreSQL's do: a child leaves them alone."""
+        return no_fork() if self.kind == "sqlite" else nullcontext()
+
+
+def tried_again(method: Callable[P, R]) -> Callable[P, R]:
+    """For a method that is one write transaction: do it anew when the database undid it in favour of another
+    (a deadlock, a failed serialisation), after a short random pause."""
+
+    @functools.wraps(method)
+    def trying(*args: P.args, **kwargs: P.kwargs) -> R:
+        for tries in range(1, MOST_TRIES):
+            try:
+                return method(*args, **kwargs)
+            except UndoneError:
+                time.sleep(random.random() * 0.01 * 2**tries)
+        return method(*args, **kwargs)
+
+    return trying
+
+
+def _sqlite_engine(url: str) -> Engine:
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_S})
+    event.listen(engine, "connect", _leave_transactions_to_us)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+@functools.cache
+def _postgresql_engine(url: str, _pid: int) -> Engine:
+    """One a process, whoever asks: so its connections are counted. A child makes its own."""
+    if (driver := make_url(url).get_driver_name()) != "psycopg":
+        raise ValueError(driver)
+    return create_engine(url, pool_size=4, max_overflow=6, pool_pre_ping=True, connect_args=PG_CONNECT)
+
 
 def _leave_transactions_to_us(dbapi_connection: Any, _record: object) -> None:
     dbapi_connection.isolation_level = None  # else sqlite3 begins by itself, deferred
@@ -92,13 +139,3 @@ def _leave_transactions_to_us(dbapi_connection: Any, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     reading = connection.get_execution_options().get("ratchet_read", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-
-@contextmanager
-def _as_ledger_error() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        reason = str(error.orig)
-        mend = next((mend for sign, mend in _MENDS.items() if sign in reason), "is the database up?")
-        raise LedgerError(f"the ledger can't be used: {reason}", mend) from error

@@ -49,11 +49,24 @@ class StoreUnavailableError(RatchetError):
     exit_code = 74
 
 
+class StoreRefusedError(StoreUnavailableError):
+    """The store answers, and refuses: wrong keys, no such bucket, no right. At a start: a wrong setting."""
+
+    exit_code = 2
+
+
 class LedgerError(RatchetError):
-    """The ledger refused: unknown job, wrong schema, unreachable database."""
+    """The ledger can't be used: unknown run, unreachable database, full disk."""
 
     transient = True
     exit_code = 74
+
+
+class LedgerRefusedError(LedgerError):
+    """The database answers, and refuses: wrong password, database, schema or right. At a start: a wrong
+    setting; while jobs run it may pass (a password is being changed)."""
+
+    exit_code = 2
 
 
 class LostLeaseError(RatchetError):

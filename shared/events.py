@@ -132,6 +132,7 @@ class HarnessProposed(Message):
     patch: str  # digest of Patch
     smoke: tuple[str, ...]  # digests of ShardState: traces to replay
     reason: str
+    cost: Cost = Cost()  # of the advisor
 
 
 class HarnessValidated(Message):
@@ -143,6 +144,7 @@ class HarnessValidated(Message):
 class HarnessRefused(Message):
     type: Literal["harness_refused.v1"] = "harness_refused.v1"
     reason: str
+    cost: Cost = Cost()  # of an advisor whose proposal came to nothing
 
 
 class WeightUpdateProposed(Message):

@@ -202,12 +202,14 @@ def _propose(history: RunHistory, event: e.Message) -> None:
     match event:
         case e.HarnessProposed():
             generation.harness = Proposal(event.patch, event.reason)
+            _pay(history, generation, event.cost)
         case e.WeightUpdateProposed():
             generation.weights = Proposal(event.update, event.reason)
         case e.HarnessValidated():
             (generation.harness or _blank(generation, "harness")).made = event.harness
         case e.HarnessRefused():
             (generation.harness or _blank(generation, "harness")).refused = event.reason
+            _pay(history, generation, event.cost)
         case e.AdapterPublished():
             proposal = generation.weights or _blank(generation, "weights")
             proposal.made, proposal.metrics = event.adapter, event.metrics

@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, true, update
 
-from shared.database import Database
+from shared import migrating
+from shared.database import Database, tried_again
 from shared.errors import DecodeError, LostLeaseError
 from shared.events import Message, decode
 from shared.ledger_effects import Effects, body_of, run_row
 from shared.ledger_effects import Ring as Ring
 from shared.ledger_schema import events, jobs, leaders, runs
+from shared.routes import SERVICES
 
 TRANSIENT_S = 900.0  # so long a job may fail for reasons that pass before its failures count as attempts
 MOST_PATIENT_RING = 4  # the reconciler rings after ring_s, 2 ring_s, 4 ... and then every 16 ring_s
@@ -58,21 +60,39 @@ class Ledger:
         self.ring_s = ring_s
 
     def create_schema(self) -> None:
-        self.database.create_schema()
+        """Make the tables or bring them up to date: of a local run's own file. On PostgreSQL that is the
+        operator's: `ratchet migrate`."""
+        migrating.migrate(self.database)
 
     # --- runs
 
-    def create_run(self, run_id: str) -> None:
-        """Open a run. One that exists stays as it is."""
+    @tried_again
+    def create_run(self, run_id: str, stack: str = "") -> bool:
+        """Open a run; False: it exists, and stays as it is. `stack`: the queue prefix of the one whose
+        reconciler rings for the run; empty: anybody's."""
         with self.database.write() as connection:
-            row = {"id": run_id, "state": "running", "stop_requested": False}
-            self.database.insert_once(connection, runs, row, runs.c.id)
+            row = {"id": run_id, "state": "running", "stop_requested": False, "stack": stack}
+            return self.database.insert_once(connection, runs, row, runs.c.id) is not None
+
+    @tried_again
+    def hand_over(self, run_id: str, stack: str) -> None:
+        """From now on this stack does the run."""
+        with self.database.write() as connection:
+            connection.execute(update(runs).where(runs.c.id == run_id).values(stack=stack))
+
+    def run_states(self, stack: str = "") -> dict[str, str]:
+        """All runs by name, with their states; of `stack` and of nobody in particular, if one is given."""
+        chosen = runs.c.stack.in_(("", stack)) if stack else true()
+        with self.database.read() as connection:
+            rows = connection.execute(select(runs.c.id, runs.c.state).where(chosen).order_by(runs.c.id))
+            return {row.id: row.state for row in rows}
 
     def run_state(self, run_id: str) -> str:
         """running, or how it ended: done, failed, stopped, budget."""
         with self.database.read() as connection:
             return str(run_row(connection, run_id).state)
 
+    @tried_again
     def request_stop(self, run_id: str) -> None:
         with self.database.write() as connection:
             run_row(connection, run_id)
@@ -84,16 +104,18 @@ class Ledger:
 
     # --- a job's life
 
+    @tried_again
     def submit(self, messages: Sequence[Message]) -> list[Ring]:
         """Accept messages from outside. What is known already changes nothing."""
         with self.database.write() as connection:
             return self._effects(connection).append(None, messages)
 
+    @tried_again
     def claim(self, job_id: str, owner: str) -> Claim | None:
         """Lease a job. None: not known, not due, held by another, ended, or given up just now."""
         with self.database.write() as connection:
-            now = self.database.now(connection)
-            job = _job(connection, job_id)
+            job = _locked(connection, job_id)
+            now = self.database.now(connection)  # after the lock: one may have waited for it
             if job is None or not _is_due(job, now):
                 return None
             body = body_of(connection, job)
@@ -109,15 +131,16 @@ class Ledger:
             _set(connection, job_id, state="leased", attempts=job.attempts + 1, rings=0, **lease)
             return Claim(job_id, job.fence + 1, job.service, message, job.attempts + 1)
 
+    @tried_again
     def renew(self, job_id: str, fence: int) -> bool:
         """Prolong a lease; False: it is lost."""
         with self.database.write() as connection:
-            job = _job(connection, job_id)
-            if job is None or job.state != "leased" or job.fence != fence:
-                return False
-            _set(connection, job_id, lease_until=self.database.now(connection) + self.lease_s)
-            return True
+            until = self.database.now(connection) + self.lease_s
+            held = and_(jobs.c.id == job_id, jobs.c.state == "leased", jobs.c.fence == fence)
+            prolong = update(jobs).where(held).values(lease_until=until).returning(jobs.c.id)
+            return connection.execute(prolong).first() is not None
 
+    @tried_again
     def commit(self, job_id: str, fence: int, messages: Sequence[Message]) -> list[Ring]:
         """The job is done and these are its effects: all of it, or LostLeaseError and nothing."""
         with self.database.write() as connection:
@@ -125,6 +148,7 @@ class Ledger:
             _set(connection, job_id, state="done", last_error="")
             return self._effects(connection).append(job_id, messages)
 
+    @tried_again
     def fail(
         self, job_id: str, fence: int, error: str, retry_after_s: float | None, *, transient: bool = False
     ) -> list[Ring]:
@@ -147,6 +171,7 @@ class Ledger:
 
     # --- the reconciler
 
+    @tried_again
     def elect(self, name: str, owner: str, lease_s: float) -> bool:
         """Is this owner the one that does `name` for the next `lease_s`?"""
         with self.database.write() as connection:
@@ -158,16 +183,22 @@ class Ledger:
             taken = update(leaders).where(leaders.c.name == name, free).values(mine).returning(leaders.c.name)
             return connection.execute(taken).first() is not None
 
-    def overdue(self, is_gone: Callable[[str], bool] = nobody_is_gone) -> list[Ring]:
+    @tried_again
+    def overdue(self, is_gone: Callable[[str], bool] = nobody_is_gone, stack: str = "") -> list[Ring]:
         """Doorbells that must have been lost: ready jobs that nobody took. Leases that ran out, or whose
-        holder `is_gone`, become ready first."""
+        holder `is_gone`, become ready first. Of the runs of `stack`; empty: of all. What another transaction
+        has in hand just now is left to it."""
         with self.database.write() as connection:
             now = self.database.now(connection)
-            for job in connection.execute(select(jobs).where(jobs.c.state == "leased")).all():
+            looked_at = select(jobs).order_by(jobs.c.seq).with_for_update(skip_locked=True)
+            if stack:
+                ours = select(runs.c.id).where(runs.c.stack.in_(("", stack)))
+                looked_at = looked_at.where(jobs.c.run_id.in_(ours))
+            for job in connection.execute(looked_at.where(jobs.c.state == "leased")).all():
                 if job.lease_until <= now or is_gone(job.owner):
                     _set(connection, job.id, state="ready", ring_at=now, last_error="the worker vanished")
             waiting = and_(jobs.c.state == "ready", jobs.c.not_before <= now, jobs.c.ring_at <= now)
-            late = connection.execute(select(jobs).where(waiting).order_by(jobs.c.seq)).all()
+            late = connection.execute(looked_at.where(waiting)).all()
             for job in late:
                 patience_s = self.ring_s * 2 ** min(job.rings, MOST_PATIENT_RING)
                 _set(connection, job.id, rings=job.rings + 1, ring_at=now + patience_s)
@@ -202,6 +233,21 @@ class Ledger:
             rows = connection.execute(query.group_by(jobs.c.service, jobs.c.state)).all()
         return {(service, state): count for service, state, count in rows}
 
+    def oldest_ready_s(self) -> dict[str, float]:
+        """For each service, how long the oldest job that could be claimed has waited; 0: none waits."""
+        with self.database.read() as connection:
+            now = self.database.now(connection)
+            waiting = and_(jobs.c.state == "ready", jobs.c.not_before <= now)
+            since = select(jobs.c.service, func.min(jobs.c.not_before)).where(waiting)
+            rows = connection.execute(since.group_by(jobs.c.service)).all()
+        return dict.fromkeys(SERVICES, 0.0) | {service: now - at for service, at in rows}
+
+    def last_said_at(self, run_id: str) -> float:
+        """When the run's last event was written, on the database's clock; 0: never."""
+        with self.database.read() as connection:
+            last = select(func.max(events.c.at)).where(events.c.run_id == run_id)
+            return float(connection.execute(last).scalar() or 0.0)
+
     def open_jobs(self, run_id: str) -> int:
         """How many jobs are neither done nor dead."""
         return sum(n for (_, state), n in self.jobs(run_id).items() if state in ("ready", "leased"))
@@ -210,16 +256,16 @@ class Ledger:
         return Effects(self.database, connection, self.ring_s)
 
 
-def _job(connection: Connection, job_id: str) -> Row[Any] | None:
-    run_id = select(jobs.c.run_id).where(jobs.c.id == job_id).scalar_subquery()
-    connection.execute(
-        select(runs.c.id).where(runs.c.id == run_id).with_for_update()
-    )  # run, then job: no deadlock
+def _locked(connection: Connection, job_id: str) -> Row[Any] | None:
+    """The job, which nobody else changes until this transaction ends."""
     return connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).first()
 
 
 def _held(connection: Connection, job_id: str, fence: int) -> Row[Any]:
-    job = _job(connection, job_id)
+    """The job, if this fence still holds it. The run's row is locked first, as wherever both are."""
+    run_id = select(jobs.c.run_id).where(jobs.c.id == job_id).scalar_subquery()
+    connection.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+    job = _locked(connection, job_id)
     if job is None or job.state != "leased" or job.fence != fence:
         there = "no such job" if job is None else f"the job is {job.state} under fence {job.fence}"
         raise LostLeaseError(f"job {job_id[:12]}: the lease with fence {fence} is lost: {there}")

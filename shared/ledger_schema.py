@@ -1,9 +1,12 @@
-"""The ledger's tables. A message's body is stored once, in `events`; jobs and arrivals point at it."""
+"""The ledger's tables. A message's body is stored once, in `events`; jobs and arrivals point at it.
+
+What changes here needs a revision in shared/migrations/versions, and REVISION names the last one."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
+REVISION = "0002"
 metadata = MetaData()
 _Seq = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in an INTEGER key
 
@@ -13,6 +16,9 @@ runs = Table(
     Column("id", String, primary_key=True),
     Column("state", String, nullable=False),  # running, or how it ended
     Column("stop_requested", Boolean, nullable=False),
+    Column(
+        "stack", String, nullable=False, server_default=""
+    ),  # whose reconciler rings for it; empty: anybody's
 )
 
 events = Table(  # append only: the log
@@ -74,4 +80,12 @@ leaders = Table(
     Column("name", String, primary_key=True),
     Column("owner", String, nullable=False),
     Column("lease_until", Double, nullable=False),
+)
+
+names = Table(  # of objects in a store that has no names of its own (S3)
+    "names",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("digest", String(64), nullable=False),
 )

@@ -9,12 +9,14 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from shared.errors import SettingsError
 
 Levers = Literal["both", "harness", "weights"]
+SECRET_NAME = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$"
 
 
 class Section(BaseModel):
@@ -38,6 +40,17 @@ class ModelSection(Section):
     temperature: float = Field(1.0, ge=0.0, le=2.0)
     concurrency: int = Field(32, ge=1, le=1024)  # requests in flight; the local server batches them
     timeout_s: float = Field(120.0, gt=0)
+
+
+class AdvisorSection(Section):
+    """A language model that proposes harness patches. Without `url` the offline analyst does it alone."""
+
+    url: str = ""  # OpenAI-compatible endpoint
+    name: str = ""  # the model's name there
+    api_key_env: str = "ADVISOR_API_KEY"  # the name of the variable, never the key
+    temperature: float = Field(0.7, ge=0.0, le=2.0)
+    max_tokens: int = Field(4096, ge=256)
+    timeout_s: float = Field(300.0, gt=0)
 
 
 class RolloutsSection(Section):
@@ -88,6 +101,7 @@ class RunConfig(Section):
 
     run: RunSection = RunSection()
     model: ModelSection = ModelSection()
+    advisor: AdvisorSection = AdvisorSection()
     rollouts: RolloutsSection = RolloutsSection()
     gate: GateSection = GateSection()
     training: TrainingSection = TrainingSection()
@@ -98,13 +112,43 @@ class RunConfig(Section):
     )  # knobs that the run starts with
 
 
-class StackSettings(Section):
-    """Where the parts of one running stack are. Written by what starts the workers, read by them."""
+class StackParts(Section):
+    """Whose ledger, store and broker a run uses; empty: Ratchet makes its own. No URL holds a password: where
+    the secrets are is said as `env:NAME` or `file:/path`, and shared/secrets.py alone reads them."""
 
-    ledger_url: str  # sqlite:////path or postgresql+psycopg://
-    store_url: str  # a folder
-    broker_url: str  # redis://
-    model_url: str = ""  # the local model server; a run's model.url wins
+    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong URL may hold a password after all
+
+    ledger_url: str = ""  # sqlite:////path, or postgresql+psycopg://user@host:5432/database
+    store_url: str = ""  # a folder, or s3://bucket/prefix?endpoint=https://host:9000
+    broker_url: str = ""  # redis://user@host:6379/0, or rediss:// with ?ssl_ca_certs=/path
+    ledger_password: str = Field("env:PGPASSWORD", pattern=SECRET_NAME)
+    store_access_key: str = Field("env:AWS_ACCESS_KEY_ID", pattern=SECRET_NAME)
+    store_secret_key: str = Field("env:AWS_SECRET_ACCESS_KEY", pattern=SECRET_NAME)
+    store_session_token: str = Field("env:AWS_SESSION_TOKEN", pattern=SECRET_NAME)  # where it is temporary
+    broker_password: str = Field("env:REDIS_PASSWORD", pattern=SECRET_NAME)
+
+    @field_validator("ledger_url", "store_url", "broker_url")
+    @classmethod
+    def _without_password(cls, url: str, info: ValidationInfo) -> str:
+        split = urlsplit(url)
+        if split.password is not None or "password" in parse_qs(split.query):
+            field = {"ledger_url": "ledger_password", "broker_url": "broker_password"}
+            name = field.get(str(info.field_name), "store_secret_key")
+            where = cls.model_fields[name].default
+            raise ValueError(
+                f"no password may stand in a URL: leave it out, and put it where {name} says ({where})"
+            )
+        return url
+
+
+class StackSettings(StackParts):
+    """One running stack, whole. Written by what starts the workers, read by them."""
+
+    ledger_url: str
+    store_url: str
+    broker_url: str
+    model_url: str = ""  # an endpoint for every run; a run's model.url wins
+    models_dir: Path | None = None  # where a local stack says which base it serves (served_models.py)
     cache_dir: Path  # unpacked bundles, checkpoints in progress: may be deleted when nothing runs
     queue_prefix: str = "ratchet:"
     lease_s: float = Field(60.0, gt=0)

@@ -19,7 +19,7 @@ from typing import Any
 
 from shared.actions import ScaffoldFailed, check_action
 from shared.box import Bind, Box, BoxedProcess, Limits
-from shared.box_launch import SHARED
+from shared.box_launch import SHARED, hiding_binds
 from shared.errors import BoxError
 from shared.harness import Harness
 from shared.records import JsonObject, Parent
@@ -34,7 +34,7 @@ LIFE_CPU_S = 7 * 86_400  # a warm process has no CPU limit of its own: every ste
 PROCESSES = 16
 PUBLIC = "/public"  # where a scaffold finds its task's public folder
 
-Key = tuple[str, int, Path | None]
+Key = tuple[str, int, Path | None, tuple[str, ...]]
 
 
 def scaffold_context(task: Task, harness: Harness, parent: Parent | None, seed: int) -> JsonObject:
@@ -75,7 +75,7 @@ class ScaffoldPool:
         Raises ScaffoldFailed (the scaffold's fault: data) or BoxError (not its fault: tried again).
         """
         replies = sum(len(turn.get("replies", ())) for turn in payload["history"])
-        key = (harness_digest, limits.step_memory_mb, public)
+        key = (harness_digest, limits.step_memory_mb, public, limits.hidden)
         with self._lock:
             host = self._host(key, folder, payload["knobs"])
             try:
@@ -95,7 +95,7 @@ class ScaffoldPool:
         self._drop(key)
         while len(self._hosts) >= self._most:
             self._drop(next(iter(self._hosts)))
-        host = self._starter.submit(_start, self._box, folder, key[1], key[2], knobs).result()
+        host = self._starter.submit(_start, self._box, folder, knobs, *key[1:]).result()
         self._hosts[key] = host
         return host
 
@@ -157,12 +157,14 @@ class _Host:
         self.process.close()
 
 
-def _start(box: Box, folder: Path, memory_mb: int, public: Path | None, knobs: JsonObject) -> _Host:
+def _start(
+    box: Box, folder: Path, knobs: JsonObject, memory_mb: int, public: Path | None, hidden: tuple[str, ...]
+) -> _Host:
     """A host whose scaffold is loaded and has prepared. What fails before it is up is the box's fault."""
     limits = Limits(cpu_s=LIFE_CPU_S, memory_mb=memory_mb, processes=PROCESSES)
     given = json.dumps({"public": PUBLIC if public else None, "knobs": knobs})
     argv = [sys.executable, "-s", "-P", "-B", str(SHARED / "scaffold_host.py"), "/harness/scaffold.py", given]
-    binds = [Bind(folder, "/harness"), *([Bind(public, PUBLIC)] if public else [])]
+    binds = [*hiding_binds(hidden), Bind(folder, "/harness"), *([Bind(public, PUBLIC)] if public else [])]
     host = _Host(box.start(argv, binds=binds, limits=limits, env={"OMP_NUM_THREADS": "1"}))
     deadline = time.monotonic() + LOAD_TIMEOUT_S
     try:

@@ -109,11 +109,6 @@ class LocalStore:
                 Path(temporary).unlink(missing_ok=True)
 
 
-def open_store(url: str) -> Store:
-    """The store behind a URL or a folder's path."""
-    return LocalStore(Path(url.removeprefix("file://")))
-
-
 def put_json(store: Store, value: Any) -> str:
     """Store a record or a plain JSON value; returns its digest."""
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from shared.bus import Handlers
 from shared.celery_app import run_worker
+from shared.secrets import open_store
 from shared.settings import StackSettings
-from shared.store import open_store
 
 
 def build(stack: StackSettings) -> Handlers:
     from trainer_service.handlers import Deps, handlers  # in the child: numpy stays out of the parent
 
-    return handlers(Deps(store=open_store(stack.store_url), cache_dir=stack.cache_dir))
+    return handlers(Deps(store=open_store(stack), cache_dir=stack.cache_dir))
 
 
 if __name__ == "__main__":

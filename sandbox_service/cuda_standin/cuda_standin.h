@@ -1,8 +1,10 @@
 // Runs plain CUDA C++ on a CPU, for its answer alone: the threads of a block are fibers of one thread, and
 // __syncthreads and the warp's collectives are meetings between them. A missing barrier shows, since each fiber
-// runs as far as it can. There are no tensor cores, asynchronous copies or inline PTX: those do not compile.
+// runs as far as it can. Tensor cores and
+// bulk copies are there as <hopper.h> has them; wmma, other asynchronous copies and inline PTX do not compile.
 #pragma once
 #include <math.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +30,12 @@ struct float3 { float x, y, z; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct int2 { int x, y; };
 struct alignas(16) int4 { int x, y, z, w; };
+struct alignas(8) uint2 { unsigned x, y; };
+struct alignas(16) uint4 { unsigned x, y, z, w; };
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
 using std::max;
 using std::min;
@@ -43,6 +49,8 @@ inline float __frcp_rn(float x) { return 1 / x; }
 inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 inline float __saturatef(float x) { return fminf(1, fmaxf(0, x)); }
 template <class T> T __ldg(const T *p) { return *p; }
+template <class T> T __ldcs(const T *p) { return *p; }
+template <class T> void __stcs(T *p, T v) { *p = v; }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 
@@ -50,17 +58,20 @@ namespace standin {
 constexpr size_t STACK = 64 << 10;
 enum { WARP = 32, MOST = 1024 };
 struct Meeting { int members, came; unsigned turn; };
-inline char dynamic_shared[232448] __attribute__((aligned(128)));
-inline ucontext_t home, fibers[MOST];
+inline char dynamic_shared[232448] __attribute__((aligned(1024)));
+inline ucontext_t fibers[MOST];
+inline jmp_buf home, places[MOST];  // where to go on; swapcontext would ask the kernel each time
 inline bool ended[MOST];
 inline long long slots[MOST];
-inline Meeting block_meeting, warps[MOST / WARP];
+inline Meeting block_meeting, warps[MOST / WARP], named[16];
 inline int now, progress;
 inline uint3 thread_index, block_index;
 inline dim3 block_size, grid_size;
 inline void (*body)(void *);
 inline void *body_args;
-inline void swap_home() { swapcontext(&fibers[now], &home); }
+inline void swap_home() {
+    if (!_setjmp(places[now])) _longjmp(home, 1);
+}
 
 inline void meet(Meeting &at) {
     unsigned turn = at.turn;
@@ -77,6 +88,12 @@ inline void run_fiber() {
     progress++;
     leave(block_meeting);
     leave(warps[now / WARP]);
+    _longjmp(home, 1);
+}
+inline void go_on(bool started) {
+    if (_setjmp(home)) return;
+    if (started) _longjmp(places[now], 1);
+    setcontext(&fibers[now]);
 }
 extern "C" char __start_standin_shared[] __attribute__((weak, visibility("hidden")));
 extern "C" char __stop_standin_shared[] __attribute__((weak, visibility("hidden")));
@@ -87,22 +104,23 @@ inline void run_block(bool backwards) {
     if (__start_standin_shared) memset(__start_standin_shared, 0xff, __stop_standin_shared - __start_standin_shared);
     memset(dynamic_shared, 0xff, sizeof dynamic_shared);
     block_meeting = {count, 0, 0};
+    for (Meeting &one : named) one = {0, 0, 0};
     for (int w = 0; w * WARP < count; w++) warps[w] = {std::min<int>(WARP, count - w * WARP), 0, 0};
     for (int t = 0; t < count; t++) {
         ended[t] = false;
         getcontext(&fibers[t]);
         fibers[t].uc_stack = {stacks + t * STACK, 0, STACK};
-        fibers[t].uc_link = &home;
         makecontext(&fibers[t], run_fiber, 0);
     }
-    for (int left = count; left;) {
+    bool started = false;
+    for (int left = count; left; started = true) {
         progress = 0;
         for (int n = 0; n < count; n++) {
             now = backwards ? count - 1 - n : n;
             if (ended[now]) continue;
             unsigned x = block_size.x, y = block_size.y;
             thread_index = {now % x, now / x % y, now / x / y};
-            swapcontext(&home, &fibers[now]);
+            go_on(started);
             left -= ended[now];
         }
         if (!progress) { fputs("threads of a block wait for each other for ever\n", stderr); exit(3); }

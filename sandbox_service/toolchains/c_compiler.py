@@ -101,8 +101,8 @@ class CCompiler:
         binds = [Bind(inputs, "/in"), Bind(output, "/out", writable=True)]
         linked = []
         if adapter is not None:
-            binds.append(Bind(adapter, "/call.o"))
-            linked = ["/call.o"]
+            binds.append(Bind(adapter, "/call/call.o"))
+            linked = ["/call/call.o"]
         argv = ["gcc", *flags, *MESSAGE_FLAGS, "candidate.c", *linked, "-o", "/out/made", "-lm"]
         result = self._box.run(argv, binds=binds, limits=LIMITS, cwd="/in", python=False)
         if result.exit_code == NOT_FOUND:

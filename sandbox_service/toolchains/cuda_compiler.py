@@ -24,7 +24,8 @@ from shared.records import digest_of
 
 HERE = Path(__file__).resolve().parents[1]
 CANARY = HERE / "cuda_canary.cu"
-STANDIN = HERE / "cuda_standin"  # the folder of headers that stand in for CUDA's on a CPU
+INCLUDE = HERE / "cuda_include"  # headers of ours that device code may include
+STANDIN = HERE / "cuda_standin"  # the folder of headers that stand in for CUDA's, and for ours, on a CPU
 PLACES = ("/usr/local/cuda", "/opt/cuda")
 NVCC_FLAGS = ("-cubin", "-Xptxas", "-v", "-std=c++17", "-Wno-deprecated-gpu-targets")
 GXX_FLAGS = ("-std=c++20", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-w", "-fmax-errors=5")
@@ -75,7 +76,7 @@ class CudaCompiler:
             return dict(zip(todo, pool.map(lambda source: self.cubin(source, flags), todo), strict=True))
 
     def cubin(self, source: str, flags: Sequence[str]) -> Cubin:
-        argv = [str(self._nvcc), f"-arch={self._arch}", *flags, *NVCC_FLAGS]
+        argv = [str(self._nvcc), f"-arch={self._arch}", *flags, *NVCC_FLAGS, "-I", "/include"]
         path, said = self._made(source, "candidate.cu", argv, self._toolkit())
         if path is None:
             return Cubin(None, said)
@@ -93,7 +94,8 @@ class CudaCompiler:
 
     def _toolkit(self) -> list[Bind]:
         home = self._nvcc.parents[1]
-        return [] if home.is_relative_to("/usr") else [Bind(home, str(home))]
+        own = [] if home.is_relative_to("/usr") else [Bind(home, str(home))]
+        return [*own, Bind(INCLUDE, "/include")]
 
     def _made(
         self, source: str, name: str, argv: Sequence[str], binds: Sequence[Bind]
@@ -139,10 +141,9 @@ def _standin_bind() -> Bind:
 
 
 def _version(binds: Sequence[Bind]) -> list[str]:
-    """The stand-in's headers go into what is compiled, so they go into its name."""
-    return [
-        path.read_text() for bind in binds if bind.source == STANDIN for path in sorted(STANDIN.iterdir())
-    ]
+    """Our headers go into what is compiled, so they go into its name."""
+    ours = [bind.source for bind in binds if bind.source in (INCLUDE, STANDIN)]
+    return [path.read_text() for folder in ours for path in sorted(folder.iterdir())]
 
 
 def _complaint(result: BoxResult, name: str) -> str:

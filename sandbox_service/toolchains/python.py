@@ -6,7 +6,8 @@ verifier.py (the trusted side; docs/tasks.md shows one):
     GIVEN = ("counts",)                 names of the inputs that it is called with, in this order, by position
     make_inputs(instance, rng)          dict of arrays, scipy.sparse matrices or numbers; what GIVEN does not
                                         name (labels, held-out parts) never leaves the verifier's process.
-                                        `rng` is secret and fresh for every block; a verifier may have its own
+                                        `rng` is secret and fresh for every block; a verifier may have its
+                                        own. instance["check"] is "public" or "final": they draw differently
     judge(instance, inputs, outputs)    the score, or {"outcome", "score", "detail", "metrics"}
     output_shapes(instance, inputs)     optional: {name: shape}; what has another shape, is not real numbers
                                         or not finite never reaches judge. Without it judge checks all that,
@@ -37,5 +38,6 @@ def evaluate(
     candidate_s = verifier.task.manifest.attempt.candidate_s
     for instance, contents in blocks:
         timeout_s = REPLY_TIMEOUT_S + 2 * candidate_s * len(contents)  # one after the other, and judged
-        found = verifier.ask("programs", timeout_s, instance=instance, contents=list(contents))
+        seen = instance | {"check": check}
+        found = verifier.ask("programs", timeout_s, instance=seen, contents=list(contents))
         yield [Evaluation.model_validate(fields) for fields in found]

@@ -121,7 +121,7 @@ def expected(instance, inputs):
     mask = wide["mask"][..., None]
     left = y @ wide["wl"].T * mask * _sigmoid(y @ wide["wlg"].T)
     right = y @ wide["wr"].T * mask * _sigmoid(y @ wide["wrg"].T)
-    product = np.einsum("bikd,bjkd->bijd", left, right, optimize=True)
+    product = np.moveaxis(np.moveaxis(left, 3, 1) @ np.moveaxis(right, 3, 1).swapaxes(2, 3), 1, 3)  # bijd
     gated = _layer_norm(product, wide["ln2_w"], wide["ln2_b"]) * _sigmoid(y @ wide["wog"].T)
     return {"out": gated @ wide["wout"].T}
 

@@ -23,7 +23,7 @@ __device__ float dot(const float *a, const float *b, int n) {
 
 extern "C" __global__ void project(const float *x, const float *mask, const float *ln1_w, const float *ln1_b,
                                    const float *wl, const float *wr, const float *wlg, const float *wrg,
-                                   const float *wog, float *left, float *right, float *gate,
+                                   const float *wog, float *left, float *right, float *gate, void *weights,
                                    int B, int N, int C, int H) {
     __shared__ float y[ROWS][MOST];
     long long rows = (long long)B * N * N, first = (long long)blockIdx.x * ROWS;
@@ -64,7 +64,7 @@ extern "C" __global__ void product(const float *left, const float *right, float 
 }
 
 extern "C" __global__ void finish(const float *hidden, const float *gate, const float *ln2_w, const float *ln2_b,
-                                  const float *wout, float *out, int B, int N, int C, int H) {
+                                  const float *wout, void *weights, float *out, int B, int N, int C, int H) {
     __shared__ float z[ROWS][128];
     long long rows = (long long)B * N * N, first = (long long)blockIdx.x * ROWS;
     int d = threadIdx.x;

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.box import Box, Limits, open_box, probe
+from shared.box import BubblewrapBox, Limits, open_box, probe
 from shared.box_cgroup import can_make_groups
 from shared.box_seccomp import ARCHES, filter_program
 from shared.errors import BoxNotWholeError
@@ -64,7 +64,7 @@ for _ in range(4):
     born.append(child)
 sys.exit(any(os.waitpid(child, 0)[1] for child in born))"""
 
-    result = Box().run([sys.executable, "-I", "-S", "-c", program], limits=LIMITS)
+    result = BubblewrapBox().run([sys.executable, "-I", "-S", "-c", program], limits=LIMITS)
 
     assert (result.outcome, result.exit_code) == ("over_limit", 1)
 
@@ -75,6 +75,8 @@ def test_there_is_a_filter_for_every_machine_that_is_named_and_none_for_others()
 
 
 def test_a_box_without_the_interpreter_has_nothing_of_its_environment() -> None:
-    result = Box().run(["sh", "-c", "ls -d /root /home /work /opt/venv"], limits=LIMITS, python=False)
+    result = BubblewrapBox().run(
+        ["sh", "-c", "ls -d /root /home /work /opt/venv"], limits=LIMITS, python=False
+    )
 
     assert result.stdout == b""

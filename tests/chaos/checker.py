@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -141,7 +142,7 @@ def _repeats(run: RunRecord) -> Iterator[str]:
 
 def _replies(run: RunRecord) -> Iterator[str]:
     """No reply that the store holds was asked for again, and none came from elsewhere."""
-    names = run.folder.store / "names" / "reply"
+    names = Path(run.folder.parts.store_url) / "names" / "reply"
     stored_at = {path.name: path.stat().st_mtime for path in names.glob("*-*")}
     for reply in run.answered:
         if reply.asked_at > stored_at.get(reply.key, float("inf")) + _SLACK_S:
@@ -159,14 +160,16 @@ def paid_twice(run: RunRecord) -> list[str]:
 
 def given_again(folder: RunFolder) -> set[str]:
     """Replies from the model server's memory, for somebody who died before it could store them."""
-    log = folder.path / "logs" / "model_server.log"
-    return set(_GAVE_AGAIN.findall(log.read_text(errors="replace"))) if log.exists() else set()
+    return set(_GAVE_AGAIN.findall(_model_servers(folder)))
 
 
 def answered(folder: RunFolder) -> Iterator[Answered]:
     """From the model server's log."""
-    log = folder.path / "logs" / "model_server.log"
-    for line in log.read_text(errors="replace").splitlines() if log.exists() else []:
+    for line in _model_servers(folder).splitlines():
         if found := _ANSWERED.match(line):
             at = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
             yield Answered(found[2], at - float(found[3]), at)
+
+
+def _model_servers(folder: RunFolder) -> str:
+    return "\n".join(log.read_text(errors="replace") for log in folder.path.glob("logs/model_server-*.log"))

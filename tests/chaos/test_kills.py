@@ -18,6 +18,7 @@ import redis
 from ratchet.processes import Program
 from ratchet.stack import LocalStack
 from shared.events import JobDied
+from shared.secrets import broker_url
 from tests.live.echo_service import DEADLY
 from tests.live.run_stack import EchoRun, echo_stack
 
@@ -100,7 +101,7 @@ def test_a_broker_killed_and_every_doorbell_lost(folder: Path, stack: LocalStack
     assert broker is not None
     broker.kill()
     run.until(stack, lambda: run.ran("CandidatesProposed") == 1)
-    with redis.Redis.from_url(stack.settings.broker_url) as client:
+    with redis.Redis.from_url(broker_url(stack.settings)) as client:
         run.until(stack, lambda: bool(client.ping()))
         client.flushall()
     run.finish(stack)

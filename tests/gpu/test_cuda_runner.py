@@ -8,6 +8,7 @@ import pytest
 from sandbox_service.cuda_block import CudaBench, Program, canary_sings, evaluate_cuda
 from sandbox_service.cuda_health import clocks
 from sandbox_service.cuda_process import CudaKernel, NoDeviceError
+from sandbox_service.cuda_source import launch_meta
 from sandbox_service.evaluate import Evaluator
 from sandbox_service.toolchains.cuda_compiler import CudaCompiler, find_nvcc
 from shared.box import open_box
@@ -25,7 +26,7 @@ CORPUS = {
     "honest": ("ok", HONEST),
     "out of bounds": ("crashed", HEAD + AT + "out[(long long)i << 34] = 1; }"),
     "traps": ("crashed", HEAD + "__trap(); }"),
-    "never ends": ("timeout", HEAD + "volatile int go = 1; while (go) { } }"),
+    "never ends": ("timeout", HEAD + "while (*(volatile float *)out != 7) { } }"),
     "writes half": ("wrong", HONEST.replace("i < n", "i < n / 2")),
     "replays its first answer": (
         "wrong",
@@ -95,9 +96,10 @@ def test_clocks_are_told_by_nvml():
 def test_the_plain_triangle_is_right_at_a_benchmark_shape_with_a_real_mask(canary: Path, tmp_path: Path):
     task = load_task("trimul_cuda")
     verifier = load_verifier(task.folder)
-    cubin = CudaCompiler(open_box(), tmp_path, arch="sm_90").cubin(verifier.baseline({}), verifier.FLAGS)
+    naive = verifier.baseline({})
+    cubin = CudaCompiler(open_box(), tmp_path, arch="sm_90").cubin(naive, verifier.FLAGS)
     bench = CudaBench(verifier, task.manifest, np.random.default_rng(), canary, tmp_path)
     instance = next(one for one in verifier.draw("test", 7, 1) if one["N"] == 256 and one["C"] == 128)
-    plain = Program(cubin.needed("baseline"), {})
+    plain = Program(cubin.needed("baseline"), launch_meta(naive))
     (found,) = evaluate_cuda(bench, instance, "final", plain, [plain])
     assert found.outcome == "ok", found.detail

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.box import Bind, Box, Limits, open_box, probe
+from shared.box import Bind, BubblewrapBox, Limits, open_box, probe
 from shared.errors import BoxError, BoxNotWholeError
 
 QUICK = Limits(wall_s=20, processes=8)
@@ -104,8 +104,8 @@ def test_two_boxes_do_not_share_a_process_limit() -> None:
 
 def test_a_box_dies_with_the_process_that_started_it() -> None:
     program = """import sys, time
-from shared.box import Box, Limits
-process = Box().start(["sh", "-c", "echo up; sleep 600"], limits=Limits())
+from shared.box import BubblewrapBox, Limits
+process = BubblewrapBox().start(["sh", "-c", "echo up; sleep 600"], limits=Limits())
 process.stdout.read(3)
 print(process.pid, flush=True)
 time.sleep(600)"""
@@ -167,6 +167,6 @@ def test_root_never_runs_the_box_as_root(tmp_path: Path) -> None:
     folder = tmp_path / "made"
     folder.mkdir()
 
-    Box().run(["touch", "/made/file"], binds=[Bind(folder, "/made", writable=True)], limits=QUICK)
+    BubblewrapBox().run(["touch", "/made/file"], binds=[Bind(folder, "/made", writable=True)], limits=QUICK)
 
     assert (folder / "file").stat().st_uid >= 200_000

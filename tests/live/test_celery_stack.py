@@ -10,8 +10,10 @@ import redis
 
 from ratchet.broker import Broker
 from ratchet.processes import MOST_QUICK_DEATHS, Program, stop_all
-from shared.celery_app import check_broker
 from shared.errors import RatchetError, SettingsError
+from shared.secrets import broker_url
+from shared.settings import StackParts
+from shared.start_checks import check_broker
 from tests.live.run_stack import EchoRun, echo_stack
 
 
@@ -29,7 +31,9 @@ def test_a_run_goes_through_four_workers_and_leaves_no_process(tmp_path: Path) -
     assert not [process for process in family if process.is_running()]
     settings = tmp_path / "stack.json"
     assert stat.S_IMODE(settings.stat().st_mode) == 0o600
-    assert json.loads(settings.read_text())["broker_url"].startswith("redis://:")
+    named = json.loads(settings.read_text())["broker_password"].removeprefix("file:")
+    assert stat.S_IMODE(Path(named).stat().st_mode) == 0o600
+    assert Path(named).read_text() not in settings.read_text()
 
 
 def test_a_broker_that_may_drop_queues_is_refused(tmp_path: Path) -> None:
@@ -37,11 +41,12 @@ def test_a_broker_that_may_drop_queues_is_refused(tmp_path: Path) -> None:
     try:
         broker.program.tend()
         broker.wait()
-        check_broker(broker.url)
-        with redis.Redis.from_url(broker.url) as client:
+        parts = StackParts(**broker.settings)
+        assert check_broker(parts) == []
+        with redis.Redis.from_url(broker_url(parts)) as client:
             client.config_set("maxmemory-policy", "allkeys-lru")
         with pytest.raises(SettingsError, match="CONFIG SET maxmemory-policy noeviction"):
-            check_broker(broker.url)
+            check_broker(parts)
     finally:
         stop_all([broker.program])
         broker.holder.close()

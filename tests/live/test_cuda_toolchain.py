@@ -1,5 +1,6 @@
 """CUDA candidates through the whole evaluator on a machine without a GPU: nvcc in the box, then the CPU."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from shared.task import load_task
 
 TINY = Path(__file__).parent / "tiny_cuda"
 NAIVE = (Path(__file__).parents[2] / "tasks" / "trimul_cuda" / "naive.cu").read_text()
+TRIMUL = {"id": "t", "B": 1, "N": 192, "C": 128, "mask": "random", "distribution": "normal", "seed": 1}
 HEAD = 'extern "C" __global__ void tiny(const float *a, const float *b, float *out, int n) {\n'
 AT = "int i = blockIdx.x * blockDim.x + threadIdx.x;\n"
 HONEST = HEAD + AT + "if (i < n) out[i] = a[i] * b[i] + a[i]; }"
@@ -123,17 +125,57 @@ def test_registers_and_spills_stand_beside_the_evaluation(found: dict[str, Evalu
 
 @on_cpu
 def test_the_plain_triangle_is_right_and_one_without_barriers_or_mask_is_not(tmp_path: Path):
-    instance = {"id": "t", "B": 1, "N": 192, "C": 128, "mask": "random", "distribution": "normal", "seed": 1}
     unmasked = NAIVE.replace("mask[first + r]", "1.0f")
     found = evaluate(
         load_task("trimul_cuda").folder,
-        instance,
+        TRIMUL,
         tmp_path,
         NAIVE,
         NAIVE.replace("__syncthreads();", ""),
         unmasked,
     )
     assert [evaluation.outcome for evaluation in found] == ["not_timed", "wrong", "wrong"]
+
+
+@pytest.fixture(scope="module")
+def schedule() -> str:
+    """A whole program on tensor cores, with bulk copies and barriers."""
+    harness = load_task("trimul_cuda").folder / "harness"
+    spec = importlib.util.spec_from_file_location("scaffold", harness / "scaffold.py")
+    scaffold = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scaffold)
+    drawn = {name: choices[0] for name, choices in scaffold.SPACE.items()}
+    return scaffold.render(drawn, {"C": 128}, (harness / "prompts" / "kernel.md").read_text())
+
+
+@on_cpu
+def test_a_schedule_on_tensor_cores_is_right_on_the_cpu_and_never_scored(schedule: str, tmp_path: Path):
+    (found,) = evaluate(load_task("trimul_cuda").folder, TRIMUL, tmp_path, schedule)
+    assert (found.outcome, found.score) == ("not_timed", 0.0)
+    assert "right on the CPU" in found.detail
+
+
+@pytest.mark.slow
+@on_cpu
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("(chunk ^ (line & 7)) * 8", "chunk * 8"),  # tiles whose chunks are not turned
+        ("0.5f * mask[at.line + p]", "0.5f"),  # no mask
+        (
+            "        hopper::wait(full + slot, (count / PRODUCT_RING) & 1);\n",
+            "",
+        ),  # a tile that is not there yet
+        (
+            "        __syncwarp();\n        if (lane == 0) hopper::arrive",
+            "        if (lane == 0) hopper::arrive",
+        ),
+    ],
+)
+def test_a_schedule_with_a_fault_is_wrong_on_the_cpu(schedule: str, right: str, wrong: str, tmp_path: Path):
+    assert right in schedule
+    (found,) = evaluate(load_task("trimul_cuda").folder, TRIMUL, tmp_path, schedule.replace(right, wrong))
+    assert found.outcome in ("wrong", "crashed"), found.detail
 
 
 def test_an_architecture_that_nvcc_does_not_know_is_the_tasks_mistake(tmp_path: Path):

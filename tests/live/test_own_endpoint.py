@@ -24,7 +24,11 @@ def test_an_endpoint_that_can_not_load_adapters_gets_a_harness_only_run(tmp_path
         try:
             broker.program.tend()
             broker.wait()
-            command = [RATCHET, "run", "words", "--json", "--broker", broker.url, *options]
+            where = [
+                *("--broker", broker.settings["broker_url"]),
+                *("--set", f"stack.broker_password='{broker.settings['broker_password']}'"),
+            ]
+            command = [RATCHET, "run", "words", "--json", *where, *options]
             done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=170)
         finally:
             stop_all([broker.program])

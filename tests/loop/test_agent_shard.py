@@ -157,7 +157,7 @@ def agent(tmp_path: Path, pool: ScaffoldPool) -> Iterator[Agent]:
     with Endpoint() as endpoint:
         chat = Chat(endpoint.url, store, api_key="k", timeout_s=20, concurrency=4)
         adapters = Adapters(chat, store, tmp_path / "cache", "seed")
-        deps = Deps(store, ledger, load_task, lambda model: adapters, pool, tmp_path / "cache")
+        deps = Deps(store, ledger, load_task, lambda model, base: adapters, pool, tmp_path / "cache")
         yield Agent(deps, endpoint, ledger, store, config)
         chat.close()
 

@@ -21,7 +21,7 @@ RELEASE = Release(base="b", harness="h")
 @pytest.fixture(scope="module")
 def deps(tmp_path_factory: pytest.TempPathFactory) -> Deps:
     made = World(tmp_path_factory.mktemp("deaths"))
-    return Deps(ledger=made.ledger, store=made.store)
+    return Deps(ledger=made.ledger, store=made.store, advisor_of=made.advisor)
 
 
 def died(message: e.Message, deps: Deps) -> list[e.Message]:

@@ -15,6 +15,7 @@ from feedback_service.handlers import handlers
 from feedback_service.situation import Deps
 from shared import events as e
 from shared.bus import Handler, MemoryBus
+from shared.chat import Chat
 from shared.harness import PatchRefused, apply_patch, load_harness
 from shared.history import RunHistory, fold
 from shared.ledger import Ledger
@@ -31,7 +32,7 @@ from shared.records import (
     Turn,
     digest_of,
 )
-from shared.settings import RunConfig, load_config
+from shared.settings import AdvisorSection, RunConfig, load_config
 from shared.store import LocalStore, get_bundle, get_json, get_record, put_bundle, put_json
 
 VERIFIER = """
@@ -97,9 +98,12 @@ class World:
             e.WeightUpdateProposed: self.train,
             e.ReleasePromoted: lambda event: [],
         }
-        real = handlers(Deps(ledger=self.ledger, store=self.store))
+        real = handlers(Deps(ledger=self.ledger, store=self.store, advisor_of=self.advisor))
         feedback = {kind: self.wrap(handler) for kind, handler in real.items()}
         self.bus = MemoryBus(self.ledger, mine | feedback)
+
+    def advisor(self, section: AdvisorSection) -> Chat:
+        return Chat(section.url, self.store, api_key="k", timeout_s=2.0, concurrency=1)
 
     def run(self, first: e.Message | None = None) -> RunHistory:
         self.bus.submit([first or e.RunStarted(run_id=self.name, config=self.config_digest)])

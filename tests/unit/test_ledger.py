@@ -1,4 +1,4 @@
-"""The ledger alone: one effect for each job, fences, leases, deaths and the end of a run."""
+"""The ledger alone, on both databases: one effect for each job, fences, leases, deaths and a run's end."""
 
 import time
 from pathlib import Path
@@ -16,12 +16,12 @@ ME, OTHER = "host/1/1", "host/2/2"
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return open_ledger(tmp_path)
+def ledger(ledger_url: str) -> Ledger:
+    return open_ledger(ledger_url)
 
 
-def open_ledger(folder: Path, **options: float) -> Ledger:
-    ledger = Ledger(f"sqlite:///{folder / 'ledger.sqlite'}", **options)  # type: ignore[arg-type]
+def open_ledger(url: str, **options: float) -> Ledger:
+    ledger = Ledger(url, **options)  # type: ignore[arg-type]
     ledger.create_schema()
     ledger.create_run(RUN)
     return ledger
@@ -78,8 +78,8 @@ def test_a_leased_or_done_job_can_not_be_claimed(ledger: Ledger) -> None:
     assert ledger.claim("no such job", ME) is None
 
 
-def test_a_zombie_can_neither_commit_nor_fail_nor_renew(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path, lease_s=0.05)
+def test_a_zombie_can_neither_commit_nor_fail_nor_renew(ledger_url: str) -> None:
+    ledger = open_ledger(ledger_url, lease_s=0.05)
     [ring] = ledger.submit([started()])
     old = ledger.claim(ring.job_id, ME)
     time.sleep(0.06)
@@ -123,8 +123,8 @@ def test_a_failed_job_waits_for_its_time(ledger: Ledger) -> None:
     assert (again.fence, again.attempt) == (2, 2)
 
 
-def test_the_last_attempt_that_fails_kills_the_job_and_somebody_hears(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path, max_attempts=2)
+def test_the_last_attempt_that_fails_kills_the_job_and_somebody_hears(ledger_url: str) -> None:
+    ledger = open_ledger(ledger_url, max_attempts=2)
     [ring] = ledger.submit([started()])
     rings = []
     for _ in range(2):
@@ -138,8 +138,8 @@ def test_the_last_attempt_that_fails_kills_the_job_and_somebody_hears(tmp_path: 
     assert e.decode(died.event) == started()
 
 
-def test_transient_failures_use_up_no_attempts(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path, max_attempts=2)
+def test_transient_failures_use_up_no_attempts(ledger_url: str) -> None:
+    ledger = open_ledger(ledger_url, max_attempts=2)
     [ring] = ledger.submit([started()])
     for fence in range(1, 6):
         claim = ledger.claim(ring.job_id, ME)
@@ -148,8 +148,8 @@ def test_transient_failures_use_up_no_attempts(tmp_path: Path) -> None:
         ledger.fail(claim.job_id, claim.fence, "store away", 0.0, transient=True)
 
 
-def test_transient_failures_count_when_they_last_too_long(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path, max_attempts=2)
+def test_transient_failures_count_when_they_last_too_long(ledger_url: str) -> None:
+    ledger = open_ledger(ledger_url, max_attempts=2)
     [ring] = ledger.submit([started()])
     for _ in range(3):
         claim = ledger.claim(ring.job_id, ME)
@@ -160,8 +160,8 @@ def test_transient_failures_count_when_they_last_too_long(tmp_path: Path) -> Non
     assert kinds(ledger) == ["RunStarted", "JobDied"]
 
 
-def test_a_job_that_always_kills_its_worker_dies(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path, lease_s=0.0, max_attempts=3)
+def test_a_job_that_always_kills_its_worker_dies(ledger_url: str) -> None:
+    ledger = open_ledger(ledger_url, lease_s=0.0, max_attempts=3)
     [ring] = ledger.submit([started()])
     for _ in range(3):
         assert ledger.claim(ring.job_id, ME) is not None
@@ -171,8 +171,8 @@ def test_a_job_that_always_kills_its_worker_dies(tmp_path: Path) -> None:
     assert kinds(ledger) == ["RunStarted", "JobDied"]
 
 
-def test_when_the_death_of_a_job_can_not_be_handled_the_run_fails(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path, max_attempts=1)
+def test_when_the_death_of_a_job_can_not_be_handled_the_run_fails(ledger_url: str) -> None:
+    ledger = open_ledger(ledger_url, max_attempts=1)
     [ring] = ledger.submit([started()])
     for _ in range(2):
         claim = ledger.claim(ring.job_id, ME)
@@ -182,8 +182,8 @@ def test_when_the_death_of_a_job_can_not_be_handled_the_run_fails(tmp_path: Path
     assert kinds(ledger) == ["RunStarted", "JobDied", "RunFinished"]
 
 
-def test_a_lost_doorbell_is_rung_again_and_ever_less_often(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path, ring_s=0.05)
+def test_a_lost_doorbell_is_rung_again_and_ever_less_often(ledger_url: str) -> None:
+    ledger = open_ledger(ledger_url, ring_s=0.05)
     [ring] = ledger.submit([started()])
     assert ledger.overdue() == []
     time.sleep(0.06)
@@ -221,16 +221,16 @@ def test_a_run_that_has_ended_ends_its_open_jobs(ledger: Ledger) -> None:
         ledger.commit(straggler.job_id, straggler.fence, [started("late")])
 
 
-def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
-    [ring] = open_ledger(tmp_path).submit([started()])
-    ledger = open_ledger(tmp_path)
+def test_everything_is_there_after_a_restart(ledger_url: str) -> None:
+    [ring] = open_ledger(ledger_url).submit([started()])
+    ledger = open_ledger(ledger_url)
     assert ledger.run_state(RUN) == "running"
     assert ledger.due() == [ring]
     assert [logged.event for logged in ledger.events(RUN)] == [started()]
     assert ledger.events(RUN, after=ledger.events(RUN)[-1].seq) == []
     assert ledger.open_jobs(RUN) == 1
     ledger.request_stop(RUN)
-    assert open_ledger(tmp_path).stop_requested(RUN)
+    assert open_ledger(ledger_url).stop_requested(RUN)
 
 
 def test_a_message_that_this_version_can_not_read_dies_with_the_reason(ledger: Ledger) -> None:
@@ -252,12 +252,13 @@ def test_a_ledger_that_can_not_be_used_says_how_to_mend_it(tmp_path: Path) -> No
     with pytest.raises(LedgerError, match="no ledger: give a run"):
         Ledger(f"sqlite:///{tmp_path / 'empty.sqlite'}").run_state(RUN)
     with pytest.raises(LedgerError, match="no run 'other'"):
-        open_ledger(tmp_path).run_state("other")
+        open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}").run_state("other")
     with pytest.raises(SettingsError, match="sqlite:////path"):
         Ledger("sqlite://")
 
 
-def test_a_full_disk_is_an_error_that_passes(ledger: Ledger) -> None:
+def test_a_full_disk_is_an_error_that_passes(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     with ledger.database.read() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     big = started("x" * 200_000)

@@ -1,7 +1,5 @@
 """Joins: the last arrival makes the next message, once, whatever comes twice or late."""
 
-from pathlib import Path
-
 import pytest
 
 from shared import events as e
@@ -12,8 +10,8 @@ RUN = "run-1"
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+def ledger(ledger_url: str) -> Ledger:
+    ledger = Ledger(ledger_url)
     ledger.create_schema()
     ledger.create_run(RUN)
     return ledger

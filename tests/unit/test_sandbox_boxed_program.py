@@ -9,13 +9,13 @@ import pytest
 from sandbox_service.array_files import write_arrays
 from sandbox_service.boxed_program import Job, ProgramFailedError, read_outputs
 from sandbox_service.python_block import check_shapes
-from shared.box import Box
+from shared.box import BubblewrapBox
 from shared.task import AttemptSection
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    return Job(Box(), "f", tmp_path / "inputs", AttemptSection(candidate_memory_mb=64))
+    return Job(BubblewrapBox(), "f", tmp_path / "inputs", AttemptSection(candidate_memory_mb=64))
 
 
 def outcome(job: Job, folder: Path) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.served_model import ModelWatch, ServedModel
+from ratchet.served_model import ModelWatch, NeededModel
 from shared import events as e
 from shared.ledger import Ledger
 from shared.records import Release
@@ -22,7 +22,7 @@ def watch(tmp_path: Path) -> ModelWatch:
     settings = StackSettings(
         ledger_url=url, store_url=str(tmp_path / "store"), broker_url="", cache_dir=tmp_path / "cache"
     )
-    return ModelWatch(settings, RUN)
+    return ModelWatch(settings)
 
 
 def test_the_base_model_of_the_log_is_served_under_the_configured_name(watch: ModelWatch) -> None:
@@ -30,12 +30,24 @@ def test_the_base_model_of_the_log_is_served_under_the_configured_name(watch: Mo
     config = put_json(store, RunConfig(model=ModelSection(name="small")))
     base = put_bundle(store, {"config.json": b"{}"})
     watch.ledger.submit([e.RunStarted(run_id=RUN, config=config)])
-    assert watch.look() is None
-    assert not watch.settled
+    assert watch.look() == ({}, None)
     watch.ledger.submit([e.BaseReady(run_id=RUN, base=base)])
-    assert watch.look() == ServedModel(watch.settings.cache_dir / base, "small")
+    assert watch.look() == ({base: NeededModel(watch.settings.cache_dir / base, "small")}, None)
     assert (watch.settings.cache_dir / base / "config.json").exists()
-    assert watch.settled
+    watch.ledger.submit([e.RunFinished(run_id=RUN, state="done", why="")])
+    assert watch.look() == ({}, None)  # nobody needs it any more
+
+
+def test_each_running_run_has_its_base_served_though_anothers_is_lost(watch: ModelWatch) -> None:
+    store = LocalStore(Path(watch.settings.store_url))
+    config = put_json(store, RunConfig())
+    base = put_bundle(store, {"config.json": b"{}"})
+    for run, digest in ((RUN, "0" * 64), ("run-2", base), ("run-3", base)):
+        watch.ledger.create_run(run)
+        watch.ledger.submit([e.RunStarted(run_id=run, config=config), e.BaseReady(run_id=run, base=digest)])
+    needed, trouble = watch.look()
+    assert list(needed) == [base]
+    assert "000000000000 is not in the store" in str(trouble)
 
 
 @pytest.mark.parametrize("requested", [True, False])
@@ -43,5 +55,4 @@ def test_somebody_elses_endpoint_needs_no_server(watch: ModelWatch, requested: b
     release = Release(base="endpoint:gpt", harness="h")
     evaluation = e.EvaluationRequested(run_id=RUN, config="c", release=release, instances="i")
     watch.ledger.submit([evaluation if requested else e.BaseReady(run_id=RUN, base="endpoint:gpt")])
-    assert watch.look() is None
-    assert watch.settled
+    assert watch.look() == ({}, None)

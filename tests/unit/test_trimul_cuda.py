@@ -56,10 +56,19 @@ def test_grids_cover_every_shape(verifier: Any):
     assert finish.grid == (math.ceil(2 * 11 * 11 / 8), 1, 1)
 
 
+def test_weights_are_prepared_where_it_is_asked_for_and_blocks_may_be_counted(verifier: Any):
+    launches = verifier.launch({"B": 1, "N": 64, "C": 128}, {"prepare": {}, "product": {"blocks": 132}})
+    assert [launch["kernel"] for launch in launches] == ["prepare", "project", "product", "finish"]
+    assert launches[2]["grid"] == [132, 1, 1]
+
+
 @pytest.mark.parametrize(
     "meta",
     [
         {"warm_up": {}},
+        {"product": {"blocks": 0}},
+        {"product": {"blocks": 1 << 20}},
+        {"product": {"blocks": "132"}},
         {"project": 3},
         {"project": {"grid": [1]}},
         {"project": {"tile": [0]}},

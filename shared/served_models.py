@@ -1,0 +1,43 @@
+"""Where a local stack serves which base model: a small file for each, written by the stack, read by the
+agent. A cluster has one endpoint with a stable name, and needs none of this.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from shared.errors import StoreUnavailableError
+
+
+class ServedModel(BaseModel):
+    """`name`: what requests call the base there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    url: str
+    name: str
+
+
+def announce(folder: Path, base: str, model: ServedModel) -> None:
+    """`base` is the digest of the model's bundle. In one step, over what was said before."""
+    temporary = folder / f".{base}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(model.model_dump_json())
+        os.replace(temporary, folder / base)
+    except OSError as error:
+        raise StoreUnavailableError(f"can't write to {folder}: {error.strerror}") from error
+
+
+def withdraw(folder: Path, base: str) -> None:
+    (folder / base).unlink(missing_ok=True)
+
+
+def look_up(folder: Path, base: str) -> ServedModel | None:
+    """None: nobody serves it (yet)."""
+    try:
+        return ServedModel.model_validate_json((folder / base).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
