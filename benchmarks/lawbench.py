@@ -29,10 +29,6 @@ from ratchet import evaluation, parts, running
 from ratchet.runs import RunFolder
 from shared.events import BaseReady, RolloutsOpened, RunFinished, ShardFinished
 from shared.records import JsonObject, ShardState
-<<<<<<< HEAD
-from shared.settings import StackParts
-=======
->>>>>>> law
 from shared.store import get_record, materialize
 from shared.task import Task, load_task
 
@@ -77,11 +73,7 @@ def evaluate(task: Task, count: int, root: Path) -> RunFolder:
         rows = (case | {"id": f"case-{number}"} for number, case in enumerate(cases))
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
         config = running.resolve_config(str(task.folder), None, [], None)
-<<<<<<< HEAD
-        made, _ = evaluation.score(task, config, StackParts(), None, path, root)
-=======
         made, _ = evaluation.score(task, config, parts.resolve(None, []), None, path, root)
->>>>>>> law
     return made
 
 

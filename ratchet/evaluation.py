@@ -38,7 +38,6 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
         moved = parts_beside(source)
     own = task_data.load_bound(task, config.run.task)
     folder, result = score(own, config, moved, chosen, instances, root)
-<<<<<<< HEAD
     loaded = [row["instance"] for row in result["instances"]]
     found = task_data.baselines(load_task(folder.config().run.task), loaded)
     beside = compared(result["instances"], found)
@@ -54,24 +53,6 @@ def score(
     root: Path,
 ) -> tuple[RunFolder, dict[str, Any]]:
     """The evaluation's own run, and what it measured. `moved`: where the release is (parts_beside)."""
-=======
-    found = task_data.baselines(
-        load_task(folder.config().run.task), [row["instance"] for row in result["instances"]]
-    )
-    return {
-        "task": task,
-        "release": release,
-        "run": folder.run_id,
-        **result,
-        **compared(result["instances"], found),
-    }
-
-
-def score(
-    own: Task, config: RunConfig, moved: StackParts, release: Release | None, instances: Path, root: Path
-) -> tuple[RunFolder, dict[str, Any]]:
-    """The evaluation's own run, and what it measured. `moved`: where the release is; none: the seed's."""
->>>>>>> law
     running.require_tools(own)
     running.require_parts(moved)
     with _instances(own, instances, root) as (copy, loaded):

@@ -95,11 +95,7 @@ class ScaffoldPool:
         self._drop(key)
         while len(self._hosts) >= self._most:
             self._drop(next(iter(self._hosts)))
-<<<<<<< HEAD
         host = self._starter.submit(_start, self._box, folder, key, knobs).result()
-=======
-        host = self._starter.submit(_start, self._box, folder, knobs, *key[1:]).result()
->>>>>>> law
         self._hosts[key] = host
         return host
 
@@ -161,13 +157,7 @@ class _Host:
         self.process.close()
 
 
-<<<<<<< HEAD
 def _start(box: Box, folder: Path, key: Key, knobs: JsonObject) -> _Host:
-=======
-def _start(
-    box: Box, folder: Path, knobs: JsonObject, memory_mb: int, public: Path | None, hidden: tuple[str, ...]
-) -> _Host:
->>>>>>> law
     """A host whose scaffold is loaded and has prepared. What fails before it is up is the box's fault."""
     _, memory_mb, public, hidden = key
     limits = Limits(cpu_s=LIFE_CPU_S, memory_mb=memory_mb, processes=PROCESSES)
