@@ -139,7 +139,7 @@ def table(result: JsonObject) -> str:
     return "\n".join([*lines, f"geometric means: {json.dumps(result['geometric_means'])}"])
 
 
-def main(arguments: Sequence[str]) -> JsonObject:
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ratchet bench trimul_cuda")
     parser.add_argument("--torch-python", default=sys.executable, help="an interpreter that has torch")
     parser.add_argument("--rounds", type=int, default=5)
@@ -152,7 +152,11 @@ def main(arguments: Sequence[str]) -> JsonObject:
     parser.add_argument("--no-torch", action="store_true")
     parser.add_argument("--no-naive", action="store_true")
     parser.add_argument("--out", type=Path, help="also write the result there")
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> JsonObject:
+    options = options_of(arguments)
     schedules = json.loads(options.schedules.read_text()) if options.schedules else {}
     with (
         tempfile.TemporaryDirectory(prefix="ratchet-bench-") as scratch,

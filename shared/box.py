@@ -18,7 +18,8 @@ from typing import Protocol
 from shared.box_cgroup import make_group
 from shared.box_launch import Bind, Limits, launch_argv, missing_tools
 from shared.box_seccomp import filter_file
-from shared.boxed_process import BoxedProcess, BoxOutcome, BoxResult, Launch, run_process, start_process
+from shared.boxed import BoxedProcess, BoxOutcome, BoxResult
+from shared.boxed_process import Launch, run_process, start_process
 from shared.errors import BoxError, BoxNotWholeError
 
 __all__ = [

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.box import NO_ENV, Box
 from shared.box_launch import BASE_ENV, SHARED, Bind, Limits
-from shared.boxed_process import BoxedProcess, BoxResult
+from shared.boxed import BoxedProcess, BoxResult
 from shared.errors import BoxError, SettingsError
 from shared.pod_api import PodApi
 from shared.pod_process import PodProcess, connect, run_to_the_end

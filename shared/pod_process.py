@@ -17,7 +17,7 @@ from typing import IO
 
 from shared import pod_wire as wire
 from shared.box_launch import Bind
-from shared.boxed_process import STDERR_TAIL_BYTES, BoxedProcess, BoxOutcome, BoxResult, outcome_of
+from shared.boxed import STDERR_TAIL_BYTES, BoxedProcess, BoxOutcome, BoxResult, outcome_of
 from shared.errors import BoxError
 from shared.pod_spec import End
 from shared.records import JsonObject
