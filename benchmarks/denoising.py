@@ -2,6 +2,7 @@
 learned on, and what an evaluation costs as cells grow 1, 2, 4, 8 times.
 
     ratchet bench denoising --run RUN --matrices PATH     PATH as `ratchet eval --instances` takes it
+    ratchet bench denoising --program FILE --matrices PATH
     ratchet bench denoising --cells 250                   time and memory; --matrix FILE takes cells of that
 
 The program is chosen on fresh instances of the train split; the matrices choose nothing.
@@ -28,8 +29,8 @@ from shared.records import Block, CandidateBatch, Evaluation, JsonObject
 from shared.store import LocalStore
 from shared.task import Task, draw, load_task
 
-FINALISTS = 12  # of the run's train programs, by their score there
-CHOSEN_ON = 6  # fresh train instances that decide between them
+FINALISTS = 8  # of the run's train programs, by their score there
+CHOSEN_ON = 4  # fresh train instances that decide between them
 CHOOSING_SEED = 90_001  # the loop's own draws come from other seeds
 
 
@@ -96,27 +97,33 @@ def held_back(task: Task, program: str, source: Path) -> JsonObject:
 
 def main(arguments: Sequence[str]) -> JsonObject:
     parser = argparse.ArgumentParser(prog="ratchet bench denoising")
-    parser.add_argument("--run", help="take the best program from this run's train rollouts")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--run", help="take the best program from this run's train rollouts")
+    source.add_argument("--program", type=Path, help="a Python program that defines denoise(counts)")
     parser.add_argument("--matrices", type=Path, help="what the program is compared on")
     parser.add_argument("--cells", type=int, default=0, help="measure cost at 1, 2, 4 and 8 times as many")
     parser.add_argument(
         "--matrix", type=Path, help="whose cells cost is measured on; default the shipped one"
     )
-    parser.add_argument("--out", type=Path, help="also write the result there")
+    parser.add_argument("--out", type=Path, help="add the result to the list in this file")
     options = parser.parse_args(arguments)
-    if bool(options.run) != bool(options.matrices) or not (options.run or options.cells):
-        parser.error("give --run with --matrices, or --cells, or all three")
+    named = options.run or options.program
+    if bool(named) != bool(options.matrices) or not (named or options.cells):
+        parser.error("give --run or --program with --matrices, or --cells")
     result: JsonObject = {"machine": describe_machine(), "date": datetime.now(UTC).date().isoformat()}
     if options.run:
         task, programs = programs_of(options.run)
         program, means = choose(task, programs)
-        chosen = {"finalists": [round(mean, 4) for mean in means], "program": program}
-        result |= {"run": options.run, "chosen_on_train": chosen}
-        result["held_back"] = held_back(load_task("denoising"), program, options.matrices)
+        result |= {"run": options.run, "finalists": [round(mean, 4) for mean in means], "program": program}
+    elif options.program:
+        result["program"] = options.program.read_text(encoding="utf-8")
+    if options.matrices:
+        result["held_back"] = held_back(load_task("denoising"), result["program"], options.matrices)
     if options.cells:
         result["cost"] = costs(options.cells, options.matrix)
     if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        known = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else []
+        options.out.write_text(json.dumps([*known, result], indent=1) + "\n", encoding="utf-8")
     return result
 
 
