@@ -33,7 +33,7 @@ from shared.records import (
     digest_of,
 )
 from shared.settings import AdvisorSection, RunConfig, load_config
-from shared.store import LocalStore, get_bundle, get_json, get_record, put_bundle, put_json
+from shared.store import LocalStore, Store, get_bundle, get_json, get_record, put_bundle, put_json
 
 VERIFIER = """
 def draw(split, count, seed):
@@ -81,12 +81,14 @@ class World:
     lose: Callable[[e.RolloutsOpened], bool] = lambda event: False
     name: str = RUN
     wrap: Callable[[Handler], Handler] = lambda handler: handler  # around each of feedback's
+    ledger_url: str = ""  # empty: a file in the folder
+    on_store: Store | None = None  # None: in the folder
     opened: list[e.RolloutsOpened] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         task = make_task(self.folder / "task")
-        self.store = LocalStore(self.folder / "store")
-        self.ledger = Ledger(f"sqlite:///{self.folder / 'ledger.sqlite'}")
+        self.store: Store = self.on_store or LocalStore(self.folder / "store")
+        self.ledger = Ledger(self.ledger_url or f"sqlite:///{self.folder / 'ledger.sqlite'}")
         self.ledger.create_schema()
         self.ledger.create_run(self.name)
         self.config: RunConfig = load_config([{"run": {"task": task}}, self.sections])
