@@ -35,7 +35,7 @@ def remember(history: RunHistory, store: Store) -> Memory:
         record = get_record(store, generation.evidence, GateRecord) if generation.evidence else None
         gain = harness_gain(record)
         proposal = generation.harness
-        if proposal and proposal.digest:
+        if proposal and proposal.digest and (proposal.refused or _same_weights(generation, history)):
             patches.append(_past(generation, get_record(store, proposal.digest, Patch), gain))
         if record and record.screen_scores and generation.release:
             measured.append(Measured(_knobs(store, generation.release.harness), reached))
@@ -43,6 +43,12 @@ def remember(history: RunHistory, store: Store) -> Memory:
                 measured.append(Measured(_knobs(store, proposal.made), reached + gain))
                 reached += gain if generation.arm in ("harness", "both") else 0.0
     return Memory(tuple(patches), tuple(measured))
+
+
+def _same_weights(generation: Generation, history: RunHistory) -> bool:
+    """Was it measured with the weights that are live now? What did not help other weights may help these."""
+    then, now = generation.release, history.release
+    return then is not None and now is not None and then.adapter == now.adapter
 
 
 def harness_gain(record: GateRecord | None) -> float | None:
