@@ -60,7 +60,7 @@ def test_all_baselines_are_scored_on_all_instances_and_magic_as_published():
 @pytest.mark.slow
 def test_what_a_method_prints_is_not_taken_for_the_answer(tmp_path: Path):
     """MAGIC warns on stdout of matrices with many genes."""
-    counts = made_counts(cells=60, genes=6000, depth=9000)
+    counts = made_counts(cells=60, genes=8000, depth=20_000)
     parts = {name: getattr(counts, name) for name in ("data", "indices", "indptr")}
     np.savez(tmp_path / "wide.npz", shape=counts.shape, **parts)
     shutil.copytree(TASK, tmp_path / "task")
