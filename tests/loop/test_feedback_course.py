@@ -230,3 +230,14 @@ def test_a_gate_instance_serves_once_a_run_and_when_none_is_left_nothing_more_is
     last = history.generations[-1]
     assert last.decision == "rejected"
     assert "the gate split is exhausted" in last.why
+
+
+def test_a_patch_that_did_not_help_the_old_weights_is_tried_on_the_new_ones_and_only_once(
+    tmp_path: Path,
+) -> None:
+    sections = {"run": {"generations": 3}, "gate": GATE}
+    made = world(tmp_path, sections=sections, gain=lambda harness, adapter: 0.3 * adapter - 0.2 * harness)
+    history = made.run()
+    assert [generation.arm for generation in history.generations] == ["weights", "", ""]
+    reasons = [generation.harness.reason for generation in history.generations if generation.harness]
+    assert ["pin shape to round" in reason for reason in reasons] == [True, True, False]
