@@ -6,6 +6,7 @@ Each is the method as its authors or its users run it, with the cells' mass rest
 """
 
 import json
+import os
 import sys
 import warnings
 
@@ -105,14 +106,23 @@ def _matched(estimate, counts):
     return np.asarray(estimate) * (sizes / np.maximum(sums, 1e-12))[:, None]
 
 
+def own_stdout():
+    """Where a program's answer goes; what methods print (MAGIC does) goes to stderr from now on."""
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return answer
+
+
 def main():
+    answer = own_stdout()
     instances = json.load(sys.stdin)
     rows = [evaluated(instance) for instance in instances]
     kept = {
         name: [{"score": row[name]["score"], "metrics": row[name].get("metrics", {})} for row in rows]
         for name in METHODS
     }
-    json.dump(kept, sys.stdout)
+    with answer:
+        json.dump(kept, answer)
 
 
 if __name__ == "__main__":

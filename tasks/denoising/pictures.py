@@ -40,7 +40,7 @@ def main(out, instances, best):
     if instances:
         few = _spread(instances)
         shown += [scores(out, few, best), cells(out, few[0], best), genes(out, few[0], best)]
-    print(json.dumps([picture for picture in shown if picture]))
+    return [picture for picture in shown if picture]
 
 
 def _spread(instances):
@@ -155,4 +155,5 @@ def _saved(figure, out, name, caption):
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
-    main(sys.argv[2], asked["instances"], asked["best"])
+    with baselines.own_stdout() as answer:
+        json.dump(main(sys.argv[2], asked["instances"], asked["best"]), answer)

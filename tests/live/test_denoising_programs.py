@@ -1,6 +1,7 @@
 """What stands beside the loop: the baselines, and the pictures of a report."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_all_baselines_are_scored_on_all_instances_and_magic_as_published():
     assert magic["official.mse_norm"] == pytest.approx(0.08, abs=0.06)
     assert magic["official.poisson_norm"] == pytest.approx(0.41, abs=0.06)
     assert found["no denoising"][1]["metrics"]["official.mse_norm"] == 0.0
+
+
+@pytest.mark.slow
+def test_what_a_method_prints_is_not_taken_for_the_answer(tmp_path: Path):
+    """MAGIC warns on stdout of matrices with many genes."""
+    counts = made_counts(cells=60, genes=8000, depth=20_000)
+    parts = {name: getattr(counts, name) for name in ("data", "indices", "indptr")}
+    np.savez(tmp_path / "wide.npz", shape=counts.shape, **parts)
+    shutil.copytree(TASK, tmp_path / "task")
+    command = [sys.executable, str(TASK / "data.py"), "instances", str(tmp_path / "wide.npz")]
+    lines = subprocess.check_output([*command, str(tmp_path / "task")], text=True).splitlines()
+    command = [sys.executable, str(tmp_path / "task" / "baselines.py"), str(tmp_path / "task")]
+    given = json.dumps([json.loads(lines[0])])
+    done = subprocess.run(command, input=given, capture_output=True, text=True)
+    assert "MAGIC" in done.stderr
+    assert list(json.loads(done.stdout)) == NAMES
 
 
 def eval_instance() -> dict[str, object]:

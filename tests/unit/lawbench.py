@@ -1,15 +1,14 @@
 """What tests of the LawBench task share: its folder, its modules, and cases that are not of the real data."""
 
 import contextlib
-import importlib.util
 import io
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from shared.task import TASKS
+from tests.task_modules import load_module
 
 FOLDER = TASKS / "lawbench"
 
@@ -23,13 +22,7 @@ class Done:
 
 def load(name: str) -> ModuleType:
     """A module of the task's folder; it may import the ones beside it."""
-    if str(FOLDER) not in sys.path:
-        sys.path.append(str(FOLDER))
-    path = FOLDER / name
-    spec = importlib.util.spec_from_file_location(f"lawbench_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(FOLDER, name)
 
 
 def lines(path: Path) -> list[dict]:
