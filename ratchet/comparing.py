@@ -27,12 +27,27 @@ def compared(rows: Sequence[JsonObject], baselines: Baselines) -> JsonObject:
     return {"score": score, "baselines": whole} | ({"groups": by_group} if by_group else {})
 
 
+def by_name(metrics: JsonObject) -> JsonObject:
+    """Intervals as people look them up: `official.mse_norm` under "official", "mse_norm"."""
+    found: JsonObject = {}
+    for name, interval in metrics.items():
+        *path, last = name.split(".")
+        place = found
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = interval
+    return found
+
+
 def _part(rows: Sequence[JsonObject], baselines: Baselines, numbers: Sequence[int]) -> JsonObject:
     chosen = [rows[number] for number in numbers if rows[number]["score"] is not None]
-    metrics = [{name: value for name, value in row.items() if name not in WORDS} for row in chosen]
+    metrics = metric_intervals(
+        [{name: value for name, value in row.items() if name not in WORDS} for row in chosen]
+    )
     return {
+        **by_name(metrics),
         "score": interval_json([row["score"] for row in chosen]),
-        "metrics": metric_intervals(metrics),
+        "metrics": metrics,
         "baselines": _measured(rows, baselines, numbers),
     }
 

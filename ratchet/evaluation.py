@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ratchet import parts, running, runs, task_data
-from ratchet.comparing import compared
+from ratchet.comparing import by_name, compared
 from ratchet.runs import RunFolder
 from shared.errors import SettingsError
 from shared.events import EvaluationRequested
@@ -41,7 +41,8 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
     loaded = [row["instance"] for row in result["instances"]]
     found = task_data.baselines(load_task(folder.config().run.task), loaded)
     beside = compared(result["instances"], found)
-    return {"task": task, "release": release, "run": folder.run_id, **result, **beside}
+    known = by_name(result.get("metrics", {}))
+    return {**known, "task": task, "release": release, "run": folder.run_id, **result, **beside}
 
 
 def score(

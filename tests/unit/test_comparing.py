@@ -2,7 +2,7 @@
 
 import pytest
 
-from ratchet.comparing import compared
+from ratchet.comparing import by_name, compared
 
 
 def row(number: int, score: float | None, group: str = "") -> dict[str, object]:
@@ -32,6 +32,7 @@ def test_groups_have_intervals_of_their_own():
     assert list(groups) == ["a", "b"]
     assert (groups["a"]["score"]["mean"], groups["b"]["score"]["mean"]) == (pytest.approx(0.15), 0.4)
     assert groups["b"]["metrics"] == {"mse": {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 2}}
+    assert groups["b"]["mse"] == groups["b"]["metrics"]["mse"]
     assert groups["b"]["baselines"]["none"]["release_minus_it"]["mean"] == pytest.approx(0.25)
 
 
@@ -45,3 +46,8 @@ def test_a_lost_instance_counts_neither_for_nor_against():
 def test_without_baselines_and_groups_nothing_is_added():
     found = compared([row(1, 0.5)], {})
     assert found == {"score": {"mean": 0.5, "low": None, "high": None, "n": 1}, "baselines": {}}
+
+
+def test_a_metric_is_found_under_the_parts_of_its_name():
+    found = by_name({"mse": {"mean": 1.0}, "official.mse": {"mean": 2.0}, "official.poisson": {"mean": 3.0}})
+    assert found == {"mse": {"mean": 1.0}, "official": {"mse": {"mean": 2.0}, "poisson": {"mean": 3.0}}}
