@@ -147,4 +147,4 @@ def test_a_run_on_servers_decides_as_one_on_the_parts_that_ratchet_brings(
     assert there.keys() == here.keys()
     for what in here:
         assert there[what] == here[what], what
-    assert len(here["attempts 1"]) > 20
+    assert {where for where, *_ in here["attempts 1"]} >= {("train", 0), ("screen", 0)}
