@@ -27,6 +27,7 @@ from shared.records import JsonObject
 POLL_S = 0.02
 PROCESSES = 512
 LIFE_CPU_S = 86_400
+BARE = ("pod_runner.py", "pod_program.py", "pod_kernels.py", "kernel_call.py", "pod_wire.py")  # as its image
 UNITS = {"Mi": 1, "Gi": 1024}
 NOT_FOUND = {"reason": "ErrImagePull", "message": "no such image here"}
 
@@ -127,7 +128,7 @@ class LocalPod:
         return Launch([*(group.enter_argv() if group else []), *chain], status[0], passed, group)
 
     def _binds(self, folder: Path) -> list[Bind]:
-        ours = [] if self.python else [SHARED / "pod_runner.py", SHARED / "pod_wire.py"]
+        ours = [] if self.python else [SHARED / name for name in BARE]
         found = [Bind(path, str(path)) for path in ours]
         for mount in self._box()["volumeMounts"]:
             if mount["mountPath"] not in SCRATCH:

@@ -9,15 +9,16 @@ baseline's own with the float64 reference in the first and in the last.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from sandbox_service import timing
-from sandbox_service.arena import Arena, Arrays
-from sandbox_service.boxed_kernel import BoxedKernel, KernelFailedError
+from sandbox_service.kernel import Kernel, KernelFailedError, Quota
+from sandbox_service.kernel_sets import Stage, kernel_sets
+from sandbox_service.layout import Arrays
 from sandbox_service.verifier import KernelVerifier, bounded, check_outputs
 from shared.box import Box
 from shared.errors import BoxError
@@ -30,7 +31,7 @@ from shared.task import TaskManifest
 class Program:
     """A kernel with what is known of it so far."""
 
-    kernel: BoxedKernel
+    kernel: Kernel
     seconds: list[float] = field(default_factory=list)  # one a round
     failure: KernelFailedError | None = None
 
@@ -45,47 +46,42 @@ class Bench:
     manifest: TaskManifest
     rng: np.random.Generator  # from the system's entropy: no seed that a candidate could know
 
+    def stage(self, instance: JsonObject) -> Stage:
+        limits = self.manifest.attempt
+        quota = Quota(
+            limits.threads, limits.candidate_memory_mb, int(limits.candidate_s * limits.threads * 10)
+        )
+        inputs = self.verifier.make_inputs(instance, self.rng)
+        return Stage(self.box, self.driver, quota, inputs, self.verifier.output_shapes(instance))
+
 
 def evaluate_block(
     bench: Bench, instance: JsonObject, check: Check, baseline: Path, libraries: Sequence[Path]
 ) -> list[Evaluation]:
     """One Evaluation per library, in order. Raises BoxError if the baseline itself fails."""
-    with ExitStack() as stack:
-        with busy():
-            programs = _load(bench, instance, [baseline, *libraries], stack)
-            limit_s = bench.manifest.attempt.candidate_s
-            first_s = _first_run(bench, instance, programs, limit_s)
-        if any(program.failure is None for program in programs[1:]):
-            rounds = timing.rounds_for(check, first_s)
-            inputs, got = _time(bench, instance, programs, rounds, timing.deadline_s(limit_s, first_s))
-            with _baseline_is_right():
-                check_outputs(bench.verifier, instance, bench.verifier.expected(instance, inputs), got)
-        return [_evaluation(bench, instance, programs[0], program) for program in programs[1:]]
+    sets = kernel_sets(bench.stage(instance), [baseline], libraries)
+    with closing(sets):
+        return [found for kernels in sets for found in _evaluate(bench, instance, check, kernels)]
 
 
-def _load(bench: Bench, instance: JsonObject, libraries: Sequence[Path], stack: ExitStack) -> list[Program]:
-    """All programs started at once and then waited for; their boxes come up side by side."""
-    limits = bench.manifest.attempt
-    layout = bench.verifier.make_inputs(instance, bench.rng)  # only their sizes are used
-    shapes = bench.verifier.output_shapes(instance)
-    programs = []
-    for library in libraries:
-        arena = stack.enter_context(Arena(layout, shapes))
-        kernel = BoxedKernel(
-            bench.box,
-            bench.driver,
-            library,
-            arena,
-            threads=limits.threads,
-            memory_mb=limits.candidate_memory_mb,
-            cpu_s=int(limits.candidate_s * limits.threads * 10),
-        )
-        programs.append(Program(stack.enter_context(kernel)))
-    for program in programs:
-        with _noted(program):
-            program.kernel.load(limits.candidate_s)
-    _demand(programs[0])
-    return programs
+def _evaluate(
+    bench: Bench, instance: JsonObject, check: Check, kernels: Sequence[Kernel]
+) -> list[Evaluation]:
+    """Of all kernels but the first, which is the baseline."""
+    programs = [Program(kernel) for kernel in kernels]
+    limit_s = bench.manifest.attempt.candidate_s
+    with busy():
+        for program in programs:
+            with _noted(program):
+                program.kernel.load(limit_s)
+        _demand(programs[0])
+        first_s = _first_run(bench, instance, programs, limit_s)
+    if any(program.failure is None for program in programs[1:]):
+        rounds = timing.rounds_for(check, first_s)
+        inputs, got = _time(bench, instance, programs, rounds, timing.deadline_s(limit_s, first_s))
+        with _baseline_is_right():
+            check_outputs(bench.verifier, instance, bench.verifier.expected(instance, inputs), got)
+    return [_evaluation(bench, instance, programs[0], program) for program in programs[1:]]
 
 
 def _first_run(bench: Bench, instance: JsonObject, programs: list[Program], limit_s: float) -> float:
@@ -97,9 +93,9 @@ def _first_run(bench: Bench, instance: JsonObject, programs: list[Program], limi
         if program.failure is not None:
             continue
         with _noted(program):
-            program.kernel.arena.fill(inputs)
+            program.kernel.fill(inputs)
             took_s = program.kernel.run(timing.deadline_s(limit_s, first_s) if index else limit_s)
-            check_outputs(bench.verifier, instance, expected, program.kernel.arena.outputs())
+            check_outputs(bench.verifier, instance, expected, program.kernel.outputs())
         if index == 0:
             _demand(program)
             first_s = took_s
@@ -127,9 +123,9 @@ def _time(
 def _timed_run(program: Program, inputs: Arrays, timeout_s: float) -> Arrays:
     with _noted(program):
         if program.failure is None:
-            program.kernel.arena.fill(inputs)
+            program.kernel.fill(inputs)
             program.seconds.append(program.kernel.run(timeout_s))
-            return program.kernel.arena.outputs()
+            return program.kernel.outputs()
     return {}
 
 

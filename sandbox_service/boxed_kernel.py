@@ -8,46 +8,37 @@ from __future__ import annotations
 
 import os
 import secrets
-import select
 import signal
-import sys
-import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 from sandbox_service.arena import Arena
+from sandbox_service.kernel import (
+    CLOSED,
+    START_TIMEOUT_S,
+    TOO_EARLY,
+    Kernel,
+    KernelFailedError,
+    Quota,
+    death,
+    late,
+)
+from sandbox_service.layout import Arrays
 from shared.box import Bind, Box, BoxedProcess, Limits
-from shared.errors import BoxError, BoxNotWholeError
-from shared.records import Outcome
-
-START_TIMEOUT_S = 30.0
-OVER_MEMORY, CANNOT_LOAD = 97, 99  # exit codes of kernel_driver.c
-TOO_EARLY = "it wrote on the driver's pipe, or changed its outputs after it said that it had finished"
-ELSEWHERE = "a kernel must run on the machine that times it, and here a box is a pod somewhere else"
-SHUT_IN_DONE, LOADED = b"H", b"L"  # before the first no line of the candidate has run
+from shared.errors import BoxError
+from shared.kernel_call import LOADED, NUMBER_BYTES, SHUT_IN_DONE, read_exactly, timed_call
 
 
-class KernelFailedError(Exception):
-    """What the candidate did wrong: data on its way to an Evaluation, never an error of ours."""
+class BoxedKernel(Kernel):
+    """Context manager; `arena` is its own, and goes with it."""
 
-    def __init__(self, outcome: Outcome, detail: str) -> None:
-        super().__init__(outcome, detail)
-        self.outcome: Outcome = outcome
-        self.detail = detail
-
-
-class BoxedKernel:
-    """start, load (once), run (as often as wanted), exit. run raises KernelFailedError, and so does load."""
-
-    def __init__(
-        self, box: Box, driver: Path, library: Path, arena: Arena, *, threads: int, memory_mb: int, cpu_s: int
-    ) -> None:
+    def __init__(self, box: Box, driver: Path, library: Path, arena: Arena, quota: Quota) -> None:
         arena_mb = -(-arena.size_bytes >> 20)
         limits = Limits(
-            cpu_s=cpu_s,
-            memory_mb=memory_mb + arena_mb,
-            processes=threads + 4,
+            cpu_s=quota.cpu_s,
+            memory_mb=quota.memory_mb + arena_mb,
+            processes=quota.threads + 4,
             file_mb=max(1, arena_mb),
         )
         binds = [
@@ -55,65 +46,53 @@ class BoxedKernel:
             Bind(library, "/kernel/library.so"),
             Bind(arena.path, "/kernel/arena", writable=True),
         ]
-        counts = [len(arena.input_offsets), *arena.input_offsets]
-        counts += [len(arena.output_offsets), *arena.output_offsets]
-        words = ["/kernel/driver", "/kernel/library.so", "/kernel/arena", threads, arena.size_bytes, *counts]
-        self.arena = arena
-        self._memory_mb = memory_mb
-        argv = [str(word) for word in words]
-        # Without the interpreter's environment: numpy's BLAS lies there, and a kernel could call it.
-        self._process: BoxedProcess = box.start(argv, binds=binds, limits=limits, python=False)
+        words = ["/kernel/driver", "/kernel/library.so", "/kernel/arena", quota.threads, *arena.words()]
+        self._arena, self._memory_mb = arena, quota.memory_mb
         self._pid_handle: int | None = None
+        self._left = b""  # in the place of the outputs, by the last run
+        with ExitStack() as stack:
+            stack.enter_context(arena)
+            # Without the interpreter's environment: numpy's BLAS lies there, and a kernel could call it.
+            argv = [str(word) for word in words]
+            self._process: BoxedProcess = box.start(argv, binds=binds, limits=limits, python=False)
+            stack.push(self._process.__exit__)
+            self._held = stack.pop_all()
 
     def load(self, timeout_s: float) -> None:
         """Wait until the candidate is loaded, and stop it. Its constructors run now, before any input."""
         if self._read(1, START_TIMEOUT_S) != SHUT_IN_DONE:
             self._process.wait(1.0)  # raises BoxError if bubblewrap never got as far as the driver
             raise BoxError(f"the kernel driver did not start: {self._process.stderr_tail().strip()[-300:]}")
-        if self._process.pid is None:
-            raise BoxNotWholeError(ELSEWHERE, "time kernels where boxes are made by bubblewrap")
+        assert self._process.pid is not None
         self._pid_handle = os.pidfd_open(_innermost(self._process.pid))
         said = self._read(1, timeout_s)
         self._signal(signal.SIGSTOP)
         if said is None:
-            raise KernelFailedError("timeout", f"not loaded after {timeout_s:.1f} s")
+            raise late("not loaded", timeout_s)
         if said != LOADED:
             raise self._death()
 
+    def fill(self, inputs: Arrays) -> None:
+        self._arena.fill(inputs)
+
     def run(self, timeout_s: float) -> float:
-        """One call on what is in the arena; returns its wall time in seconds. Then the program is stopped."""
-        number = secrets.token_bytes(8)  # the reply is a digest of the outputs that this number is the key of
-        started = time.perf_counter()
-        self._signal(signal.SIGCONT)
-        try:
-            os.write(self._process.stdin.fileno(), number)
-        except BrokenPipeError:
-            raise self._death() from None
-        reply = self._read(len(number), timeout_s)
-        elapsed_s = time.perf_counter() - started
-        self._signal(signal.SIGSTOP)
+        number = secrets.token_bytes(NUMBER_BYTES)
+        orders, replies = self._process.stdin.fileno(), self._process.stdout.fileno()
+        elapsed_s, reply = timed_call(orders, replies, self._signal, number, timeout_s)
         if reply is None:
-            raise KernelFailedError("timeout", f"no result after {timeout_s:.1f} s")
-        if len(reply) < len(number):
+            raise late("no result", timeout_s)
+        if len(reply) < NUMBER_BYTES:
             raise self._death()
-        if int.from_bytes(reply, sys.byteorder) != self.arena.digest(int.from_bytes(number, sys.byteorder)):
+        self._left = self._arena.outputs_as_they_are()
+        if not self._arena.is_digest(reply, self._left, number):
             raise KernelFailedError("crashed", TOO_EARLY)
         return elapsed_s
 
+    def outputs(self) -> Arrays:
+        return self._arena.unpacked(self._left)
+
     def _read(self, size: int, timeout_s: float) -> bytes | None:
-        """`size` bytes; fewer if the pipe was closed; None after `timeout_s`."""
-        handle, data = self._process.stdout.fileno(), b""
-        deadline = time.monotonic() + timeout_s
-        poll = select.poll()
-        poll.register(handle, select.POLLIN)
-        while len(data) < size:
-            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1e3):
-                return None
-            more = os.read(handle, size - len(data))
-            if not more:
-                break
-            data += more
-        return data
+        return read_exactly(self._process.stdout.fileno(), size, timeout_s)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._pid_handle is not None
@@ -122,13 +101,7 @@ class BoxedKernel:
 
     def _death(self) -> KernelFailedError:
         code = self._process.wait(2.0)
-        if code is None:
-            return KernelFailedError("crashed", "it closed the driver's pipes")
-        if code == OVER_MEMORY:
-            return KernelFailedError("over_limit", f"out of memory: it may use {self._memory_mb} MB")
-        if code == CANNOT_LOAD:
-            return KernelFailedError("crashed", "it could not be loaded")
-        return _described(code)
+        return KernelFailedError("crashed", CLOSED) if code is None else death(code, self._memory_mb)
 
     def __enter__(self) -> BoxedKernel:
         return self
@@ -136,22 +109,9 @@ class BoxedKernel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.__exit__(kind, error, trace)
+        self._held.__exit__(kind, error, trace)
         if self._pid_handle is not None:
             os.close(self._pid_handle)
-
-
-def _described(code: int) -> KernelFailedError:
-    """An exit code in words. A signal s is 128 + s."""
-    if code == 128 + signal.SIGSYS:
-        return KernelFailedError("over_limit", "it tried to start a process, or another forbidden call")
-    if code == 128 + signal.SIGXCPU:
-        return KernelFailedError("timeout", "out of processor time")
-    if code == 128 + signal.SIGKILL:
-        return KernelFailedError("over_limit", "killed by the system: out of memory or processor time")
-    if code > 128:
-        return KernelFailedError("crashed", signal.strsignal(code - 128) or f"signal {code - 128}")
-    return KernelFailedError("crashed", f"it ended (exit code {code}) before the kernel returned")
 
 
 def _innermost(pid: int) -> int:

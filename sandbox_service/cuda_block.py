@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from sandbox_service import cuda_health, cuda_timing, timing
-from sandbox_service.arena import Arena, Arrays
-from sandbox_service.boxed_kernel import KernelFailedError
+from sandbox_service.arena import Arena
 from sandbox_service.cuda_launch import Launch, checked, checked_scratch
 from sandbox_service.cuda_process import SANITIZER_FOUND, CudaKernel, Run
+from sandbox_service.kernel import KernelFailedError
+from sandbox_service.layout import Arrays
 from sandbox_service.verifier import bounded, check_outputs
 from shared.errors import BoxError
 from shared.machine_lock import busy, quiet

@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import Any
 
 from sandbox_service.arena import Arena
-from sandbox_service.boxed_kernel import KernelFailedError
 from sandbox_service.cuda_launch import Launch
+from sandbox_service.kernel import KernelFailedError
 from shared import children
 from shared.errors import BoxError
 from shared.records import JsonObject

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from sandbox_service.arena import Arena
 from sandbox_service.block import Bench
-from sandbox_service.boxed_kernel import BoxedKernel, KernelFailedError
 from sandbox_service.cuda_launch import Argument, Launch
+from sandbox_service.kernel import Kernel, KernelFailedError, Quota
+from sandbox_service.kernel_sets import kernel_sets
 from sandbox_service.verifier import check_outputs
 from shared.machine_lock import busy
 from shared.records import Evaluation, JsonObject
 
 NO_DEVICE = "no device"
 RUN_S = 30.0  # of one run: fibers are slow, and a slow stand-in is no fault of the candidate
-MEMORY_MB = 1024
+QUOTA = Quota(threads=1, memory_mb=1024, cpu_s=int(3 * RUN_S))
 EXTERN_SHARED = re.compile(
     r"\bextern\s+__shared__\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?([\w\s:]+?)\s*\b(\w+)\s*\[\s*\]\s*;"
 )
@@ -71,25 +73,24 @@ def evaluate_standin(bench: Bench, instance: JsonObject, libraries: Sequence[Pat
 
 def _evaluate_one(bench: Bench, instance: JsonObject, library: Path) -> Evaluation:
     low = bench.manifest.score.low
-    inputs = bench.verifier.make_inputs(instance, bench.rng)
-    arena = Arena(inputs, bench.verifier.output_shapes(instance))
-    kernel = BoxedKernel(
-        bench.box, bench.driver, library, arena, threads=1, memory_mb=MEMORY_MB, cpu_s=int(3 * RUN_S)
-    )
-    with arena, kernel:
+    stage = replace(bench.stage(instance), quota=QUOTA)
+    with closing(kernel_sets(stage, [], [library])) as sets:
         try:
-            kernel.load(RUN_S)
-            for _ in range(2):
-                inputs = bench.verifier.make_inputs(instance, bench.rng)
-                arena.fill(inputs)
-                kernel.run(RUN_S)
-                expected = bench.verifier.expected(instance, inputs)
-                check_outputs(bench.verifier, instance, expected, arena.outputs())
+            _check(bench, instance, next(sets)[0])
         except KernelFailedError as failure:
             if failure.outcome == "timeout":
                 return untimed(low, "its correctness is not known, as the CPU was too slow for it")
             return Evaluation(outcome=failure.outcome, score=low, detail=f"on the CPU: {failure.detail}")
     return untimed(low, "right on the CPU stand-in at a small shape")
+
+
+def _check(bench: Bench, instance: JsonObject, kernel: Kernel) -> None:
+    kernel.load(RUN_S)
+    for _ in range(2):
+        inputs = bench.verifier.make_inputs(instance, bench.rng)
+        kernel.fill(inputs)
+        kernel.run(RUN_S)
+        check_outputs(bench.verifier, instance, bench.verifier.expected(instance, inputs), kernel.outputs())
 
 
 def untimed(low: float, known: str) -> Evaluation:

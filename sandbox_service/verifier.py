@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sandbox_service.arena import Arrays, unwritten
 from sandbox_service.array_files import Values
-from sandbox_service.boxed_kernel import KernelFailedError
+from sandbox_service.kernel import KernelFailedError
+from sandbox_service.layout import Arrays, unwritten
 from shared.errors import TaskError
 from shared.records import JsonObject
 

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,8 +119,26 @@ class PodBox(Box):
         return PodProcess(connection, lambda: self._settle(name), keep.close)
 
     @contextlib.contextmanager
+    def timing(
+        self, binds: Sequence[Bind], limits: Limits, cpus: int
+    ) -> Iterator[tuple[socket.socket, Callable[[], End]]]:
+        """A pod without our environment, of `cpus` cores, in which pod_kernels.py answers; with what tells
+        why it ended. `limits` are the pod's, of which each program in it has a part."""
+        self._sweep()
+        order = _order([], binds, limits, NO_ENV, "/tmp", to_a_limit=False) | {"timing": True}
+        made = self._pod(order, binds, limits, self.settings.warm_s, python=False, cpus=cpus)
+        with made as (name, connection), connection:
+            yield connection, lambda: self._settle(name)
+
+    @contextlib.contextmanager
     def _pod(
-        self, order: JsonObject, binds: Sequence[Bind], limits: Limits, lifetime_s: float, python: bool
+        self,
+        order: JsonObject,
+        binds: Sequence[Bind],
+        limits: Limits,
+        lifetime_s: float,
+        python: bool,
+        cpus: int = 0,
     ) -> Iterator[tuple[str, socket.socket]]:
         """A pod whose runner has its order; deleted afterwards, however it went."""
         template = self._template if python or self._bare is None else self._bare
@@ -128,7 +146,7 @@ class PodBox(Box):
         digest = hashlib.sha256(order["token"].encode()).hexdigest()
         patience = str(self.settings.start_timeout_s)
         command = [*interpreter, "-I", "-S", "-B", RUNNER, str(PORT), digest, patience]
-        made = self.api.create(pod_of(template, command, binds, limits, lifetime_s))
+        made = self.api.create(pod_of(template, command, binds, limits, lifetime_s, cpus))
         name = made["metadata"]["name"]
         try:
             deadline = time.monotonic() + self.settings.start_timeout_s

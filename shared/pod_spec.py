@@ -35,9 +35,15 @@ End = Literal["out of memory", "deadline", "ended", "running"]
 
 
 def pod_of(
-    template: JsonObject, command: Sequence[str], binds: Sequence[Bind], limits: Limits, lifetime_s: float
+    template: JsonObject,
+    command: Sequence[str],
+    binds: Sequence[Bind],
+    limits: Limits,
+    lifetime_s: float,
+    cpus: int = 0,
 ) -> JsonObject:
-    """The pod that runs `command`; it carries a folder for each bind, and is ended after `lifetime_s`."""
+    """The pod that runs `command`; it carries a folder for each bind, and is ended after `lifetime_s`.
+    `cpus` 0: as many as the template says."""
     pod = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(template)}
     pod.setdefault("metadata", {})["generateName"] = "box-"
     spec = pod["spec"]
@@ -47,6 +53,9 @@ def pod_of(
     box = spec["containers"][0]
     box["command"], box["args"] = list(command), []
     _give_memory(box, binds, limits)
+    if cpus:
+        for side in ("requests", "limits"):
+            box["resources"][side]["cpu"] = str(cpus)
     _size_scratch(spec, limits)
     for index, (folder, size_mb) in enumerate(sorted(_folders(binds, limits).items())):
         volume = {"name": f"bind-{index}", "emptyDir": {"medium": "Memory", "sizeLimit": f"{size_mb}Mi"}}

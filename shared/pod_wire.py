@@ -14,7 +14,9 @@ import tarfile
 from collections.abc import Iterator
 
 HELLO, FILES, STDIN, STDIN_END = b"H", b"F", b"I", b"E"  # from the service
+LOAD, CALL = b"L", b"C"  # too, where the pod is for timing; each is answered by DONE
 UP, STDOUT, STDERR, ENDED, FAULT = b"U", b"O", b"R", b"X", b"N"  # from the pod; FILES too, after ENDED
+DONE = b"D"
 HEAD = struct.Struct(">cI")
 CHUNK_BYTES = 1 << 16
 MOST_BYTES = 1 << 31
