@@ -23,7 +23,7 @@ from shared.settings import StackSettings
 MODEL_SERVER = ["-m", "agent_service.model_server"]
 MOST_ADAPTERS = 32  # of several runs together; a run's own are at most four
 UNLOAD_S = 5.0
-KEPT_S = 60.0  # a run that has ended may be followed by another on the same base
+KEPT_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -39,12 +39,14 @@ class _Server:
 
 
 class ModelServers:
-    """`folder` is StackSettings.models_dir. Call `tend` about twice a second, and `close` at the end."""
+    """`folder` is StackSettings.models_dir; `kept_s`: how long a server waits for another run on its base.
+    Call `tend` about twice a second, and `close` at the end."""
 
-    def __init__(self, settings: StackSettings, folder: Path, logs: Path) -> None:
+    def __init__(self, settings: StackSettings, folder: Path, logs: Path, kept_s: float = KEPT_S) -> None:
         self.watch = ModelWatch(settings)
         self.folder = folder
         self.logs = logs
+        self.kept_s = kept_s
         self._servers: dict[str, _Server] = {}
 
     @property
@@ -63,7 +65,7 @@ class ModelServers:
                 self._servers[base] = self._start(base, model)
             self._servers[base].needed_at_s = time.monotonic()
         for base, server in list(self._servers.items()):
-            if time.monotonic() - server.needed_at_s > KEPT_S:
+            if time.monotonic() - server.needed_at_s > self.kept_s:
                 self._end(base)
         for program in self.programs:
             try:

@@ -50,9 +50,9 @@ class Standing:
     def runs(self) -> Path:
         return self.root / "runs"
 
-    def submit(self, seed: int) -> None:
+    def submit(self, seed: int, *more: str) -> None:
         """Without following it."""
-        overrides = [*self.overrides, f"run.seed={seed}"]
+        overrides = [*self.overrides, f"run.seed={seed}", *more]
         config = running.resolve_config(str(self.root / "words"), None, overrides, None)
         stack_runs.run(config, self.runs, "", self.folder, StackParts(), as_json=False, detach=True)
 
@@ -115,6 +115,33 @@ def test_two_runs_share_a_stack_and_every_command_knows_them(stack: Standing, ru
         assert (folder.path / "report/report.md").exists()  # whoever followed it to its end wrote it
     export(find("words-1", stack.runs), stack.root / "out")
     assert (stack.root / "out/harness/scaffold.py").exists()
+
+
+def test_a_release_of_a_run_in_the_stack_is_evaluated_beside_it(stack: Standing, runs: list[str]) -> None:
+    instances = stack.root / "mine.jsonl"
+    instances.write_text("".join(json.dumps({"id": f"mine-{n}", "length": n}) + "\n" for n in (3, 4, 5)))
+
+    done = ratchet(stack.root, "eval", "words", "--release", runs[0], "--instances", str(instances), "--json")
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["n"], found["release"]) == (3, runs[0])
+    assert 0 < found["mean"] <= 1
+    assert standing.describe(stack.folder)["runs"] == dict.fromkeys(runs, "done"), "a run of its own"
+
+
+def test_stop_ends_a_run_in_the_stack_after_its_generation(stack: Standing, runs: list[str]) -> None:
+    stack.submit(7, "run.generations=50")
+    run = next(name for name in standing.describe(stack.folder)["runs"] if name not in runs)
+
+    done = ratchet(stack.root, "stop", run)
+    running.resume(find(run, stack.runs), as_json=False)
+
+    assert "will stop after the present generation" in done.stdout
+    shown = show_run(find(run, stack.runs))
+    assert (shown["state"], len(shown["generations"])) == ("stopped", 1)
+    assert shown["final"]["test"]["last"]["n"] > 0
+    assert standing.describe(stack.folder)["runs"] == dict.fromkeys(runs, "done") | {run: "stopped"}
 
 
 def test_flower_reads_like_the_loop_and_asks_for_the_password(stack: Standing, runs: list[str]) -> None:
