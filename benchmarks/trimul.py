@@ -21,6 +21,7 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks._fma_peak import peak_flops, shares, trimul_flops
 from benchmarks._kernels import Arrays, build, interleaved, ratio, torch_kernels
 from benchmarks._machine import describe_machine
 from benchmarks._module import load_module
@@ -60,8 +61,11 @@ class TriMul:
         return program if schedule is None else self.render(schedule, instance)
 
 
-def side_by_side(trimul: TriMul, n: int, program: str | None, rounds: int, folder: Path) -> JsonObject:
-    """One size: medians in ms, and how many times faster our best C program is than each other one."""
+def side_by_side(
+    trimul: TriMul, n: int, program: str | None, rounds: int, peak: float, folder: Path
+) -> JsonObject:
+    """One size: medians in ms, how many times faster our best C program is than each other one, and how far
+    each is from what the cores can do at most."""
     instance = {"B": 1, "N": n, "C": CHANNELS, "mask": "random", "distribution": "normal", "seed": 0}
     inputs: Arrays = trimul.verifier.make_inputs(instance, np.random.default_rng(0))
     sources = {"naive": trimul.verifier.baseline(instance), "hand": trimul.render(HAND, instance)}
@@ -79,14 +83,16 @@ def side_by_side(trimul: TriMul, n: int, program: str | None, rounds: int, folde
     counts = {name: min(NAIVE_ROUNDS, rounds) if name == "naive" else rounds for name in kernels}
     times_s = interleaved(kernels, inputs, counts)
     ours = "hand" if program is None else "program"
+    median_ms = {name: round(median(found) * 1e3, 2) for name, found in times_s.items()}
     return {
         "N": n,
         "C": CHANNELS,
         "ours": ours,
-        "median_ms": {name: round(median(found) * 1e3, 2) for name, found in times_s.items()},
+        "median_ms": median_ms,
         "speedup_vs": {
             name: round(ratio(times_s[name], times_s[ours]), 2) for name in kernels if name != ours
         },
+        **shares(median_ms, trimul_flops(n, CHANNELS, trimul.verifier.H), peak),
     }
 
 
@@ -145,15 +151,18 @@ def main(arguments: Sequence[str]) -> JsonObject:
     program, met = of_run(options.run) if options.run else (None, [])
     if options.program:
         program = options.program.read_text(encoding="utf-8")
+    threads = trimul.task.manifest.attempt.threads
     result: JsonObject = {
         "machine": describe_machine(),
         "date": datetime.now(UTC).date().isoformat(),
-        "threads": trimul.task.manifest.attempt.threads,
+        "threads": threads,
         "sizes": [],
     }
     with tempfile.TemporaryDirectory(prefix="ratchet-bench-") as scratch:
+        peak = peak_flops(trimul.verifier.FLAGS, threads, Path(scratch))
+        result["peak_gflops"] = round(peak / 1e9, 1)
         for n in [int(size) for size in options.sizes.split(",") if size]:
-            result["sizes"].append(side_by_side(trimul, n, program, options.rounds, Path(scratch)))
+            result["sizes"].append(side_by_side(trimul, n, program, options.rounds, peak, Path(scratch)))
     if options.search:
         result["search"] = search(trimul, options.search, options.seed, met)
     if options.out:

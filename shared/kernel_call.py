@@ -42,9 +42,9 @@ def timed_call(
     send(signal.SIGCONT)
     try:
         os.write(orders, number)
-    except BrokenPipeError:
+        reply = read_exactly(replies, NUMBER_BYTES, timeout_s)
+        return time.perf_counter() - started, reply
+    except BrokenPipeError:  # it ended, or closed its end and lives on
         return 0.0, b""
-    reply = read_exactly(replies, NUMBER_BYTES, timeout_s)
-    elapsed_s = time.perf_counter() - started
-    send(signal.SIGSTOP)
-    return elapsed_s, reply
+    finally:
+        send(signal.SIGSTOP)

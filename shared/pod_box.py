@@ -125,7 +125,7 @@ class PodBox(Box):
         """A pod without our environment, of `cpus` cores, in which pod_kernels.py answers; with what tells
         why it ended. `limits` are the pod's, of which each program in it has a part."""
         self._sweep()
-        order = _order([], binds, limits, NO_ENV, "/tmp", to_a_limit=False) | {"timing": True}
+        order = _order([], binds, limits, NO_ENV, "/tmp", to_a_limit=False) | {"timing": cpus}
         made = self._pod(order, binds, limits, self.settings.warm_s, python=False, cpus=cpus)
         with made as (name, connection), connection:
             yield connection, lambda: self._settle(name)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -108,11 +109,17 @@ class Process:
         return 128 - code if code is not None and code < 0 else code
 
 
-def serve(
-    connection: socket.socket,
-    limit: Limit,
-) -> None:
+def _keep_to(cpus: int) -> None:
+    """All programs of the pod on the same cores. Where the node gave it none of its own these are drawn:
+    other pods would take the first ones, too."""
+    given = sorted(os.sched_getaffinity(0))
+    if len(given) > cpus:
+        os.sched_setaffinity(0, random.sample(given, cpus))
+
+
+def serve(connection: socket.socket, cpus: int, limit: Limit) -> None:
     """Answer the service's requests in turn, until it goes away."""
+    _keep_to(cpus)
     processes: list[Process] = []
     wire.send(connection, wire.UP)
     while (frame := wire.receive(connection)) is not None:

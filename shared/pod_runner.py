@@ -77,7 +77,7 @@ def _serve(connection: socket.socket, order: dict[str, Any]) -> None:
         if not os.path.isdir(order["cwd"]):
             raise OSError(f"no folder {order['cwd']} to start in")
         if order.get("timing"):
-            pod_kernels.serve(connection, limit)
+            pod_kernels.serve(connection, order["timing"], limit)
             return
         program = Program(connection, order)
     except (OSError, subprocess.SubprocessError) as error:

@@ -2,73 +2,32 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent_service.adapters import Adapters
-from agent_service.handlers import Deps, handlers
 from shared.box import open_box
-from shared.chat import Chat
 from shared.events import (
     CandidatesProposed,
-    CandidatesScored,
-    Message,
     ReleasePromoted,
     RolloutsOpened,
     ShardFinished,
     ShardOpened,
 )
-from shared.ledger import Ledger
 from shared.records import (
-    ArmRelease,
-    BatchScores,
     CandidateBatch,
-    Cost,
-    Evaluation,
-    JsonObject,
-    Release,
     ShardPlan,
-    ShardState,
 )
-from shared.settings import load_config
 from shared.steps import ScaffoldPool
-from shared.store import LocalStore, get_record, put_bundle, put_json
-from shared.task import load_task
-from tests.endpoint import Endpoint, Fault, base_logprobs
+from shared.store import get_record, put_bundle
+from tests.endpoint import Fault, base_logprobs
+from tests.loop.agent_world import SCAFFOLD, Agent, made_agent, worth
 
-SCAFFOLD = """
-def step(instance, history, knobs, context):
-    parent = context["parent"]["content"] if context["parent"] else "nothing"
-    prompt = context["prompts"]["user"].format(word=instance["word"], parent=parent)
-    ask = {"messages": [{"role": "user", "content": prompt}], "n": 2, "temperature": knobs["temperature"]}
-    if not history:
-        return {"ask": [ask]}
-    candidates = [{"content": text, "samples": [i]} for i, text in enumerate(history[0]["replies"])]
-    if len(history) == 1:
-        return {"try": candidates}
-    scores = [result["score"] for result in history[1]["results"]]
-    return {"answer": candidates[scores.index(max(scores))]}
-"""
 ASKS_ONCE_MORE = SCAFFOLD.replace(
     'return {"answer"', 'return {"ask": [ask]} if max(scores) < 2 else {"answer"'
 )
 TURNS_FOR_EVER = SCAFFOLD.replace("if not history:", "if True:").replace('"n": 2', '"n": 1')
 CRASHES = "def step(instance, history, knobs, context):\n    return instance['colour']\n"
-TOML = '[knobs.temperature]\nkind = "float"\nlow = 0.0\nhigh = 2.0\nvalue = 1.0\n'
-TASK = """
-name = "words"
-[score]
-low = -1.0
-[attempt]
-candidates = 2
-requests = 3
-max_tokens = 12
-turns = 3
-step_s = 10
-"""
 
 
 @pytest.fixture(scope="module")
@@ -77,89 +36,10 @@ def pool() -> Iterator[ScaffoldPool]:
         yield running
 
 
-@dataclass
-class Agent:
-    """The handlers of an agent with all that is theirs."""
-
-    deps: Deps
-    endpoint: Endpoint
-    ledger: Ledger
-    store: LocalStore
-    config: str
-
-    def hear(self, event: Message) -> list[Message]:
-        return handlers(self.deps)[type(event)](event)
-
-    def harness(self, scaffold: str) -> Release:
-        files = {"harness.toml": TOML, "prompts/user.md": "{word} after {parent}", "scaffold.py": scaffold}
-        digest = put_bundle(self.store, {name: text.encode() for name, text in files.items()})
-        return Release(base="basedigest", harness=digest)
-
-    def opened(self, *releases: Release, count: int = 2, **change: Any) -> RolloutsOpened:
-        instances = [{"id": str(i), "word": f"word{i}"} for i in range(count)]
-        event: JsonObject = {
-            "run_id": "r",
-            "generation": 1,
-            "config": self.config,
-            "purpose": "train",
-            "releases": [ArmRelease(arm=f"arm{i}", release=one) for i, one in enumerate(releases)],
-            "instances": put_json(self.store, instances),
-            "seeds": (1,),
-        }
-        return RolloutsOpened(**event | change)
-
-    def score(self, event: CandidatesProposed) -> CandidatesScored:
-        """What a sandbox would say: the share of even digits in a candidate."""
-        batch = get_record(self.store, event.batch, CandidateBatch)
-        blocks = tuple(
-            tuple(Evaluation(outcome="ok", score=worth(content)) for _, content in block.entries)
-            for block in batch.blocks
-        )
-        about = event.model_dump(exclude={"type", "check"}) | {"check": event.check}
-        cost = Cost(evaluations=sum(map(len, blocks)))
-        return CandidatesScored(**about, scores=put_json(self.store, BatchScores(blocks=blocks)), cost=cost)
-
-    def play(self, event: RolloutsOpened) -> tuple[list[ShardFinished], list[Message]]:
-        """To the end of all shards; also everything that was said on the way."""
-        waiting, said, ended = self.hear(event), [], []
-        while waiting:
-            message = waiting.pop(0)
-            said.append(message)
-            if isinstance(message, ShardFinished):
-                ended.append(message)
-            else:
-                heard = self.score(message) if isinstance(message, CandidatesProposed) else message
-                waiting += self.hear(heard)
-        return ended, said
-
-    def state(self, event: ShardFinished) -> ShardState:
-        assert event.result is not None
-        return get_record(self.store, event.result, ShardState)
-
-
-def worth(content: str) -> float:
-    digits = [character for character in content if character.isdigit()]
-    return sum(digit in "02468" for digit in digits) / len(digits)
-
-
 @pytest.fixture
 def agent(tmp_path: Path, pool: ScaffoldPool) -> Iterator[Agent]:
-    folder = tmp_path / "words"
-    (folder / "harness").mkdir(parents=True)
-    for name, text in (("task.toml", TASK), ("verifier.py", ""), ("harness/harness.toml", TOML)):
-        (folder / name).write_text(text)
-    (folder / "harness/scaffold.py").write_text(SCAFFOLD)
-    store = LocalStore(tmp_path / "store")
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    ledger.create_schema()
-    ledger.create_run("r")
-    config = put_json(store, load_config([{"run": {"task": str(folder)}, "rollouts": {"shard": 1}}]))
-    with Endpoint() as endpoint:
-        chat = Chat(endpoint.url, store, api_key="k", timeout_s=20, concurrency=4)
-        adapters = Adapters(chat, store, tmp_path / "cache", "seed")
-        deps = Deps(store, ledger, load_task, lambda model, base: adapters, pool, tmp_path / "cache")
-        yield Agent(deps, endpoint, ledger, store, config)
-        chat.close()
+    with made_agent(tmp_path, pool) as made:
+        yield made
 
 
 def test_a_rollout_plays_from_opening_to_its_join(agent: Agent) -> None:
