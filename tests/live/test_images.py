@@ -19,6 +19,7 @@ import redis
 import yaml
 
 from ratchet.cluster import secrets
+from ratchet.local_pod import BARE
 from shared.celery_app import make_app
 from shared.ledger import Ledger
 from shared.routes import SERVICES
@@ -93,6 +94,12 @@ def test_what_boxes_run_in_holds_no_task_and_no_service(target: str) -> None:
 
     assert copies
     assert all(source.startswith("shared") for line in copies for source in line[1:-1])
+
+
+def test_the_bare_box_holds_the_files_that_tests_run_its_pods_from() -> None:
+    [copy] = [line.split() for line in stages()["box-bare"] if line.startswith("COPY ")]
+
+    assert sorted(copy[1:-1]) == sorted(f"shared/{name}" for name in BARE)
 
 
 @pytest.fixture(scope="module")
