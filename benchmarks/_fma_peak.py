@@ -22,7 +22,7 @@ float chains(int threads, long steps) {{
     #pragma omp parallel num_threads(threads) reduction(+ : total)
     {{
         v sums[{CHAINS}], x = (v){{}} + 0.999f, y = (v){{}} + 0.001f;
-        for (int c = 0; c < {CHAINS}; c++) sums[c] = (v){{}} + c;
+        for (int c = 0; c < {CHAINS}; c++) sums[c] = (v){{}} + (2 + 0.3f * c);
         for (long s = 0; s < steps; s++)
             _Pragma("GCC unroll {CHAINS}") for (int c = 0; c < {CHAINS}; c++) sums[c] = sums[c] * x + y;
         for (int c = 0; c < {CHAINS}; c++) total += sums[c][0];
