@@ -1,4 +1,4 @@
-"""The floor that `ratchet bench trimul` puts under its times: the products, at what the cores can do at most."""
+"""The floor under the times of `ratchet bench trimul`: the products, at what the cores can do at most."""
 
 from pathlib import Path
 
