@@ -14,6 +14,7 @@ from types import TracebackType
 
 from sandbox_service.layout import POISON, Array, Arrays, Layout
 from shared.errors import BoxError
+from shared.kernel_call import read_there, write_whole
 
 MEMORY_FOLDER = Path("/dev/shm")
 
@@ -29,22 +30,16 @@ class Arena(Layout):
 
     def fill(self, inputs: Mapping[str, Array]) -> None:
         """Write the inputs, and poison over every output."""
-        data = memoryview(self.packed(inputs) + POISON.tobytes() * (self.outputs_bytes // 4))
-        done = 0
+        poison = POISON.tobytes() * (self.outputs_bytes // 4)
         try:
-            while done < len(data):
-                done += os.pwrite(self._handle, data[done:], done)
+            write_whole(self._handle, self.packed(inputs) + poison)
         except OSError as error:
             mend = f"give {MEMORY_FOLDER} more room (docker: --shm-size) or use smaller instances"
             raise BoxError(f"can't write a kernel's inputs: {error.strerror}", mend) from error
 
     def outputs_as_they_are(self) -> bytes:
         """A copy; shorter where a candidate cut the file."""
-        data = bytearray(self.outputs_bytes)
-        view, done = memoryview(data), 0
-        while done < len(data) and (got := os.preadv(self._handle, [view[done:]], self.outputs_start + done)):
-            done += got
-        return bytes(view[:done])
+        return read_there(self._handle, self.outputs_start, self.outputs_bytes)
 
     def outputs(self) -> Arrays:
         return self.unpacked(self.outputs_as_they_are())

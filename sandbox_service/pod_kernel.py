@@ -31,9 +31,8 @@ OWN_THREADS = 64  # of the baseline, beside all that a candidate may start
 class PodKernel(Kernel):
     """The program of number `index` in a pod."""
 
-    def __init__(self, pod: _Pod, index: int, order: JsonObject, memory_mb: int, layout: Layout) -> None:
-        self._pod, self._index, self._order, self._memory_mb = pod, index, order, memory_mb
-        self._layout = layout
+    def __init__(self, pod: _Pod, index: int, order: JsonObject, layout: Layout) -> None:
+        self._pod, self._index, self._order, self._layout = pod, index, order, layout
         self._inputs = self._left = b""
 
     def load(self, timeout_s: float) -> None:
@@ -62,14 +61,14 @@ class PodKernel(Kernel):
             raise late(what, timeout_s)
         if said["said"] == "ended":
             code = said["code"]
-            raise KernelFailedError("crashed", CLOSED) if code is None else death(code, self._memory_mb)
+            raise KernelFailedError("crashed", CLOSED) if code is None else death(code, self._pod.memory_mb)
 
 
 class _Pod:
     """The connection to the first process of a pod."""
 
     def __init__(self, connection: socket.socket, settle: Callable[[], End], memory_mb: int) -> None:
-        self._connection, self._settle, self._memory_mb = connection, settle, memory_mb
+        self._connection, self._settle, self.memory_mb = connection, settle, memory_mb
 
     def ask(self, kind: bytes, order: JsonObject, data: bytes, timeout_s: float) -> tuple[JsonObject, bytes]:
         """Its answer. Raises BoxError where the pod is gone, or KernelFailedError if for want of memory."""
@@ -89,7 +88,7 @@ class _Pod:
 
     def _gone(self) -> Exception:
         if self._settle() == "out of memory":
-            return KernelFailedError("over_limit", f"out of memory: it may use {self._memory_mb} MB")
+            return KernelFailedError("over_limit", f"out of memory: it may use {self.memory_mb} MB")
         return BoxError("a pod for timing has reached the end of its life")
 
 
@@ -105,12 +104,10 @@ def pod_kernels(
     limits = Limits(memory_mb=len(libraries) * own.memory_mb + COPIES * arena_mb, file_mb=arena_mb)
     with box.timing([Bind(driver, "/kernel/driver"), *binds], limits, quota.threads) as (connection, settle):
         pod = _Pod(connection, settle, quota.memory_mb)
-        yield [
-            PodKernel(
-                pod, index, _order(index, len(libraries), quota.threads, own, layout), quota.memory_mb, layout
-            )
-            for index in range(len(libraries))
+        orders = [
+            _order(index, len(libraries), quota.threads, own, layout) for index in range(len(libraries))
         ]
+        yield [PodKernel(pod, index, order, layout) for index, order in enumerate(orders)]
 
 
 def _order(index: int, programs: int, threads: int, limits: Limits, layout: Layout) -> JsonObject:

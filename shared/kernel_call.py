@@ -31,6 +31,22 @@ def read_exactly(handle: int, size: int, timeout_s: float) -> bytes | None:
     return data
 
 
+def write_whole(memory: int, data: bytes) -> None:
+    """From the start of a kernel's memory, a file that is never mapped here: its holder may cut it."""
+    view, done = memoryview(data), 0
+    while done < len(view):
+        done += os.pwrite(memory, view[done:], done)
+
+
+def read_there(memory: int, start: int, size: int) -> bytes:
+    """`size` bytes from `start`, or fewer where its holder cut it."""
+    data, done = bytearray(size), 0
+    view = memoryview(data)
+    while done < size and (got := os.preadv(memory, [view[done:]], start + done)):
+        done += got
+    return bytes(view[:done])
+
+
 def timed_call(
     orders: int, replies: int, send: Signal, number: bytes, timeout_s: float
 ) -> tuple[float, bytes | None]:

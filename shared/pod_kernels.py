@@ -10,7 +10,6 @@ is no environment.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -58,22 +57,25 @@ class Process:
         if kernel_call.read_exactly(replies, 1, START_TIMEOUT_S) != kernel_call.SHUT_IN_DONE:
             return {"said": "not started", "detail": self._complaint()}
         said = kernel_call.read_exactly(replies, 1, timeout_s)
-        self._send(signal.SIGSTOP)
+        self._child.send_signal(signal.SIGSTOP)
         if said is None:
             return {"said": "late"}
         return {"said": "loaded"} if said == kernel_call.LOADED else {"said": "ended", "code": self._code()}
 
     def run(self, inputs: bytes, number: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
         """One call on `inputs`; how it went, and what then lies in the place of the outputs."""
-        self._write(inputs + POISON * ((self._size - self._start) // len(POISON)))
+        whole = inputs + POISON * ((self._size - self._start) // len(POISON))
+        kernel_call.write_whole(self._memory, whole)
         assert self._child.stdin is not None
         orders = self._child.stdin.fileno()
-        elapsed_s, reply = kernel_call.timed_call(orders, self._replies(), self._send, number, timeout_s)
+        send = self._child.send_signal
+        elapsed_s, reply = kernel_call.timed_call(orders, self._replies(), send, number, timeout_s)
         if reply is None:
             return {"said": "late"}, b""
         if len(reply) < len(number):
             return {"said": "ended", "code": self._code()}, b""
-        return {"said": "done", "elapsed_s": elapsed_s, "reply": reply.hex()}, self._outputs()
+        outputs = kernel_call.read_there(self._memory, self._start, self._size - self._start)
+        return {"said": "done", "elapsed_s": elapsed_s, "reply": reply.hex()}, outputs
 
     def _complaint(self) -> str:
         assert self._child.stderr is not None
@@ -83,23 +85,6 @@ class Process:
     def _replies(self) -> int:
         assert self._child.stdout is not None
         return self._child.stdout.fileno()
-
-    def _send(self, number: signal.Signals) -> None:
-        # By pid: it is our child and not yet waited for, so the pid is nobody else's.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._child.pid, number)
-
-    def _write(self, data: bytes) -> None:
-        view, done = memoryview(data), 0
-        while done < len(view):
-            done += os.pwrite(self._memory, view[done:], done)
-
-    def _outputs(self) -> bytes:
-        data, done = bytearray(self._size - self._start), 0
-        view = memoryview(data)
-        while done < len(data) and (got := os.preadv(self._memory, [view[done:]], self._start + done)):
-            done += got
-        return bytes(view[:done])
 
     def _code(self) -> int | None:
         """Its exit code, a signal s as 128 + s; None if it lives, without its pipes."""
