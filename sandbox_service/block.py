@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from sandbox_service import timing
-from sandbox_service.kernel import Kernel, KernelFailedError, Quota
+from sandbox_service.failure import CandidateFailedError
+from sandbox_service.kernel import Kernel, Quota
 from sandbox_service.kernel_sets import Stage, kernel_sets
 from sandbox_service.layout import Arrays
 from sandbox_service.verifier import KernelVerifier, bounded, check_outputs
@@ -33,7 +34,7 @@ class Program:
 
     kernel: Kernel
     seconds: list[float] = field(default_factory=list)  # one a round
-    failure: KernelFailedError | None = None
+    failure: CandidateFailedError | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _noted(program: Program) -> Iterator[None]:
     """A candidate's failure is written down, and the block goes on without it."""
     try:
         yield
-    except KernelFailedError as failure:
+    except CandidateFailedError as failure:
         program.failure = failure
 
 
@@ -155,7 +156,7 @@ def _noted(program: Program) -> Iterator[None]:
 def _baseline_is_right() -> Iterator[None]:
     try:
         yield
-    except KernelFailedError as failure:
+    except CandidateFailedError as failure:
         raise BoxError(f"the baseline failed ({failure.outcome}): {failure.detail}") from failure
 
 

@@ -14,16 +14,8 @@ from pathlib import Path
 from types import TracebackType
 
 from sandbox_service.arena import Arena
-from sandbox_service.kernel import (
-    CLOSED,
-    START_TIMEOUT_S,
-    TOO_EARLY,
-    Kernel,
-    KernelFailedError,
-    Quota,
-    death,
-    late,
-)
+from sandbox_service.failure import CandidateFailedError
+from sandbox_service.kernel import CLOSED, START_TIMEOUT_S, TOO_EARLY, Kernel, Quota, death, late
 from sandbox_service.layout import Arrays
 from shared.box import Bind, Box, BoxedProcess, Limits
 from shared.errors import BoxError
@@ -85,7 +77,7 @@ class BoxedKernel(Kernel):
             raise self._death()
         self._left = self._arena.outputs_as_they_are()
         if not self._arena.is_digest(reply, self._left, number):
-            raise KernelFailedError("crashed", TOO_EARLY)
+            raise CandidateFailedError("crashed", TOO_EARLY)
         return elapsed_s
 
     def outputs(self) -> Arrays:
@@ -99,9 +91,9 @@ class BoxedKernel(Kernel):
         with suppress(ProcessLookupError):  # it is dead, which the pipe tells
             signal.pidfd_send_signal(self._pid_handle, number)
 
-    def _death(self) -> KernelFailedError:
+    def _death(self) -> CandidateFailedError:
         code = self._process.wait(2.0)
-        return KernelFailedError("crashed", CLOSED) if code is None else death(code, self._memory_mb)
+        return CandidateFailedError("crashed", CLOSED) if code is None else death(code, self._memory_mb)
 
     def __enter__(self) -> BoxedKernel:
         return self

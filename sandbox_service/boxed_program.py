@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from sandbox_service.array_files import ArrayFileError, Values, read_arrays
+from sandbox_service.failure import CandidateFailedError
 from sandbox_service.python_runner import DETAIL_CHARS, READY
 from shared.box import Bind, Box, BoxResult, Limits
 from shared.box_launch import hiding_binds
@@ -36,15 +37,6 @@ THREAD_VARIABLES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA", "BLIS")
 WRITABLE = {"NUMBA_CACHE_DIR": "/tmp/numba", "MPLCONFIGDIR": "/tmp/matplotlib", "JOBLIB_TEMP_FOLDER": "/tmp"}
 
 
-class ProgramFailedError(Exception):
-    """What the candidate did wrong: data on its way to an Evaluation, never an error of ours."""
-
-    def __init__(self, outcome: Outcome, detail: str) -> None:
-        super().__init__(outcome, detail)
-        self.outcome: Outcome = outcome
-        self.detail = detail
-
-
 @dataclass(frozen=True)
 class Job:
     """What a candidate is called with, and what it may use. The same for all candidates of an instance."""
@@ -58,7 +50,7 @@ class Job:
 def run_program(job: Job, source: str, folder: Path) -> float:
     """Run it; its outputs lie in `folder`, which is its own, for read_outputs. Returns seconds.
 
-    Raises ProgramFailedError, or BoxError if the candidate was never reached.
+    Raises CandidateFailedError, or BoxError if the candidate was never reached.
     """
     for name in ("outputs", "report"):
         (folder / name).touch()
@@ -74,14 +66,14 @@ def run_program(job: Job, source: str, folder: Path) -> float:
 
 
 def read_outputs(job: Job, folder: Path) -> Values:
-    """What the candidate wrote. Raises ProgramFailedError."""
+    """What the candidate wrote. Raises CandidateFailedError."""
     with _opened(folder / "outputs", _output_bytes(job)) as (file, size):
         if size == 0:
-            raise ProgramFailedError("no_output", f"the program ended before {job.entry} had returned")
+            raise CandidateFailedError("no_output", f"the program ended before {job.entry} had returned")
         try:
             return read_arrays(file, size)
         except ArrayFileError as error:
-            raise ProgramFailedError("wrong", f"its output can't be read: {error}") from None
+            raise CandidateFailedError("wrong", f"its output can't be read: {error}") from None
 
 
 def _argv(job: Job) -> list[str]:
@@ -124,22 +116,22 @@ def _output_bytes(job: Job) -> int:
 
 
 def _raise_failure(job: Job, result: BoxResult, report: Path) -> None:
-    """Raises ProgramFailedError unless the program ended well. The box's word comes before the program's."""
+    """Raises CandidateFailedError unless the program ended well. The box's word comes first."""
     memory = f"out of memory: it may use {job.limits.candidate_memory_mb} MB"
     if result.outcome == "timeout":
-        raise ProgramFailedError("timeout", f"not done after {job.limits.candidate_s:g} s")
+        raise CandidateFailedError("timeout", f"not done after {job.limits.candidate_s:g} s")
     if result.outcome == "over_limit":
         printed = f"it printed more than {PRINTED_BYTES >> 10} kB"
-        raise ProgramFailedError("over_limit", printed if result.exit_code is None else memory)
+        raise CandidateFailedError("over_limit", printed if result.exit_code is None else memory)
     if (told := _told(report)) is not None:
         outcome, detail = told
-        raise ProgramFailedError(outcome, f"{memory}\n{detail}" if "MemoryError" in detail else detail)
+        raise CandidateFailedError(outcome, f"{memory}\n{detail}" if "MemoryError" in detail else detail)
     if result.exit_code == 128 + signal.SIGKILL:
-        raise ProgramFailedError("over_limit", f"killed by the system; {memory}")
+        raise CandidateFailedError("over_limit", f"killed by the system; {memory}")
     if result.outcome != "ok":
         code = result.exit_code or 0
         how = (signal.strsignal(code - 128) if code > 128 else None) or f"it ended with exit code {code}"
-        raise ProgramFailedError("crashed", f"{how}\n{_printed(result)}".strip())
+        raise CandidateFailedError("crashed", f"{how}\n{_printed(result)}".strip())
 
 
 def _told(report: Path) -> tuple[Outcome, str] | None:
@@ -160,13 +152,13 @@ def _opened(path: Path, most_bytes: int) -> Iterator[tuple[IO[bytes], int]]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise ProgramFailedError("no_output", f"{path.name}: {error.strerror}") from None
+        raise CandidateFailedError("no_output", f"{path.name}: {error.strerror}") from None
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise ProgramFailedError("wrong", f"{path.name} is not a plain file")
+            raise CandidateFailedError("wrong", f"{path.name} is not a plain file")
         if found.st_size > most_bytes:
-            raise ProgramFailedError("over_limit", f"{path.name}: more than {most_bytes >> 10} kB")
+            raise CandidateFailedError("over_limit", f"{path.name}: more than {most_bytes >> 10} kB")
         yield file, found.st_size
 
 

@@ -21,7 +21,7 @@ from sandbox_service import cuda_health, cuda_timing, timing
 from sandbox_service.arena import Arena
 from sandbox_service.cuda_launch import Launch, checked, checked_scratch
 from sandbox_service.cuda_process import SANITIZER_FOUND, CudaKernel, Run
-from sandbox_service.kernel import KernelFailedError
+from sandbox_service.failure import CandidateFailedError
 from sandbox_service.layout import Arrays
 from sandbox_service.verifier import bounded, check_outputs
 from shared.errors import BoxError
@@ -123,12 +123,12 @@ def _evaluate_one(
                 kernel.run(limit_s)  # the first launch also loads code; the timed rounds have other inputs
                 timed = _time(bench, instance, check, (anchor, kernel), limit_s)
             return _evaluation(bench, instance, anchor.device["name"], timed)
-    except KernelFailedError as failure:
+    except CandidateFailedError as failure:
         return Evaluation(outcome=failure.outcome, score=low, detail=failure.detail)
 
 
 def check_small(bench: CudaBench, instance: JsonObject, candidate: Program, *, sanitize: bool) -> None:
-    """Two runs on a small shape against float64. Raises KernelFailedError."""
+    """Two runs on a small shape against float64. Raises CandidateFailedError."""
     small = {**instance, **bench.verifier.small(instance)}
     checker = shutil.which("compute-sanitizer") if sanitize else None
     limit_s = bench.manifest.attempt.candidate_s * (SANITIZER_SLOWER if checker else 1)
@@ -141,7 +141,7 @@ def check_small(bench: CudaBench, instance: JsonObject, candidate: Program, *, s
             check_outputs(bench.verifier, small, expected, kernel.arena.outputs())
             inputs = bench.verifier.make_inputs(small, bench.rng)
         if checker and kernel.finish() == SANITIZER_FOUND:
-            raise KernelFailedError("wrong", "compute-sanitizer found a bad memory access")
+            raise CandidateFailedError("wrong", "compute-sanitizer found a bad memory access")
 
 
 def _time(
@@ -171,10 +171,10 @@ def _time(
 
 
 def _clocked(run: Run) -> Run:
-    """Raises KernelFailedError if the three clocks do not agree on it."""
+    """Raises CandidateFailedError if the three clocks do not agree on it."""
     fault = cuda_timing.clock_fault(run.event_s, run.wall_s, run.parent_s)
     if fault:
-        raise KernelFailedError("refused", f"the clocks do not agree: {fault}")
+        raise CandidateFailedError("refused", f"the clocks do not agree: {fault}")
     return run
 
 
@@ -182,7 +182,7 @@ def _evaluation(bench: CudaBench, instance: JsonObject, device: str, timed: Time
     floor_s = bench.verifier.floor_s(instance, device)
     own = [run.event_s for run in timed.candidate]
     if fault := cuda_timing.floor_fault(own, floor_s):
-        raise KernelFailedError("refused", fault)
+        raise CandidateFailedError("refused", fault)
     summary = timing.summarize([run.event_s for run in timed.baseline], own)
     bounds = bench.manifest.score
     score = bounded(bench.verifier.score(instance, summary.speedup), bounds.low, bounds.high)
@@ -201,7 +201,7 @@ def _ours() -> Iterator[None]:
     """The baseline is ours: where it fails, the machine or the task is broken, not a candidate."""
     try:
         yield
-    except KernelFailedError as failure:
+    except CandidateFailedError as failure:
         raise BoxError(f"the baseline failed ({failure.outcome}): {failure.detail}") from failure
 
 
@@ -210,7 +210,7 @@ def _canary_after(bench: CudaBench, pci: str) -> Iterator[None]:
     """A candidate that crashed or hung may have left the GPU sick: then it goes into quarantine."""
     try:
         yield
-    except KernelFailedError as failure:
+    except CandidateFailedError as failure:
         if failure.outcome in ("crashed", "timeout"):
             require_canary(bench, pci, failure.detail)
         raise

@@ -1,7 +1,7 @@
 """The client of cuda_runner.py: one candidate's cubin on the GPU, in a process of its own.
 
-As with a boxed kernel, what the candidate did wrong is a KernelFailedError, what we did wrong a BoxError. The
-runner is not in a box: its host code is ours, and the device's memory is parted by the driver's contexts.
+As with a boxed kernel, what the candidate did wrong is a CandidateFailedError, what we did wrong a BoxError.
+The runner is not in a box: its host code is ours, and the driver's contexts part the device's memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 from sandbox_service.arena import Arena
 from sandbox_service.cuda_launch import Launch
-from sandbox_service.kernel import KernelFailedError
+from sandbox_service.failure import CandidateFailedError
 from shared import children
 from shared.errors import BoxError
 from shared.records import JsonObject
@@ -144,14 +144,14 @@ class CudaKernel:
         try:
             self._process.stdin.write((json.dumps({"operation": operation, **fields}) + "\n").encode())
         except BrokenPipeError:
-            raise KernelFailedError("crashed", f"the runner is gone: {self._tail()}") from None
+            raise CandidateFailedError("crashed", f"the runner is gone: {self._tail()}") from None
         said = self._reply(timeout_s)
         if said is None:
-            raise KernelFailedError("timeout", f"{operation}: no answer after {timeout_s:.1f} s")
+            raise CandidateFailedError("timeout", f"{operation}: no answer after {timeout_s:.1f} s")
         if "error" in said:
-            raise KernelFailedError("crashed", f"CUDA ({operation}): {said['error'][:400]}")
+            raise CandidateFailedError("crashed", f"CUDA ({operation}): {said['error'][:400]}")
         if "value" not in said:
-            raise KernelFailedError("crashed", f"the runner ended in {operation}: {self._tail()}")
+            raise CandidateFailedError("crashed", f"the runner ended in {operation}: {self._tail()}")
         return said["value"]
 
     def _reply(self, timeout_s: float) -> JsonObject | None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from sandbox_service.block import Bench
 from sandbox_service.cuda_launch import Argument, Launch
-from sandbox_service.kernel import Kernel, KernelFailedError, Quota
+from sandbox_service.failure import CandidateFailedError
+from sandbox_service.kernel import Kernel, Quota
 from sandbox_service.kernel_sets import kernel_sets
 from sandbox_service.verifier import check_outputs
 from shared.machine_lock import busy
@@ -77,7 +78,7 @@ def _evaluate_one(bench: Bench, instance: JsonObject, library: Path) -> Evaluati
     with closing(kernel_sets(stage, [], [library])) as sets:
         try:
             _check(bench, instance, next(sets)[0])
-        except KernelFailedError as failure:
+        except CandidateFailedError as failure:
             if failure.outcome == "timeout":
                 return untimed(low, "its correctness is not known, as the CPU was too slow for it")
             return Evaluation(outcome=failure.outcome, score=low, detail=f"on the CPU: {failure.detail}")

@@ -8,22 +8,13 @@ import signal
 from dataclasses import dataclass
 from typing import Protocol
 
+from sandbox_service.failure import CandidateFailedError
 from sandbox_service.layout import Arrays
-from shared.records import Outcome
 
 START_TIMEOUT_S = 30.0  # until kernel_driver.c is up; nothing of the candidate has run then
 OVER_MEMORY, CANNOT_LOAD = 97, 99  # exit codes of kernel_driver.c
 TOO_EARLY = "it wrote on the driver's pipe, or changed its outputs after it said that it had finished"
 CLOSED = "it closed the driver's pipes"
-
-
-class KernelFailedError(Exception):
-    """What the candidate did wrong: data on its way to an Evaluation, never an error of ours."""
-
-    def __init__(self, outcome: Outcome, detail: str) -> None:
-        super().__init__(outcome, detail)
-        self.outcome: Outcome = outcome
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -36,7 +27,7 @@ class Quota:
 
 
 class Kernel(Protocol):
-    """load (once), then fill, run, outputs as often as wanted. load and run raise KernelFailedError."""
+    """load (once), then fill, run, outputs as often as wanted. load and run raise CandidateFailedError."""
 
     def load(self, timeout_s: float) -> None: ...
 
@@ -51,22 +42,22 @@ class Kernel(Protocol):
     def outputs(self) -> Arrays: ...
 
 
-def late(what: str, timeout_s: float) -> KernelFailedError:
-    return KernelFailedError("timeout", f"{what} after {timeout_s:.1f} s")
+def late(what: str, timeout_s: float) -> CandidateFailedError:
+    return CandidateFailedError("timeout", f"{what} after {timeout_s:.1f} s")
 
 
-def death(code: int, memory_mb: int) -> KernelFailedError:
+def death(code: int, memory_mb: int) -> CandidateFailedError:
     """A candidate's exit code in words. A signal s is 128 + s."""
     if code == OVER_MEMORY:
-        return KernelFailedError("over_limit", f"out of memory: it may use {memory_mb} MB")
+        return CandidateFailedError("over_limit", f"out of memory: it may use {memory_mb} MB")
     if code == CANNOT_LOAD:
-        return KernelFailedError("crashed", "it could not be loaded")
+        return CandidateFailedError("crashed", "it could not be loaded")
     if code == 128 + signal.SIGSYS:
-        return KernelFailedError("over_limit", "it tried to start a process, or another forbidden call")
+        return CandidateFailedError("over_limit", "it tried to start a process, or another forbidden call")
     if code == 128 + signal.SIGXCPU:
-        return KernelFailedError("timeout", "out of processor time")
+        return CandidateFailedError("timeout", "out of processor time")
     if code == 128 + signal.SIGKILL:
-        return KernelFailedError("over_limit", "killed by the system: out of memory or processor time")
+        return CandidateFailedError("over_limit", "killed by the system: out of memory or processor time")
     if code > 128:
-        return KernelFailedError("crashed", signal.strsignal(code - 128) or f"signal {code - 128}")
-    return KernelFailedError("crashed", f"it ended (exit code {code}) before the kernel returned")
+        return CandidateFailedError("crashed", signal.strsignal(code - 128) or f"signal {code - 128}")
+    return CandidateFailedError("crashed", f"it ended (exit code {code}) before the kernel returned")

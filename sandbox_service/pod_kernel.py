@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from sandbox_service.kernel import CLOSED, TOO_EARLY, Kernel, KernelFailedError, Quota, death, late
+from sandbox_service.failure import CandidateFailedError
+from sandbox_service.kernel import CLOSED, TOO_EARLY, Kernel, Quota, death, late
 from sandbox_service.layout import Arrays, Layout
 from shared import pod_wire as wire
 from shared.box import Bind, Limits
@@ -50,7 +51,7 @@ class PodKernel(Kernel):
         said, self._left = self._pod.ask(wire.CALL, order, self._inputs, timeout_s)
         self._refuse(said, "no result", timeout_s)
         if not self._layout.is_digest(bytes.fromhex(said["reply"]), self._left, number):
-            raise KernelFailedError("crashed", TOO_EARLY)
+            raise CandidateFailedError("crashed", TOO_EARLY)
         return float(said["elapsed_s"])
 
     def outputs(self) -> Arrays:
@@ -60,8 +61,9 @@ class PodKernel(Kernel):
         if said["said"] == "late":
             raise late(what, timeout_s)
         if said["said"] == "ended":
-            code = said["code"]
-            raise KernelFailedError("crashed", CLOSED) if code is None else death(code, self._pod.memory_mb)
+            if said["code"] is None:
+                raise CandidateFailedError("crashed", CLOSED)
+            raise death(said["code"], self._pod.memory_mb)
 
 
 class _Pod:
@@ -71,7 +73,7 @@ class _Pod:
         self._connection, self._settle, self.memory_mb = connection, settle, memory_mb
 
     def ask(self, kind: bytes, order: JsonObject, data: bytes, timeout_s: float) -> tuple[JsonObject, bytes]:
-        """Its answer. Raises BoxError where the pod is gone, or KernelFailedError if for want of memory."""
+        """Its answer. Raises BoxError where the pod is gone, CandidateFailedError if for want of memory."""
         self._connection.settimeout(timeout_s + GRACE_S)
         try:
             wire.send(self._connection, kind, json.dumps(order).encode() + b"\n" + data)
@@ -88,7 +90,7 @@ class _Pod:
 
     def _gone(self) -> Exception:
         if self._settle() == "out of memory":
-            return KernelFailedError("over_limit", f"out of memory: it may use {self.memory_mb} MB")
+            return CandidateFailedError("over_limit", f"out of memory: it may use {self.memory_mb} MB")
         return BoxError("a pod for timing has reached the end of its life")
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from sandbox_service.array_files import ArrayFileError, Values, is_sparse, write_arrays
-from sandbox_service.boxed_program import Job, ProgramFailedError, read_outputs, run_program
+from sandbox_service.boxed_program import Job, read_outputs, run_program
+from sandbox_service.failure import CandidateFailedError
 from sandbox_service.verifier import PythonVerifier, bounded
 from shared.box import Box
 from shared.errors import BoxError, TaskError
@@ -64,7 +65,7 @@ def evaluate_programs(judge: Judge, instance: JsonObject, sources: Sequence[str]
                 seconds = run.result()
                 outputs = read_outputs(job, folder)
                 found.append(_judged(judge, instance, inputs, outputs, seconds))
-            except ProgramFailedError as failure:
+            except CandidateFailedError as failure:
                 low = judge.manifest.score.low
                 found.append(Evaluation(outcome=failure.outcome, score=low, detail=failure.detail))
         return found
@@ -107,19 +108,21 @@ def _judged(
 
 
 def check_shapes(wanted: dict[str, tuple[int, ...]], outputs: Values) -> None:
-    """Raises ProgramFailedError unless each is there, has its shape, and holds finite real numbers."""
+    """Raises CandidateFailedError unless each is there, has its shape, and holds finite real numbers."""
     for name, shape in wanted.items():
         if name not in outputs:
             said = ", ".join(outputs) or "nothing"
-            raise ProgramFailedError("no_output", f"there is no output {name!r}; there is {said}")
+            raise CandidateFailedError("no_output", f"there is no output {name!r}; there is {said}")
         found = outputs[name]
         if tuple(found.shape) != tuple(shape):
-            raise ProgramFailedError(
+            raise CandidateFailedError(
                 "wrong", f"{name} has shape {tuple(found.shape)} instead of {tuple(shape)}"
             )
         numbers = found.data if is_sparse(found) else found
         if numbers.dtype.kind not in "biuf":
-            raise ProgramFailedError("wrong", f"{name} holds {numbers.dtype}, not real numbers")
+            raise CandidateFailedError("wrong", f"{name} holds {numbers.dtype}, not real numbers")
         bad = numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
         if bad:
-            raise ProgramFailedError("wrong", f"{name}: {bad} of {numbers.size} elements are NaN or infinite")
+            raise CandidateFailedError(
+                "wrong", f"{name}: {bad} of {numbers.size} elements are NaN or infinite"
+            )

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sandbox_service.array_files import Values
-from sandbox_service.kernel import KernelFailedError
+from sandbox_service.failure import CandidateFailedError
 from sandbox_service.layout import Arrays, unwritten
 from shared.errors import TaskError
 from shared.records import JsonObject
@@ -51,23 +51,25 @@ class PythonVerifier(Protocol):
 def check_outputs(
     verifier: KernelVerifier, instance: JsonObject, expected: Mapping[str, Any], got: Arrays
 ) -> None:
-    """Raises KernelFailedError unless every element was written, is finite, and passes the task's check."""
+    """Raises CandidateFailedError unless all was written, is finite, and passes the task's check."""
     missing = {name: unwritten(values) for name, values in got.items()}
     total, lost = sum(values.size for values in got.values()), sum(missing.values())
     if lost == total:
-        raise KernelFailedError("no_output", "the kernel returned and wrote nothing")
+        raise CandidateFailedError("no_output", "the kernel returned and wrote nothing")
     for name, count in missing.items():
         if count:
-            raise KernelFailedError(
+            raise CandidateFailedError(
                 "wrong", f"{name}: {count} of {got[name].size} elements were never written"
             )
     for name, values in got.items():
         bad = values.size - int(np.count_nonzero(np.isfinite(values)))
         if bad:
-            raise KernelFailedError("wrong", f"{name}: {bad} of {values.size} elements are NaN or infinite")
+            raise CandidateFailedError(
+                "wrong", f"{name}: {bad} of {values.size} elements are NaN or infinite"
+            )
     reason = verifier.check(instance, dict(expected), got)
     if reason:
-        raise KernelFailedError("wrong", reason)
+        raise CandidateFailedError("wrong", reason)
 
 
 def bounded(score: float, low: float, high: float) -> float:

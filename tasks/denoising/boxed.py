@@ -14,7 +14,7 @@ LIMITS = load_task(str(Path(__file__).parent)).manifest.attempt
 
 
 def denoised(content, counts):
-    """What it makes of the counts, dense. Raises ProgramFailedError, its text fit for a person."""
+    """What it makes of the counts, dense. Raises CandidateFailedError, its text fit for a person."""
     found = outputs(content, counts)[0]["out"]
     return np.asarray(found.toarray() if hasattr(found, "toarray") else found)
 

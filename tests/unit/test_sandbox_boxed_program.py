@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sandbox_service.array_files import write_arrays
-from sandbox_service.boxed_program import Job, ProgramFailedError, read_outputs
+from sandbox_service.boxed_program import Job, read_outputs
+from sandbox_service.failure import CandidateFailedError
 from sandbox_service.python_block import check_shapes
 from shared.box import BubblewrapBox
 from shared.task import AttemptSection
@@ -19,7 +20,7 @@ def job(tmp_path: Path) -> Job:
 
 
 def outcome(job: Job, folder: Path) -> tuple[str, str]:
-    with pytest.raises(ProgramFailedError) as caught:
+    with pytest.raises(CandidateFailedError) as caught:
         read_outputs(job, folder)
     return caught.value.outcome, caught.value.detail
 

@@ -14,7 +14,8 @@ import pytest
 from ratchet.local_cluster import LocalCluster
 from sandbox_service.attacks.corpus import CONTROL, TASK, attacks, kernel_source
 from sandbox_service.attacks.finding import evaluate, seen
-from sandbox_service.kernel import Kernel, KernelFailedError, Quota
+from sandbox_service.failure import CandidateFailedError
+from sandbox_service.kernel import Kernel, Quota
 from sandbox_service.kernel_sets import PODS, Stage, kernel_sets
 from sandbox_service.layout import Arrays
 from sandbox_service.toolchains.c_compiler import CCompiler
@@ -145,7 +146,7 @@ def test_outputs_that_change_after_the_answer_are_seen(box: PodBox, tmp_path: Pa
     with closing(kernel_sets(stage, libraries[:1], libraries[1:])) as sets:
         kernels = _loaded(next(sets))
 
-        with pytest.raises(KernelFailedError, match="changed its outputs"):
+        with pytest.raises(CandidateFailedError, match="changed its outputs"):
             kernels[1].run(10.0)
 
 
@@ -156,7 +157,7 @@ def test_a_kernel_that_hangs_ends_at_its_deadline_and_the_baseline_goes_on(
     with closing(kernel_sets(stage, libraries[:1], libraries[1:])) as sets:
         ours, hangs = _loaded(next(sets))
 
-        with pytest.raises(KernelFailedError, match="no result after"):
+        with pytest.raises(CandidateFailedError, match="no result after"):
             hangs.run(0.5)
         assert ours.run(10.0) < 0.5
 

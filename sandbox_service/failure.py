@@ -1,0 +1,14 @@
+"""What a candidate did wrong: data on its way to an Evaluation, never an error of ours."""
+
+from __future__ import annotations
+
+from shared.records import Outcome
+
+
+class CandidateFailedError(Exception):
+    """Raised and caught inside the sandbox; `detail` is for whoever wrote the candidate."""
+
+    def __init__(self, outcome: Outcome, detail: str) -> None:
+        super().__init__(outcome, detail)
+        self.outcome: Outcome = outcome
+        self.detail = detail
