@@ -159,7 +159,8 @@ def test_a_kernel_that_hangs_ends_at_its_deadline_and_the_baseline_goes_on(
 
         with pytest.raises(CandidateFailedError, match="no result after"):
             hangs.run(0.5)
-        assert ours.run(10.0) < 0.5
+        ours.run(10.0)
+        assert (ours.outputs()["out"] == 2).all()
 
 
 def test_a_pod_that_is_taken_away_is_no_fault_of_the_candidate(
