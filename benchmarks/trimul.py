@@ -1,6 +1,6 @@
 """`ratchet bench trimul`: on the same cores and threads, side by side in one run, the naive C program, a
-schedule set by hand, the best program of a run (or a given one), torch eager and torch.compile; and, with
---search, a run's loop against random search and Optuna at equal evaluations.
+schedule set by hand, a run's best program (told by timing its best ones again) or a given one, torch eager
+and torch.compile; and, with --search, a run's loop against random search and Optuna at equal evaluations.
 
     python -m benchmarks.trimul [--run RUN | --program FILE] [--sizes 128,256] [--search 96] [--out FILE]
 
@@ -24,41 +24,13 @@ import numpy as np
 from benchmarks._fma_peak import peak_flops, shares, trimul_flops
 from benchmarks._kernels import Arrays, build, interleaved, ratio, torch_kernels
 from benchmarks._machine import describe_machine
-from benchmarks._module import load_module
 from benchmarks._search import Schedule, compare
-from ratchet import findings, runs
+from benchmarks._trimul_c import CHANNELS, HAND, TriMul, of_run, retimed, shape_of
 from sandbox_service.evaluate import Evaluator
-from shared.draw_program import load_verifier
-from shared.history import fold
-from shared.records import Block, CandidateBatch, JsonObject, ShardState
-from shared.store import LocalStore, get_record
-from shared.task import load_task
+from shared.records import Block, CandidateBatch, JsonObject
+from shared.store import LocalStore
 
-CHANNELS = 128
 NAIVE_ROUNDS = 3  # it takes seconds at N = 256
-# The best that we found by hand, by measuring. Neither the seed harness nor its corpus holds it.
-HAND: Schedule = {
-    **{"vec": 16, "rows": 8, "cols": 2, "layout": "both_t", "lanes": "positions", "block": 64},
-    **{"norm": "once", "gates": "fused", "out": "fused", "exp": "fast", "threads": 2},
-}
-
-
-class TriMul:
-    """The task's own parts, loaded from its folder."""
-
-    def __init__(self) -> None:
-        self.task = load_task("trimul")
-        self.verifier = load_verifier(self.task.folder)
-        self.scaffold = load_module(self.task.folder / "harness" / "scaffold.py")
-        self.kernel = (self.task.folder / "harness" / "prompts" / "kernel.md").read_text(encoding="utf-8")
-
-    def render(self, schedule: Schedule, instance: JsonObject) -> str:
-        return str(self.scaffold.render(schedule, instance, self.kernel))
-
-    def fitted(self, program: str, instance: JsonObject) -> str:
-        """A program for that shape: rendered anew where its first line names the schedule behind it."""
-        schedule = self.scaffold.parse(program.partition("\n")[0])
-        return program if schedule is None else self.render(schedule, instance)
 
 
 def side_by_side(
@@ -66,11 +38,11 @@ def side_by_side(
 ) -> JsonObject:
     """One size: medians in ms, how many times faster our best C program is than each other one, and how far
     each is from what the cores can do at most."""
-    instance = {"B": 1, "N": n, "C": CHANNELS, "mask": "random", "distribution": "normal", "seed": 0}
+    instance = shape_of(n)
     inputs: Arrays = trimul.verifier.make_inputs(instance, np.random.default_rng(0))
     sources = {"naive": trimul.verifier.baseline(instance), "hand": trimul.render(HAND, instance)}
     if program is not None:
-        sources["program"] = trimul.fitted(program, instance)
+        sources["program"] = program
     kernels = {
         name: build(source, trimul.verifier.FLAGS, folder / f"{name}-{n}.so")
         for name, source in sources.items()
@@ -88,6 +60,7 @@ def side_by_side(
         "N": n,
         "C": CHANNELS,
         "ours": ours,
+        "head": sources[ours].partition("\n")[0],  # a rendered program's schedule
         "median_ms": median_ms,
         "speedup_vs": {
             name: round(ratio(times_s[name], times_s[ours]), 2) for name in kernels if name != ours
@@ -117,24 +90,6 @@ def search(
             evaluator.close()
 
 
-def of_run(name: str) -> tuple[str | None, list[tuple[JsonObject, float]]]:
-    """A run's best train program, and (instance, score) of all its train candidates in order."""
-    folder = runs.find(name)
-    history = fold(folder.open_ledger().events(folder.run_id))
-    store = folder.open_store()
-    best = findings.read(history, store).best
-    met = [
-        (attempt.plan.instance, evaluation.score)
-        for generation in history.generations
-        for (purpose, _), rollout in sorted(generation.rollouts.items())
-        if purpose == "train"
-        for digest in rollout.results
-        for attempt in get_record(store, digest, ShardState).attempts
-        for _, evaluation in attempt.tried
-    ]
-    return best.candidate.content if best else None, met
-
-
 def main(arguments: Sequence[str]) -> JsonObject:
     parser = argparse.ArgumentParser(prog="ratchet bench trimul")
     source = parser.add_mutually_exclusive_group()
@@ -148,9 +103,9 @@ def main(arguments: Sequence[str]) -> JsonObject:
     options = parser.parse_args(arguments)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # two thread pools share the cores: none may spin
     trimul = TriMul()
-    program, met = of_run(options.run) if options.run else (None, [])
+    ranked, met = of_run(options.run) if options.run else ([], [])
     if options.program:
-        program = options.program.read_text(encoding="utf-8")
+        ranked = [options.program.read_text(encoding="utf-8")]
     threads = trimul.task.manifest.attempt.threads
     result: JsonObject = {
         "machine": describe_machine(),
@@ -162,6 +117,7 @@ def main(arguments: Sequence[str]) -> JsonObject:
         peak = peak_flops(trimul.verifier.FLAGS, threads, Path(scratch))
         result["peak_gflops"] = round(peak / 1e9, 1)
         for n in [int(size) for size in options.sizes.split(",") if size]:
+            program = retimed(trimul, ranked, n, Path(scratch)) if ranked else None
             result["sizes"].append(side_by_side(trimul, n, program, options.rounds, peak, Path(scratch)))
     if options.search:
         result["search"] = search(trimul, options.search, options.seed, met)
