@@ -23,6 +23,7 @@ BAD = HEAD + "nothing;\n}\n"
 SMALL = ("run.generations=1", "rollouts.instances=4", "gate.screen_instances=2", "gate.max_pairs=2")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_nvcc() is None, reason="nvcc is not installed")
 def test_a_run_compiles_times_scores_and_decides_on_a_simulated_gpu(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(HERE / "simulated_gpu")}
