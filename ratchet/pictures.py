@@ -35,7 +35,8 @@ def draw_arms(generations: list[dict[str, Any]], unit: str, path: Path) -> None:
     axes.set(xlabel="generation (green: promoted)", ylabel="score")
     axes.set_title(unit, fontsize=9, loc="left", pad=26)
     axes.set_xticks([g["generation"] for g in generations])
-    axes.legend(ncols=4, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16))
+    if axes.get_legend_handles_labels()[0]:  # none where no arm could be scored, as without a device
+        axes.legend(ncols=4, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.16))
     _save(figure, path)
 
 
