@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ def create(task: Task, source: Path, folder: Path) -> JsonObject:
     """A bound copy at `folder`, which must not exist; returns data.py's summary. Raises SettingsError."""
     if folder.exists():
         raise SettingsError(f"{folder} exists", "bound tasks are never overwritten: choose another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with _copy(task, folder.parent) as copy:
         summary = json.loads(_ask(task, "import", source, copy))
         copy.rename(folder)
@@ -40,7 +39,6 @@ def bound(task: Task, source: Path | None, root: Path) -> Iterator[Path | None]:
     if source is None:
         yield None
         return
-    root.mkdir(parents=True, exist_ok=True)
     with _copy(task, root) as copy:
         _ask(task, "import", source, copy)
         yield copy
@@ -49,7 +47,6 @@ def bound(task: Task, source: Path | None, root: Path) -> Iterator[Path | None]:
 @contextmanager
 def examined(task: Task, source: Path, root: Path) -> Iterator[tuple[Path, list[JsonObject]]]:
     """The public side of the instances in `source`, and a copy that holds what only the verifier may know."""
-    root.mkdir(parents=True, exist_ok=True)
     with _copy(task, root) as copy:
         lines = _ask(task, "instances", source, copy).splitlines()
         instances: list[JsonObject] = [json.loads(line) for line in lines if line.strip()]
@@ -72,7 +69,10 @@ def baselines(task: Task, instances: list[JsonObject]) -> dict[str, list[dict[st
 
 @contextmanager
 def _copy(task: Task, parent: Path) -> Iterator[Path]:
-    """A copy of the task's folder under a hidden name; gone afterwards unless it was moved away."""
+    """A copy of the task's folder under a hidden name; gone afterwards unless it was moved away, and `parent`
+    with it where it was made for it."""
+    made = not parent.exists()
+    parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=parent, prefix=".task-"))
     try:
         copy = work / "task"
@@ -80,6 +80,9 @@ def _copy(task: Task, parent: Path) -> Iterator[Path]:
         yield copy
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        if made:
+            with suppress(OSError):  # something else lies in it by now
+                parent.rmdir()
 
 
 def _ask(task: Task, operation: str, source: Path, copy: Path) -> str:
