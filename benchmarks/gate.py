@@ -2,7 +2,7 @@
 runs, through the very functions that decide real ones (screen, rounds of confirmation, alpha over
 generations).
 
-python -m benchmarks.gate --runs 1000 --json --out benchmarks/gate.json
+python -m benchmarks.gate --runs 1000 --task trimul --json --out benchmarks/gate.json
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from feedback_service.arms import Paired
 from feedback_service.betting import generation_alpha
 from feedback_service.gate import confirmed, decide, screened
 from feedback_service.intervals import t_interval
+from ratchet.running import resolve_config
 from shared.records import ARMS
 from shared.settings import GateSection
 from shared.task import ScoreSection
@@ -196,10 +197,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="ratchet bench gate", description=__doc__)
     parser.add_argument("--runs", type=int, default=300, help="simulated runs a scenario")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--task", help="with this task's settings of the gate instead of the common ones")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--out", type=Path, help="also write the JSON there")
     options = parser.parse_args(arguments)
-    started_s, gate = time.monotonic(), GateSection()
+    gate = resolve_config(options.task, None, [], None).gate if options.task else GateSection()
+    started_s = time.monotonic()
     result = {
         "machine": describe_machine(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),

@@ -219,8 +219,12 @@ def validate(task: TaskName, as_json: AsJson = False) -> None:
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def bench(context: typer.Context, name: Annotated[str, typer.Argument(help="gate or trimul.")]) -> None:
-    """Run a benchmark: `ratchet bench gate --json`. Its own options follow its name."""
+def bench(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="gate, learning, sandbox, trimul, trimul_cuda, lawbench, ...")],
+) -> None:
+    """Run a benchmark: `ratchet bench gate --json`. Its own options follow its name; an unknown name is
+    answered with all there are."""
     from ratchet import benching
 
     benching.run(name, context.args)
