@@ -39,13 +39,15 @@ def best_contents(history: RunHistory, store: Store, most: int) -> list[str]:
 
 
 def read(history: RunHistory, store: Store) -> Findings:
-    """All train candidates of a run: what was tried, else what was answered."""
+    """All train candidates of a run: what was tried, else what was answered. The best is the best answer, by
+    its final evaluation."""
     found = Findings()
     for generation in history.generations:
         scores = found.scores.setdefault(generation.number, [])
         for attempt in _train_attempts(generation, store):
-            for candidate, evaluation in attempt.tried or answered(attempt):
-                scores.append(evaluation.score)
+            scores += [evaluation.score for _, evaluation in attempt.tried or answered(attempt)]
+            # An answer was chosen by its trial, and its final evaluation is another, longer look: less luck.
+            for candidate, evaluation in answered(attempt) or attempt.tried:
                 if found.best is None or evaluation.score > found.best.evaluation.score:
                     found.best = Best(candidate, evaluation, attempt.plan.instance, generation.number)
         found.curve += scores
