@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,76 +26,87 @@ SHARDS = 4
 DEADLY = "0.001"  # a config with which shard 0 kills its worker
 
 
+def ran(event: Message, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "ran").open("a") as file:
+        file.write(f"{event.run_id} {type(event).__name__}\n")
+
+
+def said(event: Any, kind: type[Message], **fields: Any) -> Message:
+    return kind(run_id=event.run_id, generation=event.generation, **{"join": event.join} | fields)
+
+
+def on_run_started(event: e.RunStarted, folder: Path) -> list[Message]:
+    ran(event, folder)
+    return [said(event, e.BaseRequested, config=event.config)]
+
+
+def on_base_requested(event: e.BaseRequested, folder: Path) -> list[Message]:
+    ran(event, folder)
+    return [said(event, e.BaseReady, base=f"endpoint:{event.config}")]
+
+
+def on_base_ready(event: e.BaseReady, folder: Path) -> list[Message]:
+    ran(event, folder)
+    config = event.base.partition(":")[2]
+    fields: dict[str, Any] = {"config": config, "purpose": "train", "instances": "i", "releases": ()}
+    return [said(event, e.RolloutsOpened, **fields, seeds=())]
+
+
+def on_rollouts_opened(event: e.RolloutsOpened, folder: Path) -> list[Message]:
+    ran(event, folder)
+    joins = [Join(id=event.digest, slot=str(slot), expected=SHARDS) for slot in range(SHARDS)]
+    return [said(event, e.ShardOpened, config=event.config, purpose="train", plan="p", join=j) for j in joins]
+
+
+def on_shard_opened(event: e.ShardOpened, folder: Path) -> list[Message]:
+    ran(event, folder)
+    if event.config == DEADLY and event.join and event.join.slot == "0":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(float(event.config))
+    fields: dict[str, Any] = {"config": event.config, "purpose": "train", "check": "final", "turn": 0}
+    return [said(event, e.CandidatesProposed, **fields, state="s", batch="b")]
+
+
+def on_candidates_proposed(event: e.CandidatesProposed, folder: Path) -> list[Message]:
+    ran(event, folder)
+    time.sleep(float(event.config))
+    scores = digest_of(BatchScores(blocks=()).model_dump())
+    fields: dict[str, Any] = {"config": event.config, "purpose": "train", "check": "final", "turn": 0}
+    return [said(event, e.CandidatesScored, **fields, state="s", batch="b", scores=scores)]
+
+
+def on_candidates_scored(event: e.CandidatesScored, folder: Path) -> list[Message]:
+    ran(event, folder)
+    return [said(event, e.ShardFinished, purpose="train", result="r")]
+
+
+def on_rollouts_joined(event: e.RolloutsJoined, folder: Path) -> list[Message]:
+    ran(event, folder)
+    slots = ",".join(arrival.join.slot for arrival in event.arrivals if arrival.join)
+    return [said(event, e.RunFinished, state="done", why=f"slots {slots}")]
+
+
+def on_job_died(event: e.JobDied, folder: Path) -> list[Message]:
+    return [said(event, e.RunFinished, state="failed", why=event.reason)]
+
+
+HEARD: dict[type[Message], Callable[..., list[Message]]] = {
+    e.RunStarted: on_run_started,
+    e.BaseRequested: on_base_requested,
+    e.BaseReady: on_base_ready,
+    e.RolloutsOpened: on_rollouts_opened,
+    e.ShardOpened: on_shard_opened,
+    e.CandidatesProposed: on_candidates_proposed,
+    e.CandidatesScored: on_candidates_scored,
+    e.RolloutsJoined: on_rollouts_joined,
+    e.JobDied: on_job_died,
+}
+
+
 def handlers(folder: Path) -> Handlers:
     """All services' handlers; `folder` takes the file `ran`."""
-
-    def ran(event: Message) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "ran").open("a") as file:
-            file.write(f"{event.run_id} {type(event).__name__}\n")
-
-    def said(event: Any, kind: type[Message], **fields: Any) -> Message:
-        return kind(run_id=event.run_id, generation=event.generation, **{"join": event.join} | fields)
-
-    def on_run_started(event: e.RunStarted) -> list[Message]:
-        ran(event)
-        return [said(event, e.BaseRequested, config=event.config)]
-
-    def on_base_requested(event: e.BaseRequested) -> list[Message]:
-        ran(event)
-        return [said(event, e.BaseReady, base=f"endpoint:{event.config}")]
-
-    def on_base_ready(event: e.BaseReady) -> list[Message]:
-        ran(event)
-        config = event.base.partition(":")[2]
-        fields: dict[str, Any] = {"config": config, "purpose": "train", "instances": "i", "releases": ()}
-        return [said(event, e.RolloutsOpened, **fields, seeds=())]
-
-    def on_rollouts_opened(event: e.RolloutsOpened) -> list[Message]:
-        ran(event)
-        joins = [Join(id=event.digest, slot=str(slot), expected=SHARDS) for slot in range(SHARDS)]
-        return [
-            said(event, e.ShardOpened, config=event.config, purpose="train", plan="p", join=j) for j in joins
-        ]
-
-    def on_shard_opened(event: e.ShardOpened) -> list[Message]:
-        ran(event)
-        if event.config == DEADLY and event.join and event.join.slot == "0":
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(float(event.config))
-        fields: dict[str, Any] = {"config": event.config, "purpose": "train", "check": "final", "turn": 0}
-        return [said(event, e.CandidatesProposed, **fields, state="s", batch="b")]
-
-    def on_candidates_proposed(event: e.CandidatesProposed) -> list[Message]:
-        ran(event)
-        time.sleep(float(event.config))
-        scores = digest_of(BatchScores(blocks=()).model_dump())
-        fields: dict[str, Any] = {"config": event.config, "purpose": "train", "check": "final", "turn": 0}
-        return [said(event, e.CandidatesScored, **fields, state="s", batch="b", scores=scores)]
-
-    def on_candidates_scored(event: e.CandidatesScored) -> list[Message]:
-        ran(event)
-        return [said(event, e.ShardFinished, purpose="train", result="r")]
-
-    def on_rollouts_joined(event: e.RolloutsJoined) -> list[Message]:
-        ran(event)
-        slots = ",".join(arrival.join.slot for arrival in event.arrivals if arrival.join)
-        return [said(event, e.RunFinished, state="done", why=f"slots {slots}")]
-
-    def on_job_died(event: e.JobDied) -> list[Message]:
-        return [said(event, e.RunFinished, state="failed", why=event.reason)]
-
-    return {
-        e.RunStarted: on_run_started,
-        e.BaseRequested: on_base_requested,
-        e.BaseReady: on_base_ready,
-        e.RolloutsOpened: on_rollouts_opened,
-        e.ShardOpened: on_shard_opened,
-        e.CandidatesProposed: on_candidates_proposed,
-        e.CandidatesScored: on_candidates_scored,
-        e.RolloutsJoined: on_rollouts_joined,
-        e.JobDied: on_job_died,
-    }
+    return {kind: partial(handler, folder=folder) for kind, handler in HEARD.items()}
 
 
 def build(stack: StackSettings) -> Handlers:
