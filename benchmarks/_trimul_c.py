@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks._kernels import Arrays, build, interleaved
 from benchmarks._module import load_module
 from benchmarks._search import Schedule
-from ratchet import runs
+from ratchet import findings, runs
 from shared.draw_program import load_verifier
 from shared.history import fold
 from shared.records import JsonObject, ShardState
@@ -58,17 +58,16 @@ def of_run(name: str) -> tuple[list[str], list[tuple[JsonObject, float]]]:
     folder = runs.find(name)
     history = fold(folder.open_ledger().events(folder.run_id))
     store = folder.open_store()
-    tried = [
-        (attempt.plan.instance, candidate.content, evaluation.score)
+    met = [
+        (attempt.plan.instance, evaluation.score)
         for generation in history.generations
         for (purpose, _), rollout in sorted(generation.rollouts.items())
         if purpose == "train"
         for digest in rollout.results
         for attempt in get_record(store, digest, ShardState).attempts
-        for candidate, evaluation in attempt.tried
+        for _, evaluation in attempt.tried
     ]
-    ranked = sorted((entry for entry in tried if entry[2] > 0), key=lambda entry: -entry[2])
-    return [content for _, content, _ in ranked], [(instance, score) for instance, _, score in tried]
+    return findings.best_contents(history, store, len(met)), met
 
 
 def retimed(trimul: TriMul, ranked: Sequence[str], n: int, folder: Path) -> str:

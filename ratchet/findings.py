@@ -29,12 +29,14 @@ class Findings:
 
 
 def best_contents(history: RunHistory, store: Store, most: int) -> list[str]:
-    """The different train candidates that scored best, best first: one lucky evaluation is not yet proof."""
+    """The different train candidates that were right, best first: one lucky evaluation is not yet proof."""
     best: dict[str, float] = {}
     for generation in history.generations:
         for attempt in _train_attempts(generation, store):
             for candidate, evaluation in attempt.tried or answered(attempt):
-                best[candidate.content] = max(evaluation.score, best.get(candidate.content, float("-inf")))
+                if evaluation.outcome == "ok":
+                    known = best.get(candidate.content, float("-inf"))
+                    best[candidate.content] = max(evaluation.score, known)
     return sorted(best, key=lambda content: -best[content])[:most]
 
 

@@ -15,11 +15,11 @@ from types import TracebackType
 
 from sandbox_service.arena import Arena
 from sandbox_service.failure import CandidateFailedError
-from sandbox_service.kernel import CLOSED, START_TIMEOUT_S, TOO_EARLY, Kernel, Quota, death, late
+from sandbox_service.kernel import CLOSED, TOO_EARLY, Kernel, Quota, death, late
 from sandbox_service.layout import Arrays
 from shared.box import Bind, Box, BoxedProcess, Limits
 from shared.errors import BoxError
-from shared.kernel_call import LOADED, NUMBER_BYTES, SHUT_IN_DONE, read_exactly, timed_call
+from shared.kernel_call import LOADED, NUMBER_BYTES, SHUT_IN_DONE, START_TIMEOUT_S, read_exactly, timed_call
 
 
 class BoxedKernel(Kernel):

@@ -11,7 +11,6 @@ from typing import Protocol
 from sandbox_service.failure import CandidateFailedError
 from sandbox_service.layout import Arrays
 
-START_TIMEOUT_S = 30.0  # until kernel_driver.c is up; nothing of the candidate has run then
 OVER_MEMORY, CANNOT_LOAD = 97, 99  # exit codes of kernel_driver.c
 TOO_EARLY = "it wrote on the driver's pipe, or changed its outputs after it said that it had finished"
 CLOSED = "it closed the driver's pipes"

@@ -14,12 +14,14 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <asm/sockios.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -77,6 +79,9 @@ static void use_threads(int threads) {
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, name, 0, 4), LOAD(args[0]), \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, itself, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW), \
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+#define NOT_WHERE(name, field, count, ...) /* refused where that argument is one of `count` */ \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, name, 0, 2 * (count) + 2), LOAD(field), __VA_ARGS__, \
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 enum { FIRST_NEW_CALL = 424 }; /* Linux 5.1 and later, the same numbers everywhere: pidfd_*, io_uring_*, ... */
 
 /* Threads yes, processes no: a child could compute while the parent believes that the program is stopped. Nor may
@@ -122,6 +127,9 @@ static void shut_in(void) {
         REFUSE(__NR_socket),
         ONLY_SELF(__NR_tgkill, (uint32_t)getpid()),
         ONLY_SELF(__NR_prlimit64, 0),
+        NOT_WHERE(__NR_fcntl, args[1], 5, REFUSE(F_SETOWN), REFUSE(F_SETOWN_EX), REFUSE(F_SETSIG), REFUSE(F_SETLEASE),
+                  REFUSE(F_NOTIFY)), /* a descriptor that signals another process when something happens to it */
+        NOT_WHERE(__NR_ioctl, args[1], 3, REFUSE(FIOSETOWN), REFUSE(SIOCSPGRP), REFUSE(FIOASYNC)), /* the same */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_clone, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         LOAD(args[0]),

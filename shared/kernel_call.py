@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 SHUT_IN_DONE, LOADED = b"H", b"L"  # what the process says first; before the one, nothing of the candidate ran
+START_TIMEOUT_S = 30.0  # until the first of them
 NUMBER_BYTES = 8  # of what a call is asked with, and of the digest of the outputs that it is answered with
 Signal = Callable[[signal.Signals], None]  # sends one to the process; one that is dead is no error
 

@@ -17,23 +17,21 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from shared import kernel_call
 from shared import pod_wire as wire
+from shared.pod_program import limit
 
 POISON = (0x7FC0_D1CE).to_bytes(4, "little")  # as in sandbox_service/layout.py
-START_TIMEOUT_S = 30.0  # until the driver is up; nothing of the candidate has run then
-Limit = Callable[[dict[str, Any]], None]  # sets a process's own limits, in it
 EXIT_S = 2.0  # for a process that closed its pipe to be gone
 
 
 class Process:
     """One program of the pod: the driver with its library, and memory that only the two of us hold."""
 
-    def __init__(self, words: dict[str, Any], limit: Limit) -> None:
+    def __init__(self, words: dict[str, Any]) -> None:
         """`words`: the driver's command line in parts, as the service sends it."""
         self._memory = os.memfd_create("arena")
         self._start, self._size = words["outputs_start"], words["size_bytes"]
@@ -54,7 +52,8 @@ class Process:
     def load(self, timeout_s: float) -> dict[str, Any]:
         """Its constructors run now, before any input; then it is stopped."""
         replies = self._replies()
-        if kernel_call.read_exactly(replies, 1, START_TIMEOUT_S) != kernel_call.SHUT_IN_DONE:
+        first = kernel_call.read_exactly(replies, 1, kernel_call.START_TIMEOUT_S)
+        if first != kernel_call.SHUT_IN_DONE:
             return {"said": "not started", "detail": self._complaint()}
         said = kernel_call.read_exactly(replies, 1, timeout_s)
         self._child.send_signal(signal.SIGSTOP)
@@ -102,7 +101,7 @@ def _keep_to(cpus: int) -> None:
         os.sched_setaffinity(0, random.sample(given, cpus))
 
 
-def serve(connection: socket.socket, cpus: int, limit: Limit) -> None:
+def serve(connection: socket.socket, cpus: int) -> None:
     """Answer the service's requests in turn, until it goes away."""
     _keep_to(cpus)
     processes: list[Process] = []
@@ -112,7 +111,7 @@ def serve(connection: socket.socket, cpus: int, limit: Limit) -> None:
         head, _, data = payload.partition(b"\n")
         request = json.loads(head)
         if kind == wire.LOAD:
-            processes.append(Process(request, limit))
+            processes.append(Process(request))
             said, outputs = processes[-1].load(request["timeout_s"]), b""
         else:
             number = bytes.fromhex(request["number"])

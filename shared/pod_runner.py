@@ -30,7 +30,7 @@ if "shared" not in sys.modules:  # as a package, and not searched: it holds name
 
 from shared import pod_kernels
 from shared import pod_wire as wire
-from shared.pod_program import Program, end_all, limit
+from shared.pod_program import Program, end_all
 
 HELLO_TIMEOUT_S = 20.0
 PR_SET_DUMPABLE = 4
@@ -77,7 +77,7 @@ def _serve(connection: socket.socket, order: dict[str, Any]) -> None:
         if not os.path.isdir(order["cwd"]):
             raise OSError(f"no folder {order['cwd']} to start in")
         if order.get("timing"):
-            pod_kernels.serve(connection, order["timing"], limit)
+            pod_kernels.serve(connection, order["timing"])
             return
         program = Program(connection, order)
     except (OSError, subprocess.SubprocessError) as error:

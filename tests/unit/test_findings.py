@@ -52,3 +52,12 @@ def test_without_a_final_evaluation_the_best_trial_counts(store: LocalStore) -> 
 def test_nothing_is_chosen_by_what_the_gate_or_the_sealed_test_saw(store: LocalStore) -> None:
     for purpose in ("confirm", "test"):
         assert findings.read(_history(store, attempt("1", 0.9), purpose=purpose), store).best is None
+
+
+def test_the_best_programs_come_once_each_and_without_those_that_failed(store: LocalStore) -> None:
+    attempts = [attempt("1", 0.2, reply="a"), attempt("2", 0.6, reply="b"), attempt("3", 0.9, reply="a")]
+    failed = attempt("4", 1.0, reply="c", outcome="wrong")
+
+    found = findings.best_contents(_history(store, *attempts, failed), store, most=5)
+
+    assert found == ["program of a", "program of b"]

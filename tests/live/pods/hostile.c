@@ -12,7 +12,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { ATTEMPTS = 9, PIDS = 400 };
+enum { ATTEMPTS = 10, PIDS = 400 };
 static const char *files[] = {"mem", "maps", "environ", "fd/0"};
 
 static void attempt(int pid, float *out) {
@@ -33,6 +33,10 @@ static void attempt(int pid, float *out) {
         out[6 + i] += handle >= 0 && (i == 0 || read(handle, &byte, 1) == 1);
         if (handle >= 0) close(handle);
     }
+    int ends[2]; /* a pipe that signals that process whenever something comes */
+    if (pipe(ends)) return;
+    out[9] += !fcntl(ends[0], F_SETOWN, pid) && !fcntl(ends[0], F_SETSIG, SIGCONT);
+    close(ends[0]), close(ends[1]);
 }
 
 void tiny(const float *a, const float *b, float *out, long n) {

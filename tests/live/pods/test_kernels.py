@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from sandbox_service.toolchains.cuda_compiler import find_nvcc
 from shared.box import open_box
 from shared.errors import BoxError
 from shared.pod_box import PodBox
-from shared.task import load_task
 from tests.live.pods.making import settings
 from tests.task_modules import load_module
 
@@ -124,7 +124,7 @@ def test_a_candidate_can_t_touch_its_baseline_nor_the_clock(box: PodBox, tmp_pat
         for kernel in kernels:
             kernel.run(10.0)
 
-        assert kernels[1].outputs()["out"][:9].tolist() == [0.0] * 9
+        assert kernels[1].outputs()["out"][:10].tolist() == [0.0] * 10
         assert (kernels[0].outputs()["out"] == 2).all()
 
 
@@ -135,7 +135,7 @@ def test_the_attempts_are_real_for_they_work_on_a_process_of_the_same_user(tmp_p
         said = subprocess.run([str(program), str(other.pid)], capture_output=True, text=True, check=True)
         other.kill()
 
-    assert said.stdout.split() == ["1"] * 9
+    assert said.stdout.split() == ["1"] * 10
 
 
 def test_outputs_that_change_after_the_answer_are_seen(box: PodBox, tmp_path: Path) -> None:
@@ -195,12 +195,13 @@ def test_a_pod_for_timing_has_a_core_for_each_thread_and_memory_for_both_program
     box: PodBox, cluster: LocalCluster, tmp_path: Path
 ) -> None:
     stage, libraries = _stage(box, tmp_path, [QUICK, SLOW])
+    stage = replace(stage, quota=replace(QUOTA, threads=3))  # the template says 2
     with closing(kernel_sets(stage, libraries[:1], libraries[1:])) as sets:
         next(sets)
         (pod,) = cluster.pods()
 
     size = pod["spec"]["containers"][0]["resources"]
     assert size["requests"] == size["limits"], "QoS Guaranteed: with whole cores of its own"
-    assert size["limits"]["cpu"] == str(load_task(str(KERNEL_TASK)).manifest.attempt.threads)
+    assert size["limits"]["cpu"] == "3"
     assert int(size["limits"]["memory"].removesuffix("Mi")) >= 2 * QUOTA.memory_mb
     assert pod["spec"]["containers"][0]["image"].startswith("ratchet/box-bare"), json.dumps(pod["spec"])
