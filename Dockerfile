@@ -109,7 +109,8 @@ FROM base AS box-bare
 RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc g++ libc6-dev libgomp1 \
  && rm -rf /var/lib/apt/lists/*
-COPY shared/pod_runner.py shared/pod_program.py shared/pod_kernels.py shared/kernel_call.py shared/pod_wire.py shared/
+COPY shared/box/pods/inside shared/box/pods/inside
+COPY shared/box/kernel_call.py shared/box/
 USER 65532:65532
 CMD ["/usr/bin/python3", "-c", "raise SystemExit('this image is started by the service that makes boxes')"]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from shared.chat import Chat, Sampled
-from shared.chat_wire import SampleRequest
 from shared.errors import ArtifactError, UnknownModelError
-from shared.records import Release
-from shared.store import Store, get_bundle, materialize
+from shared.messages.records import Release
+from shared.model.client import Chat, Sampled
+from shared.model.wire import SampleRequest
+from shared.store.store import Store, get_bundle, materialize
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from shared.events import Message, ShardFinished
-from shared.records import AttemptState, Candidate, Evaluation, Parent, ShardState
-from shared.store import Store, get_record
+from shared.messages.events import Message, ShardFinished
+from shared.messages.records import AttemptState, Candidate, Evaluation, Parent, ShardState
+from shared.store.store import Store, get_record
 
 EXPLORATION = 1.0  # c
 CHILDREN = 2  # candidates kept of those that started from the same parent

@@ -13,9 +13,13 @@ from agent_service.archive import fold, pick
 from agent_service.reload import find_reload
 from agent_service.rollout import Stage, advance
 from agent_service.shards import attach, gather, pending_check, plan_shards
-from shared.bus import Handler
+from shared.bus.bus import Handler
+from shared.config.settings import ModelSection, RunConfig
 from shared.errors import TaskError
-from shared.events import (
+from shared.harness.bundle import Harness, load_harness
+from shared.harness.steps import ScaffoldPool
+from shared.ledger.history import EventLog
+from shared.messages.events import (
     CandidatesProposed,
     CandidatesScored,
     Join,
@@ -25,9 +29,7 @@ from shared.events import (
     ShardFinished,
     ShardOpened,
 )
-from shared.harness import Harness, load_harness
-from shared.history import EventLog
-from shared.records import (
+from shared.messages.records import (
     AttemptState,
     BatchScores,
     CandidateBatch,
@@ -37,10 +39,8 @@ from shared.records import (
     ShardPlan,
     ShardState,
 )
-from shared.settings import ModelSection, RunConfig
-from shared.steps import ScaffoldPool
-from shared.store import Store, get_bundle, get_json, get_record, materialize, put_json
-from shared.task import Task
+from shared.store.store import Store, get_bundle, get_json, get_record, materialize, put_json
+from shared.tasks.task import Task
 
 
 @dataclass(frozen=True)

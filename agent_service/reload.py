@@ -8,9 +8,9 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from shared.events import ReleasePromoted, ShardFinished
-from shared.ledger import LoggedEvent
-from shared.records import Release
+from shared.ledger.ledger import LoggedEvent
+from shared.messages.events import ReleasePromoted, ShardFinished
+from shared.messages.records import Release
 
 LEVERS_OF_ARM = {"harness": {"harness_ms"}, "weights": {"adapter_ms"}, "both": {"harness_ms", "adapter_ms"}}
 

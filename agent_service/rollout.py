@@ -13,10 +13,9 @@ from pathlib import Path
 
 from agent_service.adapters import Served
 from agent_service.shards import is_trying
-from shared.chat import Reply, Sampled
-from shared.chat_wire import SampleRequest
-from shared.harness import Harness
-from shared.records import (
+from shared.harness.bundle import Harness
+from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
+from shared.messages.records import (
     AttemptState,
     Candidate,
     Cost,
@@ -28,8 +27,9 @@ from shared.records import (
     canonical_json,
     derive_seed,
 )
-from shared.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
-from shared.task import Task
+from shared.model.client import Reply, Sampled
+from shared.model.wire import SampleRequest
+from shared.tasks.task import Task
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from shared.errors import ArtifactError
-from shared.events import RolloutsOpened
-from shared.records import (
+from shared.messages.events import RolloutsOpened
+from shared.messages.records import (
     GATE_PURPOSES,
     AttemptPlan,
     AttemptState,

@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 from agent_service.adapters import Adapters
 from agent_service.handlers import Deps, handlers
-from shared.box import open_box
-from shared.bus import Handlers
-from shared.celery_app import run_worker
-from shared.chat import Chat
+from shared.box.box import open_box
+from shared.bus.bus import Handlers
+from shared.bus.celery_app import run_worker
+from shared.config.secrets import open_ledger, open_store
+from shared.config.settings import ModelSection, StackSettings
 from shared.errors import ChatUnavailableError, SettingsError
-from shared.secrets import open_ledger, open_store
-from shared.served_models import ServedModel, look_up
-from shared.settings import ModelSection, StackSettings
-from shared.steps import ScaffoldPool
-from shared.store import Store
-from shared.task import load_task
+from shared.harness.steps import ScaffoldPool
+from shared.model.client import Chat
+from shared.model.served import ServedModel, look_up
+from shared.store.store import Store
+from shared.tasks.task import load_task
 
 NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
 

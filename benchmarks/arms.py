@@ -15,14 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks._machine import describe_machine
-from feedback_service.intervals import metric_intervals, t_interval
-from ratchet import task_data
-from ratchet.evaluation import parts_beside, score
-from ratchet.runs import RunFolder, find
+from ratchet.runs.evaluate import parts_beside, score
+from ratchet.runs.folder import RunFolder, find
+from ratchet.tasks import task_data
+from shared.decisions.intervals import metric_intervals, t_interval
 from shared.errors import SettingsError
-from shared.history import RunHistory, fold
-from shared.records import JsonObject, Release
-from shared.task import ScoreSection, load_task
+from shared.ledger.history import RunHistory, fold
+from shared.messages.records import JsonObject, Release
+from shared.tasks.task import ScoreSection, load_task
 
 Scores = dict[str, float]  # by instance
 

@@ -21,13 +21,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks._machine import describe_machine
-from ratchet import findings, runs, task_data
-from ratchet.comparing import compared
+from ratchet.reports import findings
+from ratchet.reports.comparing import compared
+from ratchet.runs import folder as runs
+from ratchet.tasks import task_data
 from sandbox_service.evaluate import Evaluator
-from shared.history import fold
-from shared.records import Block, CandidateBatch, Evaluation, JsonObject
-from shared.store import LocalStore
-from shared.task import Task, draw, load_task
+from shared.ledger.history import fold
+from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
+from shared.store.store import LocalStore
+from shared.tasks.task import Task, draw, load_task
 
 FINALISTS = 8  # of the run's train programs, by their score there
 CHOSEN_ON = 4  # fresh train instances that decide between them

@@ -2,7 +2,7 @@
 runs, through the very functions that decide real ones (screen, rounds of confirmation, alpha over
 generations).
 
-python -m benchmarks.gate --runs 1000 --task trimul --json --out benchmarks/gate.json
+python -m benchmarks.gate --runs 1000 --task trimul --json --out benchmarks/results/gate.json
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks._machine import describe_machine
-from feedback_service.arms import Paired
-from feedback_service.betting import generation_alpha
-from feedback_service.gate import confirmed, decide, screened
-from feedback_service.intervals import t_interval
-from ratchet.running import resolve_config
-from shared.records import ARMS
-from shared.settings import GateSection
-from shared.task import ScoreSection
+from ratchet.runs.start import resolve_config
+from shared.config.settings import GateSection
+from shared.decisions.arms import Paired
+from shared.decisions.betting import generation_alpha
+from shared.decisions.gate import confirmed, decide, screened
+from shared.decisions.intervals import t_interval
+from shared.messages.records import ARMS
+from shared.tasks.task import ScoreSection
 
 BOUNDS = ScoreSection(low=0.0, high=1.0)
 Draw = Callable[

@@ -25,12 +25,14 @@ from pathlib import Path
 import httpx
 
 from benchmarks._machine import describe_machine
-from ratchet import evaluation, parts, running
-from ratchet.runs import RunFolder
-from shared.events import BaseReady, RolloutsOpened, RunFinished, ShardFinished
-from shared.records import JsonObject, ShardState
-from shared.store import get_record, materialize
-from shared.task import Task, load_task
+from ratchet.runs import evaluate as evaluation
+from ratchet.runs import parts
+from ratchet.runs import start as running
+from ratchet.runs.folder import RunFolder
+from shared.messages.events import BaseReady, RolloutsOpened, RunFinished, ShardFinished
+from shared.messages.records import JsonObject, ShardState
+from shared.store.store import get_record, materialize
+from shared.tasks.task import Task, load_task
 
 FACTORS = (1, 2, 4, 8)
 SERVER_START_S = 120.0

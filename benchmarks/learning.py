@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks._machine import describe_machine
-from ratchet.runs import RunFolder, find
-from ratchet.show import show_run
-from shared.records import JsonObject
+from ratchet.reports.show import show_run
+from ratchet.runs.folder import RunFolder, find
+from shared.messages.records import JsonObject
 
-RATCHET = [sys.executable, "-m", "ratchet.cli"]
+RATCHET = [sys.executable, "-m", "ratchet.cli.main"]
 
 
 def main(arguments: list[str]) -> JsonObject:

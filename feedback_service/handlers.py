@@ -5,19 +5,19 @@ from __future__ import annotations
 
 from functools import partial
 
-from feedback_service.course import finish_test, go_on
-from feedback_service.deciding import after_confirm, after_screen, open_screen
-from feedback_service.evaluating import finish_evaluation, open_evaluation
-from feedback_service.levers import levers_in_use, serves_own_base, why_off
-from feedback_service.proposing import propose
-from feedback_service.situation import Deps, Situation, look
-from shared import events as e
-from shared.bus import Handler
+from feedback_service.course.course import finish_test, go_on
+from feedback_service.course.deciding import after_confirm, after_screen, open_screen
+from feedback_service.course.evaluating import finish_evaluation, open_evaluation
+from feedback_service.course.situation import Deps, Situation, look
+from feedback_service.propose.proposing import propose
+from shared.bus.bus import Handler
+from shared.decisions.levers import levers_in_use, serves_own_base, why_off
 from shared.errors import DecodeError
-from shared.harness import with_knobs
-from shared.history import fold
-from shared.records import Release
-from shared.store import put_bundle
+from shared.harness.bundle import with_knobs
+from shared.ledger.history import fold
+from shared.messages import events as e
+from shared.messages.records import Release
+from shared.store.store import put_bundle
 
 
 def on_run_started(event: e.RunStarted, *, deps: Deps) -> list[e.Message]:

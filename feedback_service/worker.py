@@ -6,21 +6,21 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shared.bus import Handlers
-from shared.celery_app import run_worker
-from shared.secrets import open_ledger, open_store
-from shared.settings import AdvisorSection, StackSettings
-from shared.store import Store
+from shared.bus.bus import Handlers
+from shared.bus.celery_app import run_worker
+from shared.config.secrets import open_ledger, open_store
+from shared.config.settings import AdvisorSection, StackSettings
+from shared.store.store import Store
 
 if TYPE_CHECKING:
-    from shared.chat import Chat
+    from shared.model.client import Chat
 
 NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
 
 
 def build(stack: StackSettings) -> Handlers:
+    from feedback_service.course.situation import Deps
     from feedback_service.handlers import handlers  # in the child: numpy and optuna stay out of the parent
-    from feedback_service.situation import Deps
 
     store = open_store(stack)
     advisor_of = partial(open_advisor, store=store)
@@ -29,7 +29,7 @@ def build(stack: StackSettings) -> Handlers:
 
 def open_advisor(section: AdvisorSection, store: Store) -> Chat:
     """The advisor's endpoint; its key comes from the environment, by name."""
-    from shared.chat import Chat
+    from shared.model.client import Chat
 
     key = os.environ.get(section.api_key_env) or NO_KEY
     return Chat(section.url, store, api_key=key, timeout_s=section.timeout_s, concurrency=1)

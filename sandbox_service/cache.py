@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from shared.records import Check, Evaluation, JsonObject, digest_of
-from shared.store import Store, get_record, put_json, read_folder
-from shared.task import Task
+from shared.messages.records import Check, Evaluation, JsonObject, digest_of
+from shared.store.store import Store, get_record, put_json, read_folder
+from shared.tasks.task import Task
 
 KIND = "evaluation"
 

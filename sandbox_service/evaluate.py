@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sandbox_service import cache
-from sandbox_service.toolchains import answer, c, cuda, python
-from sandbox_service.verifier_process import VerifierProcess
+from sandbox_service.toolchains import answer
+from sandbox_service.toolchains.c import toolchain as c
+from sandbox_service.toolchains.cuda import toolchain as cuda
+from sandbox_service.toolchains.python import toolchain as python
+from sandbox_service.verify.process import VerifierProcess
 from shared.errors import TaskError
-from shared.records import BatchScores, Block, CandidateBatch, Check, Cost, Evaluation, JsonObject
-from shared.store import Store
-from shared.task import Task, load_task
+from shared.messages.records import BatchScores, Block, CandidateBatch, Check, Cost, Evaluation, JsonObject
+from shared.store.store import Store
+from shared.tasks.task import Task, load_task
 
 MAX_CANDIDATE_BYTES = 64 << 10
 Toolchain = Callable[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.records import Outcome
+from shared.messages.records import Outcome
 
 
 class CandidateFailedError(Exception):

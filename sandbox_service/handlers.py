@@ -8,8 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from sandbox_service.validate_harness import validate
-from shared.bus import Handlers
-from shared.events import (
+from shared.bus.bus import Handlers
+from shared.config.settings import RunConfig
+from shared.harness.bundle import PatchRefused
+from shared.harness.steps import ScaffoldPool
+from shared.messages.events import (
     CandidatesProposed,
     CandidatesScored,
     HarnessProposed,
@@ -17,12 +20,9 @@ from shared.events import (
     HarnessValidated,
     Message,
 )
-from shared.harness import PatchRefused
-from shared.records import BatchScores, CandidateBatch, Patch
-from shared.settings import RunConfig
-from shared.steps import ScaffoldPool
-from shared.store import Store, get_record, put_json
-from shared.task import load_task
+from shared.messages.records import BatchScores, CandidateBatch, Patch
+from shared.store.store import Store, get_record, put_json
+from shared.tasks.task import load_task
 
 
 @dataclass(frozen=True)

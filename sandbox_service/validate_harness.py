@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from shared.harness import Harness, PatchRefused, apply_patch, load_harness
-from shared.records import AttemptState, Evaluation, JsonObject, Parent, Patch, ShardState
-from shared.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
-from shared.store import Store, get_bundle, get_record, materialize, put_bundle
-from shared.task import Task, draw
+from shared.harness.bundle import Harness, PatchRefused, apply_patch, load_harness
+from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
+from shared.messages.records import AttemptState, Evaluation, JsonObject, Parent, Patch, ShardState
+from shared.store.store import Store, get_bundle, get_record, materialize, put_bundle
+from shared.tasks.task import Task, draw
 
 SMOKE_ATTEMPTS = 3
 

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from sandbox_service.block import Bench, evaluate_block
-from sandbox_service.cuda_operations import CudaOperations
-from sandbox_service.python_block import Judge, evaluate_programs
-from sandbox_service.verifier import bounded
-from shared.box import open_box
-from shared.draw_program import load_verifier
+from sandbox_service.timed.block import Bench, evaluate_block
+from sandbox_service.toolchains.cuda.operations import CudaOperations
+from sandbox_service.toolchains.python.block import Judge, evaluate_programs
+from sandbox_service.verify.verifier import bounded
+from shared.box.box import open_box
 from shared.errors import RatchetError
-from shared.records import Evaluation, JsonObject
-from shared.task import Task, load_task
+from shared.messages.records import Evaluation, JsonObject
+from shared.tasks.draw_program import load_verifier
+from shared.tasks.task import Task, load_task
 
 
 class Program:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import shutil
 
-from shared.bus import Handlers
-from shared.celery_app import run_worker
+from shared.bus.bus import Handlers
+from shared.bus.celery_app import run_worker
+from shared.config.settings import StackSettings
 from shared.errors import ToolMissingError
-from shared.settings import StackSettings
 
 
 def build(stack: StackSettings) -> Handlers:
     """Real parts, put together. Raises BoxNotWholeError or ToolMissingError before any job is taken."""
     from sandbox_service.evaluate import Evaluator
     from sandbox_service.handlers import Deps, handlers
-    from shared.box import open_box
-    from shared.secrets import open_store
-    from shared.steps import ScaffoldPool
+    from shared.box.box import open_box
+    from shared.config.secrets import open_store
+    from shared.harness.steps import ScaffoldPool
 
     if shutil.which("gcc") is None:
         raise ToolMissingError("gcc is not installed", "apt-get install gcc libc6-dev")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.parts.stores import KeptStore
     from tests.servers.postgres import Postgres
     from tests.servers.s3 import Server
-    from tests.stores import KeptStore
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -71,7 +71,7 @@ def swift() -> Iterator[Server]:
 )
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> KeptStore:
     """A store, for a test that must pass on each kind."""
-    from tests.stores import in_bucket, in_folder
+    from tests.parts.stores import in_bucket, in_folder
 
     if request.param == "folder":
         return in_folder(tmp_path / "store")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from shared.errors import TrainingError
-from shared.records import AttemptState, Sample, ShardState, digest_of
-from shared.store import Store, get_record
+from shared.messages.records import AttemptState, Sample, ShardState, digest_of
+from shared.store.store import Store, get_record
 from trainer_service.algorithms import find
 from trainer_service.specs import TrainingSample
 

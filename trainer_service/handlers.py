@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from shared.bus import Handlers
+from shared.bus.bus import Handlers
+from shared.config.settings import RunConfig
 from shared.errors import ArtifactError, TaskError, TrainingError
-from shared.events import (
+from shared.messages.events import (
     AdapterPublished,
     BaseFailed,
     BaseReady,
@@ -17,10 +18,9 @@ from shared.events import (
     WeightUpdateFailed,
     WeightUpdateProposed,
 )
-from shared.records import Cost
-from shared.settings import RunConfig
-from shared.store import Store, get_record
-from trainer_service.base import base_bundle
+from shared.messages.records import Cost
+from shared.store.store import Store, get_record
+from trainer_service.base.base import base_bundle
 from trainer_service.publish import trained_adapter
 
 

@@ -10,11 +10,11 @@ import json
 import shutil
 from pathlib import Path
 
+from shared.config.settings import RunConfig, TrainingSection
 from shared.errors import ArtifactError, TrainingError
-from shared.events import WeightUpdateProposed
-from shared.records import WeightUpdate
-from shared.settings import RunConfig, TrainingSection
-from shared.store import Store, get_record, materialize, put_bundle, read_folder
+from shared.messages.events import WeightUpdateProposed
+from shared.messages.records import WeightUpdate
+from shared.store.store import Store, get_record, materialize, put_bundle, read_folder
 from trainer_service.batch import read_samples, teaching
 from trainer_service.child import run_child
 from trainer_service.specs import TrainResult, TrainSpec
@@ -27,7 +27,7 @@ def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) 
     spec = write_spec(event, settings, store, cache_dir, folder)
     if not is_done(spec):
         run_child(
-            "trainer_service.train",
+            "trainer_service.training.train",
             folder / "spec.json",
             threads=settings.threads,
             processes=settings.processes,

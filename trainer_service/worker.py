@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shared.bus import Handlers
-from shared.celery_app import run_worker
-from shared.secrets import open_store
-from shared.settings import StackSettings
+from shared.bus.bus import Handlers
+from shared.bus.celery_app import run_worker
+from shared.config.secrets import open_store
+from shared.config.settings import StackSettings
 
 
 def build(stack: StackSettings) -> Handlers:

@@ -18,7 +18,7 @@ from agent_service.model_server.cache import new_cache, select_rows
 from agent_service.model_server.refusal import Refusal
 from agent_service.model_server.rows import Answer, Row, settle
 from agent_service.model_server.sampling import logprob_of, sample, uniforms
-from shared.machine_lock import busy
+from shared.box.machine_lock import busy
 
 PROMPT_PIECE = 128  # prompt tokens of each row that are read under one hold of the machine lock
 WASTE = 0.25  # share of finished rows at which the batch is made smaller

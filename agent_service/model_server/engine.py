@@ -21,7 +21,7 @@ from agent_service.model_server.loading import LanguageModel
 from agent_service.model_server.refusal import Refusal
 from agent_service.model_server.rows import Call, Row, settle
 from agent_service.model_server.sampling import logprob_of
-from shared.machine_lock import busy
+from shared.box.machine_lock import busy
 
 ROWS_PER_BATCH = 96
 GATHER_S = 0.01  # how long the first waiting row waits for company

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-from shared.records import JsonObject, digest_of
+from shared.messages.records import JsonObject, digest_of
 
 MOST = 100_000  # replies that are kept, about a generation's worth of a large run
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sandbox_service.attacks.corpus import Attack
 from sandbox_service.evaluate import Evaluator
-from shared.records import Block, CandidateBatch, Evaluation, JsonObject
-from shared.store import LocalStore
+from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
+from shared.store.store import LocalStore
 
 
 @dataclass(frozen=True)

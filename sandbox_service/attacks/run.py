@@ -21,10 +21,10 @@ from sandbox_service.attacks import naive, naive_program
 from sandbox_service.attacks.corpus import CONTROL, FOLDER, TASK, Attack, attacks, kernel_source
 from sandbox_service.attacks.finding import Finding, evaluate, seen
 from sandbox_service.attacks.run_programs import attack_programs
-from sandbox_service.toolchains.c_compiler import read_regular
-from shared.box import Bind, Limits, open_box
-from shared.box_cgroup import can_make_groups
-from shared.records import Evaluation
+from sandbox_service.toolchains.c.compiler import read_regular
+from shared.box.box import Bind, Limits, open_box
+from shared.box.bubblewrap.cgroup import can_make_groups
+from shared.messages.records import Evaluation
 
 LIMITS = Limits(wall_s=4, cpu_s=4, memory_mb=64, processes=16, file_mb=4, output_bytes=1 << 20)
 INSTANCE = {"id": "hidden", "n": 160}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sandbox_service.verifier_process import VerifierProcess
-from shared.records import Check, Evaluation, JsonObject
+from sandbox_service.verify.process import VerifierProcess
+from shared.messages.records import Check, Evaluation, JsonObject
 
 
 def evaluate(

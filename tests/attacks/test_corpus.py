@@ -7,7 +7,7 @@ import pytest
 from sandbox_service.attacks.corpus import EXPLOITS, NOT_APPLICABLE, attacks
 from sandbox_service.attacks.finding import Finding
 from sandbox_service.attacks.run import run
-from shared.box_cgroup import can_make_groups
+from shared.box.bubblewrap.cgroup import can_make_groups
 
 ATTACKS = {attack.name: attack for attack in attacks()}
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from ratchet.runs import RunFolder
-from shared import events as e
-from shared.ledger import Ledger, LoggedEvent
-from shared.ledger_schema import arrivals, jobs, joins
-from shared.routes import GATHERED_INTO
+from ratchet.runs.folder import RunFolder
+from shared.ledger.ledger import Ledger, LoggedEvent
+from shared.ledger.schema import arrivals, jobs, joins
+from shared.messages import events as e
+from shared.messages.routes import GATHERED_INTO
 
 _DONE = re.compile(r"\b\w+ ([0-9a-f]{12}) done in ")
 _GAVE_AGAIN = re.compile(r" gave (\S+) again$", re.MULTILINE)

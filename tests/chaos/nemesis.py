@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from ratchet.runs import RunFolder
-from shared.events import Message
-from shared.ledger import Ledger
+from ratchet.runs.folder import RunFolder
+from shared.ledger.ledger import Ledger
+from shared.messages.events import Message
 
 RATCHET = str(Path(sys.executable).with_name("ratchet"))
 LIMIT_S = 240.0  # for each point that is waited for; a busy machine is slow to start processes

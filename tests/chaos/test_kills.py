@@ -15,10 +15,10 @@ import psutil
 import pytest
 import redis
 
-from ratchet.processes import Program
-from ratchet.stack import LocalStack
-from shared.events import JobDied
-from shared.secrets import broker_url
+from ratchet.stack.local import LocalStack
+from ratchet.stack.processes import Program
+from shared.config.secrets import broker_url
+from shared.messages.events import JobDied
 from tests.live.echo_service import DEADLY
 from tests.live.run_stack import EchoRun, echo_stack
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ratchet import new_task, running, runs
-from ratchet.runs import RunFolder
-from shared import events as e
-from shared.ledger import Ledger
+from ratchet.runs import folder as runs
+from ratchet.runs import start as running
+from ratchet.runs.folder import RunFolder
+from ratchet.tasks import new_task
+from shared.ledger.ledger import Ledger
+from shared.messages import events as e
 from tests.chaos.checker import RunRecord, paid_twice, violations
 from tests.chaos.nemesis import Driven, Nemesis, gone
 
@@ -71,7 +73,7 @@ def test_a_run_ends_by_itself_though_each_of_its_parts_is_killed(root: Path) -> 
         nemesis.kill("valkey-server")
         nemesis.after(e.WeightUpdateProposed)
         driven.until(lambda: list(root.glob("runs/.cache/training/*/checkpoints/step_*/complete")))
-        nemesis.kill("trainer_service.train")
+        nemesis.kill("trainer_service.training.train")
         assert driven.end() == 0, driven.said()
     finally:
         driven.process.kill()

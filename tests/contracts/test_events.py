@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import events, routes
 from shared.errors import DecodeError
+from shared.messages import events, routes
 
 GOLDEN = Path(__file__).parent / "golden"
 ALL = [kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, events.Message)]

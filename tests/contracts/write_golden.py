@@ -4,8 +4,8 @@ what makes them golden. Run once after adding a class: python -m tests.contracts
 
 import json
 
-from shared import events as e
-from shared.records import ArmRelease, Cost, Release
+from shared.messages import events as e
+from shared.messages.records import ArmRelease, Cost, Release
 from tests.contracts.test_events import GOLDEN
 
 RELEASE = Release(base="b" * 64, harness="c" * 64, adapter="d" * 64)

@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sandbox_service.cuda_block import CudaBench, Program, canary_sings, evaluate_cuda
-from sandbox_service.cuda_health import clocks
-from sandbox_service.cuda_process import CudaKernel, NoDeviceError
-from sandbox_service.cuda_source import launch_meta
 from sandbox_service.evaluate import Evaluator
-from sandbox_service.toolchains.cuda_compiler import CudaCompiler, find_nvcc
-from shared.box import open_box
-from shared.draw_program import load_verifier
-from shared.records import Block, CandidateBatch, Evaluation
-from shared.store import LocalStore
-from shared.task import load_task
+from sandbox_service.toolchains.cuda.block import CudaBench, Program, canary_sings, evaluate_cuda
+from sandbox_service.toolchains.cuda.compiler import CudaCompiler, find_nvcc
+from sandbox_service.toolchains.cuda.health import clocks
+from sandbox_service.toolchains.cuda.process import CudaKernel, NoDeviceError
+from sandbox_service.toolchains.cuda.source import launch_meta
+from shared.box.box import open_box
+from shared.messages.records import Block, CandidateBatch, Evaluation
+from shared.store.store import LocalStore
+from shared.tasks.draw_program import load_verifier
+from shared.tasks.task import load_task
 
-TINY = Path(__file__).parents[1] / "live" / "tiny_cuda"
+TINY = Path(__file__).parents[1] / "live" / "toolchains" / "tiny_cuda"
 INSTANCE = {"id": "one", "n": 10_000_000}
 HEAD = 'extern "C" __global__ void tiny(const float *a, const float *b, float *out, int n) {\n'
 AT = "int i = blockIdx.x * blockDim.x + threadIdx.x;\n"

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sandbox_service.cuda_block import CudaBench, Program, evaluate_cuda
-from sandbox_service.cuda_source import launch_meta
-from sandbox_service.toolchains.cuda_compiler import CudaCompiler
-from shared.box import open_box
-from shared.draw_program import load_verifier
-from shared.task import load_task
+from sandbox_service.toolchains.cuda.block import CudaBench, Program, evaluate_cuda
+from sandbox_service.toolchains.cuda.compiler import CudaCompiler
+from sandbox_service.toolchains.cuda.source import launch_meta
+from shared.box.box import open_box
+from shared.tasks.draw_program import load_verifier
+from shared.tasks.task import load_task
 from tests.gpu.test_cuda_runner import REASON
 
 pytestmark = pytest.mark.skipif(bool(REASON), reason=f"no device: {REASON}")

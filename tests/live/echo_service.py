@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from shared import events as e
-from shared.bus import Handlers
-from shared.events import Join, Message
-from shared.records import BatchScores, digest_of
-from shared.routes import Service
-from shared.settings import StackSettings
+from shared.bus.bus import Handlers
+from shared.config.settings import StackSettings
+from shared.messages import events as e
+from shared.messages.events import Join, Message
+from shared.messages.records import BatchScores, digest_of
+from shared.messages.routes import Service
 
 SHARDS = 4
 DEADLY = "0.001"  # a config with which shard 0 kills its worker
@@ -114,6 +114,6 @@ def build(stack: StackSettings) -> Handlers:
 
 
 if __name__ == "__main__":
-    from shared.celery_app import run_worker
+    from shared.bus.celery_app import run_worker
 
     run_worker(cast(Service, sys.argv.pop(1)), build)

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ratchet.stack import LocalStack
-from shared.events import RunStarted
-from shared.ledger import Ledger, LoggedEvent
-from shared.routes import SERVICES
-from shared.settings import StackSettings
+from ratchet.stack.local import LocalStack
+from shared.config.settings import StackSettings
+from shared.ledger.ledger import Ledger, LoggedEvent
+from shared.messages.events import RunStarted
+from shared.messages.routes import SERVICES
 
 WORKERS: dict[str, list[str]] = {name: ["-m", "tests.live.echo_service", name] for name in SERVICES}
 

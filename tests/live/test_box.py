@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.box import Bind, BubblewrapBox, Limits, open_box, probe
+from shared.box.box import Bind, BubblewrapBox, Limits, open_box, probe
 from shared.errors import BoxError, BoxNotWholeError
 
 QUICK = Limits(wall_s=20, processes=8)
@@ -104,7 +104,7 @@ def test_two_boxes_do_not_share_a_process_limit() -> None:
 
 def test_a_box_dies_with_the_process_that_started_it() -> None:
     program = """import sys, time
-from shared.box import BubblewrapBox, Limits
+from shared.box.box import BubblewrapBox, Limits
 process = BubblewrapBox().start(["sh", "-c", "echo up; sleep 600"], limits=Limits())
 process.stdout.read(3)
 print(process.pid, flush=True)

@@ -8,12 +8,12 @@ import psutil
 import pytest
 import redis
 
-from ratchet.broker import Broker
-from ratchet.processes import MOST_QUICK_DEATHS, Program, stop_all
+from ratchet.stack.broker import Broker
+from ratchet.stack.processes import MOST_QUICK_DEATHS, Program, stop_all
+from shared.bus.start_checks import check_broker
+from shared.config.secrets import broker_url
+from shared.config.settings import StackParts
 from shared.errors import RatchetError, SettingsError
-from shared.secrets import broker_url
-from shared.settings import StackParts
-from shared.start_checks import check_broker
 from tests.live.run_stack import EchoRun, echo_stack
 
 

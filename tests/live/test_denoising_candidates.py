@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from sandbox_service.evaluate import Evaluator
-from shared.box import open_box
-from shared.records import Block, CandidateBatch, Evaluation, JsonObject
-from shared.steps import ScaffoldFailed, ScaffoldPool
-from shared.store import LocalStore
-from shared.task import load_task
-from tests.denoising_parts import TASK, part
-from tests.unit.test_denoising_scaffold import PLAIN, TEXT, scaffold
+from shared.box.box import open_box
+from shared.harness.steps import ScaffoldFailed, ScaffoldPool
+from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
+from shared.store.store import LocalStore
+from shared.tasks.task import load_task
+from tests.parts.denoising import TASK, part
+from tests.unit.tasks.test_denoising_scaffold import PLAIN, TEXT, scaffold
 
 HEAD = "import numpy as np\n\n\ndef denoise(counts):\n    "
 MEAN = "np.asarray(counts.sum(1)) @ np.asarray(counts.sum(0)) / counts.sum()"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ratchet.validating import validate
-from tests.denoising_parts import TASK, made_counts, part
-from tests.unit.test_denoising_scaffold import PLAIN, TEXT, scaffold
+from ratchet.tasks.validate import validate
+from tests.parts.denoising import TASK, made_counts, part
+from tests.unit.tasks.test_denoising_scaffold import PLAIN, TEXT, scaffold
 
 NAMES = ["no denoising", "library size x gene mean", "MAGIC", "kNN pooling", "truncated SVD", "Poisson NMF"]
 

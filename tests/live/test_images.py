@@ -18,13 +18,13 @@ import pytest
 import redis
 import yaml
 
-from ratchet.cluster import secrets
-from ratchet.local_pod import BARE
-from shared.celery_app import make_app
-from shared.ledger import Ledger
-from shared.routes import SERVICES
-from shared.settings import StackParts, StackSettings
-from shared.start_checks import check_broker
+from ratchet.deploy import secrets
+from ratchet.deploy.local_pod import BARE
+from shared.bus.celery_app import make_app
+from shared.bus.start_checks import check_broker
+from shared.config.settings import StackParts, StackSettings
+from shared.ledger.ledger import Ledger
+from shared.messages.routes import SERVICES
 from tests.servers.cluster_broker import PASSWORD, cluster_broker
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.tiny_model import write_model
+from tests.parts.tiny_model import write_model
 
 RATCHET = str(Path(sys.executable).with_name("ratchet"))
 CONFIG = """

@@ -31,7 +31,7 @@ from agent_service.model_server.engine import Engine
 from agent_service.model_server.given import Given
 from agent_service.model_server.loading import load_language_model
 from agent_service.model_server.prompts import Prompter
-from tests.tiny_model import write_adapter, write_model
+from tests.parts.tiny_model import write_adapter, write_model
 
 MESSAGES: Any = [{"role": "user", "content": "pick a tile and an order"}]
 SCHEMA = {

@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ratchet.model_servers import ModelServers
-from shared import events as e
-from shared.ledger import Ledger
-from shared.served_models import look_up
-from shared.settings import RunConfig, StackSettings
-from shared.store import LocalStore, put_bundle, put_json, read_folder
-from tests.tiny_model import write_adapter, write_model
+from ratchet.stack.model_servers import ModelServers
+from shared.config.settings import RunConfig, StackSettings
+from shared.ledger.ledger import Ledger
+from shared.messages import events as e
+from shared.model.served import look_up
+from shared.store.store import LocalStore, put_bundle, put_json, read_folder
+from tests.parts.tiny_model import write_adapter, write_model
 
 PATIENCE_S = 90.0
 

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ratchet import new_task
-from ratchet.broker import Broker
-from ratchet.processes import stop_all
-from tests.endpoint import Endpoint
+from ratchet.stack.broker import Broker
+from ratchet.stack.processes import stop_all
+from ratchet.tasks import new_task
+from tests.parts.endpoint import Endpoint
 
 RATCHET = str(Path(sys.executable).with_name("ratchet"))
 SMALL = ("run.generations=1", "rollouts.instances=4", "gate.screen_instances=2", "gate.max_pairs=2")

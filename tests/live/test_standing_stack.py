@@ -19,17 +19,20 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ratchet import new_task, running, stack_runs, standing
-from ratchet.exporting import export
-from ratchet.runs import find
-from ratchet.show import show_run
-from ratchet.stacks import StackState, read_state
+from ratchet.reports.show import show_run
+from ratchet.runs import in_stack as stack_runs
+from ratchet.runs import start as running
+from ratchet.runs.export import export
+from ratchet.runs.folder import find
+from ratchet.stack import up_down as standing
+from ratchet.stack.state import StackState, read_state
+from ratchet.tasks import new_task
+from shared.config.settings import StackParts
 from shared.errors import SettingsError
-from shared.routes import SERVICES
-from shared.settings import StackParts
+from shared.messages.routes import SERVICES
 from tests.chaos.nemesis import Driven
-from tests.endpoint import Endpoint, Fault
 from tests.live import browser
+from tests.parts.endpoint import Endpoint, Fault
 
 RATCHET = str(Path(sys.executable).with_name("ratchet"))
 SMALL = ("run.generations=1", "rollouts.instances=4", "gate.screen_instances=2", "gate.max_pairs=2")

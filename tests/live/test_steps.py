@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from shared.box import open_box
+from shared.box.box import open_box
 from shared.errors import BoxError
-from shared.steps import ScaffoldFailed, ScaffoldPool
-from shared.task import AttemptSection
+from shared.harness.steps import ScaffoldFailed, ScaffoldPool
+from shared.tasks.task import AttemptSection
 
 LIMITS = AttemptSection(step_s=20.0, step_memory_mb=256)
 HASTY = AttemptSection(step_s=0.5, step_memory_mb=256)

@@ -15,18 +15,18 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from shared.config.settings import load_config
 from shared.errors import TrainingError
-from shared.events import BaseRequested
-from shared.settings import load_config
-from shared.store import LocalStore, get_bundle, materialize, put_json, read_folder
+from shared.messages.events import BaseRequested
+from shared.store.store import LocalStore, get_bundle, materialize, put_json, read_folder
 from tests.live.trainer_stack import Stack, is_valid, largest_difference, mean_reward, train_here, weights
-from trainer_service.engine import start_processes
+from trainer_service.base.seed_model import build
 from trainer_service.handlers import Deps, on_base_requested, on_weight_update_proposed
-from trainer_service.model import sequence_logprobs
 from trainer_service.publish import write_spec
-from trainer_service.seed_model import build
 from trainer_service.specs import SeedSpec, TrainResult, TrainSpec
-from trainer_service.train import train
+from trainer_service.training.engine import start_processes
+from trainer_service.training.model import sequence_logprobs
+from trainer_service.training.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -167,7 +167,7 @@ def kill_after_two_steps(stack, event, folder):
     """Start the child as the handler does, and kill -9 its group once two checkpoints are complete."""
     settings = load_config([{"training": {"threads": 1, "batch": 16, "micro_batch": 8}}]).training
     write_spec(event, settings, stack.deps.store, stack.deps.cache_dir, folder)
-    argv = [sys.executable, "-m", "trainer_service.train", str(folder / "spec.json")]
+    argv = [sys.executable, "-m", "trainer_service.training.train", str(folder / "spec.json")]
     with subprocess.Popen(
         argv, start_new_session=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as child:

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from sandbox_service.evaluate import Evaluator
-from shared.draw_program import load_verifier
-from shared.records import Block, CandidateBatch
-from shared.store import LocalStore
-from shared.task import TASKS
+from shared.messages.records import Block, CandidateBatch
+from shared.store.store import LocalStore
+from shared.tasks.draw_program import load_verifier
+from shared.tasks.task import TASKS
 
 FOLDER = TASKS / "trimul"
 verifier = load_verifier(FOLDER)

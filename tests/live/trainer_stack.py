@@ -10,8 +10,9 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from shared.events import BaseRequested, Join, WeightUpdateProposed
-from shared.records import (
+from shared.config.settings import load_config
+from shared.messages.events import BaseRequested, Join, WeightUpdateProposed
+from shared.messages.records import (
     AttemptPlan,
     AttemptState,
     Evaluation,
@@ -21,11 +22,10 @@ from shared.records import (
     Turn,
     WeightUpdate,
 )
-from shared.settings import load_config
-from shared.store import LocalStore, materialize, put_json
+from shared.store.store import LocalStore, materialize, put_json
 from trainer_service.handlers import Deps, on_base_requested
 from trainer_service.specs import TrainingSample, TrainSpec
-from trainer_service.train import train
+from trainer_service.training.train import train
 
 CORPUS = """
 import json, random, sys

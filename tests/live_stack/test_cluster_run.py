@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from ratchet import new_task
-from ratchet.cluster.manifests import ROOT, find_renderer, render
-from ratchet.local_cluster import LocalCluster
-from shared.routes import SERVICES
+from ratchet.deploy.local_cluster import LocalCluster
+from ratchet.deploy.manifests import ROOT, find_renderer, render
+from ratchet.tasks import new_task
+from shared.messages.routes import SERVICES
 from tests.chaos.test_real_run import SMALL, TINY_SEED
 from tests.live.test_images import last
 from tests.servers import cluster_broker, postgres, s3

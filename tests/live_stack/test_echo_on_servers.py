@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.stack import LocalStack
-from shared.ledger import Ledger
-from shared.settings import StackSettings
+from ratchet.stack.local import LocalStack
+from shared.config.settings import StackSettings
+from shared.ledger.ledger import Ledger
 from tests.live.run_stack import WORKERS, EchoRun
 from tests.servers import postgres as pg
 from tests.servers import valkey

@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from shared import events as e
-from shared.ledger import Ledger
+from shared.ledger.ledger import Ledger
+from shared.messages import events as e
 from tests.servers import postgres as pg
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 FREEZES = """
 import sys, time
-from shared.ledger import Ledger
+from shared.ledger.ledger import Ledger
 ledger = Ledger(sys.argv[1])
 with ledger.database.write() as connection:
     connection.exec_driver_sql("UPDATE jobs SET state = 'dead'")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import StoreRefusedError
+from tests.parts.stores import s3_store
 from tests.servers import swift as server
-from tests.stores import s3_store
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 

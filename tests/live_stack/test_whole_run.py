@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from ratchet import new_task
-from ratchet.runs import RunFolder
-from shared import events as e
-from shared.history import Generation, fold
-from shared.records import GateRecord, ShardState, WeightUpdate
-from shared.store import Store, get_json, get_record
+from ratchet.runs.folder import RunFolder
+from ratchet.tasks import new_task
+from shared.ledger.history import Generation, fold
+from shared.messages import events as e
+from shared.messages.records import GateRecord, ShardState, WeightUpdate
+from shared.store.store import Store, get_json, get_record
 from tests.chaos.test_real_run import SMALL, TINY_SEED
 from tests.servers import postgres, s3, valkey
 

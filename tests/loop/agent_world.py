@@ -10,16 +10,17 @@ from typing import Any
 
 from agent_service.adapters import Adapters
 from agent_service.handlers import Deps, handlers
-from shared.chat import Chat
-from shared.events import (
+from shared.config.settings import load_config
+from shared.harness.steps import ScaffoldPool
+from shared.ledger.ledger import Ledger
+from shared.messages.events import (
     CandidatesProposed,
     CandidatesScored,
     Message,
     RolloutsOpened,
     ShardFinished,
 )
-from shared.ledger import Ledger
-from shared.records import (
+from shared.messages.records import (
     ArmRelease,
     BatchScores,
     CandidateBatch,
@@ -29,11 +30,10 @@ from shared.records import (
     Release,
     ShardState,
 )
-from shared.settings import load_config
-from shared.steps import ScaffoldPool
-from shared.store import LocalStore, get_record, put_bundle, put_json
-from shared.task import load_task
-from tests.endpoint import Endpoint
+from shared.model.client import Chat
+from shared.store.store import LocalStore, get_record, put_bundle, put_json
+from shared.tasks.task import load_task
+from tests.parts.endpoint import Endpoint
 
 SCAFFOLD = """
 def step(instance, history, knobs, context):

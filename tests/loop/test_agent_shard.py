@@ -6,22 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from shared.box import open_box
-from shared.events import (
+from shared.box.box import open_box
+from shared.harness.steps import ScaffoldPool
+from shared.messages.events import (
     CandidatesProposed,
     ReleasePromoted,
     RolloutsOpened,
     ShardFinished,
     ShardOpened,
 )
-from shared.records import (
-    CandidateBatch,
-    ShardPlan,
-)
-from shared.steps import ScaffoldPool
-from shared.store import get_record, put_bundle
-from tests.endpoint import Fault, base_logprobs
+from shared.messages.records import CandidateBatch, ShardPlan
+from shared.store.store import get_record, put_bundle
 from tests.loop.agent_world import SCAFFOLD, Agent, made_agent, worth
+from tests.parts.endpoint import Fault, base_logprobs
 
 ASKS_ONCE_MORE = SCAFFOLD.replace(
     'return {"answer"', 'return {"ask": [ask]} if max(scores) < 2 else {"answer"'

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ratchet import runs
-from shared.events import EvaluationRequested, RunStarted
-from shared.ledger import Ledger
-from shared.records import Release
-from shared.settings import load_config
+from ratchet.runs import folder as runs
+from shared.config.settings import load_config
+from shared.ledger.ledger import Ledger
+from shared.messages.events import EvaluationRequested, RunStarted
+from shared.messages.records import Release
 
 PROGRAM = [str(Path(sys.executable).with_name("ratchet"))]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from shared.history import RunHistory
-from shared.records import Edit, Patch, WeightUpdate
-from shared.store import get_record
-from tests.endpoint import Body, Endpoint
+from shared.ledger.history import RunHistory
+from shared.messages.records import Edit, Patch, WeightUpdate
+from shared.store.store import get_record
 from tests.loop.toy_world import World
+from tests.parts.endpoint import Body, Endpoint
 
 GATE = {"screen_instances": 4, "round_instances": 4, "max_pairs": 8, "test_instances": 4}
 PIN = {"kind": "set_knob", "path": "pin_shape", "new": "round"}

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from feedback_service.gate import decide
-from ratchet.show import show_json
-from shared import events as e
-from shared.history import RunHistory
-from shared.records import ARMS, GateRecord, Patch, Release
-from shared.store import get_json, get_record, put_bundle, put_json
+from ratchet.reports.show import show_json
+from shared.decisions.gate import decide
+from shared.ledger.history import RunHistory
+from shared.messages import events as e
+from shared.messages.records import ARMS, GateRecord, Patch, Release
+from shared.store.store import get_json, get_record, put_bundle, put_json
 from tests.loop.toy_world import RUN, World, purposes
 
 GATE = {"screen_instances": 6, "round_instances": 12, "max_pairs": 36, "test_instances": 6}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from feedback_service.course.situation import Deps
 from feedback_service.handlers import handlers, on_job_died
-from feedback_service.situation import Deps
-from shared import events as e
-from shared.bus import Handler
-from shared.records import ArmRelease, Release
-from shared.routes import HEARD_BY
+from shared.bus.bus import Handler
+from shared.messages import events as e
+from shared.messages.records import ArmRelease, Release
+from shared.messages.routes import HEARD_BY
 from tests.loop.toy_world import RUN, World
 
 JOIN = e.Join(id="j", slot="3", expected=4)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import events as e
+from shared.messages import events as e
 from tests.loop.toy_world import RUN, World
 
 SMALL = {"run": {"generations": 1}, "gate": {"max_pairs": 8, "round_instances": 8, "test_instances": 4}}

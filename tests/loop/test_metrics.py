@@ -7,11 +7,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ratchet import metrics
-from ratchet.metrics import StackCollector
-from ratchet.show import show_json
-from shared import events as e
-from shared.settings import StackSettings
+from ratchet.monitoring import metrics
+from ratchet.monitoring.metrics import StackCollector
+from ratchet.reports.show import show_json
+from shared.config.settings import StackSettings
+from shared.messages import events as e
 from tests.loop.toy_world import RUN, World
 
 Samples = dict[tuple[str, ...], float]

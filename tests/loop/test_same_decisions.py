@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.secrets import open_store
-from shared.settings import StackParts
+from shared.config.secrets import open_store
+from shared.config.settings import StackParts
 from tests.loop.toy_world import World
 from tests.servers import s3
 from tests.servers.postgres import Postgres

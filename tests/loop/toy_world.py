@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from feedback_service.course.situation import Deps
 from feedback_service.handlers import handlers
-from feedback_service.situation import Deps
-from shared import events as e
-from shared.bus import Handler, MemoryBus
-from shared.chat import Chat
-from shared.harness import PatchRefused, apply_patch, load_harness
-from shared.history import RunHistory, fold
-from shared.ledger import Ledger
-from shared.records import (
+from shared.bus.bus import Handler, MemoryBus
+from shared.config.settings import AdvisorSection, RunConfig, load_config
+from shared.harness.bundle import PatchRefused, apply_patch, load_harness
+from shared.ledger.history import RunHistory, fold
+from shared.ledger.ledger import Ledger
+from shared.messages import events as e
+from shared.messages.records import (
     AttemptPlan,
     AttemptState,
     Candidate,
@@ -32,8 +32,8 @@ from shared.records import (
     Turn,
     digest_of,
 )
-from shared.settings import AdvisorSection, RunConfig, load_config
-from shared.store import LocalStore, Store, get_bundle, get_json, get_record, put_bundle, put_json
+from shared.model.client import Chat
+from shared.store.store import LocalStore, Store, get_bundle, get_json, get_record, put_bundle, put_json
 
 VERIFIER = """
 def draw(split, count, seed):

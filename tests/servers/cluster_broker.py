@@ -10,8 +10,8 @@ from pathlib import Path
 
 import redis
 
-from ratchet.broker import find_server, reserve_port
-from ratchet.cluster import secrets
+from ratchet.deploy import secrets
+from ratchet.stack.broker import find_server, reserve_port
 from shared.children import die_with_parent
 
 CONF = Path(__file__).parents[2] / "k8s" / "base" / "valkey.conf"

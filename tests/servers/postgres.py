@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from shared.children import die_with_parent
-from shared.ledger import Ledger
-from shared.ledger_schema import metadata
+from shared.ledger.ledger import Ledger
+from shared.ledger.schema import metadata
 
 PASSWORD = "correct horse"  # with a space: a URL has to quote it
 OWNER = "owner"

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from shared.children import die_with_parent
-from shared.s3_store import Keys
+from shared.store.s3 import Keys
 
 ACCESS, SECRET = "tester", "testing testing"
 BUCKET = "bucket"

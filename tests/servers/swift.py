@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from shared.children import die_with_parent
-from shared.s3_store import Keys
+from shared.store.s3 import Keys
 from tests.servers.s3 import BUCKET, Server, free_port
 
 OWNER = Keys("test:tester", "testing")

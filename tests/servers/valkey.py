@@ -10,9 +10,9 @@ from pathlib import Path
 
 import redis
 
-from ratchet.broker import find_server
+from ratchet.stack.broker import find_server
 from shared.children import die_with_parent
-from shared.settings import StackParts
+from shared.config.settings import StackParts
 from tests.servers.s3 import free_port
 
 USER, PASSWORD = "ratchet", "let/me@in:1"

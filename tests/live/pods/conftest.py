@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ratchet.cluster.manifests import ROOT, find_renderer, render
-from ratchet.local_cluster import LocalCluster
-from shared.pod_box import PodBox
+from ratchet.deploy.local_cluster import LocalCluster
+from ratchet.deploy.manifests import ROOT, find_renderer, render
+from shared.box.pods.box import PodBox
 from tests.live.pods.making import IMAGES, settings
 
 

@@ -4,14 +4,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ratchet.local_cluster import LocalCluster
-from shared.box import Limits
-from shared.pod_box import BoxSettings
+from ratchet.deploy.local_cluster import LocalCluster
+from shared.box.box import Limits
+from shared.box.pods.box import BoxSettings
 
 QUICK = Limits(wall_s=20, processes=8)
 IMAGES = {"ratchet/box:0.1.0": True, "ratchet/box-bare:0.1.0": False}
 PYTHON = [sys.executable, "-I", "-S", "-c"]
-TASK = Path(__file__).parents[1] / "tiny_python"
+TASK = Path(__file__).parents[1] / "toolchains" / "tiny_python"
 
 
 def settings(cluster: LocalCluster, **changes: Any) -> BoxSettings:

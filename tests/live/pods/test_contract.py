@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
-from ratchet.local_cluster import LocalCluster
-from shared import pod_wire
-from shared.box import Bind, BubblewrapBox, Limits
-from shared.box_cgroup import can_make_groups
-from shared.box_launch import SHARED
+from ratchet.deploy.local_cluster import LocalCluster
+from shared.box.box import Bind, BubblewrapBox, Limits
+from shared.box.bubblewrap.cgroup import can_make_groups
+from shared.box.pods import inside
+from shared.box.pods.box import PodBox
+from shared.box.pods.inside import wire
+from shared.box.pods.probe import MENDS, attack_layers
+from shared.box.pods.spec import PORT, address_of, end_of, pod_of
 from shared.errors import BoxError
-from shared.pod_box import PodBox
-from shared.pod_probe import MENDS, attack_layers
-from shared.pod_spec import PORT, address_of, end_of, pod_of
-from shared.steps import ScaffoldFailed, ScaffoldPool
-from shared.task import AttemptSection
+from shared.harness.steps import ScaffoldFailed, ScaffoldPool
+from shared.tasks.task import AttemptSection
 from tests.live.pods.making import PYTHON, QUICK, settings
+
+INSIDE = Path(inside.__file__).parent
 
 
 def test_a_program_runs_and_its_streams_and_exit_code_come_back(box: PodBox) -> None:
@@ -182,7 +184,7 @@ def test_each_hole_in_a_pod_is_found(tmp_path: Path) -> None:
     """The same program where there are holes: as the user who runs this test, with a token and a variable."""
     token = tmp_path / "kubernetes.io"
     token.mkdir()
-    attack = ["-I", "-S", str(SHARED / "pod_attack.py")]
+    attack = ["-I", "-S", str(INSIDE / "attack.py")]
     inside = BubblewrapBox().run(
         [sys.executable, *attack, str(PORT)],
         binds=[Bind(token, "/var/run/secrets/kubernetes.io"), Bind(tmp_path, "/etc/held", writable=True)],
@@ -195,9 +197,9 @@ def test_each_hole_in_a_pod_is_found(tmp_path: Path) -> None:
     assert met["environment"] == "BROKER_PASSWORD"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        program = f"import pod_attack as a; print(a._network(['127.0.0.1:{port}']), a._runner('{port}'))"
+        program = f"import attack as a; print(a._network(['127.0.0.1:{port}']), a._runner('{port}'))"
         outside = subprocess.run(
-            [sys.executable, "-S", "-c", f"import sys; sys.path.append({str(SHARED)!r}); {program}"],
+            [sys.executable, "-S", "-c", f"import sys; sys.path.append({str(INSIDE)!r}); {program}"],
             capture_output=True,
             text=True,
             check=True,
@@ -222,7 +224,7 @@ def test_a_stranger_s_connection_ends_the_pod_and_runs_nothing(
 ) -> None:
     """Whoever gets to the port first without the token learns nothing; the service makes another pod."""
     digest = hashlib.sha256(b"the token").hexdigest()
-    command = [sys.executable, "-I", "-S", "-B", str(SHARED / "pod_runner.py"), str(PORT), digest, "20"]
+    command = [sys.executable, "-I", "-S", "-B", str(INSIDE / "runner.py"), str(PORT), digest, "20"]
     made = box.api.create(pod_of(box.api.template("sandbox-service"), command, [], QUICK, 60))
     name = made["metadata"]["name"]
     try:
@@ -230,8 +232,8 @@ def test_a_stranger_s_connection_ends_the_pod_and_runs_nothing(
             time.sleep(0.02)
         with socket.create_connection((address, PORT), timeout=10) as stranger:
             order = {"token": "another", "argv": ["true"], "binds": []}
-            pod_wire.send(stranger, pod_wire.HELLO, json.dumps(order).encode())
-            assert pod_wire.receive(stranger) is None
+            wire.send(stranger, wire.HELLO, json.dumps(order).encode())
+            assert wire.receive(stranger) is None
         while end_of(box.api.get(name)) == "running":
             time.sleep(0.02)
         assert "a stranger came" in box.api.log(name)

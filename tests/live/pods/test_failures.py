@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from ratchet.cluster.manifests import ROOT, find_renderer, render
-from ratchet.local_cluster import LocalCluster
+from ratchet.deploy.local_cluster import LocalCluster
+from ratchet.deploy.manifests import ROOT, find_renderer, render
 from sandbox_service.evaluate import Evaluator
-from sandbox_service.toolchains.c_compiler import CCompiler
-from shared.box import open_box
+from sandbox_service.toolchains.c.compiler import CCompiler
+from shared.box.box import open_box
+from shared.box.pods.box import PodBox
 from shared.errors import BoxError, BoxNotWholeError, SettingsError
-from shared.pod_box import PodBox
-from shared.records import Block, CandidateBatch
-from shared.store import LocalStore
+from shared.messages.records import Block, CandidateBatch
+from shared.store.store import LocalStore
 from tests.live.pods.making import IMAGES, QUICK, TASK, settings
 
 
@@ -103,8 +103,8 @@ def test_an_api_server_that_is_away_is_a_broken_box(cluster: LocalCluster, box: 
 
 def test_a_pod_whose_owner_was_killed_ends_and_is_swept_by_age(cluster: LocalCluster, box: PodBox) -> None:
     program = f"""import sys, time
-from shared.box import Limits
-from shared.pod_box import BoxSettings, PodBox
+from shared.box.box import Limits
+from shared.box.pods.box import BoxSettings, PodBox
 box = PodBox(BoxSettings.model_validate_json({settings(cluster).model_dump_json()!r}))
 process = box.start(["sh", "-c", "echo up; sleep 600"], limits=Limits())
 print(process.stdout.read(2), flush=True)

@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ratchet.local_cluster import LocalCluster
+from ratchet.deploy.local_cluster import LocalCluster
 from sandbox_service.attacks.corpus import CONTROL, TASK, attacks, kernel_source
 from sandbox_service.attacks.finding import evaluate, seen
 from sandbox_service.failure import CandidateFailedError
-from sandbox_service.kernel import Kernel, Quota
-from sandbox_service.kernel_sets import PODS, Stage, kernel_sets
-from sandbox_service.layout import Arrays
-from sandbox_service.toolchains.c_compiler import CCompiler
-from sandbox_service.toolchains.cuda_compiler import find_nvcc
-from shared.box import open_box
+from sandbox_service.timed.kernel import Kernel, Quota
+from sandbox_service.timed.kernel_sets import PODS, Stage, kernel_sets
+from sandbox_service.toolchains.c.compiler import CCompiler
+from sandbox_service.toolchains.cuda.compiler import find_nvcc
+from sandbox_service.verify.layout import Arrays
+from shared.box.box import open_box
+from shared.box.pods.box import PodBox
 from shared.errors import BoxError
-from shared.pod_box import PodBox
 from tests.live.pods.making import settings
-from tests.task_modules import load_module
+from tests.parts.task_modules import load_module
 
-KERNEL_TASK = Path(__file__).parents[1] / "tiny_kernel"
-CUDA_TASK = Path(__file__).parents[1] / "tiny_cuda"
+KERNEL_TASK = Path(__file__).parents[1] / "toolchains" / "tiny_kernel"
+CUDA_TASK = Path(__file__).parents[1] / "toolchains" / "tiny_cuda"
 HOSTILE = Path(__file__).with_name("hostile.c")
 INSTANCE = {"id": "one", "n": 100_000}
 QUICK = """

@@ -1,0 +1,88 @@
+"""TriMul as Python callables: C programs through ctypes, and torch, eager and compiled. For timing only: what
+is loaded here runs in this process, with no box around it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from shared.box.machine_lock import quiet
+
+Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[Any]]
+Arrays: TypeAlias = dict[str, Array]  # as the task's make_inputs gives them, in the entry's order
+Kernel = Callable[[Arrays], Array]
+
+
+def build(source: str, flags: Sequence[str], library: Path) -> Kernel:
+    """A C program as a callable. Every library needs a path of its own: the loader knows them by name."""
+    text = library.with_suffix(".c")
+    text.write_text(source, encoding="utf-8")
+    subprocess.run(["gcc", *flags, "-w", "-shared", "-fPIC", text, "-o", library, "-lm"], check=True)
+    entry = ctypes.CDLL(str(library)).trimul
+
+    def run(inputs: Arrays) -> Array:
+        dims, *arrays = inputs.values()
+        out = np.empty_like(inputs["x"])
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in (*arrays, out)]
+        entry(*(int(size) for size in dims), *pointers)
+        return out
+
+    return run
+
+
+def torch_kernels(threads: int) -> dict[str, Kernel]:
+    """torch eager and torch.compile (inductor's C++)."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+    def wrap(operator: Callable[..., Any]) -> Kernel:
+        def run(inputs: Arrays) -> Array:
+            with torch.no_grad():
+                tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}  # shares memory
+                result: Array = operator(tensors).numpy()
+                return result
+
+        return run
+
+    return {"torch_eager": wrap(_torch_trimul), "torch_compile": wrap(torch.compile(_torch_trimul))}
+
+
+def _torch_trimul(t: dict[str, Any]) -> Any:
+    import torch
+    from torch.nn.functional import layer_norm, linear
+
+    y = layer_norm(t["x"], t["ln1_w"].shape, t["ln1_w"], t["ln1_b"])
+    mask = t["mask"][..., None]
+    left = linear(y, t["wl"]) * mask * torch.sigmoid(linear(y, t["wlg"]))
+    right = linear(y, t["wr"]) * mask * torch.sigmoid(linear(y, t["wrg"]))
+    product = torch.einsum("bikd,bjkd->bijd", left, right)
+    normal = layer_norm(product, t["ln2_w"].shape, t["ln2_w"], t["ln2_b"])
+    return linear(normal * torch.sigmoid(linear(y, t["wog"])), t["wout"])
+
+
+def interleaved(kernels: dict[str, Kernel], inputs: Arrays, rounds: dict[str, int]) -> dict[str, list[float]]:
+    """Seconds of every kernel, by rounds: in each round every one runs once, forth and then back."""
+    times_s: dict[str, list[float]] = {name: [] for name in kernels}
+    for number in range(max(rounds.values())):
+        names = list(kernels) if number % 2 == 0 else list(kernels)[::-1]
+        with quiet():
+            for name in names:
+                if number < rounds[name]:
+                    started = perf_counter()
+                    kernels[name](inputs)
+                    times_s[name].append(perf_counter() - started)
+    return times_s
+
+
+def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
+    """How many times faster ours is: the median over the rounds in which both ran."""
+    return median(a / b for a, b in zip(theirs, ours, strict=False))

@@ -1,0 +1,27 @@
+"""Seeds of everything that feedback opens: from the run's seed, never from the run's name, so that twins
+decide alike."""
+
+from __future__ import annotations
+
+from shared.config.settings import RunConfig
+from shared.messages.records import Purpose, derive_seed
+
+
+def instance_seed(config: RunConfig, generation: int, purpose: Purpose, round_: int = 0) -> int:
+    """Which instances a rollout draws. The sealed test's depend on the run's seed alone."""
+    return derive_seed(config.run.seed, generation, purpose, round_, "instances")
+
+
+def attempt_seeds(
+    config: RunConfig, generation: int, purpose: Purpose, round_: int, count: int
+) -> tuple[int, ...]:
+    """Seeds of the attempts on each instance; the same for every arm."""
+    return tuple(derive_seed(config.run.seed, generation, purpose, round_, index) for index in range(count))
+
+
+def update_seed(config: RunConfig, generation: int) -> int:
+    return derive_seed(config.run.seed, generation, "weights")
+
+
+def patch_seed(config: RunConfig, generation: int) -> int:
+    return derive_seed(config.run.seed, generation, "harness")

@@ -1,0 +1,100 @@
+"""A run at the moment of a decision: its history, config, task and store, read once per event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from feedback_service.course import seeds
+from shared.config.settings import AdvisorSection, RunConfig
+from shared.decisions.arms import instance_key
+from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
+from shared.messages.events import Message, RolloutsOpened
+from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, ShardState
+from shared.model.client import Chat
+from shared.store.store import Store, get_json, get_record, put_json
+from shared.tasks.task import Task, draw, load_task
+
+
+@dataclass(frozen=True)
+class Deps:
+    ledger: EventLog
+    store: Store
+    advisor_of: Callable[[AdvisorSection], Chat]
+
+
+@dataclass(frozen=True)
+class Situation:
+    history: RunHistory
+    config: RunConfig
+    task: Task
+    store: Store
+    stop: bool  # somebody asked the run to end
+    advisor_of: Callable[[AdvisorSection], Chat]
+
+    @property
+    def run_id(self) -> str:
+        return self.history.run_id
+
+    def heard(self, event: Message) -> Situation:
+        """This situation after one more event, which is about to be said."""
+        apply(self.history, event, self.history.last_at)
+        return self
+
+    def states(self, rollout: Rollout) -> list[ShardState]:
+        return [get_record(self.store, digest, ShardState) for digest in rollout.results]
+
+    def instances(self, rollout: Rollout) -> list[JsonObject]:
+        listed: list[JsonObject] = get_json(self.store, rollout.opened.instances)
+        return listed
+
+
+def look(event: Message, deps: Deps) -> Situation:
+    """The situation in which an event is heard; the event itself is in the log already."""
+    history = fold(deps.ledger.events(event.run_id))
+    config = get_record(deps.store, history.config, RunConfig)
+    return Situation(
+        history=history,
+        config=config,
+        task=load_task(config.run.task),
+        store=deps.store,
+        stop=deps.ledger.stop_requested(event.run_id),
+        advisor_of=deps.advisor_of,
+    )
+
+
+def open_rollouts(
+    now: Situation, number: int, purpose: Purpose, releases: dict[str, Release], count: int, round_: int = 0
+) -> list[Message]:
+    """A rollout on fresh instances of the purpose's split; nothing where the split has none left."""
+    split = {"train": "train", "test": "test"}.get(purpose, "gate")
+    seed = seeds.instance_seed(now.config, number, purpose, round_)
+    used = _used(now) if split == "gate" else set()
+    drawn = draw(now.task, split, count + len(used), seed)
+    instances = [instance for instance in drawn if instance_key(instance) not in used][:count]
+    if not instances:
+        return []
+    attempts = (
+        now.config.rollouts.attempts if purpose == "train" else 1
+    )  # gate and test buy instances, not repeats
+    opened = RolloutsOpened(
+        run_id=now.run_id,
+        generation=number,
+        config=now.history.config,
+        purpose=purpose,
+        round=round_,
+        releases=tuple(ArmRelease(arm=arm, release=release) for arm, release in releases.items()),
+        instances=put_json(now.store, instances),
+        seeds=seeds.attempt_seeds(now.config, number, purpose, round_, attempts),
+    )
+    return [opened]
+
+
+def _used(now: Situation) -> set[str]:
+    """Gate instances that this run has seen. Each serves once: what a release was chosen on can't prove it,
+    and a confirmation must not meet those of its own screen again."""
+    rollouts = (
+        rollout for generation in now.history.all.values() for rollout in generation.rollouts.values()
+    )
+    seen = [rollout for rollout in rollouts if rollout.opened.purpose in ("screen", "confirm")]
+    return {instance_key(instance) for rollout in seen for instance in now.instances(rollout)}

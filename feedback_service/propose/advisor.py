@@ -1,0 +1,147 @@
+"""The advisor: asks a language model for a harness patch and a learning algorithm, with the diagnosis of the
+train attempts before it. It never sees gate or test instances.
+
+What it answers is data: bounded edits, which meet every check that the analyst's meet, and the gate. Where no
+usable answer comes, the analyst proposes, and the reason says so. Replies are stored: a replay pays nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jinja2
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from feedback_service.propose.diagnosis import Diagnosis
+from feedback_service.propose.memory import Memory
+from feedback_service.propose.moves import edit_key
+from shared.config.settings import AdvisorSection
+from shared.errors import ChatError, ChatUnavailableError
+from shared.harness.bundle import SCAFFOLD, PatchRefused, apply_patch, load_harness
+from shared.messages.records import Cost, Edit, Patch
+from shared.model.client import Chat
+from shared.model.wire import SampleRequest
+from shared.tasks.task import TaskManifest
+
+PROMPT = Path(__file__).parent / "prompts" / "advise.md"
+MOST_EDITS = 6
+TRIES = 2  # an answer that can't be applied is sent back once, with the reason
+SHOWN = 3  # best and worst replies
+
+
+class Answer(BaseModel):
+    """What the model says. Unknown keys are refused, so that nothing else can be named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    report: str
+    edits: Annotated[list[Edit], Field(min_length=1, max_length=MOST_EDITS)]
+    reason: str
+    algorithm: Literal["entropic", "best_of_n"] | None = None
+    algorithm_reason: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """`patch` None: no usable answer, and `why` says why."""
+
+    patch: Patch | None = None
+    algorithm: str | None = None
+    why: str = ""
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True)
+class Question:
+    """All that the advisor is told."""
+
+    task: TaskManifest
+    base: str  # digest of the harness
+    files: Mapping[str, bytes]  # of the harness
+    diagnosis: Diagnosis
+    memory: Memory
+    seed: int
+
+
+def advise(chat: Chat, section: AdvisorSection, question: Question) -> Advice:
+    """A patch that applies to the base and was not tried before, or why there is none. Raises nothing of the
+    endpoint's: a run does not hang on its advisor."""
+    messages = [{"role": "user", "content": render(question)}]
+    cost, why = Cost(), ""
+    for attempt in range(TRIES):
+        request = SampleRequest(
+            model=section.name,
+            messages=messages,
+            seed=question.seed + attempt,
+            max_tokens=section.max_tokens,
+            temperature=section.temperature,
+            schema=Answer.model_json_schema(),
+        )
+        try:
+            sampled = chat.sample([request])
+        except (ChatError, ChatUnavailableError) as error:
+            return Advice(why=f"the advisor can't be asked: {error.message}", cost=cost)
+        cost += sampled.cost
+        text = sampled.replies[0].samples[0].text
+        found = read(text, question)
+        if not isinstance(found, str):
+            patch, answer = found
+            return Advice(patch, answer.algorithm, answer.algorithm_reason, cost)
+        why = found
+        again = f"That can't be used: {why}. Answer again in the same form."
+        messages = [*messages, {"role": "assistant", "content": text}, {"role": "user", "content": again}]
+    return Advice(why=f"the advisor's answer can't be used: {why}", cost=cost)
+
+
+def read(text: str, question: Question) -> tuple[Patch, Answer] | str:
+    """The patch in a reply, or what is wrong with it in words that the model can mend."""
+    start, end = text.find("{"), text.rfind("}")  # endpoints without constrained decoding talk around it
+    try:
+        answer = Answer.model_validate_json(text[start : end + 1])
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
+    patch = Patch(base=question.base, edits=tuple(answer.edits), reason=f"advisor: {answer.reason}")
+    try:
+        apply_patch(question.files, patch)
+    except PatchRefused as refused:
+        return refused.message
+    tried = {frozenset(map(edit_key, past.edits)) for past in question.memory.patches}
+    if frozenset(map(edit_key, patch.edits)) in tried:
+        return "these very edits were tried before"
+    return patch, answer
+
+
+def render(question: Question) -> str:
+    """The prompt. Long texts are cut, and say so."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"cut": _cut, "tojson": _json, "edited": _edited}
+    harness = load_harness(question.files)
+    texts = {f"prompts/{name}.md": text for name, text in sorted(harness.prompts.items())}
+    ranked = sorted(question.diagnosis.scored, key=lambda item: item.score)
+    return environment.from_string(PROMPT.read_text(encoding="utf-8")).render(
+        task=question.task,
+        diagnosis=question.diagnosis,
+        best=question.diagnosis.best[:SHOWN],
+        worst=ranked[:SHOWN],
+        harness=harness,
+        texts=texts | {SCAFFOLD: harness.scaffold},
+        memory=question.memory,
+        most_edits=MOST_EDITS,
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]} [... {len(text) - most} characters more]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _edited(edit: Edit) -> str:
+    return f"{edit.kind} {edit.path} -> {_cut(_json(edit.new), 200)}"

@@ -1,0 +1,114 @@
+"""The offline analyst: from the diagnosis to a harness patch and a weight update, each with its reason in a
+sentence.
+
+No model is asked. What was refused or failed on a harness is not proposed on it again, neither as a whole nor
+edit by edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from feedback_service.propose.diagnosis import Diagnosis, RewardShape
+from feedback_service.propose.memory import Memory
+from feedback_service.propose.moves import Move, edit_key, evidence_moves
+from feedback_service.propose.optuna_moves import ask
+from shared.config.settings import TrainingSection
+from shared.harness.bundle import load_harness
+from shared.messages.records import Patch, WeightUpdate, derive_seed
+
+EDITS = {
+    "exploring": 3,
+    "plateau": 4,
+    "idle": 4,
+}  # a textual learning rate: few, so that the gate's answer teaches
+ASKS = 20  # of the knob search, before it counts as exhausted
+HARDLY_ANY = 0.02  # mean reward, as a share of the range, that counts as none
+
+
+def propose_patch(
+    base: str, files: Mapping[str, bytes], diagnosis: Diagnosis, memory: Memory, seed: int, state: str
+) -> Patch | None:
+    """A new patch against `base`, or None when nothing new is left to try."""
+    harness = load_harness(files)
+    past = [patch for patch in memory.patches if patch.base == base]
+    failed = {edit_key(edit) for patch in past if patch.failed for edit in patch.edits}
+    tried = {frozenset(map(edit_key, patch.edits)) for patch in past}
+    evidence = [move for move in evidence_moves(harness, files, diagnosis) if not _fails(move, failed)]
+    searched = (ask(harness, memory.measured, derive_seed(seed, number)) for number in range(ASKS))
+    if state == "exploring":  # on a plateau the search comes first: evidence has stopped to help
+        patch = _patch(base, _combine(evidence, EDITS[state]))
+        if patch and _key(patch) not in tried:
+            return patch
+    for move in searched:
+        if move is not None:
+            patch = _patch(
+                base, _combine([move, *evidence] if state != "exploring" else [move], EDITS[state])
+            )
+            if patch and _key(patch) not in tried and not _fails(move, failed):
+                return patch
+    return None
+
+
+def _combine(moves: Sequence[Move], most: int) -> list[Move]:
+    """As many moves as fit, in order; two that touch the same knob or file exclude each other."""
+    taken: list[Move] = []
+    for move in moves:
+        edits = sum(len(other.edits) for other in taken) + len(move.edits)
+        if edits <= most and not any(move.paths & other.paths for other in taken):
+            taken.append(move)
+    return taken
+
+
+def _patch(base: str, moves: Sequence[Move]) -> Patch | None:
+    edits = tuple(edit for move in moves for edit in move.edits)
+    return Patch(base=base, edits=edits, reason="; ".join(move.reason for move in moves)) if edits else None
+
+
+def _key(patch: Patch) -> frozenset[str]:
+    return frozenset(map(edit_key, patch.edits))
+
+
+def _fails(move: Move, failed: set[str]) -> bool:
+    return all(edit_key(edit) in failed for edit in move.edits)
+
+
+def propose_update(
+    diagnosis: Diagnosis,
+    shards: Sequence[str],
+    training: TrainingSection,
+    seed: int,
+    advised: tuple[str, str] | None = None,
+) -> WeightUpdate | str:
+    """What to train next, or why nothing can be learned. `advised`: an advisor's algorithm, and why."""
+    shape = diagnosis.shape
+    if not shape.n:
+        return "no train reply was scored: there is nothing to learn from"
+    if shape.sd < 1e-9:
+        return f"all {shape.n} train replies scored alike: there is nothing to tell good from bad by"
+    algorithm, why = advised or choose_algorithm(shape)
+    if training.algorithm != "auto":
+        algorithm, why = training.algorithm, "pinned by the config"
+    return WeightUpdate(
+        algorithm=algorithm,
+        shards=tuple(shards),
+        steps=training.steps,
+        learning_rate=training.learning_rate,
+        kl_weight=training.kl_weight,
+        seed=seed,
+        reason=f"{algorithm}: {why}; {shape.n} scored replies",
+    )
+
+
+def choose_algorithm(shape: RewardShape) -> tuple[str, str]:
+    """SIA's table, over the algorithms that the trainer has."""
+    if shape.mean < HARDLY_ANY:
+        return (
+            "best_of_n",
+            f"hardly any reward yet (mean {shape.mean:.3f} of the range), so clone the few best",
+        )
+    form = "right-skewed" if shape.skewness > 0.5 else "graded"
+    return (
+        "entropic",
+        f"rewards are {form} (mean {shape.mean:.2f}, sd {shape.sd:.2f}, skewness {shape.skewness:+.1f})",
+    )

@@ -1,0 +1,86 @@
+"""Main effects over train replies that are JSON objects: which value of which field goes with better scores?
+
+Scores are centred within their instance, so that easy instances lend nothing to a value. A finding is a hint
+for a patch, not a proof: many values are compared, and the gate alone says whether it holds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from feedback_service.propose.diagnosis import Scored
+from shared.decisions.arms import instance_key
+
+FEWEST = 4  # replies with the value, and without it
+CLEAR = 2.0  # standard errors that the difference must exceed
+
+JsonScalar = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Replies with field == value scored `gain` better than the other `others` replies."""
+
+    field: str
+    value: JsonScalar
+    gain: float
+    error: float  # standard error of the gain
+    count: int
+    others: int
+
+
+def main_effects(scored: Sequence[Scored]) -> list[Effect]:
+    """For each field its best value, if that is clearly better than the rest; the surest gains first."""
+    groups: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for reply, score in _centred(scored):
+        for field, value in reply.items():
+            if isinstance(value, bool | int | float | str):
+                groups[field][json.dumps(value)].append(score)
+    best = (_best_value(field, values) for field, values in sorted(groups.items()))
+    return sorted((effect for effect in best if effect), key=lambda effect: effect.error - effect.gain)
+
+
+def _centred(scored: Sequence[Scored]) -> list[tuple[dict[str, object], float]]:
+    by_instance: defaultdict[str, list[tuple[dict[str, object], float]]] = defaultdict(list)
+    for item in scored:
+        reply = parse_object(item.reply)
+        if reply is not None:
+            by_instance[instance_key(item.instance)].append((reply, item.score))
+    centred = []
+    for items in by_instance.values():
+        mean = math.fsum(score for _, score in items) / len(items)
+        centred += [(reply, score - mean) for reply, score in items]
+    return centred
+
+
+def parse_object(text: str) -> dict[str, object] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _best_value(field: str, values: dict[str, list[float]]) -> Effect | None:
+    found = []
+    for value, scores in values.items():
+        rest = [score for other, others in values.items() if other != value for score in others]
+        if min(len(scores), len(rest)) >= FEWEST:
+            gain = _mean(scores) - _mean(rest)
+            error = math.sqrt(_variance(scores) / len(scores) + _variance(rest) / len(rest))
+            if gain > CLEAR * error and gain > 0:
+                found.append(Effect(field, json.loads(value), gain, error, len(scores), len(rest)))
+    return max(found, key=lambda effect: effect.gain - effect.error, default=None)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _variance(values: Sequence[float]) -> float:
+    mean = _mean(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)

@@ -1,0 +1,139 @@
+"""The live view of a run: a sentence for each event, and on a terminal the four arms as they come in.
+
+It only reads the ledger, so any number of people may watch from anywhere.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ratchet.cli.tables import interval_text
+from ratchet.runs.folder import RunFolder
+from shared.ledger.ledger import LoggedEvent
+from shared.messages import events as e
+
+POLL_S = 0.5
+RECENT = 12  # sentences that stay in sight
+
+
+def narrate(event: e.Message) -> str:
+    """One sentence about an event, or "" where only the machinery cares."""
+    where = f"gen {event.generation}" if event.generation else "run"
+    match event:
+        case e.RunStarted():
+            return "run started"
+        case e.BaseRequested():
+            return "building the base model"
+        case e.BaseReady():
+            return f"base model ready: {event.base[:12]} ({event.cost.train_s:.0f} s)"
+        case e.BaseFailed():
+            return f"no base model: {event.reason}"
+        case e.RunFinished():
+            return f"{event.state}: {event.why}"
+        case e.RolloutsOpened():
+            turn = f" round {event.round}" if event.purpose == "confirm" else ""
+            arms = ", ".join(release.arm for release in event.releases)
+            return f"{where}: {event.purpose}{turn} opened for {arms}"
+        case e.ShardFinished():
+            lost = f" lost: {event.reason}" if event.result is None else ""
+            return f"{where}: {event.purpose} shard done, {event.cost.evaluations} evaluations{lost}"
+        case e.HarnessProposed() | e.WeightUpdateProposed():
+            lever = "harness" if isinstance(event, e.HarnessProposed) else "weights"
+            return f"{where}: {lever} proposed: {event.reason}"
+        case e.HarnessRefused() | e.WeightUpdateFailed():
+            return f"{where}: {type(event).__name__}: {event.reason}"
+        case e.HarnessValidated():
+            return f"{where}: harness {event.harness[:12]} validated"
+        case e.AdapterPublished():
+            return f"{where}: adapter {event.adapter[:12]} published ({event.cost.train_s:.0f} s of training)"
+        case e.ReleasePromoted():
+            return f"{where}: PROMOTED {event.arm}: {event.why}"
+        case e.ReleaseRejected():
+            return f"{where}: rejected: {event.why}"
+        case e.JobDied():
+            return f"{where}: a job of {event.service} died after {event.attempts} attempts: {event.reason}"
+    return ""
+
+
+class View:
+    """Context manager around the watching of one run. `refresh` shows what is new."""
+
+    def __init__(self, folder: RunFolder, live: bool) -> None:
+        self.folder = folder
+        self.ledger = folder.open_ledger()
+        self.console = Console(highlight=False)
+        self.quiet = not live
+        self.live = (
+            Live(console=self.console, refresh_per_second=2) if live and self.console.is_terminal else None
+        )
+        self.log: list[LoggedEvent] = []
+        self.started_s = time.monotonic()
+
+    def __enter__(self) -> View:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def refresh(self) -> None:
+        """Read the events since the last call; print them, or redraw."""
+        fresh = self.ledger.events(self.folder.run_id, after=self.log[-1].seq if self.log else 0)
+        self.log += fresh
+        if self.live:
+            self.live.update(self.picture())
+        elif not self.quiet:
+            for logged in fresh:
+                if sentence := narrate(logged.event):
+                    self.console.print(f"{self.clock(logged)} {sentence}", markup=False)
+
+    def picture(self) -> Group:
+        from ratchet.reports.show import show_json
+        from shared.ledger.history import fold
+
+        shown: dict[str, Any] = show_json(fold(self.log), self.folder.open_store())
+        table = Table(title=f"{self.folder.run_id}: {shown['state']}", title_justify="left", expand=True)
+        for column in ("gen", "base", "harness", "weights", "both", "decision"):
+            table.add_column(column)
+        for row in shown["generations"]:
+            arms = [interval_text(row["arms"][arm]) for arm in ("base", "harness", "weights", "both")]
+            table.add_row(str(row["generation"]), *arms, row["gate"]["decision"] or "...")
+        lines = [f"{self.clock(logged)} {text}" for logged in self.log if (text := narrate(logged.event))]
+        return Group(table, Text("\n".join(lines[-RECENT:])), Text(self.jobs_line(), style="dim"))
+
+    def jobs_line(self) -> str:
+        counts = self.ledger.jobs(self.folder.run_id)
+        waiting = [
+            f"{service} {state} {n}" for (service, state), n in sorted(counts.items()) if state != "done"
+        ]
+        return f"jobs: {', '.join(waiting) or 'none open'}"
+
+    def clock(self, logged: LoggedEvent) -> str:
+        """Minutes and seconds since the run's first event."""
+        seconds = int(logged.at - self.log[0].at)
+        return f"{seconds // 60:3d}:{seconds % 60:02d}"
+
+
+def follow(folder: RunFolder) -> None:
+    """`ratchet watch`: until the run has finished."""
+    if folder.stack is not None:
+        from ratchet.runs import in_stack as stack_runs
+
+        stack_runs.watch(folder, live=True)
+        return
+    with View(folder, live=True) as view:
+        while view.ledger.run_state(folder.run_id) == "running":
+            view.refresh()
+            time.sleep(POLL_S)
+        view.refresh()

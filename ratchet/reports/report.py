@@ -1,0 +1,42 @@
+"""Writes a run's report, report/report.md and its pictures. Changes neither ledger nor store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ratchet.cli.tables import interval_text
+from ratchet.reports import baselines, findings
+from ratchet.reports.show import show_json
+from ratchet.runs.folder import RunFolder
+from shared.ledger.history import fold
+from shared.tasks.task import load_task
+
+TEMPLATE = Path(__file__).parent / "report.md.j2"
+
+
+def write(folder: RunFolder) -> Path:
+    """(Re)write the report; returns its path."""
+    import jinja2
+
+    from ratchet.reports import pictures, task_pictures
+
+    store = folder.open_store()
+    history = fold(folder.open_ledger().events(folder.run_id))
+    shown = show_json(history, store)
+    found = findings.read(history, store)
+    task = load_task(folder.config().run.task)
+    unit = task.manifest.score.unit
+    folder.report.mkdir(exist_ok=True)
+    beside = baselines.of_test(task, history, store, folder.report / "baselines.json")
+    pictures.draw_arms(shown["generations"], unit, folder.report / "arms.png")
+    pictures.draw_train(found.scores, unit, folder.report / "train.png")
+    pictures.draw_best(found.curve, unit, folder.report / "best.png")
+    drawn = task_pictures.draw(task, history, store, found.best, folder.report)
+    template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined)
+    best = findings.describe(found.best)
+    text = template.render(
+        shown=shown, unit=unit, best=best, text=interval_text, drawn=drawn, baselines=beside
+    )
+    path = folder.report / "report.md"
+    path.write_text(text)
+    return path

@@ -1,0 +1,101 @@
+"""What `ratchet show RUN --json` prints: a run's history as plain JSON. It reads and measures nothing new."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ratchet.runs.folder import RunFolder
+from shared.config.settings import RunConfig
+from shared.decisions.convergence import convergence
+from shared.errors import RatchetError
+from shared.ledger.history import Generation, Proposal, RunHistory, fold
+from shared.messages.records import ARMS, GateRecord
+from shared.store.store import Store, get_json, get_record
+from shared.tasks.task import load_task
+
+
+def show_run(folder: RunFolder) -> dict[str, Any]:
+    history = fold(folder.open_ledger().events(folder.run_id))
+    return show_json(history, folder.open_store())
+
+
+def show_json(history: RunHistory, store: Store) -> dict[str, Any]:
+    """The run in the shape that people and tools rely on; null where something is not measured (yet)."""
+    config = get_record(store, history.config, RunConfig) if history.config else RunConfig()
+    state = convergence(history, config.convergence)
+    return {
+        "run": history.run_id,
+        "task": _task_name(config),
+        "state": history.state,
+        "why": history.why,
+        "generations": [show_generation(generation, store) for generation in history.generations],
+        "final": {"test": _test(history, store)},
+        "convergence": {"state": state.state, "why": state.why},
+        "cost": history.cost.model_dump(mode="json"),
+        "wall_s": history.elapsed_s,
+    }
+
+
+def show_generation(generation: Generation, store: Store) -> dict[str, Any]:
+    """`harness` and `adapter` are of the release that was live when the generation ended."""
+    record = get_record(store, generation.evidence, GateRecord) if generation.evidence else None
+    live = generation.promoted or generation.release
+    arms = {arm: record.screen.get(arm) if record else None for arm in ARMS}
+    intervals = {arm: result.interval if result else None for arm, result in arms.items()}
+    reasons = {arm: result.reason if result else "not measured" for arm, result in arms.items()}
+    return {
+        "generation": generation.number,
+        "harness": live.harness if live else None,
+        "adapter": live.adapter if live else None,
+        "proposals": {"harness": _proposal(generation.harness), "weights": _proposal(generation.weights)},
+        "arms": {arm: found.model_dump(mode="json") if found else None for arm, found in intervals.items()},
+        "arm_reasons": {arm: reasons[arm] for arm, found in intervals.items() if found is None},
+        "gate": {
+            "decision": generation.decision,
+            "why": generation.why,
+            "evidence": _evidence(generation, record),
+        },
+        "cost": generation.cost.model_dump(mode="json"),
+        "reload": {part: generation.reload.get(part) for part in ("harness_ms", "adapter_ms")},
+    }
+
+
+def _proposal(proposal: Proposal | None) -> dict[str, Any] | None:
+    if proposal is None:
+        return None
+    reason = proposal.reason or proposal.refused
+    return {
+        "reason": reason,
+        "proposal": proposal.digest or None,
+        "made": proposal.made,
+        "refused": proposal.refused or None,
+        "metrics": proposal.metrics,
+    }
+
+
+def _evidence(generation: Generation, record: GateRecord | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    return {
+        "digest": generation.evidence,
+        "chosen": record.chosen,
+        "pairs": len(record.differences),
+        "e_value": record.e_value,
+        "threshold": record.threshold,
+        "alpha": record.alpha,
+        "gain": record.gain.model_dump(mode="json") if record.gain else None,
+    }
+
+
+def _test(history: RunHistory, store: Store) -> dict[str, Any] | None:
+    if history.test is None or history.evaluation is not None:
+        return None
+    found: dict[str, Any] = get_json(store, history.test)
+    return found
+
+
+def _task_name(config: RunConfig) -> str:
+    try:
+        return load_task(config.run.task).name
+    except RatchetError:  # the task's folder has gone since
+        return config.run.task

@@ -1,0 +1,130 @@
+"""`ratchet eval`: scores any release on the user's own instances, through the same services as a run.
+
+The evaluation is a run of its own, with its own ledger, on the store of the run that made the release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ratchet.reports.comparing import by_name, compared
+from ratchet.runs import folder as runs
+from ratchet.runs import parts
+from ratchet.runs import start as running
+from ratchet.runs.folder import RunFolder
+from ratchet.tasks import task_data
+from shared.config.settings import RunConfig, StackParts, load_config, parse_override
+from shared.errors import SettingsError
+from shared.ledger.history import RunHistory, fold
+from shared.messages.events import EvaluationRequested
+from shared.messages.records import JsonObject, Release
+from shared.store.store import get_json, put_json
+from shared.tasks.task import Task, check_instances, load_task
+
+SEED_RELEASE = "seed"
+
+
+def evaluate(task: str, release: str, instances: Path, overrides: list[str], root: Path) -> dict[str, Any]:
+    """The result as `--json` prints it. Raises SettingsError for an unknown run, generation or a bad file."""
+    if release == SEED_RELEASE:
+        config = running.resolve_config(task, None, overrides, None)
+        source, chosen = None, None
+        moved = parts.resolve(None, overrides)
+    else:
+        source, chosen = find_release(release, root)
+        base = source.config().model_dump(mode="json")
+        layers = [parts.without_section(parse_override(text)) for text in overrides]
+        config = load_config([base, *layers])
+        moved = parts_beside(source)
+    own = task_data.load_bound(task, config.run.task)
+    folder, result = score(own, config, moved, chosen, instances, root)
+    loaded = [row["instance"] for row in result["instances"]]
+    found = task_data.baselines(load_task(folder.config().run.task), loaded)
+    beside = compared(result["instances"], found)
+    known = by_name(result.get("metrics", {}))
+    return {**known, "task": task, "release": release, "run": folder.run_id, **result, **beside}
+
+
+def score(
+    own: Task,
+    config: RunConfig,
+    moved: StackParts,
+    release: Release | None,
+    instances: Path,
+    root: Path,
+) -> tuple[RunFolder, dict[str, Any]]:
+    """The evaluation's own run, and what it measured. `moved`: where the release is (parts_beside)."""
+    running.require_tools(own)
+    running.require_parts(moved)
+    with _instances(own, instances, root) as (copy, loaded):
+        check_instances(load_task(str(copy)) if copy else own, loaded)
+        folder = runs.create(root, "", f"eval-{own.name}", config, moved, copy)
+    return folder, request(folder, folder.config(), release, loaded)
+
+
+@contextmanager
+def _instances(task: Task, path: Path, root: Path) -> Iterator[tuple[Path | None, list[JsonObject]]]:
+    """The instances in `path`; where data.py reads them, with a copy of the task that knows them."""
+    if task.program("data.py") is None:
+        yield None, running.load_instances(path)
+        return
+    with task_data.examined(task, path, root) as (copy, loaded):
+        yield copy, loaded
+
+
+def parts_beside(source: RunFolder) -> StackParts:
+    """On the store of the run that made the release; in its ledger too, where that is no file of its own."""
+    theirs = source.parts
+    own_file = theirs.ledger_url.startswith("sqlite:")
+    return theirs.model_copy(update={"ledger_url": ""}) if own_file else theirs
+
+
+def find_release(text: str, root: Path) -> tuple[RunFolder, Release]:
+    """RUN's live release, or the one that was live after RUN:GENERATION."""
+    name, _, number = text.partition(":")
+    folder = runs.find(name, root)
+    history = fold(folder.open_ledger().events(folder.run_id))
+    release = after_generation(history, number) if number else history.release
+    if release is None:
+        raise SettingsError(f"run {name} has no release yet", "wait for its base model")
+    return folder, release
+
+
+def after_generation(history: RunHistory, text: str) -> Release | None:
+    known = [generation.number for generation in history.generations]
+    if not text.isdigit() or int(text) not in [0, *known]:
+        raise SettingsError(
+            f"no generation {text!r} in this run", f"0 is the first release; there are {known}"
+        )
+    live = history.first
+    for generation in history.promotions:
+        if generation.number <= int(text):
+            live = generation.promoted
+    return live
+
+
+def request(
+    folder: RunFolder,
+    config: RunConfig,
+    release: Release | None,
+    instances: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Drive the evaluation's run to its end; returns what it measured."""
+    ledger = running.open_run(folder)
+    objects = folder.open_store()
+    event = EvaluationRequested(
+        run_id=folder.run_id,
+        config=put_json(objects, config),
+        release=release,
+        instances=put_json(objects, instances),
+        seed=config.run.seed,
+    )
+    running.drive(folder, ledger, event, live=False)
+    history = fold(ledger.events(folder.run_id))
+    if history.test is None:
+        raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.logs}")
+    found: dict[str, Any] = get_json(objects, history.test)
+    return found

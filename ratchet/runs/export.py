@@ -1,0 +1,49 @@
+"""Takes the winner out of a run: the live release's adapter and harness, and the best program found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from ratchet.reports import findings
+from ratchet.runs.folder import RunFolder
+from shared.errors import SettingsError
+from shared.ledger.history import fold
+from shared.messages.records import digest_of
+from shared.store.store import Store, get_bundle
+
+
+def export(folder: RunFolder, out: Path) -> list[str]:
+    """Write `out`; returns a line for each thing written. Raises SettingsError if it is there already."""
+    if out.exists():
+        raise SettingsError(f"{out} exists", "export never overwrites: name a new folder")
+    store = folder.open_store()
+    history = fold(folder.open_ledger().events(folder.run_id))
+    if history.release is None:
+        raise SettingsError(f"run {folder.run_id} has no release yet", "wait for its base model")
+    temporary = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    _unpack(store, history.release.harness, temporary / "harness")
+    lines = [f"{out}/harness   {history.release.harness[:12]}"]
+    if history.release.adapter:
+        _unpack(store, history.release.adapter, temporary / "adapter")
+        lines.append(f"{out}/adapter   {history.release.adapter[:12]} (PEFT layout)")
+    best = findings.read(history, store).best
+    if best:
+        (temporary / "best_candidate").write_text(best.candidate.content)
+        (temporary / "best.json").write_text(
+            json.dumps({"instance": best.instance, "evaluation": best.evaluation.model_dump()}, indent=2)
+        )
+        lines.append(f"{out}/best_candidate   {findings.describe(best)}")
+    described = {"run": folder.run_id, "release": history.release.model_dump()}
+    described["digest"] = digest_of(history.release.model_dump())
+    (temporary / "release.json").write_text(json.dumps(described, indent=2))
+    temporary.rename(out)
+    return lines
+
+
+def _unpack(store: Store, digest: str, folder: Path) -> None:
+    for name, data in get_bundle(store, digest).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)

@@ -1,0 +1,60 @@
+"""Whose ledger, store and broker a run uses: `[stack]` in the config file, `--set stack.x=y` and flags. It is
+kept beside the run, so that every later command finds them. No secret is among them, only where it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.config.settings import StackParts, parse_override, read_toml
+from shared.errors import SettingsError
+
+FILE = "parts.json"
+SECTION = "stack"
+
+
+def resolve(file: Path | None, overrides: Sequence[str], **flags: str | None) -> StackParts:
+    """Flags win over --set, and that over the file. Raises SettingsError that names the key."""
+    layers = [read_toml(file) if file else {}, *(parse_override(text) for text in overrides)]
+    found: dict[str, Any] = {}
+    for layer in layers:
+        section = layer.get(SECTION, {})
+        if not isinstance(section, dict):
+            raise SettingsError(f"{SECTION} is a section", f"write --set {SECTION}.ledger_url=URL")
+        found |= section
+    found |= {name: value for name, value in flags.items() if value is not None}
+    return checked(found)
+
+
+def checked(found: dict[str, Any]) -> StackParts:
+    if "://" not in (folder := str(found.get("store_url", ""))) and folder:
+        found = found | {"store_url": str(Path(folder).resolve())}
+    try:
+        return StackParts.model_validate(found)
+    except ValidationError as error:
+        wrong = [
+            f"{SECTION}.{'.'.join(map(str, item['loc']))}: {item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors()
+        ]
+        known = ", ".join(StackParts.model_fields)
+        raise SettingsError("; ".join(wrong), f"[{SECTION}] may hold {known}") from None
+
+
+def write(folder: Path, parts: StackParts) -> None:
+    (folder / FILE).write_text(parts.model_dump_json(indent=2, exclude_defaults=True) + "\n")
+
+
+def read(folder: Path) -> StackParts:
+    """As written; empty where nothing was."""
+    path = folder / FILE
+    return checked(json.loads(path.read_bytes())) if path.exists() else StackParts()
+
+
+def without_section(layer: dict[str, Any]) -> dict[str, Any]:
+    """A layer of a run's config without the stack's section: where a run runs is no part of what it does."""
+    return {key: value for key, value in layer.items() if key != SECTION}

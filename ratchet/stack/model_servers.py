@@ -1,0 +1,114 @@
+"""The local stack's model servers: one for each base model that a running run needs, started and ended with
+that need. Where they listen is announced to the agent; a server that is restarted keeps its port.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratchet.stack.broker import reserve_port
+from ratchet.stack.processes import Program, stop_all
+from ratchet.stack.served_model import ModelWatch, NeededModel
+from shared.config.settings import StackSettings
+from shared.errors import RatchetError
+from shared.model import served as served_models
+from shared.model.served import ServedModel
+
+MODEL_SERVER = ["-m", "agent_service.model_server"]
+MOST_ADAPTERS = 32  # of several runs together; a run's own are at most four
+UNLOAD_S = 5.0
+KEPT_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Server:
+    program: Program
+    port_holder: socket.socket
+    needed_at_s: float
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port_holder.getsockname()[1]}/v1"
+
+
+class ModelServers:
+    """`folder` is StackSettings.models_dir; `kept_s`: how long a server waits for another run on its base.
+    Call `tend` about twice a second, and `close` at the end."""
+
+    def __init__(self, settings: StackSettings, folder: Path, logs: Path, kept_s: float = KEPT_S) -> None:
+        self.watch = ModelWatch(settings)
+        self.folder = folder
+        self.logs = logs
+        self.kept_s = kept_s
+        self._servers: dict[str, _Server] = {}
+
+    @property
+    def programs(self) -> list[Program]:
+        return [server.program for server in self._servers.values()]
+
+    def tend(self) -> None:
+        """Raises RatchetError when a model can't be served; the others are."""
+        before = self.watch.runs
+        needed, trouble = self.watch.look()
+        for run in before - self.watch.runs:
+            for server in self._servers.values():
+                _unload_adapters_of(run, server.url)
+        for base, model in needed.items():
+            if base not in self._servers:
+                self._servers[base] = self._start(base, model)
+            self._servers[base].needed_at_s = time.monotonic()
+        for base, server in list(self._servers.items()):
+            if time.monotonic() - server.needed_at_s > self.kept_s:
+                self._end(base)
+        for program in self.programs:
+            try:
+                program.tend()
+            except RatchetError as error:
+                trouble = trouble or error
+        if trouble:
+            raise trouble
+
+    def close(self) -> None:
+        stop_all(self.programs)
+        for base in list(self._servers):
+            self._end(base)
+
+    def _start(self, base: str, model: NeededModel) -> _Server:
+        holder = reserve_port()
+        port = holder.getsockname()[1]
+        name = f"model_server-{base[:8]}"
+        arguments = ["--model", str(model.folder), "--port", str(port), "--name", model.name]
+        arguments += ["--max-loras", str(MOST_ADAPTERS)]
+        arguments += ["--replies", str(self.logs.parent / f"replies-{base[:8]}.sqlite")]
+        program = Program(name, [sys.executable, *MODEL_SERVER, *arguments], self.logs / f"{name}.log")
+        server = _Server(program, holder, time.monotonic())
+        served_models.announce(self.folder, base, ServedModel(url=server.url, name=model.name))
+        return server
+
+    def _end(self, base: str) -> None:
+        server = self._servers.pop(base)
+        served_models.withdraw(self.folder, base)
+        stop_all([server.program])
+        server.port_holder.close()
+
+
+def _unload_adapters_of(run: str, url: str) -> None:
+    """Of a run that has ended: the server has little room, and goes on for other runs. (The agent unloads
+    what it loaded, but a worker that was started again does not know what there was before.)"""
+    import httpx
+
+    adapter = re.compile(rf"{re.escape(run)}-g\d+-[0-9a-f]+")
+    try:
+        with httpx.Client(trust_env=False, timeout=UNLOAD_S) as client:
+            names = [model["id"] for model in client.get(f"{url}/models").json()["data"]]
+            for name in filter(adapter.fullmatch, names):
+                client.post(f"{url}/unload_lora_adapter", json={"lora_name": name})
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        _log.info("adapters of %s stay on %s: %s", run, url, error)

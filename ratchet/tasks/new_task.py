@@ -1,0 +1,29 @@
+"""`ratchet init`: a new task folder from task_template/, which is itself a task that works."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from shared.errors import SettingsError
+
+TEMPLATE = Path(__file__).parent / "template"
+
+
+def create(folder: Path) -> list[str]:
+    """Copy the template; returns lines that say what next. Raises SettingsError if the folder is there."""
+    if folder.exists():
+        raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", folder.name):
+        raise SettingsError(f"not a name for a task: {folder.name!r}", "lower-case letters, digits, - and _")
+    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    manifest = folder / "task.toml"
+    manifest.write_text(manifest.read_text().replace("NAME", folder.name, 1))
+    return [
+        f"{folder} works as it is: it asks for words of a given length",
+        f"1. put your problem into {folder}/verifier.py: draw gives instances, score judges an answer",
+        f"2. put your prompt into {folder}/harness/prompts/user.md, the answers' form into seed_corpus.py",
+        f"3. ratchet validate {folder}",
+        f"4. ratchet run {folder}",
+    ]

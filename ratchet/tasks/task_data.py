@@ -1,0 +1,116 @@
+"""Binds data to a task: a copy of the task's folder into which the task's own program `data.py` imports it.
+
+The copy is an ordinary task folder, so everything that reads task folders (verifier, cache, seed model,
+resume) needs to know nothing of data. docs/tasks.md says what data.py must do; it runs as its own process.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from shared.errors import SettingsError
+from shared.messages.records import JsonObject
+from shared.tasks.task import Task, load_task
+
+IMPORT_TIMEOUT_S = 1800
+
+
+def create(task: Task, source: Path, folder: Path) -> JsonObject:
+    """A bound copy at `folder`, which must not exist; returns data.py's summary. Raises SettingsError."""
+    if folder.exists():
+        raise SettingsError(f"{folder} exists", "bound tasks are never overwritten: choose another folder")
+    with _copy(task, folder.parent) as copy:
+        summary = json.loads(_ask(task, "import", source, copy))
+        copy.rename(folder)
+    return {"task": task.name, "folder": str(folder), **summary}
+
+
+@contextmanager
+def bound(task: Task, source: Path | None, root: Path) -> Iterator[Path | None]:
+    """A bound copy under `root` while the caller moves it to its place; None where there is no data."""
+    if source is None:
+        yield None
+        return
+    with _copy(task, root) as copy:
+        _ask(task, "import", source, copy)
+        yield copy
+
+
+@contextmanager
+def examined(task: Task, source: Path, root: Path) -> Iterator[tuple[Path, list[JsonObject]]]:
+    """The public side of the instances in `source`, and a copy that holds what only the verifier may know."""
+    with _copy(task, root) as copy:
+        lines = _ask(task, "instances", source, copy).splitlines()
+        instances: list[JsonObject] = [json.loads(line) for line in lines if line.strip()]
+        if not instances:
+            raise SettingsError(
+                f"{source} holds no instance for task {task.name!r}", "see the task's README.md"
+            )
+        yield copy, instances
+
+
+def baselines(task: Task, instances: list[JsonObject]) -> dict[str, list[dict[str, Any]]]:
+    """What the task's baselines.py scores on these instances: a row an instance. {} where a task has none."""
+    if task.program("baselines.py") is None:
+        return {}
+    found: dict[str, list[dict[str, Any]]] = json.loads(
+        _run(task, "baselines.py", [str(task.folder)], json.dumps(instances))
+    )
+    return found
+
+
+@contextmanager
+def _copy(task: Task, parent: Path) -> Iterator[Path]:
+    """A copy of the task's folder under a hidden name; gone afterwards unless it was moved away, and `parent`
+    with it where it was made for it."""
+    made = not parent.exists()
+    parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=parent, prefix=".task-"))
+    try:
+        copy = work / "task"
+        shutil.copytree(task.folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        yield copy
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        if made:
+            with suppress(OSError):  # something else lies in it by now
+                parent.rmdir()
+
+
+def _ask(task: Task, operation: str, source: Path, copy: Path) -> str:
+    if task.program("data.py") is None:
+        raise SettingsError(
+            f"task {task.name!r} takes no data", f"write {task.folder / 'data.py'}; docs/tasks.md says how"
+        )
+    if not source.exists():
+        raise SettingsError(f"no such file or folder: {source}")
+    return _run(task, "data.py", [operation, str(source.resolve()), str(copy)], "")
+
+
+def _run(task: Task, program: str, arguments: list[str], text: str) -> str:
+    """The program's stdout. Exit code 2 is the user's mistake, with the message on stderr."""
+    command = [sys.executable, str(task.folder / program), *arguments]
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise SettingsError(f"{task.name}: {program} took longer than {IMPORT_TIMEOUT_S} s") from None
+    if done.returncode != 0:
+        said = done.stderr.strip()[-1500:]
+        raise SettingsError(said if done.returncode == 2 else f"{task.name}: {program} failed: {said}")
+    return done.stdout
+
+
+def load_bound(task: str, config_task: str) -> Task:
+    """The task that a run was made on. Raises SettingsError where it is another one than `task`."""
+    wanted, own = load_task(task), load_task(config_task)
+    if wanted.name != own.name:
+        raise SettingsError(f"that release was made for task {own.name!r}, not {wanted.name!r}")
+    return own

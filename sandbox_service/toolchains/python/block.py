@@ -1,0 +1,128 @@
+"""One block: all Python candidates of one instance, on the same inputs, judged by the trusted parent.
+
+Inputs are drawn afresh for every block from the system's entropy, so what an evaluation turns on is in no
+seed that a candidate could know. Only what the verifier names in GIVEN goes into the box.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sandbox_service.failure import CandidateFailedError
+from sandbox_service.toolchains.python.boxed_program import Job, read_outputs, run_program
+from sandbox_service.verify.array_files import ArrayFileError, Values, is_sparse, write_arrays
+from sandbox_service.verify.verifier import PythonVerifier, bounded
+from shared.box.box import Box
+from shared.box.machine_lock import busy
+from shared.errors import BoxError, TaskError
+from shared.messages.records import Evaluation, JsonObject
+from shared.tasks.task import TaskManifest
+
+NEEDED = ("ENTRY", "GIVEN", "make_inputs", "judge")
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What stays the same over the blocks of a task."""
+
+    box: Box
+    verifier: PythonVerifier
+    manifest: TaskManifest
+    rng: np.random.Generator
+
+    def __post_init__(self) -> None:
+        missing = [name for name in NEEDED if not hasattr(self.verifier, name)]
+        if missing:
+            raise TaskError(
+                f"{self.manifest.name}: verifier.py has no {', '.join(missing)}", "see docs/tasks.md"
+            )
+
+
+def evaluate_programs(judge: Judge, instance: JsonObject, sources: Sequence[str]) -> list[Evaluation]:
+    """One Evaluation per source, in order. As many run at once as the cores have room for their threads."""
+    inputs: Values = judge.verifier.make_inputs(instance, judge.rng)
+    workers = max(1, (os.cpu_count() or 1) // judge.manifest.attempt.threads)
+    with (
+        tempfile.TemporaryDirectory(prefix="ratchet-python-") as scratch,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        job = _job(judge, inputs, Path(scratch))
+        folders = [Path(scratch, str(index)) for index in range(len(sources))]
+        runs = [
+            pool.submit(_run, job, source, folder) for source, folder in zip(sources, folders, strict=True)
+        ]
+        found = []
+        for run, folder in zip(runs, folders, strict=True):
+            try:
+                seconds = run.result()
+                outputs = read_outputs(job, folder)
+                found.append(_judged(judge, instance, inputs, outputs, seconds))
+            except CandidateFailedError as failure:
+                low = judge.manifest.score.low
+                found.append(Evaluation(outcome=failure.outcome, score=low, detail=failure.detail))
+        return found
+
+
+def _job(judge: Judge, inputs: Values, folder: Path) -> Job:
+    folder.chmod(0o711)  # so that the box's own user gets through to what it is given
+    missing = [name for name in judge.verifier.GIVEN if name not in inputs]
+    if missing:
+        raise TaskError(f"{judge.manifest.name}: make_inputs gave no {', '.join(missing)}, which GIVEN names")
+    path = folder / "inputs"
+    try:
+        with path.open("wb") as file:
+            write_arrays(file, {name: inputs[name] for name in judge.verifier.GIVEN})
+    except ArrayFileError as error:
+        raise TaskError(f"{judge.manifest.name}: make_inputs: {error}") from None
+    except OSError as error:
+        raise BoxError(f"can't write a candidate's inputs: {error.strerror}", "make room there") from error
+    return Job(judge.box, judge.verifier.ENTRY, path, judge.manifest.attempt)
+
+
+def _run(job: Job, source: str, folder: Path) -> float:
+    folder.mkdir(mode=0o711)
+    with busy():
+        return run_program(job, source, folder)
+
+
+def _judged(
+    judge: Judge, instance: JsonObject, inputs: Values, outputs: Values, seconds: float
+) -> Evaluation:
+    started = time.monotonic()
+    if (shapes := getattr(judge.verifier, "output_shapes", None)) is not None:
+        check_shapes(shapes(instance, inputs), outputs)
+    said = judge.verifier.judge(instance, inputs, outputs)
+    fields = dict(said) if isinstance(said, dict) else {"outcome": "ok", "score": said}
+    evaluation = Evaluation.model_validate(fields)
+    bounded(evaluation.score, judge.manifest.score.low, judge.manifest.score.high)
+    took = {"seconds": round(seconds, 3), "judge_s": round(time.monotonic() - started, 3)}
+    return evaluation.model_copy(update={"metrics": {**took, **evaluation.metrics}})
+
+
+def check_shapes(wanted: dict[str, tuple[int, ...]], outputs: Values) -> None:
+    """Raises CandidateFailedError unless each is there, has its shape, and holds finite real numbers."""
+    for name, shape in wanted.items():
+        if name not in outputs:
+            said = ", ".join(outputs) or "nothing"
+            raise CandidateFailedError("no_output", f"there is no output {name!r}; there is {said}")
+        found = outputs[name]
+        if tuple(found.shape) != tuple(shape):
+            raise CandidateFailedError(
+                "wrong", f"{name} has shape {tuple(found.shape)} instead of {tuple(shape)}"
+            )
+        numbers = found.data if is_sparse(found) else found
+        if numbers.dtype.kind not in "biuf":
+            raise CandidateFailedError("wrong", f"{name} holds {numbers.dtype}, not real numbers")
+        bad = numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
+        if bad:
+            raise CandidateFailedError(
+                "wrong", f"{name}: {bad} of {numbers.size} elements are NaN or infinite"
+            )

@@ -1,0 +1,81 @@
+"""What a task's verifier.py offers its toolchain, typed, and the checks that hold for every such task.
+
+The module is the task's; this file only says what it must answer and looks at outputs before it does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from sandbox_service.failure import CandidateFailedError
+from sandbox_service.verify.array_files import Values
+from sandbox_service.verify.layout import Arrays, unwritten
+from shared.errors import TaskError
+from shared.messages.records import JsonObject
+
+
+class KernelVerifier(Protocol):
+    """verifier.py of a task with toolchain "c"."""
+
+    CALL: str  # C: the candidate's prototype and `static void call(void **in, void **out)`
+    FLAGS: list[str]  # of the compiler, the same for baseline and candidates
+
+    def make_inputs(self, instance: JsonObject, rng: np.random.Generator) -> Arrays: ...
+
+    def output_shapes(self, instance: JsonObject) -> dict[str, tuple[int, ...]]: ...
+
+    def expected(self, instance: JsonObject, inputs: Arrays) -> Arrays: ...
+
+    def check(self, instance: JsonObject, expected: Arrays, got: Arrays) -> str: ...
+
+    def baseline(self, instance: JsonObject) -> str: ...
+
+    def score(self, instance: JsonObject, speedup: float) -> float: ...
+
+
+class PythonVerifier(Protocol):
+    """verifier.py of a task with toolchain "python"; toolchains/python.py says more."""
+
+    ENTRY: str
+    GIVEN: tuple[str, ...]
+
+    def make_inputs(self, instance: JsonObject, rng: np.random.Generator) -> Values: ...
+
+    def judge(self, instance: JsonObject, inputs: Values, outputs: Values) -> float | JsonObject: ...
+
+
+def check_outputs(
+    verifier: KernelVerifier, instance: JsonObject, expected: Mapping[str, Any], got: Arrays
+) -> None:
+    """Raises CandidateFailedError unless all was written, is finite, and passes the task's check."""
+    missing = {name: unwritten(values) for name, values in got.items()}
+    total, lost = sum(values.size for values in got.values()), sum(missing.values())
+    if lost == total:
+        raise CandidateFailedError("no_output", "the kernel returned and wrote nothing")
+    for name, count in missing.items():
+        if count:
+            raise CandidateFailedError(
+                "wrong", f"{name}: {count} of {got[name].size} elements were never written"
+            )
+    for name, values in got.items():
+        bad = values.size - int(np.count_nonzero(np.isfinite(values)))
+        if bad:
+            raise CandidateFailedError(
+                "wrong", f"{name}: {bad} of {values.size} elements are NaN or infinite"
+            )
+    reason = verifier.check(instance, dict(expected), got)
+    if reason:
+        raise CandidateFailedError("wrong", reason)
+
+
+def bounded(score: float, low: float, high: float) -> float:
+    """A verifier's score. Raises TaskError where it leaves the bounds that the gate's statistics rest on."""
+    if not (math.isfinite(score) and low <= score <= high):
+        raise TaskError(
+            f"verifier.score gave {score}, outside of {low}..{high}", "mend score() or [score] in task.toml"
+        )
+    return float(score)

@@ -1,0 +1,190 @@
+"""The command line that puts a program into a box: stage what the dropped uid could not reach, drop the uid,
+bubblewrap, limits, program. It builds argv and readies folders; it starts nothing.
+
+As root the chain is  unshare | sh (bind mounts) | setpriv | bwrap | prlimit | program,  since bubblewrap
+that real root starts is no sandbox (/proc/sys stays writable); else it is  bwrap | prlimit | program.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SHARED = Path(__file__).resolve().parents[2]
+STAGE = Path("/run/ratchet-box")  # an empty folder; each box mounts its own tmpfs there, unseen by the host
+FIRST_UID = 200_000  # above what distributions give to people and services
+INSIDE_ID = "1000"  # who a program is inside, in every box
+OVERHEAD_MB = 32  # bubblewrap, prlimit and the kernel's own pages for a box
+HARD_STACK_MB = 64  # gcc raises its own stack that far
+BASE_ENV = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
+TOOLS = ("bwrap", "prlimit")
+ROOT_TOOLS = ("unshare", "setpriv", "mount")
+
+STAGE_SCRIPT = """set -e
+stage=$1; count=$2; shift 2
+mount -n -t tmpfs -o mode=755,size=1m ratchet-box "$stage"
+i=0
+while [ $i -lt "$count" ]; do
+  if [ -d "$1" ]; then mkdir "$stage/$i"; else : > "$stage/$i"; fi
+  mount -n --bind "$1" "$stage/$i"; i=$((i + 1)); shift
+done
+exec "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A file or folder of the host that a box sees at `target`. Give a writable one to one box at a time."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a boxed program may use. CPU counts per process, processes per box; memory counts per process
+    and, where the machine has a writable control group, for the box as a whole with its scratch files.
+    """
+
+    wall_s: float = 10.0
+    cpu_s: int = 10
+    memory_mb: int = 1024
+    processes: int = 64  # processes and threads
+    file_mb: int = 64  # of one file, and of /tmp and /dev/shm each
+    output_bytes: int = 1_000_000  # stdout and stderr together
+
+    @property
+    def box_memory_bytes(self) -> int:
+        return (self.memory_mb + 2 * self.file_mb + OVERHEAD_MB) << 20
+
+
+def missing_tools() -> list[str]:
+    """Programs the chain needs that are not on PATH."""
+    wanted = TOOLS + ROOT_TOOLS if os.geteuid() == 0 else TOOLS
+    return [name for name in wanted if shutil.which(name) is None]
+
+
+def launch_argv(
+    program: Sequence[str],
+    binds: Sequence[Bind],
+    limits: Limits,
+    *,
+    env: Mapping[str, str],
+    cwd: str,
+    status_fd: int,
+    filter_fd: int | None,
+    python: bool,
+) -> list[str]:
+    """The whole chain. As root it also gives this box a uid of its own, and it the writable folders."""
+    everything = [*(toolchain_binds() if python else []), *binds]
+    uid = FIRST_UID + secrets.randbelow(1_000_000_000) if os.geteuid() == 0 else None
+    for bind in binds:
+        _admit(bind, uid)
+    staged: list[Path] = []
+    sources = {bind: _source(bind, uid, staged) for bind in everything}
+    chain = _bwrap(everything, sources, limits, {**BASE_ENV, **env}, cwd, status_fd)
+    if filter_fd is not None:
+        chain[1:1] = ["--seccomp", str(filter_fd)]
+    chain += _prlimit(limits) + list(program)
+    if uid is None:
+        return chain
+    drop = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--"]
+    if not staged:
+        return drop + chain
+    STAGE.mkdir(mode=0o755, exist_ok=True)
+    stage = ["sh", "-c", STAGE_SCRIPT, "stage", str(STAGE), str(len(staged)), *map(str, staged)]
+    return ["unshare", "--mount", "--propagation", "private", "--", *stage, *drop, *chain]
+
+
+def toolchain_binds() -> list[Bind]:
+    """The interpreter, its environment and shared/, each at its own path; /usr is bound by _system()."""
+    interpreter = Path(os.path.realpath(sys.executable)).parents[1]
+    places = dict.fromkeys([Path(sys.base_prefix), interpreter, Path(sys.prefix), SHARED])
+    return [Bind(path, str(path)) for path in places if not path.is_relative_to("/usr")]
+
+
+def hiding_binds(files: Sequence[str]) -> list[Bind]:
+    """An unreadable device over each of these files of installed packages, wherever an import finds it."""
+    found = [
+        Path(place, name) for name in files for place in sys.path if place and Path(place, name).is_file()
+    ]
+    return [Bind(Path("/dev/null"), str(path)) for path in dict.fromkeys(found)]
+
+
+def _admit(bind: Bind, uid: int | None) -> None:
+    """Let the box's uid into what the caller binds: own a writable folder, read the rest."""
+    mode = stat.S_IMODE(bind.source.stat().st_mode)
+    if uid is not None and bind.writable:
+        os.chown(bind.source, uid, uid)
+        bind.source.chmod(mode | (0o755 if bind.source.is_dir() else 0o644))
+    elif uid is not None:
+        wanted = mode | (0o005 if bind.source.is_dir() else (mode & 0o100) >> 6 | 0o004)
+        if wanted != mode:
+            bind.source.chmod(wanted)
+
+
+def _source(bind: Bind, uid: int | None, staged: list[Path]) -> str:
+    """Where bwrap finds a bind's source: its own path, or the stage if a folder above it is closed."""
+    path = bind.source.resolve()
+    if uid is None or all(parent.stat().st_mode & 0o001 for parent in path.parents):
+        return str(path)
+    staged.append(path)
+    return str(STAGE / str(len(staged) - 1))
+
+
+def _bwrap(
+    everything: Sequence[Bind],
+    sources: Mapping[Bind, str],
+    limits: Limits,
+    env: Mapping[str, str],
+    cwd: str,
+    status_fd: int,
+) -> list[str]:
+    size = str(limits.file_mb << 20)
+    argv = ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent"]
+    argv += ["--new-session", "--cap-drop", "ALL", "--uid", INSIDE_ID, "--gid", INSIDE_ID]
+    argv += ["--hostname", "box", "--json-status-fd", str(status_fd)]
+    argv += [*_system(), "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
+    argv += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]
+    for bind in everything:
+        argv += ["--bind" if bind.writable else "--ro-bind", sources[bind], bind.target]
+    argv += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", cwd, "--clearenv"]
+    for name, value in env.items():
+        argv += ["--setenv", name, value]
+    return [*argv, "--"]
+
+
+def _system() -> list[str]:
+    """/usr read-only, the root folders that distributions link into it, and the linker's cache."""
+    argv = ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
+        path = Path("/", name)
+        if path.is_symlink():
+            argv += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            argv += ["--ro-bind", str(path), str(path)]
+    for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"):
+        argv += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return argv
+
+
+def _prlimit(limits: Limits) -> list[str]:
+    """Set inside the box: there RLIMIT_NPROC counts this box's processes, not all of the user's."""
+    return [
+        "prlimit",
+        f"--as={limits.memory_mb << 20}",
+        f"--cpu={limits.cpu_s}:{limits.cpu_s + 1}",  # SIGXCPU tells it from other deaths; then SIGKILL
+        f"--fsize={limits.file_mb << 20}",
+        f"--nproc={limits.processes}",
+        f"--stack={8 << 20}:{HARD_STACK_MB << 20}",
+        "--nofile=256",
+        "--core=0",
+        "--",
+    ]

@@ -1,0 +1,119 @@
+"""What the first process of a box's pod does where the box is for timing: it loads the baseline and one
+candidate, each in a process of its own, and holds the clock. The service cannot: it is on another machine.
+
+A candidate shares uid and pod with the baseline and with this process. It can't stop or end this process,
+the pod's first; nor look into it or into the baseline, which are not dumpable; nor find the baseline's
+memory, which has no name; and kernel_driver.c takes from it the calls by which a process touches another.
+What a candidate says is checked by the service. Standard library only; runner.py imports it where there
+is no environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from functools import partial
+from typing import Any
+
+from shared.box import kernel_call
+from shared.box.pods.inside import wire
+from shared.box.pods.inside.program import limit
+
+POISON = (0x7FC0_D1CE).to_bytes(4, "little")  # as in sandbox_service/verify/layout.py
+EXIT_S = 2.0  # for a process that closed its pipe to be gone
+
+
+class Process:
+    """One program of the pod: the driver with its library, and memory that only the two of us hold."""
+
+    def __init__(self, words: dict[str, Any]) -> None:
+        """`words`: the driver's command line in parts, as the service sends it."""
+        self._memory = os.memfd_create("arena")
+        self._start, self._size = words["outputs_start"], words["size_bytes"]
+        os.ftruncate(self._memory, self._size)
+        arguments = [words["library"], f"/proc/self/fd/{self._memory}", *words["rest"]]
+        self._child = subprocess.Popen(
+            [words["driver"], *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,  # the driver's: it silences the candidate before it loads it
+            bufsize=0,
+            env=words["env"],
+            pass_fds=(self._memory,),
+            start_new_session=True,
+            preexec_fn=partial(limit, words["limits"]),
+        )
+
+    def load(self, timeout_s: float) -> dict[str, Any]:
+        """Its constructors run now, before any input; then it is stopped."""
+        replies = self._replies()
+        first = kernel_call.read_exactly(replies, 1, kernel_call.START_TIMEOUT_S)
+        if first != kernel_call.SHUT_IN_DONE:
+            return {"said": "not started", "detail": self._complaint()}
+        said = kernel_call.read_exactly(replies, 1, timeout_s)
+        self._child.send_signal(signal.SIGSTOP)
+        if said is None:
+            return {"said": "late"}
+        return {"said": "loaded"} if said == kernel_call.LOADED else {"said": "ended", "code": self._code()}
+
+    def run(self, inputs: bytes, number: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
+        """One call on `inputs`; how it went, and what then lies in the place of the outputs."""
+        whole = inputs + POISON * ((self._size - self._start) // len(POISON))
+        kernel_call.write_whole(self._memory, whole)
+        assert self._child.stdin is not None
+        orders = self._child.stdin.fileno()
+        send = self._child.send_signal
+        elapsed_s, reply = kernel_call.timed_call(orders, self._replies(), send, number, timeout_s)
+        if reply is None:
+            return {"said": "late"}, b""
+        if len(reply) < len(number):
+            return {"said": "ended", "code": self._code()}, b""
+        outputs = kernel_call.read_there(self._memory, self._start, self._size - self._start)
+        return {"said": "done", "elapsed_s": elapsed_s, "reply": reply.hex()}, outputs
+
+    def _complaint(self) -> str:
+        assert self._child.stderr is not None
+        self._child.kill()
+        return self._child.stderr.read(300).decode(errors="replace").strip()
+
+    def _replies(self) -> int:
+        assert self._child.stdout is not None
+        return self._child.stdout.fileno()
+
+    def _code(self) -> int | None:
+        """Its exit code, a signal s as 128 + s; None if it lives, without its pipes."""
+        deadline = time.monotonic() + EXIT_S
+        while (code := self._child.poll()) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return 128 - code if code is not None and code < 0 else code
+
+
+def _keep_to(cpus: int) -> None:
+    """All programs of the pod on the same cores. Where the node gave it none of its own these are drawn:
+    other pods would take the first ones, too."""
+    given = sorted(os.sched_getaffinity(0))
+    if len(given) > cpus:
+        os.sched_setaffinity(0, random.sample(given, cpus))
+
+
+def serve(connection: socket.socket, cpus: int) -> None:
+    """Answer the service's requests in turn, until it goes away."""
+    _keep_to(cpus)
+    processes: list[Process] = []
+    wire.send(connection, wire.UP)
+    while (frame := wire.receive(connection)) is not None:
+        kind, payload = frame
+        head, _, data = payload.partition(b"\n")
+        request = json.loads(head)
+        if kind == wire.LOAD:
+            processes.append(Process(request))
+            said, outputs = processes[-1].load(request["timeout_s"]), b""
+        else:
+            number = bytes.fromhex(request["number"])
+            said, outputs = processes[request["program"]].run(data, number, request["timeout_s"])
+        wire.send(connection, wire.DONE, json.dumps(said).encode() + b"\n" + outputs)

@@ -1,0 +1,154 @@
+"""Takes one job from doorbell to done: claim, decode, handle, commit, ring. Only here is anything committed.
+
+Transport is somebody else's: Celery (celery_app.py), or nothing at all (MemoryBus).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from shared import children
+from shared.errors import LostLeaseError, RatchetError, SettingsError
+from shared.ledger.lease import renewed
+from shared.ledger.ledger import Claim, Ledger, Ring
+from shared.messages.events import Message
+
+Handler = Callable[[Any], list[Message]]  # Any: each hears its own kind of message, which its key says
+Handlers = Mapping[type[Message], Handler]
+RingBells = Callable[[Sequence[Ring]], None]
+
+LONGEST_BACKOFF_S = 60.0
+LONGEST_PASSING_S = 8.0  # ... for what passes: a restarted server must not find everybody asleep
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # of a cache or a log: space comes back, as it does for the store
+POLL_S = 0.02
+_log = logging.getLogger(__name__)
+
+
+class Failure(NamedTuple):
+    reason: str
+    retry_s: float | None  # None: given up
+
+
+def backoff_s(tries: int, jitter: float) -> float:
+    """1, 2, 4 ... 60 s after the first, second, third ... try, less a part of it: jitter in [0, 1)."""
+    return float(min(LONGEST_BACKOFF_S, 2.0 ** min(tries - 1, 16)) * (1 - jitter))
+
+
+class Bus:
+    """`build` makes the handlers at the first job, so that what they need opens after a fork, and a failure
+    to open it ends like a failure of the job. `owner` names this process as a lease holder. `failure` is
+    the last job's, if it had one."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        build: Callable[[], Handlers],
+        ring: RingBells,
+        owner: str,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.ledger = ledger
+        self.ring = ring
+        self.owner = owner
+        self.jitter = jitter
+        self.failure: Failure | None = None
+        self._build = build
+        self._handlers: Handlers | None = None
+
+    def process(self, job_id: str) -> bool:
+        """Do the job if it is there to be done; False: it is not. Nothing that a handler raises comes out."""
+        self.failure = None
+        claim = self.ledger.claim(job_id, self.owner)
+        if claim is None:
+            return False
+        try:
+            self._do(claim)
+        except LostLeaseError as error:
+            _log.warning("result dropped: %s", error)
+        return True
+
+    def _do(self, claim: Claim) -> None:
+        """Handle and commit, or fail. Raises LostLeaseError."""
+        started_s = time.monotonic()
+        name = f"{type(claim.event).__name__} {claim.job_id[:12]}"
+        try:
+            with renewed(self.ledger, claim) as lost:
+                said = self._handler(type(claim.event))(claim.event)
+            if lost.is_set():
+                raise LostLeaseError(f"{name}: the lease was lost while it ran")
+            rings = self.ledger.commit(claim.job_id, claim.fence, said)
+        except LostLeaseError:
+            raise
+        except Exception as error:  # the one broad except: whatever a handler does, its job gets an end
+            rings = self._fail(claim, name, error)
+        else:
+            words = ", ".join(type(message).__name__ for message in said) or "nothing"
+            _log.info("%s done in %.2f s, said %s", name, time.monotonic() - started_s, words)
+        self.ring(rings)
+
+    def _handler(self, kind: type[Message]) -> Handler:
+        if self._handlers is None:
+            self._handlers = self._build()
+        if kind not in self._handlers:
+            raise SettingsError(
+                f"nobody here hears {kind.__name__}", "is shared/messages/routes.py wired to this service?"
+            )
+        return self._handlers[kind]
+
+    def _fail(self, claim: Claim, name: str, error: Exception) -> list[Ring]:
+        """What passes is tried again; a RatchetError that does not pass is final; a bug gets max_attempts."""
+        known = isinstance(error, RatchetError)
+        transient = _passes(error)
+        retry_s = None if known and not transient else backoff_s(claim.fence, self.jitter())
+        if retry_s is not None and transient:
+            retry_s = min(retry_s, LONGEST_PASSING_S)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        bug = None if known else error  # only a bug's traceback tells anything
+        again = "given up" if retry_s is None else f"again in {retry_s:.1f} s"
+        self.failure = Failure(reason, retry_s)
+        _log.warning("%s failed, %s: %s", name, again, reason, exc_info=bug)
+        return self.ledger.fail(claim.job_id, claim.fence, reason, retry_s, transient=transient)
+
+
+def _passes(error: Exception) -> bool:
+    if isinstance(error, RatchetError):
+        return error.transient
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+class MemoryBus:
+    """The bus without a queue: this process does all services' jobs from the ledger, oldest first. It ships
+    for small runs and tests; `handlers` are those of all services together."""
+
+    def __init__(
+        self, ledger: Ledger, handlers: Handlers, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self.ledger = ledger
+        self.bus = Bus(ledger, lambda: handlers, _no_bells, children.owner_name(), jitter)
+
+    def submit(self, messages: Sequence[Message]) -> list[Ring]:
+        return self.ledger.submit(messages)
+
+    def drain(self, until: Callable[[], bool] | None = None, max_jobs: int | None = None) -> int:
+        """Do jobs until none is open, `until` says so, or `max_jobs` are done; waits for those not due yet.
+        Returns how many were done. What another process holds is waited for as well."""
+        count = 0
+        self.ledger.overdue(children.is_gone)
+        while not (until and until()) and (max_jobs is None or count < max_jobs):
+            due = self.ledger.due()
+            if due:
+                count += self.bus.process(due[0].job_id)
+            elif self.ledger.idle():
+                break
+            else:
+                time.sleep(POLL_S)
+        return count
+
+
+def _no_bells(rings: Sequence[Ring]) -> None:
+    """Nobody to wake: drain looks into the ledger."""

@@ -1,0 +1,200 @@
+"""What a user can set: one run's config (TOML, dotted overrides) and where the stack's parts are.
+
+Unknown keys and out-of-range values are SettingsError with the key's dotted name. Reads no environment.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+
+from shared.errors import SettingsError
+
+Levers = Literal["both", "harness", "weights"]
+SECRET_NAME = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunSection(Section):
+    task: str = ""  # a name under tasks/, or a folder's path
+    seed: int = Field(0, ge=0)
+    generations: int = Field(3, ge=1, le=10_000)  # at most; convergence or a budget may end it sooner
+    levers: Levers = "both"
+
+
+class ModelSection(Section):
+    """Which model. Without `url` Ratchet serves the base itself."""
+
+    url: str = ""  # OpenAI-compatible endpoint, e.g. http://host:8000/v1
+    name: str = "seed"  # the endpoint's name of the base model
+    base: str = "seed"  # "seed", or a folder in Hugging Face format
+    api_key_env: str = "OPENAI_API_KEY"  # the name of the variable, never the key
+    temperature: float = Field(1.0, ge=0.0, le=2.0)
+    concurrency: int = Field(32, ge=1, le=1024)  # requests in flight; the local server batches them
+    timeout_s: float = Field(120.0, gt=0)
+
+
+class AdvisorSection(Section):
+    """A language model that proposes harness patches. Without `url` the offline analyst does it alone."""
+
+    url: str = ""  # OpenAI-compatible endpoint
+    name: str = ""  # the model's name there
+    api_key_env: str = "ADVISOR_API_KEY"  # the name of the variable, never the key
+    temperature: float = Field(0.7, ge=0.0, le=2.0)
+    max_tokens: int = Field(4096, ge=256)
+    timeout_s: float = Field(300.0, gt=0)
+
+
+class RolloutsSection(Section):
+    instances: int = Field(12, ge=1)  # train instances a generation
+    attempts: int = Field(2, ge=1)  # attempts an instance
+    shard: int = Field(6, ge=1)  # instances a shard
+
+
+class GateSection(Section):
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    min_effect: float = Field(0.01, ge=0)  # in units of the score
+    screen_instances: int = Field(8, ge=2)
+    round_instances: int = Field(12, ge=1)  # fresh instances a confirmation round
+    max_pairs: int = Field(36, ge=1)
+    test_instances: int = Field(16, ge=2)
+
+
+class TrainingSection(Section):
+    algorithm: str = "auto"  # or a name of the trainer's registry
+    steps: int = Field(8, ge=1, le=10_000)
+    learning_rate: float = Field(3e-3, gt=0, le=1.0)
+    kl_weight: float = Field(0.02, ge=0)
+    lora_rank: int = Field(8, ge=1, le=512)
+    zero_stage: int = Field(0, ge=0, le=3)
+    processes: int = Field(1, ge=1)
+    batch: int = Field(32, ge=1)  # samples a step
+    micro_batch: int = Field(16, ge=1)  # samples a forward pass of one process
+    threads: int = Field(2, ge=1)  # of the trainer's processes together, on CPU
+
+
+class BudgetSection(Section):
+    """Hard caps of a whole run; 0 means no cap."""
+
+    evaluations: int = Field(0, ge=0)
+    tokens: int = Field(0, ge=0)
+    wall_s: float = Field(0.0, ge=0)
+    gpu_s: float = Field(0.0, ge=0)
+    usd: float = Field(0.0, ge=0)
+
+
+class ConvergenceSection(Section):
+    window: int = Field(4, ge=1)  # generations without a promotion that make a plateau
+    idle: int = Field(8, ge=1)  # ... and that end the run
+
+
+class RunConfig(Section):
+    """One run, whole. Task defaults lie below the user's file, and that below `--set a.b=c`."""
+
+    run: RunSection = RunSection()
+    model: ModelSection = ModelSection()
+    advisor: AdvisorSection = AdvisorSection()
+    rollouts: RolloutsSection = RolloutsSection()
+    gate: GateSection = GateSection()
+    training: TrainingSection = TrainingSection()
+    budget: BudgetSection = BudgetSection()
+    convergence: ConvergenceSection = ConvergenceSection()
+    harness: dict[str, bool | int | float | str] = Field(
+        default_factory=dict
+    )  # knobs that the run starts with
+
+
+class StackParts(Section):
+    """Whose ledger, store and broker a run uses; empty: Ratchet makes its own. No URL holds a password: where
+    the secrets are is said as `env:NAME` or `file:/path`, and shared/config/secrets.py alone reads them."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong URL may hold a password after all
+
+    ledger_url: str = ""  # sqlite:////path, or postgresql+psycopg://user@host:5432/database
+    store_url: str = ""  # a folder, or s3://bucket/prefix?endpoint=https://host:9000
+    broker_url: str = ""  # redis://user@host:6379/0, or rediss:// with ?ssl_ca_certs=/path
+    ledger_password: str = Field("env:PGPASSWORD", pattern=SECRET_NAME)
+    store_access_key: str = Field("env:AWS_ACCESS_KEY_ID", pattern=SECRET_NAME)
+    store_secret_key: str = Field("env:AWS_SECRET_ACCESS_KEY", pattern=SECRET_NAME)
+    store_session_token: str = Field("env:AWS_SESSION_TOKEN", pattern=SECRET_NAME)  # where it is temporary
+    broker_password: str = Field("env:REDIS_PASSWORD", pattern=SECRET_NAME)
+
+    @field_validator("ledger_url", "store_url", "broker_url")
+    @classmethod
+    def _without_password(cls, url: str, info: ValidationInfo) -> str:
+        split = urlsplit(url)
+        if split.password is not None or "password" in parse_qs(split.query):
+            field = {"ledger_url": "ledger_password", "broker_url": "broker_password"}
+            name = field.get(str(info.field_name), "store_secret_key")
+            where = cls.model_fields[name].default
+            raise ValueError(
+                f"no password may stand in a URL: leave it out, and put it where {name} says ({where})"
+            )
+        return url
+
+
+class StackSettings(StackParts):
+    """One running stack, whole. Written by what starts the workers, read by them."""
+
+    ledger_url: str
+    store_url: str
+    broker_url: str
+    model_url: str = ""  # an endpoint for every run; a run's model.url wins
+    models_dir: Path | None = None  # where a local stack says which base it serves (served_models.py)
+    cache_dir: Path  # unpacked bundles, checkpoints in progress: may be deleted when nothing runs
+    queue_prefix: str = "ratchet:"
+    lease_s: float = Field(60.0, gt=0)
+    max_attempts: int = Field(4, ge=1)
+    reconcile_s: float = Field(5.0, gt=0)
+
+
+def load_config(layers: Iterable[dict[str, Any]]) -> RunConfig:
+    """RunConfig from layers of nested tables, later ones winning. Raises SettingsError naming bad keys."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        _merge(merged, layer)
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        known = ", ".join(RunConfig.model_fields)
+        raise SettingsError("; ".join(lines), f"sections are {known}; `--dry-run` prints every key") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"no such file: {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from None
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """`a.b=3` as {"a": {"b": 3}}. The value is TOML where it parses, else a string."""
+    name, equals, raw = text.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError(f"not an override: {text!r}", "write it as section.key=value")
+    try:
+        value: Any = tomllib.loads(f"v = {raw}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = raw
+    for part in reversed(name.strip().split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(into: dict[str, Any], layer: dict[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, dict) else value

@@ -1,0 +1,36 @@
+"""Which levers a run may pull, and why one is off."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from shared.config.settings import RunConfig
+from shared.messages.records import ARMS, Arm
+
+Lever = Literal["harness", "weights"]
+LEVERS: tuple[Lever, ...] = ("harness", "weights")
+
+
+def serves_own_base(config: RunConfig) -> bool:
+    """Does the endpoint bring a model that Ratchet has no files of? Then nothing can be trained for it."""
+    return bool(config.model.url) and config.model.base == "seed"
+
+
+def levers_in_use(config: RunConfig) -> tuple[Lever, ...]:
+    return tuple(lever for lever in LEVERS if not why_off(config, lever))
+
+
+def why_off(config: RunConfig, lever: Lever) -> str:
+    """Why a lever is not pulled; empty if it is."""
+    if config.run.levers not in ("both", lever):
+        return f"the run pulls the {config.run.levers} lever alone"
+    if lever == "weights" and serves_own_base(config):
+        return (
+            f"{config.model.url} serves its own model, which can't take adapters from here: harness-only run"
+        )
+    return ""
+
+
+def arms_in_use(config: RunConfig) -> tuple[Arm, ...]:
+    levers = levers_in_use(config)
+    return ARMS if levers == LEVERS else ("base", *levers)

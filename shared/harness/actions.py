@@ -1,0 +1,90 @@
+"""What a scaffold's step may return: exactly one of ask, try, answer, within the task's limits. What passes
+here is plain, complete (defaults filled in) and bounded; everything else is ScaffoldFailed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared.errors import RatchetError
+from shared.messages.records import JsonObject
+from shared.tasks.task import AttemptSection
+
+MAX_TEXT_CHARS = 1 << 18  # of one message or candidate: a long C program is a tenth of it
+MAX_SCHEMA_BYTES = 1 << 16
+MAX_MESSAGES = 64
+REASON_CHARS = 500
+
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+
+
+class ScaffoldFailed(RatchetError):
+    """A step did not give an action: it looped, crashed, ate memory, or returned something else.
+
+    Data, not a broken box: the attempt ends with the reason, which a model may be shown.
+    """
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Message(_Strict):
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+class _Request(_Strict):
+    messages: list[_Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    n: int = Field(1, ge=1)
+    answer_schema: dict[str, Any] | None = Field(None, alias="schema")
+    temperature: float = Field(1.0, ge=0.0, le=2.0)
+    max_tokens: int | None = Field(None, ge=1)
+
+
+class _Candidate(_Strict):
+    content: Text
+    samples: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+
+
+class _Action(_Strict):
+    ask: list[_Request] | None = Field(None, min_length=1)
+    attempt: list[_Candidate] | None = Field(None, min_length=1, alias="try")
+    answer: _Candidate | None = None
+
+
+def check_action(raw: object, limits: AttemptSection, reply_count: int) -> JsonObject:
+    """The action as plain JSON with defaults filled in. `reply_count` bounds the `samples` indices."""
+    try:
+        action = _Action.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "action"
+        raise ScaffoldFailed(f"not an action: {place}: {first['msg']}"[:REASON_CHARS]) from None
+    given = action.model_dump(by_alias=True, exclude_none=True)
+    if len(given) != 1:
+        raise ScaffoldFailed("an action has exactly one of ask, try, answer")
+    if action.ask:
+        _check_requests(action.ask, limits)
+        for request in given["ask"]:
+            request.setdefault("max_tokens", limits.max_tokens)
+    if action.attempt and len(action.attempt) > limits.candidates:
+        raise ScaffoldFailed(f"tries {len(action.attempt)} candidates; the task allows {limits.candidates}")
+    for candidate in [*(action.attempt or ()), *([action.answer] if action.answer else ())]:
+        if any(index >= reply_count for index in candidate.samples):
+            raise ScaffoldFailed(f"samples {candidate.samples}: there are {reply_count} replies so far")
+    return given
+
+
+def _check_requests(requests: list[_Request], limits: AttemptSection) -> None:
+    asked = sum(request.n for request in requests)
+    if asked > limits.requests:
+        raise ScaffoldFailed(f"asks for {asked} replies; the task allows {limits.requests} an attempt")
+    for request in requests:
+        if request.max_tokens is not None and request.max_tokens > limits.max_tokens:
+            raise ScaffoldFailed(f"max_tokens {request.max_tokens} is over the task's {limits.max_tokens}")
+        if len(json.dumps(request.answer_schema)) > MAX_SCHEMA_BYTES:
+            raise ScaffoldFailed(f"a schema is longer than {MAX_SCHEMA_BYTES} bytes")

@@ -1,0 +1,102 @@
+"""What a transaction of the ledger leaves behind: log, new jobs, advanced joins, deaths, the run's end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, and_, select, update
+
+from shared.errors import LedgerError
+from shared.ledger.database import Database
+from shared.ledger.joins import arrive
+from shared.ledger.schema import events, jobs, runs
+from shared.messages.events import JobDied, Message, RunFinished
+from shared.messages.records import canonical_json, digest_of
+from shared.messages.routes import GATHERED_INTO, HEARD_BY
+
+
+class Ring(NamedTuple):
+    """A doorbell to be rung: `type` is the event's tag."""
+
+    job_id: str
+    service: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Effects:
+    """One open write transaction. `ring_s`: when the reconciler rings for a new job that nobody took."""
+
+    database: Database
+    connection: Connection
+    ring_s: float
+
+    def append(self, by: str | None, messages: Sequence[Message]) -> list[Ring]:
+        """Log messages, make jobs of those that somebody hears, advance joins, end a finished run."""
+        rings = []
+        for message in messages:
+            run_row(self.connection, message.run_id, lock=True)  # one writer a run: `seq` is seen in order
+            seq = self._log(by, message)
+            if seq is None:
+                continue
+            if service := HEARD_BY.get(type(message)):
+                rings.append(self._new_job(seq, service, message))
+            if type(message) in GATHERED_INTO:
+                joined = arrive(self.database, self.connection, seq, message)
+                rings += self.append(by, [joined] if joined else [])
+            if isinstance(message, RunFinished):
+                self._finish_run(message)
+        return rings
+
+    def bury(self, job: Row[Any], body: str, why: str) -> list[Ring]:
+        """The job is dead and somebody hears of it. When it was a JobDied nobody is left: the run fails."""
+        self.connection.execute(update(jobs).where(jobs.c.id == job.id).values(state="dead", last_error=why))
+        event = json.loads(body)
+        about = {"run_id": job.run_id, "generation": event.get("generation", 0)}
+        if job.type == JobDied.model_fields["type"].default:
+            why = f"the death of a job could not be handled: {why}"
+            return self.append(job.id, [RunFinished(**about, state="failed", why=why)])
+        last_words = {"job_id": job.id, "service": job.service, "event": event, "attempts": job.attempts}
+        return self.append(job.id, [JobDied(**about, **last_words, reason=why)])
+
+    def _log(self, by: str | None, message: Message) -> int | None:
+        """The message's `seq`; None if it was said before."""
+        body = canonical_json(message.model_dump(mode="json")).decode()
+        now = self.database.now(self.connection)
+        row = {"id": message.digest, "run_id": message.run_id, "job_id": by, "at": now, "body": body}
+        seq: int | None = self.database.insert_once(self.connection, events, row, events.c.seq)
+        return seq
+
+    def _new_job(self, seq: int, service: str, message: Message) -> Ring:
+        now = self.database.now(self.connection)
+        kind = str(type(message).model_fields["type"].default)
+        job_id = digest_of([service, message.digest])
+        row = {"id": job_id, "seq": seq, "run_id": message.run_id, "service": service, "type": kind}
+        row |= {"state": "ready", "fence": 0, "attempts": 0, "owner": "", "lease_until": 0.0}
+        row |= {"not_before": now, "ring_at": now + self.ring_s, "rings": 0, "last_error": ""}
+        self.connection.execute(jobs.insert().values(row))
+        return Ring(job_id, service, kind)
+
+    def _finish_run(self, message: RunFinished) -> None:
+        """Set the run's state. Its open jobs are dead by that: whoever still holds one has lost the lease."""
+        running = update(runs).where(runs.c.id == message.run_id, runs.c.state == "running")
+        self.connection.execute(running.values(state=message.state))
+        unfinished = and_(jobs.c.run_id == message.run_id, jobs.c.state.in_(("ready", "leased")))
+        why = f"the run has ended: {message.state}: {message.why}"
+        self.connection.execute(update(jobs).where(unfinished).values(state="dead", last_error=why))
+
+
+def run_row(connection: Connection, run_id: str, lock: bool = False) -> Row[Any]:
+    query = select(runs).where(runs.c.id == run_id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise LedgerError(f"no run {run_id!r} in this ledger", "create_run comes first")
+    return row
+
+
+def body_of(connection: Connection, job: Row[Any]) -> str:
+    """The JSON of a job's message."""
+    return str(connection.execute(select(events.c.body).where(events.c.seq == job.seq)).scalar_one())

@@ -1,0 +1,231 @@
+"""A run as it stands, folded from its event log: pure, light, the same answer for handlers and for `ratchet
+show`.
+
+Generation 0 holds what belongs to the run as a whole: the sealed test, and evaluations on request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from shared.messages import events as e
+from shared.messages.records import Arm, Cost, Purpose, Release
+
+if TYPE_CHECKING:
+    from shared.ledger.ledger import LoggedEvent
+
+
+class EventLog(Protocol):
+    """What a reader of a run needs of the ledger."""
+
+    def events(self, run_id: str, after: int = 0) -> list[LoggedEvent]: ...
+
+    def stop_requested(self, run_id: str) -> bool: ...
+
+
+@dataclass
+class Proposal:
+    """One lever's proposal and its answer: `made` is the harness or the adapter, `refused` says why there
+    is none."""
+
+    digest: str = ""  # of the Patch or the WeightUpdate; empty: nothing could be proposed
+    reason: str = ""
+    made: str | None = None
+    refused: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Rollout:
+    """One opened comparison with the shards that have arrived, by slot."""
+
+    opened: e.RolloutsOpened
+    shards: dict[str, e.ShardFinished] = field(default_factory=dict)
+
+    @property
+    def results(self) -> list[str]:
+        """Digests of the ShardStates that are there, in slot order."""
+        return [shard.result for _, shard in sorted(self.shards.items()) if shard.result is not None]
+
+    @property
+    def losses(self) -> list[str]:
+        """Why shards are missing."""
+        return [shard.reason for _, shard in sorted(self.shards.items()) if shard.result is None]
+
+
+@dataclass
+class Generation:
+    number: int
+    release: Release | None = None  # live when it began
+    rollouts: dict[tuple[Purpose, int], Rollout] = field(default_factory=dict)  # by purpose and round
+    harness: Proposal | None = None
+    weights: Proposal | None = None
+    decision: str = ""  # promoted, rejected; empty: not yet
+    arm: str = ""  # that was promoted
+    why: str = ""
+    evidence: str | None = None  # digest of GateRecord
+    promoted: Release | None = None
+    cost: Cost = field(default_factory=Cost)
+    reload: dict[str, float] = field(default_factory=dict)  # harness_ms, adapter_ms: of its promotion
+
+    def arms(self, levers: tuple[str, ...]) -> dict[Arm, Release]:
+        """The releases that live: base, and those that the answered proposals make of it."""
+        base = self.release
+        assert base is not None, "a generation without a release"
+        harness = self.harness.made if self.harness and "harness" in levers else None
+        adapter = self.weights.made if self.weights and "weights" in levers else None
+        living: dict[Arm, Release] = {"base": base}
+        if harness:
+            living["harness"] = base.model_copy(update={"harness": harness})
+        if adapter:
+            living["weights"] = base.model_copy(update={"adapter": adapter})
+        if harness and adapter:
+            living["both"] = base.model_copy(update={"harness": harness, "adapter": adapter})
+        return living
+
+
+@dataclass
+class RunHistory:
+    run_id: str = ""
+    config: str = ""  # digest of RunConfig
+    evaluation: e.EvaluationRequested | None = None
+    base: str | None = None
+    first: Release | None = None  # the seed release
+    release: Release | None = None  # live now
+    all: dict[int, Generation] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+    state: str = "running"
+    why: str = ""
+    test: str | None = None
+    started_at: float = 0.0
+    last_at: float = 0.0
+    finished_at: float | None = None
+
+    @property
+    def generations(self) -> list[Generation]:
+        """The turns of the loop, in order; without what belongs to the whole run."""
+        return [self.all[number] for number in sorted(self.all) if number > 0]
+
+    @property
+    def promotions(self) -> list[Generation]:
+        return [generation for generation in self.generations if generation.decision == "promoted"]
+
+    @property
+    def finished(self) -> bool:
+        return self.state != "running"
+
+    @property
+    def elapsed_s(self) -> float:
+        """Between the first and the last event, on the ledger's clock: so that decisions recompute."""
+        return self.last_at - self.started_at
+
+
+def fold(events: Iterable[LoggedEvent]) -> RunHistory:
+    history = RunHistory()
+    for logged in events:
+        apply(history, logged.event, logged.at)
+    return history
+
+
+def apply(history: RunHistory, event: e.Message, at: float) -> None:
+    """One event onto the history. Events that say nothing about the run's course only move its clock."""
+    if not history.run_id:
+        history.run_id, history.started_at = event.run_id, at
+    history.last_at = max(history.last_at, at)
+    match event:
+        case e.RunStarted():
+            history.config = event.config
+        case e.EvaluationRequested():
+            history.config, history.evaluation = event.config, event
+        case e.BaseReady():
+            history.base = event.base
+            history.cost += event.cost
+        case e.RolloutsOpened():
+            _open(history, event)
+        case e.ShardFinished():
+            _arrive(history, event)
+        case e.ReleasePromoted() | e.ReleaseRejected():
+            _decide(history, event)
+        case e.BaseFailed() | e.RunFinished():
+            _finish(history, event, at)
+        case _:
+            _propose(history, event)
+
+
+def _generation(history: RunHistory, number: int) -> Generation:
+    return history.all.setdefault(number, Generation(number, history.release))
+
+
+def _open(history: RunHistory, event: e.RolloutsOpened) -> None:
+    if event.purpose == "train" and history.first is None:
+        history.first = history.release = event.releases[0].release
+    rollouts = _generation(history, event.generation).rollouts
+    rollouts.setdefault((event.purpose, event.round), Rollout(event))
+
+
+def _arrive(history: RunHistory, event: e.ShardFinished) -> None:
+    generation = _generation(history, event.generation)
+    rollout = generation.rollouts.get((event.purpose, event.round))
+    slot = event.join.slot if event.join else ""
+    if rollout is None or slot in rollout.shards:
+        return  # nobody asked for it, or it has arrived before
+    rollout.shards[slot] = event
+    _pay(history, generation, event.cost)
+    # Times are counted from the promotion before; the first worker to load a part tells the reload time.
+    promoted = [
+        past for past in history.promotions if past.number < event.generation or event.generation == 0
+    ]
+    if promoted:
+        for part, reload_ms in event.reload.items():
+            promoted[-1].reload.setdefault(part, reload_ms)
+
+
+def _decide(history: RunHistory, event: e.ReleasePromoted | e.ReleaseRejected) -> None:
+    generation = _generation(history, event.generation)
+    generation.why, generation.evidence = event.why, event.evidence
+    if isinstance(event, e.ReleasePromoted):
+        generation.decision, generation.arm = "promoted", event.arm
+        generation.promoted = history.release = event.release
+    else:
+        generation.decision = "rejected"
+
+
+def _finish(history: RunHistory, event: e.BaseFailed | e.RunFinished, at: float) -> None:
+    if isinstance(event, e.RunFinished) and not history.finished:
+        history.state, history.why, history.test, history.finished_at = event.state, event.why, event.test, at
+
+
+def _propose(history: RunHistory, event: e.Message) -> None:
+    generation = _generation(history, event.generation)
+    match event:
+        case e.HarnessProposed():
+            generation.harness = Proposal(event.patch, event.reason)
+            _pay(history, generation, event.cost)
+        case e.WeightUpdateProposed():
+            generation.weights = Proposal(event.update, event.reason)
+        case e.HarnessValidated():
+            (generation.harness or _blank(generation, "harness")).made = event.harness
+        case e.HarnessRefused():
+            (generation.harness or _blank(generation, "harness")).refused = event.reason
+            _pay(history, generation, event.cost)
+        case e.AdapterPublished():
+            proposal = generation.weights or _blank(generation, "weights")
+            proposal.made, proposal.metrics = event.adapter, event.metrics
+            _pay(history, generation, event.cost)
+        case e.WeightUpdateFailed():
+            (generation.weights or _blank(generation, "weights")).refused = event.reason
+            _pay(history, generation, event.cost)
+
+
+def _blank(generation: Generation, lever: str) -> Proposal:
+    """The place of an answer to which there was no proposal: nothing could be proposed."""
+    proposal = Proposal()
+    setattr(generation, lever, proposal)
+    return proposal
+
+
+def _pay(history: RunHistory, generation: Generation, cost: Cost) -> None:
+    generation.cost += cost
+    history.cost += cost

@@ -1,0 +1,282 @@
+"""The truth about work: runs, jobs, joins and the append-only event log, in SQL. Runs nothing, rings nobody.
+
+Every method is one short transaction. A message is known by its digest: said twice, it is one fact, one job,
+one arrival. All times are the database's; fences, not clocks, decide who may write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, or_, select, true, update
+
+from shared.errors import DecodeError, LostLeaseError
+from shared.ledger import migrate as migrating
+from shared.ledger.database import Database, tried_again
+from shared.ledger.effects import Effects, body_of, run_row
+from shared.ledger.effects import Ring as Ring
+from shared.ledger.schema import events, jobs, leaders, runs
+from shared.messages.events import Message, decode
+from shared.messages.routes import SERVICES
+
+TRANSIENT_S = 900.0  # so long a job may fail for reasons that pass before its failures count as attempts
+MOST_PATIENT_RING = 4  # the reconciler rings after ring_s, 2 ring_s, 4 ... and then every 16 ring_s
+
+_OPEN = jobs.c.state.in_(("ready", "leased"))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A lease on a job. Whatever is written for it carries the fence."""
+
+    job_id: str
+    fence: int
+    service: str
+    event: Message
+    attempt: int
+
+
+@dataclass(frozen=True)
+class LoggedEvent:
+    seq: int
+    at: float  # seconds since 1970, on the database's clock
+    job_id: str | None  # the job that said it
+    event: Message
+
+
+def nobody_is_gone(owner: str) -> bool:
+    return False
+
+
+class Ledger:
+    """`ring_s`: how long a ready job waits for somebody to come before the reconciler rings."""
+
+    def __init__(self, url: str, *, lease_s: float = 60, max_attempts: int = 4, ring_s: float = 5) -> None:
+        self.database = Database(url)
+        self.lease_s = lease_s
+        self.max_attempts = max_attempts
+        self.ring_s = ring_s
+
+    def create_schema(self) -> None:
+        """Make the tables or bring them up to date: of a local run's own file. On PostgreSQL that is the
+        operator's: `ratchet migrate`."""
+        migrating.migrate(self.database)
+
+    # --- runs
+
+    @tried_again
+    def create_run(self, run_id: str, stack: str = "") -> bool:
+        """Open a run; False: it exists, and stays as it is. `stack`: the queue prefix of the one whose
+        reconciler rings for the run; empty: anybody's."""
+        with self.database.write() as connection:
+            row = {"id": run_id, "state": "running", "stop_requested": False, "stack": stack}
+            return self.database.insert_once(connection, runs, row, runs.c.id) is not None
+
+    @tried_again
+    def hand_over(self, run_id: str, stack: str) -> None:
+        """From now on this stack does the run."""
+        with self.database.write() as connection:
+            connection.execute(update(runs).where(runs.c.id == run_id).values(stack=stack))
+
+    def run_states(self, stack: str = "") -> dict[str, str]:
+        """All runs by name, with their states; of `stack` and of nobody in particular, if one is given."""
+        chosen = runs.c.stack.in_(("", stack)) if stack else true()
+        with self.database.read() as connection:
+            rows = connection.execute(select(runs.c.id, runs.c.state).where(chosen).order_by(runs.c.id))
+            return {row.id: row.state for row in rows}
+
+    def run_state(self, run_id: str) -> str:
+        """running, or how it ended: done, failed, stopped, budget."""
+        with self.database.read() as connection:
+            return str(run_row(connection, run_id).state)
+
+    @tried_again
+    def request_stop(self, run_id: str) -> None:
+        with self.database.write() as connection:
+            run_row(connection, run_id)
+            connection.execute(update(runs).where(runs.c.id == run_id).values(stop_requested=True))
+
+    def stop_requested(self, run_id: str) -> bool:
+        with self.database.read() as connection:
+            return bool(run_row(connection, run_id).stop_requested)
+
+    # --- a job's life
+
+    @tried_again
+    def submit(self, messages: Sequence[Message]) -> list[Ring]:
+        """Accept messages from outside. What is known already changes nothing."""
+        with self.database.write() as connection:
+            return self._effects(connection).append(None, messages)
+
+    @tried_again
+    def claim(self, job_id: str, owner: str) -> Claim | None:
+        """Lease a job. None: not known, not due, held by another, ended, or given up just now."""
+        with self.database.write() as connection:
+            job = _locked(connection, job_id)
+            now = self.database.now(connection)  # after the lock: one may have waited for it
+            if job is None or not _is_due(job, now):
+                return None
+            body = body_of(connection, job)
+            if job.attempts >= self.max_attempts:
+                self._effects(connection).bury(job, body, job.last_error or "the worker vanished each time")
+                return None
+            try:
+                message = decode(body)
+            except DecodeError as error:
+                self._effects(connection).bury(job, body, str(error))
+                return None
+            lease = {"owner": owner, "lease_until": now + self.lease_s, "fence": job.fence + 1}
+            _set(connection, job_id, state="leased", attempts=job.attempts + 1, rings=0, **lease)
+            return Claim(job_id, job.fence + 1, job.service, message, job.attempts + 1)
+
+    @tried_again
+    def renew(self, job_id: str, fence: int) -> bool:
+        """Prolong a lease; False: it is lost."""
+        with self.database.write() as connection:
+            until = self.database.now(connection) + self.lease_s
+            held = and_(jobs.c.id == job_id, jobs.c.state == "leased", jobs.c.fence == fence)
+            prolong = update(jobs).where(held).values(lease_until=until).returning(jobs.c.id)
+            return connection.execute(prolong).first() is not None
+
+    @tried_again
+    def commit(self, job_id: str, fence: int, messages: Sequence[Message]) -> list[Ring]:
+        """The job is done and these are its effects: all of it, or LostLeaseError and nothing."""
+        with self.database.write() as connection:
+            _held(connection, job_id, fence)
+            _set(connection, job_id, state="done", last_error="")
+            return self._effects(connection).append(job_id, messages)
+
+    @tried_again
+    def fail(
+        self, job_id: str, fence: int, error: str, retry_after_s: float | None, *, transient: bool = False
+    ) -> list[Ring]:
+        """Give a lease back. Without `retry_after_s`, or when its attempts are used up, the job is dead.
+        A transient failure uses up none within TRANSIENT_S of the first. Raises LostLeaseError."""
+        with self.database.write() as connection:
+            now = self.database.now(connection)
+            job = _held(connection, job_id, fence)
+            since = job.failing_since or now
+            excused = transient and now - since < TRANSIENT_S
+            attempts = job.attempts - 1 if excused else job.attempts
+            if retry_after_s is None or attempts >= self.max_attempts:
+                return self._effects(connection).bury(job, body_of(connection, job), error)
+            due = now + retry_after_s
+            _set(connection, job_id, state="ready", attempts=attempts, not_before=due, ring_at=due)
+            _set(
+                connection, job_id, failing_since=since if transient else job.failing_since, last_error=error
+            )
+            return []
+
+    # --- the reconciler
+
+    @tried_again
+    def elect(self, name: str, owner: str, lease_s: float) -> bool:
+        """Is this owner the one that does `name` for the next `lease_s`?"""
+        with self.database.write() as connection:
+            now = self.database.now(connection)
+            mine = {"owner": owner, "lease_until": now + lease_s}
+            if self.database.insert_once(connection, leaders, {"name": name, **mine}, leaders.c.name):
+                return True
+            free = or_(leaders.c.owner == owner, leaders.c.lease_until <= now)
+            taken = update(leaders).where(leaders.c.name == name, free).values(mine).returning(leaders.c.name)
+            return connection.execute(taken).first() is not None
+
+    @tried_again
+    def overdue(self, is_gone: Callable[[str], bool] = nobody_is_gone, stack: str = "") -> list[Ring]:
+        """Doorbells that must have been lost: ready jobs that nobody took. Leases that ran out, or whose
+        holder `is_gone`, become ready first. Of the runs of `stack`; empty: of all. What another transaction
+        has in hand just now is left to it."""
+        with self.database.write() as connection:
+            now = self.database.now(connection)
+            looked_at = select(jobs).order_by(jobs.c.seq).with_for_update(skip_locked=True)
+            if stack:
+                ours = select(runs.c.id).where(runs.c.stack.in_(("", stack)))
+                looked_at = looked_at.where(jobs.c.run_id.in_(ours))
+            for job in connection.execute(looked_at.where(jobs.c.state == "leased")).all():
+                if job.lease_until <= now or is_gone(job.owner):
+                    _set(connection, job.id, state="ready", ring_at=now, last_error="the worker vanished")
+            waiting = and_(jobs.c.state == "ready", jobs.c.not_before <= now, jobs.c.ring_at <= now)
+            late = connection.execute(looked_at.where(waiting)).all()
+            for job in late:
+                patience_s = self.ring_s * 2 ** min(job.rings, MOST_PATIENT_RING)
+                _set(connection, job.id, rings=job.rings + 1, ring_at=now + patience_s)
+            return [Ring(job.id, job.service, job.type) for job in late]
+
+    def due(self) -> list[Ring]:
+        """All jobs that could be claimed now, oldest first (for a bus without doorbells)."""
+        with self.database.read() as connection:
+            now = self.database.now(connection)
+            unfinished = select(jobs).where(_OPEN).order_by(jobs.c.seq)
+            rows = connection.execute(unfinished).all()
+            return [Ring(job.id, job.service, job.type) for job in rows if _is_due(job, now)]
+
+    def idle(self) -> bool:
+        """Is no job open at all, in any run?"""
+        with self.database.read() as connection:
+            return connection.execute(select(jobs.c.id).where(_OPEN).limit(1)).first() is None
+
+    # --- looking
+
+    def events(self, run_id: str, after: int = 0) -> list[LoggedEvent]:
+        """The run's log from `after` (a seq) on, in order."""
+        query = select(events).where(events.c.run_id == run_id, events.c.seq > after).order_by(events.c.seq)
+        with self.database.read() as connection:
+            rows = connection.execute(query).all()
+        return [LoggedEvent(row.seq, row.at, row.job_id, decode(row.body)) for row in rows]
+
+    def jobs(self, run_id: str) -> dict[tuple[str, str], int]:
+        """How many jobs by (service, state)."""
+        query = select(jobs.c.service, jobs.c.state, func.count()).where(jobs.c.run_id == run_id)
+        with self.database.read() as connection:
+            rows = connection.execute(query.group_by(jobs.c.service, jobs.c.state)).all()
+        return {(service, state): count for service, state, count in rows}
+
+    def oldest_ready_s(self) -> dict[str, float]:
+        """For each service, how long the oldest job that could be claimed has waited; 0: none waits."""
+        with self.database.read() as connection:
+            now = self.database.now(connection)
+            waiting = and_(jobs.c.state == "ready", jobs.c.not_before <= now)
+            since = select(jobs.c.service, func.min(jobs.c.not_before)).where(waiting)
+            rows = connection.execute(since.group_by(jobs.c.service)).all()
+        return dict.fromkeys(SERVICES, 0.0) | {service: now - at for service, at in rows}
+
+    def last_said_at(self, run_id: str) -> float:
+        """When the run's last event was written, on the database's clock; 0: never."""
+        with self.database.read() as connection:
+            last = select(func.max(events.c.at)).where(events.c.run_id == run_id)
+            return float(connection.execute(last).scalar() or 0.0)
+
+    def open_jobs(self, run_id: str) -> int:
+        """How many jobs are neither done nor dead."""
+        return sum(n for (_, state), n in self.jobs(run_id).items() if state in ("ready", "leased"))
+
+    def _effects(self, connection: Connection) -> Effects:
+        return Effects(self.database, connection, self.ring_s)
+
+
+def _locked(connection: Connection, job_id: str) -> Row[Any] | None:
+    """The job, which nobody else changes until this transaction ends."""
+    return connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).first()
+
+
+def _held(connection: Connection, job_id: str, fence: int) -> Row[Any]:
+    """The job, if this fence still holds it. The run's row is locked first, as wherever both are."""
+    run_id = select(jobs.c.run_id).where(jobs.c.id == job_id).scalar_subquery()
+    connection.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
+    job = _locked(connection, job_id)
+    if job is None or job.state != "leased" or job.fence != fence:
+        there = "no such job" if job is None else f"the job is {job.state} under fence {job.fence}"
+        raise LostLeaseError(f"job {job_id[:12]}: the lease with fence {fence} is lost: {there}")
+    return job
+
+
+def _set(connection: Connection, job_id: str, **values: object) -> None:
+    connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+
+
+def _is_due(job: Row[Any], now: float) -> bool:
+    if job.state == "ready":
+        return bool(job.not_before <= now)
+    return bool(job.state == "leased" and job.lease_until <= now)

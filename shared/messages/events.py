@@ -1,0 +1,254 @@
+"""Every message of the system. A message is a fact with a version tag; bulk travels by digest.
+
+Frozen, unknown fields refused, no clocks and no random ids inside: a job's id is the digest of its message.
+A new field with a default keeps the version; anything else is a new class, and both are heard until drained.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.errors import DecodeError
+from shared.messages.records import ArmRelease, Check, Cost, Purpose, Release, digest_of
+
+
+class Join(BaseModel):
+    """`slot` of the `expected` arrivals that together make one next job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    slot: str
+    expected: int
+
+
+class Message(BaseModel):
+    """Root of all events."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    run_id: str
+    generation: int = 0
+    join: Join | None = None  # the join that this work will end in; travels along the chain
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.model_dump(mode="json"))
+
+
+class RunStarted(Message):
+    type: Literal["run_started.v1"] = "run_started.v1"
+    config: str  # digest of the resolved RunConfig
+
+
+class EvaluationRequested(Message):
+    """Score one release on given instances; the run consists of this alone."""
+
+    type: Literal["evaluation_requested.v1"] = "evaluation_requested.v1"
+    config: str
+    release: Release | None  # None: the seed release, which is built first
+    instances: str  # digest of a JSON list of instances
+    seed: int = 0
+
+
+class BaseRequested(Message):
+    type: Literal["base_requested.v1"] = "base_requested.v1"
+    config: str
+
+
+class BaseReady(Message):
+    type: Literal["base_ready.v1"] = "base_ready.v1"
+    base: str  # digest of the model bundle
+    cost: Cost = Cost()
+
+
+class BaseFailed(Message):
+    type: Literal["base_failed.v1"] = "base_failed.v1"
+    reason: str
+
+
+class RolloutsOpened(Message):
+    type: Literal["rollouts_opened.v1"] = "rollouts_opened.v1"
+    config: str
+    purpose: Purpose
+    round: int = 0  # confirm comes in rounds
+    releases: tuple[ArmRelease, ...]
+    instances: str  # digest of a JSON list of instances
+    seeds: tuple[int, ...]  # one attempt per (instance, release, seed)
+
+
+class ShardOpened(Message):
+    type: Literal["shard_opened.v1"] = "shard_opened.v1"
+    config: str
+    purpose: Purpose
+    round: int = 0
+    plan: str  # digest of ShardPlan
+
+
+class CandidatesProposed(Message):
+    type: Literal["candidates_proposed.v1"] = "candidates_proposed.v1"
+    config: str
+    purpose: Purpose
+    round: int = 0
+    check: Check
+    turn: int
+    state: str  # digest of ShardState: the agent's memory, which the sandbox only hands back
+    batch: str  # digest of CandidateBatch
+
+
+class CandidatesScored(Message):
+    type: Literal["candidates_scored.v1"] = "candidates_scored.v1"
+    config: str
+    purpose: Purpose
+    round: int = 0
+    check: Check
+    turn: int
+    state: str
+    batch: str
+    scores: str  # digest of BatchScores
+    cost: Cost = Cost()
+
+
+class ShardFinished(Message):
+    type: Literal["shard_finished.v1"] = "shard_finished.v1"
+    purpose: Purpose
+    round: int = 0
+    result: str | None  # digest of ShardState; None: the shard is lost, `reason` says why
+    reason: str = ""
+    cost: Cost = Cost()
+    reload: dict[str, float] = Field(default_factory=dict)  # harness_ms, adapter_ms: since the promotion
+
+
+class RolloutsJoined(Message):
+    """Said by the bus: every shard of a rollout has arrived."""
+
+    type: Literal["rollouts_joined.v1"] = "rollouts_joined.v1"
+    arrivals: tuple[ShardFinished, ...]
+
+
+class HarnessProposed(Message):
+    type: Literal["harness_proposed.v1"] = "harness_proposed.v1"
+    config: str
+    patch: str  # digest of Patch
+    smoke: tuple[str, ...]  # digests of ShardState: traces to replay
+    reason: str
+    cost: Cost = Cost()  # of the advisor
+
+
+class HarnessValidated(Message):
+    type: Literal["harness_validated.v1"] = "harness_validated.v1"
+    harness: str
+    reason: str
+
+
+class HarnessRefused(Message):
+    type: Literal["harness_refused.v1"] = "harness_refused.v1"
+    reason: str
+    cost: Cost = Cost()  # of an advisor whose proposal came to nothing
+
+
+class WeightUpdateProposed(Message):
+    type: Literal["weight_update_proposed.v1"] = "weight_update_proposed.v1"
+    config: str
+    release: Release  # the adapter starts from this one's (or from zero)
+    update: str  # digest of WeightUpdate
+    reason: str
+
+
+class AdapterPublished(Message):
+    type: Literal["adapter_published.v1"] = "adapter_published.v1"
+    adapter: str
+    reason: str
+    metrics: dict[str, float] = Field(default_factory=dict)
+    cost: Cost = Cost()
+
+
+class WeightUpdateFailed(Message):
+    type: Literal["weight_update_failed.v1"] = "weight_update_failed.v1"
+    reason: str
+    cost: Cost = Cost()
+
+
+class ProposalsJoined(Message):
+    """Said by the bus: both levers have answered (or the one that is in use)."""
+
+    type: Literal["proposals_joined.v1"] = "proposals_joined.v1"
+    arrivals: tuple[ProposalAnswer, ...]
+
+
+class ReleasePromoted(Message):
+    type: Literal["release_promoted.v1"] = "release_promoted.v1"
+    release: Release
+    arm: str
+    evidence: str  # digest of GateRecord
+    why: str
+
+
+class ReleaseRejected(Message):
+    type: Literal["release_rejected.v1"] = "release_rejected.v1"
+    release: Release  # what stays live
+    evidence: str | None
+    why: str
+
+
+class RunFinished(Message):
+    type: Literal["run_finished.v1"] = "run_finished.v1"
+    state: Literal["done", "failed", "stopped", "budget"]
+    why: str
+    test: str | None = None  # digest of {"first": Interval, "last": Interval, ...}
+
+
+class JobDied(Message):
+    """Said by the bus in the transaction that gives a job up."""
+
+    type: Literal["job_died.v1"] = "job_died.v1"
+    job_id: str
+    service: str
+    event: dict[str, Any]  # the message that could not be handled
+    reason: str
+    attempts: int
+
+
+ProposalAnswer = Annotated[
+    HarnessValidated | HarnessRefused | AdapterPublished | WeightUpdateFailed, Field(discriminator="type")
+]
+ProposalsJoined.model_rebuild()
+
+Event = Annotated[
+    RunStarted
+    | EvaluationRequested
+    | BaseRequested
+    | BaseReady
+    | BaseFailed
+    | RolloutsOpened
+    | ShardOpened
+    | CandidatesProposed
+    | CandidatesScored
+    | ShardFinished
+    | RolloutsJoined
+    | HarnessProposed
+    | HarnessValidated
+    | HarnessRefused
+    | WeightUpdateProposed
+    | AdapterPublished
+    | WeightUpdateFailed
+    | ProposalsJoined
+    | ReleasePromoted
+    | ReleaseRejected
+    | RunFinished
+    | JobDied,
+    Field(discriminator="type"),
+]
+_EVENT: TypeAdapter[Any] = TypeAdapter(Event)
+
+
+def decode(body: str | bytes | dict[str, Any]) -> Message:
+    """A message from its JSON. Raises DecodeError for an unknown tag, a wrong shape or an unknown field."""
+    try:
+        if isinstance(body, dict):
+            return _EVENT.validate_python(body)  # type: ignore[no-any-return]
+        return _EVENT.validate_json(body)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise DecodeError(
+            f"not a message of this version: {error}", "drain or upgrade this worker"
+        ) from error

@@ -1,0 +1,40 @@
+"""The whole wiring on one screen: who hears what, and which messages gather before they are heard.
+
+An event that nobody hears stands in the log only, where `ratchet watch` and `ratchet show` read it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from shared.messages import events as e
+
+Service = Literal["agent", "sandbox", "feedback", "trainer"]
+SERVICES: tuple[Service, ...] = ("agent", "sandbox", "feedback", "trainer")
+
+HEARD_BY: dict[type[e.Message], Service] = {
+    e.RunStarted: "feedback",
+    e.EvaluationRequested: "feedback",
+    e.BaseRequested: "trainer",
+    e.BaseReady: "feedback",
+    e.BaseFailed: "feedback",
+    e.RolloutsOpened: "agent",
+    e.ShardOpened: "agent",
+    e.CandidatesProposed: "sandbox",
+    e.CandidatesScored: "agent",
+    e.RolloutsJoined: "feedback",
+    e.HarnessProposed: "sandbox",
+    e.WeightUpdateProposed: "trainer",
+    e.ProposalsJoined: "feedback",
+    e.ReleasePromoted: "agent",  # warms caches only
+    e.JobDied: "feedback",
+}
+
+# These wait in a join; the last to arrive makes the message on the right.
+GATHERED_INTO: dict[type[e.Message], type[e.RolloutsJoined] | type[e.ProposalsJoined]] = {
+    e.ShardFinished: e.RolloutsJoined,
+    e.HarnessValidated: e.ProposalsJoined,
+    e.HarnessRefused: e.ProposalsJoined,
+    e.AdapterPublished: e.ProposalsJoined,
+    e.WeightUpdateFailed: e.ProposalsJoined,
+}

@@ -1,9 +1,0 @@
-"""Alembic runs this file. The connection, with its open transaction, comes from shared/migrating.py."""
-
-from alembic import context
-
-from shared.ledger_schema import metadata
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
-with context.begin_transaction():
-    context.run_migrations()

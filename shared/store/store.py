@@ -1,0 +1,179 @@
+"""Immutable, content-addressed objects: JSON records, texts and bundles (folders). A local folder here;
+an S3 bucket behind the same Protocol elsewhere. It knows nothing of jobs or runs.
+
+An object is named by the sha256 of its bytes. A bundle is its files' objects first and then its manifest,
+an object that lists them: what has no manifest does not exist. Names (`bind`) point at objects and are
+written once: the first writer wins, later ones read what it wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from shared.errors import ArtifactError, DecodeError, StoreUnavailableError
+from shared.messages.records import canonical_json
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class Store(Protocol):
+    """Bytes in, digest out. Raises StoreUnavailableError when it can't, ArtifactError when it must not."""
+
+    def put(self, data: bytes) -> str: ...
+
+    def get(self, digest: str) -> bytes:
+        """The object's bytes, checked against the digest."""
+        ...
+
+    def has(self, digest: str) -> bool: ...
+
+    def bind(self, kind: str, key: str, digest: str) -> str:
+        """Point (kind, key) at an object unless it points at one already; returns what it points at."""
+        ...
+
+    def lookup(self, kind: str, key: str) -> str | None: ...
+
+
+class LocalStore:
+    """A Store in a folder: objects/ab/abcd..., names/KIND/KEY. Writes are temp file, fsync, rename."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, data: bytes) -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        path = self._object(digest)
+        if not path.exists():
+            self._write(path, data)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        try:
+            data = self._object(digest).read_bytes()
+        except FileNotFoundError:
+            raise ArtifactError(f"object {digest[:12]} is not in the store {self.root}") from None
+        except OSError as error:
+            raise StoreUnavailableError(f"can't read the store {self.root}: {error}") from error
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ArtifactError(f"object {digest[:12]} is damaged: its bytes do not fit its name")
+        return data
+
+    def has(self, digest: str) -> bool:
+        return self._object(digest).exists()
+
+    def bind(self, kind: str, key: str, digest: str) -> str:
+        path = self.root / "names" / kind / key
+        if not path.exists():
+            self._write(path, digest.encode(), exclusive=True)
+        return path.read_text()
+
+    def lookup(self, kind: str, key: str) -> str | None:
+        path = self.root / "names" / kind / key
+        return path.read_text() if path.exists() else None
+
+    def _object(self, digest: str) -> Path:
+        return self.root / "objects" / digest[:2] / digest
+
+    def _write(self, path: Path, data: bytes, exclusive: bool = False) -> None:
+        temporary = ""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            if exclusive:
+                os.link(temporary, path)  # fails if the name is taken: the first writer wins
+            else:
+                os.replace(temporary, path)
+                temporary = ""
+        except FileExistsError:
+            pass
+        except OSError as error:
+            mend = "free some space or set stack.store_url elsewhere; nothing accepted is lost"
+            raise StoreUnavailableError(
+                f"can't write to the store {self.root}: {error.strerror}", mend
+            ) from error
+        finally:
+            if temporary:
+                Path(temporary).unlink(missing_ok=True)
+
+
+def put_json(store: Store, value: Any) -> str:
+    """Store a record or a plain JSON value; returns its digest."""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return store.put(canonical_json(plain))
+
+
+def get_json(store: Store, digest: str) -> Any:
+    return json.loads(store.get(digest))
+
+
+def get_record(store: Store, digest: str, kind: type[R]) -> R:
+    """A stored record of that class. Raises DecodeError if the object is none."""
+    try:
+        return kind.model_validate_json(store.get(digest))
+    except ValidationError as error:
+        raise DecodeError(f"object {digest[:12]} is no {kind.__name__}: {error}") from error
+
+
+def put_bundle(store: Store, files: Mapping[str, bytes]) -> str:
+    """Store a folder's files and then its manifest; returns the manifest's digest, which names the bundle."""
+    listing = {name: {"sha256": store.put(data), "size_bytes": len(data)} for name, data in files.items()}
+    return put_json(store, {"bundle": 1, "files": listing})
+
+
+def get_bundle(store: Store, digest: str) -> dict[str, bytes]:
+    """All files of a bundle, each checked. Raises ArtifactError where one is missing, damaged or unsafe."""
+    manifest = get_json(store, digest)
+    if not isinstance(manifest, dict) or manifest.get("bundle") != 1:
+        raise ArtifactError(f"object {digest[:12]} is no bundle")
+    files = {}
+    for name, entry in manifest["files"].items():
+        if name.startswith("/") or ".." in Path(name).parts:
+            raise ArtifactError(f"bundle {digest[:12]} holds a file outside of itself: {name!r}")
+        files[name] = store.get(entry["sha256"])
+    return files
+
+
+def read_folder(folder: Path) -> dict[str, bytes]:
+    """A folder's files by relative path, as put_bundle takes them. Links and caches are left out."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_symlink() and "__pycache__" not in path.parts
+    }
+
+
+def materialize(store: Store, digest: str, cache: Path) -> Path:
+    """The bundle as a folder `cache/<digest>`, made once and whole (temp folder, then rename)."""
+    folder = cache / digest
+    if folder.exists():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".tmp-"))
+    try:
+        for name, data in get_bundle(store, digest).items():
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except OSError as error:
+        if not folder.exists():  # else another worker was quicker, and its copy is the same
+            raise StoreUnavailableError(
+                f"can't unpack {digest[:12]} into {cache}: {error.strerror}"
+            ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder

@@ -1,0 +1,52 @@
+"""What is ours and fails is an error that can be tried again or mended, never a candidate's low score."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sandbox_service.evaluate import Evaluator
+from sandbox_service.worker import build
+from shared.config.settings import StackSettings
+from shared.errors import BoxError, ToolMissingError
+from shared.messages.records import Block, CandidateBatch
+from shared.store.store import LocalStore
+
+TASK = Path(__file__).parent / "tiny_kernel"
+HONEST = """
+#include <stdint.h>
+void tiny(const float *a, const float *b, float *out, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = a[i] * b[i] + a[i];
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("baseline", "reason"),
+    [
+        ("void tiny(void) {}", "no_output"),
+        ("void tiny(void) { __builtin_trap(); }", "crashed"),
+        ("no C at all", "did not compile"),
+    ],
+)
+def test_a_broken_baseline_blames_no_candidate(tmp_path: Path, baseline: str, reason: str):
+    task = tmp_path / "task"
+    shutil.copytree(TASK, task)
+    with (task / "verifier.py").open("a") as file:
+        file.write(f"\nBASELINE = {baseline!r}\n")
+    evaluator = Evaluator(LocalStore(tmp_path / "store"), tmp_path / "cache")
+    block = Block(instance={"id": "one", "n": 100}, entries=(("a", HONEST),))
+    try:
+        with pytest.raises(BoxError, match=reason):
+            evaluator.evaluate(CandidateBatch(task=str(task), check="public", fresh=True, blocks=(block,)))
+    finally:
+        evaluator.close()
+
+
+def test_a_machine_without_a_compiler_is_told_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    stack = StackSettings(
+        ledger_url="sqlite://", store_url=str(tmp_path), broker_url="redis://", cache_dir=tmp_path
+    )
+    with pytest.raises(ToolMissingError, match="apt-get install gcc"):
+        build(stack)

@@ -1,0 +1,26 @@
+"""Loads modules of a task's folder into a test. Its programs import the files beside them by plain names,
+which other tasks use too; they are processes of their own, and here all share one.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from shared.tasks.task import TASKS
+
+
+def load_module(folder: Path, file: str) -> ModuleType:
+    """`folder`/`file`, made anew. What stands under a plain name from other tasks' folders is forgotten."""
+    for name, module in list(sys.modules.items()):
+        origin = Path(getattr(module, "__file__", None) or "/")
+        if "." not in name and origin.is_relative_to(TASKS) and origin.parent != folder:
+            del sys.modules[name]
+    sys.path[:] = [str(folder), *(place for place in sys.path if not Path(place).is_relative_to(TASKS))]
+    path = folder / file
+    spec = importlib.util.spec_from_file_location(f"task_{folder.name}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

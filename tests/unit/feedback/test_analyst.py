@@ -1,0 +1,175 @@
+"""The offline analyst: what it proposes from which evidence, and what it never proposes again."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from feedback_service.propose.analyst import choose_algorithm, propose_patch, propose_update
+from feedback_service.propose.diagnosis import Diagnosis, diagnose, reward_shape
+from feedback_service.propose.effects import main_effects
+from feedback_service.propose.memory import Memory, PastPatch
+from feedback_service.propose.moves import exemplar_moves
+from feedback_service.propose.optuna_moves import Measured, ask
+from shared.config.settings import TrainingSection
+from shared.harness.bundle import apply_patch, bundle_digest, load_harness
+from shared.messages.records import AttemptState, Edit, Patch
+from shared.tasks.task import ScoreSection
+from tests.unit.feedback.attempts import attempt, shard
+
+BOUNDS = ScoreSection(low=0.0, high=1.0)
+NOTHING = Memory((), ())
+TEMPERATURE = '[knobs.temperature]\nkind = "float"\nlow = 0.0\nhigh = 1.0\nvalue = 0.8\n'
+PIN = '[knobs.pin_tile]\nkind = "choice"\nchoices = ["free", "8", "16"]\nvalue = "free"\n'
+EXEMPLARS = '[knobs.exemplars]\nkind = "int"\nlow = 0\nhigh = 4\nvalue = 0\n'
+
+
+def harness_files(knobs: str, exemplars: Sequence[object] | None = None) -> dict[str, bytes]:
+    files = {"harness.toml": knobs.encode(), "scaffold.py": b"def step(i, h, k, c):\n    return {}\n"}
+    return files | ({} if exemplars is None else {"exemplars.json": json.dumps(list(exemplars)).encode()})
+
+
+def patch_of(
+    knobs: str, attempts: list[AttemptState], memory: Memory = NOTHING, state: str = "exploring"
+) -> Patch:
+    files = harness_files(knobs)
+    found = diagnose([shard(attempts)], BOUNDS)
+    patch = propose_patch(bundle_digest(files), files, found, memory, 1, state)
+    assert patch is not None
+    apply_patch(files, patch)  # whatever is proposed can be applied
+    return patch
+
+
+def tiles(values: dict[int, float], instances: int = 6) -> list[AttemptState]:
+    """Replies {"tile": ...} on several instances, of which the later ones are easier."""
+    return [
+        attempt(f"i{n}", score + 0.05 * n, reply=json.dumps({"tile": tile, "n": n}), seed=tile)
+        for n in range(instances)
+        for tile, score in values.items()
+    ]
+
+
+def many(count: int, score: float, outcome: str = "ok", reply: str = "") -> list[AttemptState]:
+    made = [(f"i{n}", reply or f"r{n}") for n in range(count)]
+    return [attempt(i, score, outcome=outcome, reply=r) for i, r in made]  # type: ignore[arg-type]
+
+
+def test_the_field_with_the_clearest_effect_is_pinned() -> None:
+    patch = patch_of(PIN, tiles({8: 0.2, 16: 0.5, 32: 0.3}))
+    assert [(edit.path, edit.new) for edit in patch.edits] == [("pin_tile", "16")]
+    assert "6 replies with it scored +0.250" in patch.reason
+
+
+def test_effects_are_measured_within_instances() -> None:
+    effect = main_effects(diagnose([shard(tiles({8: 0.2, 16: 0.5}))], BOUNDS).scored)[0]
+    assert (effect.field, effect.value, effect.count, effect.others) == ("tile", 16, 6, 6)
+    assert effect.gain == pytest.approx(0.3)
+    assert effect.error == pytest.approx(0.0, abs=1e-9)
+
+
+def test_an_effect_within_the_noise_is_none() -> None:
+    noisy = [attempt(f"i{n}", 0.1 * (n % 5), reply=json.dumps({"tile": 8 + 8 * (n % 2)})) for n in range(20)]
+    assert main_effects(diagnose([shard(noisy)], BOUNDS).scored) == []
+
+
+def test_a_value_that_no_knob_offers_is_left_alone() -> None:
+    patch = patch_of(PIN + TEMPERATURE, tiles({8: 0.2, 64: 0.5}))
+    assert all(edit.new != "64" for edit in patch.edits)
+
+
+def test_many_failures_lower_the_temperature() -> None:
+    patch = patch_of(TEMPERATURE, many(3, 0.0, "compile_error") + many(5, 0.6))
+    assert [(edit.path, edit.new) for edit in patch.edits] == [("temperature", 0.55)]
+    assert "compile_error" in patch.reason
+
+
+def test_replies_that_repeat_raise_it() -> None:
+    patch = patch_of(TEMPERATURE, many(8, 0.5, reply="same"))
+    assert [(edit.path, edit.new) for edit in patch.edits] == [("temperature", 1.0)]
+
+
+def test_what_failed_on_this_harness_is_not_proposed_again() -> None:
+    base = bundle_digest(harness_files(PIN))
+    edit = Edit(kind="set_knob", path="pin_tile", new="16")
+    memory = Memory((PastPatch(base, (edit,), True, "refused"),), ())
+    patch = patch_of(PIN, tiles({8: 0.2, 16: 0.5}), memory)
+    assert [edit.new for edit in patch.edits] == ["8"]  # the only move that is left
+
+
+def test_on_another_harness_it_may_be_proposed() -> None:
+    edit = Edit(kind="set_knob", path="pin_tile", new="16")
+    memory = Memory((PastPatch("another", (edit,), True, "refused"),), ())
+    assert patch_of(PIN, tiles({8: 0.2, 16: 0.5}), memory).edits == (edit,)
+
+
+def test_when_everything_was_tried_nothing_is_proposed() -> None:
+    files = harness_files(PIN)
+    base = bundle_digest(files)
+    past = [PastPatch(base, (Edit(kind="set_knob", path="pin_tile", new=v),), True, "") for v in ("8", "16")]
+    found = diagnose([shard(tiles({8: 0.2, 16: 0.5}))], BOUNDS)
+    assert propose_patch(base, files, found, Memory(tuple(past), ()), 1, "exploring") is None
+
+
+def test_a_patch_holds_few_edits() -> None:
+    knobs = "".join(PIN.replace("tile", f"k{n}").replace('"8", "16"', "0, 1") for n in range(6))
+    replies = [
+        attempt(f"i{n}", 0.5 * (n % 2), reply=json.dumps({f"k{m}": n % 2 for m in range(6)}), seed=n)
+        for n in range(12)
+    ]
+    one_instance = [made.model_copy(update={"plan": replies[0].plan}) for made in replies]
+    assert len(patch_of(knobs, one_instance).edits) == 3
+
+
+def test_the_best_replies_become_exemplars_and_the_worst_one_goes() -> None:
+    shown = [{"reply": f"old{n}", "score": 0.1 * n} for n in range(8)]
+    files = harness_files(EXEMPLARS, shown)
+    found = diagnose([shard([attempt("1", 0.9, reply="new")])], BOUNDS)
+    edits = exemplar_moves(load_harness(files), found)[0].edits
+    assert [(edit.kind, edit.path) for edit in edits[:2]] == [
+        ("drop_exemplar", "exemplars.json"),
+        ("add_exemplar", "exemplars.json"),
+    ]
+    assert edits[0].new == 0
+    assert edits[1].new["reply"] == "new"
+    after = load_harness(apply_patch(files, Patch(base=bundle_digest(files), edits=edits, reason="")))
+    assert len(after.exemplars) == 8
+
+
+def test_failing_replies_are_no_exemplars() -> None:
+    found = diagnose([shard(many(3, 0.0, "wrong"))], BOUNDS)
+    assert exemplar_moves(load_harness(harness_files(EXEMPLARS, [])), found) == []
+
+
+def test_the_knob_search_learns_from_what_the_screens_measured() -> None:
+    harness = load_harness(harness_files(TEMPERATURE))
+    told = [Measured({"temperature": t / 20}, -abs(t / 20 - 0.2)) for t in range(21)]
+    asked = [move.edits[0].new for seed in range(12) if (move := ask(harness, told, seed))]
+    assert sum(abs(value - 0.2) < 0.2 for value in asked) >= 8  # blind draws would give about five
+
+
+def test_no_knobs_no_search() -> None:
+    assert ask(load_harness(harness_files("")), (), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "algorithm"),
+    [([0.0] * 60 + [0.5], "best_of_n"), ([0.1] * 10 + [0.9], "entropic"), ([0.4, 0.5, 0.6], "entropic")],
+)
+def test_the_algorithm_follows_the_shape_of_the_reward(scores: list[float], algorithm: str) -> None:
+    assert choose_algorithm(reward_shape(scores, BOUNDS))[0] == algorithm
+
+
+def updated(found: Diagnosis, **training: object) -> object:
+    return propose_update(found, ["s1"], TrainingSection.model_validate(training), 7)
+
+
+def test_an_update_names_its_shards_and_hyper_parameters_and_may_be_pinned() -> None:
+    found = diagnose([shard(many(4, 0.5) + many(4, 0.2))], BOUNDS)
+    update = updated(found, algorithm="best_of_n", steps=5)
+    assert (update.algorithm, update.steps, update.shards, update.seed) == ("best_of_n", 5, ("s1",), 7)  # type: ignore[attr-defined]
+    assert "pinned" in update.reason  # type: ignore[attr-defined]
+
+
+def test_rewards_that_are_all_alike_teach_nothing() -> None:
+    assert "nothing to tell good from bad" in str(updated(diagnose([shard(many(4, 0.5))], BOUNDS)))
+    assert "nothing to learn from" in str(updated(diagnose([], BOUNDS)))

@@ -1,0 +1,70 @@
+"""Hard caps and the plan that they are held against."""
+
+from pathlib import Path
+
+import pytest
+
+from feedback_service.course.budget import over_budget
+from shared.config.settings import BudgetSection, load_config
+from shared.decisions.plan import Step, plan
+from shared.ledger.history import RunHistory
+from shared.messages.records import Cost
+from shared.tasks.task import AttemptSection, Task, TaskManifest
+
+STEP = Step("screen", evaluations=100, tokens=1000)
+
+
+def spent(**cost: float) -> RunHistory:
+    return RunHistory(cost=Cost(**cost), started_at=10.0, last_at=110.0)
+
+
+def test_no_cap_is_no_hindrance() -> None:
+    assert over_budget(spent(evaluations=10**9), BudgetSection(), STEP) == ""
+
+
+@pytest.mark.parametrize(
+    ("budget", "fits"),
+    [
+        ({"evaluations": 150}, True),
+        ({"evaluations": 149}, False),
+        ({"tokens": 1500}, True),  # 200 + 100 spent, 1000 replied at most, 200 of prompt at the rate so far
+        ({"tokens": 1499}, False),
+        ({"wall_s": 300}, True),  # 100 s for 50 evaluations, so 200 s for 100 more
+        ({"wall_s": 299}, False),
+        ({"gpu_s": 30}, True),
+        ({"gpu_s": 29}, False),
+        ({"usd": 3.0}, True),
+        ({"usd": 2.9}, False),
+    ],
+)
+def test_a_step_is_opened_only_if_it_fits_whole(budget: dict[str, float], fits: bool) -> None:
+    history = spent(evaluations=50, completion_tokens=200, prompt_tokens=100, gpu_s=10, usd=1.0)
+    assert (over_budget(history, BudgetSection(**budget), STEP) == "") is fits
+
+
+def test_the_reason_names_the_cap_and_the_step() -> None:
+    why = over_budget(spent(evaluations=50), BudgetSection(evaluations=120), STEP)
+    assert why == "screen might use 100 evaluations; 50 of 120 are spent"
+
+
+def test_the_plan_adds_up() -> None:
+    task = Task(
+        Path(), TaskManifest(name="t", attempt=AttemptSection(candidates=3, requests=2, max_tokens=10))
+    )
+    gate = {"screen_instances": 5, "max_pairs": 10, "test_instances": 4}
+    config = load_config(
+        [{"run": {"generations": 2}, "rollouts": {"instances": 6, "attempts": 2}, "gate": gate}]
+    )
+    steps = {step.name: step for step in plan(config, task)}
+    # an attempt: 3 candidates and the answer, 2 replies of 10 tokens
+    assert steps["train rollouts"] == Step("train rollouts", 12 * 4, 12 * 20, 12)
+    assert steps["screen of base, harness, weights, both"].attempts == 20
+    assert steps["confirmation, 10 pairs"].evaluations == 20 * 4
+    assert steps["one generation, at most"].attempts == 12 + 20 + 20
+    assert steps["the whole run, at most (2 generations)"].attempts == 2 * 52 + 8
+
+
+def test_one_lever_screens_two_arms() -> None:
+    config = load_config([{"run": {"levers": "weights"}, "gate": {"screen_instances": 5}}])
+    task = Task(Path(), TaskManifest(name="t"))
+    assert plan(config, task)[1] == Step("screen of base, weights", 20, 10 * 8 * 256, 10)

@@ -1,0 +1,100 @@
+"""A folder with a task.yml becomes a task skeleton, with its booleans as booleans."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ratchet.tasks.from_kernelbot import create, read
+from ratchet.tasks.validate import check_splits
+from shared.errors import SettingsError
+from shared.harness.bundle import load_harness
+from shared.store.store import read_folder
+from shared.tasks.task import load_task
+
+TASK = """
+lang: "py"
+description: |
+  Sum the rows of a table, but for those that the mask leaves out.
+tests:
+  - {"rows": 32, "seed": 1, "nomask": "False"}
+  - "rows: 64; seed: 2; nomask: True"
+  - "rows: 96; seed: 3; nomask: 0"
+  - {"rows": 128, "seed": 4, "nomask": false}
+benchmarks:
+  - {"rows": 128, "seed": 5, "nomask": 0}
+  - {"rows": 4096, "seed": 6, "nomask": "FALSE"}
+ranking_by: "geom"
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "Row-Sums.v2"
+    folder.mkdir()
+    (folder / "task.yml").write_text(TASK)
+    return folder
+
+
+def test_every_way_of_writing_false_is_false(source: Path):
+    said = read(source)
+    assert [spec["nomask"] for spec in said["tests"]] == [False, True, False, False]
+    assert [spec["nomask"] for spec in said["benchmarks"]] == [False, False]
+    assert all(type(spec["nomask"]) is bool for spec in said["tests"] + said["benchmarks"])
+    assert [spec["rows"] for spec in said["tests"]] == [32, 64, 96, 128]
+
+
+def test_the_skeleton_loads_and_draws_with_the_benchmarks_sealed(source: Path, tmp_path: Path):
+    create(source, tmp_path / "row_sums")
+
+    task = load_task(str(tmp_path / "row_sums"))
+    assert check_splits(task) == "train 16, gate 16, test 16"
+    specs = json.loads((task.folder / "specs.json").read_text())
+    assert specs["test"] == [{"rows": 128, "nomask": False}, {"rows": 4096, "nomask": False}]
+    assert specs["train"] + specs["gate"] == [
+        {"rows": 32, "nomask": False},
+        {"rows": 96, "nomask": False},
+        {"rows": 64, "nomask": True},
+    ]
+    harness = load_harness(read_folder(task.folder / "harness"))
+    assert "Sum the rows" in harness.prompts["system"]
+
+
+def test_a_ranking_by_the_last_benchmark_seals_that_one(source: Path, tmp_path: Path):
+    (source / "task.yml").write_text(TASK.replace("geom", "last"))
+    create(source, tmp_path / "row_sums")
+    specs = json.loads((tmp_path / "row_sums" / "specs.json").read_text())
+    assert specs["test"] == [{"rows": 4096, "nomask": False}]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tests: [", "not YAML"),
+        ("- 1", "holds no table"),
+        (TASK.replace("geom", "luck"), "ranking_by 'luck'"),
+        (TASK.replace("benchmarks", "others"), "benchmarks is no list"),
+        (TASK.replace("nomask: 0", "nomask: 2"), "nomask is true or false elsewhere, but 2 here"),
+        (TASK.replace('"nomask": "False"', '"nomask": [1]'), "spec 1 is no flat table"),
+        (TASK.replace("nomask: True", "nonsense"), "spec 2 is no flat table"),
+        ("tests: [{n: 1}]\nbenchmarks: [{n: 1}]", "train and gate need one each"),
+    ],
+)
+def test_what_is_wrong_with_a_task_yml_is_named(text: str, said: str, source: Path, tmp_path: Path):
+    (source / "task.yml").write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        create(source, tmp_path / "row_sums")
+    assert not (tmp_path / "row_sums").exists()
+
+
+def test_the_command_names_the_folder_after_the_source_and_never_overwrites(source: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "ratchet.cli.main", "init", "--from-kernelbot", str(source)]
+    first, second = (
+        subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60) for _ in range(2)
+    )
+    assert first.returncode == 0, first.stderr
+    assert (tmp_path / "row-sums_v2" / "verifier.py").exists()
+    assert second.returncode == 2
+    assert "never overwritten" in second.stderr

@@ -1,0 +1,100 @@
+"""The sandbox's bookkeeping around a toolchain: refusals, the cache, duplicates. A task of text answers."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox_service.evaluate import MAX_CANDIDATE_BYTES, Evaluator
+from shared.errors import BoxError, TaskError
+from shared.messages.records import Block, CandidateBatch
+from shared.store.store import LocalStore
+
+VERIFIER = """
+import os, random
+
+def draw(split, count, seed):
+    return [{"id": str(index)} for index in range(count)]
+
+def score(instance, content):
+    print("a verifier that prints")
+    if content == "die":
+        os._exit(3)
+    if content == "absurd":
+        return 7.0
+    if content == "judged":
+        return {"outcome": "wrong", "score": 0.0, "detail": "no", "metrics": {"close": 0.5}}
+    return random.random()
+"""
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("guess")
+    (folder / "harness").mkdir()
+    for name in ("harness.toml", "scaffold.py"):
+        (folder / "harness" / name).write_text("")
+    (folder / "task.toml").write_text('name = "guess"\ntoolchain = "answer"\n')
+    (folder / "verifier.py").write_text(VERIFIER)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluator(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("sandbox")
+    found = Evaluator(LocalStore(folder / "store"), folder / "cache")
+    yield found
+    found.close()
+
+
+def batch(task: Path, *contents: str, fresh: bool = False) -> CandidateBatch:
+    entries = tuple((f"attempt-{index}", content) for index, content in enumerate(contents))
+    block = Block(instance={"id": "1"}, entries=entries)
+    return CandidateBatch(task=str(task), check="final", fresh=fresh, blocks=(block,))
+
+
+def test_a_candidate_seen_before_costs_nothing_and_scores_the_same(task, evaluator):
+    first = evaluator.evaluate(batch(task, "a", "b", "a"))
+    again = evaluator.evaluate(batch(task, "b", "a"))
+    assert first.cost.evaluations == 2
+    assert again.cost.evaluations == 0
+    assert first.blocks[0][0] == first.blocks[0][2]
+    assert again.blocks[0] == (first.blocks[0][1], first.blocks[0][0])
+
+
+def test_the_gate_never_reads_the_cache_and_evaluates_duplicates_apart(task, evaluator):
+    known = evaluator.evaluate(batch(task, "c")).blocks[0][0]
+    fresh = evaluator.evaluate(batch(task, "c", "c", fresh=True))
+    assert fresh.cost.evaluations == 2
+    assert len({known.score, *(found.score for found in fresh.blocks[0])}) == 3
+
+
+def test_empty_and_overlong_candidates_are_refused_in_their_place(task, evaluator):
+    found = evaluator.evaluate(batch(task, " \n", "d", "x" * (MAX_CANDIDATE_BYTES + 1))).blocks[0]
+    assert [evaluation.outcome for evaluation in found] == ["refused", "ok", "refused"]
+    assert found[0].score == 0.0
+    assert "65537 bytes" in found[2].detail
+
+
+def test_a_verifier_may_say_more_than_a_number(task, evaluator):
+    (found,) = evaluator.evaluate(batch(task, "judged")).blocks[0]
+    assert (found.outcome, found.detail, found.metrics) == ("wrong", "no", {"close": 0.5})
+
+
+def test_a_score_out_of_bounds_is_an_error_of_the_task(task, evaluator):
+    with pytest.raises(TaskError, match=r"outside of 0\.0\.\.1\.0"):
+        evaluator.evaluate(batch(task, "absurd"))
+
+
+def test_a_verifier_that_dies_is_broken_infrastructure_and_is_started_again(task, evaluator):
+    with pytest.raises(BoxError, match="exit code 3"):
+        evaluator.evaluate(batch(task, "die"))
+    assert evaluator.evaluate(batch(task, "e")).blocks[0][0].outcome == "ok"
+
+
+def test_another_verifier_does_not_reuse_old_scores(task, evaluator, tmp_path):
+    old = evaluator.evaluate(batch(task, "f")).cost.evaluations
+    (tmp_path / "harness").mkdir()
+    for name in ("task.toml", "harness/harness.toml", "harness/scaffold.py"):
+        (tmp_path / name).write_bytes((task / name).read_bytes())
+    (tmp_path / "verifier.py").write_text(VERIFIER + "# stricter\n")
+    assert (old, evaluator.evaluate(batch(tmp_path, "f")).cost.evaluations) == (1, 1)

@@ -1,0 +1,188 @@
+"""The chat client against a real HTTP server on 127.0.0.1."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from shared.errors import ChatError, ChatUnavailableError, RequestRefusedError, UnknownModelError
+from shared.messages.records import derive_seed
+from shared.model.client import Chat
+from shared.model.wire import SampleRequest
+from shared.store.store import LocalStore
+from tests.parts.endpoint import Endpoint, Fault, completion
+
+ASK = SampleRequest(model="seed", messages=[{"role": "user", "content": "hi"}], seed=7, max_tokens=9, n=3)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    with Endpoint() as running:
+        yield running
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+@pytest.fixture
+def chat(endpoint: Endpoint, store: LocalStore) -> Iterator[Chat]:
+    opened = Chat(endpoint.url, store, api_key="k", timeout_s=20, concurrency=4)
+    yield opened
+    opened.close()
+
+
+def texts(chat: Chat, *requests: SampleRequest) -> list[list[str]]:
+    return [[sample.text for sample in reply.samples] for reply in chat.sample(requests).replies]
+
+
+def test_each_reply_hangs_on_the_seed_and_its_index(chat: Chat) -> None:
+    expected = [f"seed {derive_seed(7, index)}" for index in range(3)]
+    assert texts(chat, ASK, replace(ASK, n=1)) == [expected, expected[:1]]
+
+
+def test_a_reply_is_never_paid_for_twice(chat: Chat, endpoint: Endpoint, store: LocalStore) -> None:
+    first = chat.sample([ASK])
+    paid = len(endpoint.asked)
+    endpoint.answer = lambda body: "another answer"
+
+    again = Chat(endpoint.url, store, api_key="k", timeout_s=20, concurrency=4)
+    second = again.sample([ASK])
+    again.close()
+
+    assert (paid, len(endpoint.asked)) == (3, 3)
+    assert second.replies == first.replies
+    assert first.cost.prompt_tokens == 9
+    assert second.cost.completion_tokens == second.cost.model_s == 0
+
+
+def test_only_the_missing_replies_of_a_partial_set_are_asked_for(chat: Chat, endpoint: Endpoint) -> None:
+    chat.sample([replace(ASK, n=2)])
+    chat.sample([ASK])
+    assert [body["seed"] for body in endpoint.asked][2:] == [derive_seed(7, 2)]
+
+
+def test_the_same_name_with_other_weights_shares_no_replies(chat: Chat, endpoint: Endpoint) -> None:
+    chat.sample([replace(ASK, weights="one")])
+    chat.sample([replace(ASK, weights="other")])
+    assert len(endpoint.asked) == 6
+
+
+def test_equal_requests_of_two_arms_are_asked_once(chat: Chat, endpoint: Endpoint) -> None:
+    sampled = chat.sample([ASK, ASK])
+    assert sampled.replies[0] == sampled.replies[1]
+    assert len(endpoint.asked) == 3
+
+
+def test_token_ids_free_flags_and_prompt_ids_are_kept(chat: Chat) -> None:
+    sample = chat.sample([ASK]).replies[0].samples[0]
+    assert bytes(sample.token_ids).decode() == sample.text
+    assert len(sample.free) == len(sample.logprobs) == len(sample.token_ids)
+    assert sample.prompt_ids == (1, 2, 3)
+
+
+def test_an_endpoint_that_knows_no_extensions_is_asked_without(chat: Chat, endpoint: Endpoint) -> None:
+    endpoint.refuses_extensions = True
+    assert texts(chat, ASK)[0][0].startswith("seed")
+
+
+def test_what_was_paid_before_a_failure_is_kept(chat: Chat, endpoint: Endpoint) -> None:
+    one_by_one = Chat(endpoint.url, chat._store, api_key="k", timeout_s=20, concurrency=1)
+    endpoint.faults = [Fault(200, json.dumps(completion("paid")).encode()), Fault(401)]
+    with pytest.raises(ChatError, match="401"):
+        one_by_one.sample([ASK])
+    assert texts(one_by_one, ASK)[0][0] == "paid"
+    assert len(endpoint.asked) == 4  # paid, refused, and the two that were missing
+    one_by_one.close()
+
+
+def test_busy_and_broken_answers_are_tried_again(chat: Chat, endpoint: Endpoint) -> None:
+    endpoint.faults = [Fault(429, headers={"Retry-After": "0"}), Fault(500), Fault(200, b"<html>")]
+    assert len(texts(chat, replace(ASK, n=1))[0]) == 1
+    assert len(endpoint.asked) == 4
+
+
+def test_a_long_retry_after_is_left_to_the_bus(endpoint: Endpoint, store: LocalStore) -> None:
+    hasty = Chat(endpoint.url, store, api_key="k", timeout_s=5, concurrency=1)
+    for told in ("3600", formatdate(time.time() + 3600, usegmt=True)):
+        endpoint.faults = [Fault(429, headers={"Retry-After": told})]
+        with pytest.raises(ChatUnavailableError) as caught:
+            hasty.sample([ASK])
+        assert caught.value.transient
+        assert caught.value.retry_after_s == pytest.approx(3600, abs=60)
+    assert len(endpoint.asked) <= 2 + 4  # one each; what queued behind was called off or not begun
+    hasty.close()
+
+
+def test_an_endpoint_that_stays_broken_is_unavailable(chat: Chat, endpoint: Endpoint) -> None:
+    endpoint.faults = [Fault(503)] * 4
+    with pytest.raises(ChatUnavailableError, match="503"):
+        chat.sample([replace(ASK, n=1)])
+    assert len(endpoint.asked) == 4
+
+
+def test_nobody_listening_is_unavailable(store: LocalStore) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    lonely = Chat(url, store, api_key="k", timeout_s=5, concurrency=1)
+    with pytest.raises(ChatUnavailableError, match="can't be reached"):
+        lonely.sample([ASK])
+    lonely.close()
+
+
+def test_a_trickle_does_not_outlast_the_deadline(endpoint: Endpoint, store: LocalStore) -> None:
+    patient = Chat(endpoint.url, store, api_key="k", timeout_s=0.5, concurrency=1)
+    endpoint.faults = [Fault(200, b"x" * 600, trickle_s=0.05)]
+    with pytest.raises(ChatUnavailableError):
+        patient.sample([replace(ASK, n=1)])
+    patient.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, RequestRefusedError), (401, ChatError), (403, ChatError), (404, UnknownModelError)],
+)
+def test_a_refusal_is_final_and_told(
+    chat: Chat, endpoint: Endpoint, status: int, error: type[ChatError]
+) -> None:
+    endpoint.faults = [Fault(status, b'{"error": {"message": "context too long"}}')]
+    with pytest.raises(error, match="context too long") as caught:
+        chat.sample([replace(ASK, n=1)])
+    assert not caught.value.transient
+    assert len(endpoint.asked) == 1
+
+
+def test_one_refused_request_among_others_is_data(chat: Chat, endpoint: Endpoint) -> None:
+    chat.sample([ASK])
+    endpoint.faults = [Fault(400, b'{"error": {"message": "context too long"}}')]
+    replies = chat.sample([ASK, replace(ASK, seed=8, n=1)]).replies
+    assert len(replies[0].samples) == 3
+    assert "context too long" in replies[1].refused
+
+
+def test_odd_replies_are_data(chat: Chat, endpoint: Endpoint) -> None:
+    cut = completion('{"tile": ', finish_reason="length")
+    silent = completion("", message={"role": "assistant", "content": None})
+    surrogate = completion("x", message={"content": "\ud800 \x00"})
+    nan = completion("x", logprobs={"content": [{"logprob": float("nan")}]})
+    long = completion("x", message={"content": "y" * 2_000_000})
+    bodies = [cut, silent, surrogate, nan, long, {"choices": []}]
+    got = []
+    for seed, body in enumerate(bodies):
+        endpoint.faults = [Fault(200, json.dumps(body).encode())]
+        got.append(chat.sample([replace(ASK, seed=seed, n=1)]).replies[0].samples[0])
+    assert [(sample.text[:9], sample.finish_reason) for sample in got[:2]] == [
+        ('{"tile": ', "length"),
+        ("", "stop"),
+    ]
+    assert got[2].text == "? \x00"
+    assert got[3].token_ids == got[3].logprobs == ()
+    assert (len(got[4].text), got[4].finish_reason) == (1_000_000, "too_long")
+    assert got[5].text == ""

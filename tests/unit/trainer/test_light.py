@@ -1,0 +1,124 @@
+"""The worker's side of the trainer: importing it loads no ML library, and bad input ends as a message."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from shared.config.settings import load_config
+from shared.errors import ArtifactError
+from shared.messages.events import BaseRequested, Join, WeightUpdateProposed
+from shared.messages.records import (
+    AttemptPlan,
+    AttemptState,
+    Evaluation,
+    Release,
+    Sample,
+    ShardState,
+    Turn,
+    WeightUpdate,
+)
+from shared.store.store import LocalStore, put_bundle, put_json
+from trainer_service.base.weights_check import check_finite
+from trainer_service.handlers import Deps, on_base_requested, on_weight_update_proposed
+
+HEAVY = ("torch", "transformers", "peft", "deepspeed", "tokenizers")
+
+
+def test_worker_and_handlers_import_no_ml_library():
+    program = f"import sys, trainer_service.worker; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_run_on_somebody_elses_weights_gets_no_update_but_a_reason(tmp_path):
+    said = propose(tmp_path, Release(base="endpoint:gpt", harness="h"), algorithm="entropic")
+    assert said.type == "weight_update_failed.v1"
+    assert "endpoint:gpt" in said.reason
+    assert said.join == Join(id="j", slot="weights", expected=2)
+
+
+def test_an_unknown_algorithm_is_refused_before_a_process_is_started(tmp_path):
+    said = propose(tmp_path, release_of_ours(tmp_path), algorithm="magic", rewards=(0.1, 0.9))
+    assert "unknown algorithm 'magic'" in said.reason
+
+
+def test_attempts_that_all_earned_the_same_end_as_a_failed_update(tmp_path):
+    said = propose(tmp_path, release_of_ours(tmp_path), algorithm="entropic", rewards=(0.5, 0.5, 0.5))
+    assert said.type == "weight_update_failed.v1"
+    assert "nothing to learn" in said.reason
+
+
+def test_attempts_without_token_ids_end_as_a_failed_update(tmp_path):
+    said = propose(tmp_path, release_of_ours(tmp_path), algorithm="entropic")
+    assert "no sample to learn from" in said.reason
+
+
+def release_of_ours(tmp_path):
+    return Release(base=put_bundle(LocalStore(tmp_path / "store"), {"config.json": b"{}"}), harness="h")
+
+
+def attempt(release, reward):
+    plan = AttemptPlan(attempt_id="a", instance={"id": 1}, arm="train", release=release, seed=0)
+    reply = Sample(text="x", prompt_ids=(1,), token_ids=(2,))
+    turn = Turn(action={"ask": []}, replies=(reply,))
+    return AttemptState(plan=plan, turns=(turn,), final=Evaluation(outcome="ok", score=reward))
+
+
+def propose(tmp_path, release, algorithm, rewards=()):
+    store = LocalStore(tmp_path / "store")
+    shard = put_json(store, ShardState(attempts=tuple(attempt(release, reward) for reward in rewards)))
+    update = WeightUpdate(
+        algorithm=algorithm, shards=(shard,), steps=1, learning_rate=1e-3, kl_weight=0.0, seed=0, reason="r"
+    )
+    event = WeightUpdateProposed(
+        run_id="r",
+        generation=2,
+        join=Join(id="j", slot="weights", expected=2),
+        config=put_json(store, load_config([{}])),
+        release=release,
+        update=put_json(store, update),
+        reason="why",
+    )
+    (said,) = on_weight_update_proposed(event, deps=Deps(store=store, cache_dir=tmp_path / "cache"))
+    return said
+
+
+def test_a_base_folder_that_lacks_a_part_ends_as_base_failed(tmp_path):
+    store = LocalStore(tmp_path / "store")
+    (tmp_path / "model").mkdir()
+    config = load_config([{"model": {"base": str(tmp_path / "model")}}])
+    event = BaseRequested(run_id="r", config=put_json(store, config))
+
+    (said,) = on_base_requested(event, deps=Deps(store=store, cache_dir=tmp_path / "cache"))
+
+    assert said.type == "base_failed.v1"
+    assert "no config.json" in said.reason
+
+
+@pytest.mark.parametrize(("dtype", "bad_bits"), [("F32", 0x7FC00000), ("F16", 0xFC00), ("BF16", 0x7F80)])
+def test_a_model_file_with_nan_or_infinity_is_refused_whatever_its_precision(tmp_path, dtype, bad_bits):
+    kind = np.uint32 if dtype == "F32" else np.uint16
+    good = np.zeros(5, dtype=kind)
+    bad = good.copy()
+    bad[3] = bad_bits
+
+    check_finite(safetensors_file(tmp_path / "good", dtype, good))
+    with pytest.raises(ArtifactError, match="tensor w holds NaN or infinity"):
+        check_finite(safetensors_file(tmp_path / "bad", dtype, bad))
+
+
+def test_a_model_file_that_is_cut_short_is_refused(tmp_path):
+    path = safetensors_file(tmp_path / "w", "F32", np.zeros(5, dtype=np.uint32))
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(ArtifactError, match="cut short"):
+        check_finite(path)
+
+
+def safetensors_file(path, dtype, bits):
+    header = {"w": {"dtype": dtype, "shape": [bits.size], "data_offsets": [0, bits.nbytes]}}
+    head = json.dumps(header).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + bits.tobytes())
+    return path

@@ -1,0 +1,94 @@
+"""DeepSpeed around the policy: process group, engine, and the adapter gathered back out of its shards.
+
+One process needs no port and no launcher; under the launcher there are as many as it was told.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import deepspeed
+import deepspeed.ops
+import torch
+import torch.distributed as dist
+from peft import get_peft_model_state_dict
+
+from shared.box.machine_lock import busy
+from trainer_service.specs import TrainSpec
+from trainer_service.training.guards import CarefulAdamW
+from trainer_service.training.model import trainable
+
+CLIP_NORM = 1.0
+
+
+def start_processes() -> None:
+    """Join the launcher's process group, or make one of this process alone."""
+    if not torch.cuda.is_available():
+        # Else the first engine compiles a C++ op for half a minute, and refuses to run without ninja.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    if "WORLD_SIZE" in os.environ:
+        deepspeed.init_distributed(backend)
+    else:
+        os.environ["LOCAL_RANK"] = "0"
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+
+
+def make_engine(policy: Any, spec: TrainSpec, micro_batches: int) -> Any:
+    """The engine; each process gives it `micro_batches` backward passes a step."""
+    optimizer = CarefulAdamW(trainable(policy).values(), lr=spec.learning_rate, weight_decay=0.0)
+    config = {
+        "train_micro_batch_size_per_gpu": 1,  # a nominal size: losses are normalised by free tokens
+        "gradient_accumulation_steps": micro_batches,
+        "gradient_clipping": CLIP_NORM,
+        "zero_optimization": {"stage": spec.zero_stage},
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 10**9,
+    }
+    engine, *_ = deepspeed.initialize(
+        model=policy, optimizer=optimizer, config=config, dist_init_required=False
+    )
+    return engine
+
+
+def step_was_applied(engine: Any) -> bool:
+    """Whether the last step changed the weights; the same answer on every rank."""
+    optimizer = getattr(engine.optimizer, "optimizer", engine.optimizer)
+    return bool(engine.was_step_applied()) and not optimizer.refused
+
+
+@contextmanager
+def machine_busy() -> Iterator[None]:
+    """The machine's shared lock, for all ranks at once. Only rank 0 takes it: would each, one that waits for
+    a timed block and one that holds the lock and waits for the other would never meet."""
+    if dist.get_rank() == 0:
+        with busy():
+            dist.barrier()
+            yield
+    else:
+        dist.barrier()
+        yield
+
+
+def mean_over_ranks(value: float, device: torch.device) -> float:
+    tensor = torch.tensor(value, device=device)
+    dist.all_reduce(tensor)
+    return float(tensor) / dist.get_world_size()
+
+
+def gather_adapter(engine: Any) -> dict[str, torch.Tensor]:
+    """The adapter's tensors as PEFT names them, whole on every rank also where ZeRO-3 shards them."""
+    weights = trainable(engine.module)
+    if engine.zero_optimization_partition_weights():
+        with deepspeed.zero.GatheredParameters(list(weights.values())):
+            whole = {name: weight.detach().cpu().clone() for name, weight in weights.items()}
+    else:
+        whole = {name: weight.detach().cpu().clone() for name, weight in weights.items()}
+    state: dict[str, torch.Tensor] = get_peft_model_state_dict(
+        engine.module, state_dict=whole, save_embedding_layers=False
+    )
+    return state
