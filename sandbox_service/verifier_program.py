@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
         try:
             reply: JsonObject = {"value": operation(**request)}
         except RatchetError as error:
-            reply = {"error": type(error).__name__, "message": error.message, "mend": error.mend}
+            reply = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 

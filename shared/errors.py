@@ -1,4 +1,4 @@
-"""Every error that crosses a module, in one tree. Each names the thing, the reason and the mend.
+"""Every error that crosses a module, in one tree. Each names the thing, the reason and a hint.
 
 A candidate's failure is not here: it is data (records.Evaluation). These are for broken boxes, stores,
 endpoints and settings: infrastructure, which is retried or reported, and never becomes a zero score.
@@ -8,18 +8,18 @@ from __future__ import annotations
 
 
 class RatchetError(Exception):
-    """Root. `exit_code` is what the command line ends with; `mend` is the line that says what to do."""
+    """Root. `exit_code` is what the command line ends with; `hint` is the line that says what to do."""
 
     exit_code = 1
     transient = False  # may the bus try the job again?
 
-    def __init__(self, message: str, mend: str = "") -> None:
-        super().__init__(message, mend)
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
         self.message = message
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.mend})" if self.mend else self.message
+        return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
 class SettingsError(RatchetError):

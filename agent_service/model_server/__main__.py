@@ -67,8 +67,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        mend = "give another --port; 0 takes a free one"
-        raise SettingsError(f"can't serve on {host}:{port}: {error.strerror}", mend) from None
+        hint = "give another --port; 0 takes a free one"
+        raise SettingsError(f"can't serve on {host}:{port}: {error.strerror}", hint) from None
     return listener
 
 

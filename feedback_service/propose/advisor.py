@@ -98,7 +98,7 @@ def advise(chat: Chat, section: AdvisorSection, question: Question) -> Advice:
 
 
 def read(text: str, question: Question) -> tuple[Patch, Answer] | str:
-    """The patch in a reply, or what is wrong with it in words that the model can mend."""
+    """The patch in a reply, or what is wrong with it in words that the model can act on."""
     start, end = text.find("{"), text.rfind("}")  # endpoints without constrained decoding talk around it
     try:
         answer = Answer.model_validate_json(text[start : end + 1])

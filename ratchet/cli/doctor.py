@@ -1,4 +1,4 @@
-"""What `ratchet doctor` looks at: all that a run needs from this machine, each with the line that mends it.
+"""What `ratchet doctor` looks at: all that a run needs from this machine, each with a hint.
 It installs nothing; the box is attacked for real, with numpy, scikit-learn and gcc inside.
 """
 
@@ -37,12 +37,12 @@ COMPILE_TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a run needs. `mend` says what to do where it is not ok."""
+    """One thing that a run needs. `hint` says what to do where it is not ok."""
 
     name: str
     ok: bool
     detail: str = ""
-    mend: str = ""
+    hint: str = ""
 
 
 def checks(runs: Path = RUNS) -> list[Check]:
@@ -87,7 +87,7 @@ def _cuda() -> Check:
     except NoDeviceError as absent:
         device = f"candidates compile but are not timed: {absent}"
     except RatchetError as error:
-        return Check("cuda (optional)", False, error.message, error.mend)
+        return Check("cuda (optional)", False, error.message, error.hint)
     return Check("cuda (optional)", True, f"{nvcc}; {device}")
 
 
@@ -103,9 +103,9 @@ def _valkey() -> Check:
 
 def _packages() -> Check:
     missing = [name for name in TRAIN_PACKAGES if find_spec(name) is None]
-    mend = "pip install -c constraints.txt -e '.[train]'" if missing else ""
+    hint = "pip install -c constraints.txt -e '.[train]'" if missing else ""
     return Check(
-        "training packages", not missing, f"missing: {', '.join(missing)}" if missing else "found", mend
+        "training packages", not missing, f"missing: {', '.join(missing)}" if missing else "found", hint
     )
 
 
@@ -120,5 +120,5 @@ def _box() -> list[Check]:
     try:
         layers = probe(imports=True)
     except RatchetError as error:
-        return [Check("box", False, error.message, error.mend)]
-    return [Check(f"box: {layer.name}", layer.ok, layer.detail, layer.mend) for layer in layers]
+        return [Check("box", False, error.message, error.hint)]
+    return [Check(f"box: {layer.name}", layer.ok, layer.detail, layer.hint) for layer in layers]

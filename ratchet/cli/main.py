@@ -253,7 +253,7 @@ def attack(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check this machine layer by layer, and say how to mend what is missing."""
+    """Check this machine layer by layer, and say how to fix what is missing."""
     from ratchet.cli import doctor as checking
     from ratchet.cli import tables
 
@@ -267,16 +267,16 @@ stack_commands.add_to(app)
 
 
 def main() -> None:
-    """Entry point. Every mistake ends in one message that names the mend, and a non-zero exit code."""
+    """Entry point. Every mistake ends in one message that gives a hint, and a non-zero exit code."""
     try:
         app()
     except RatchetError as error:
         typer.echo(f"ratchet: {error.message}", err=True)
-        if error.mend:
-            typer.echo(f"  mend: {error.mend}", err=True)
+        if error.hint:
+            typer.echo(f"  hint: {error.hint}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
-        typer.echo(f"ratchet: {error}\n  mend: is the disk full, or may this user not write there?", err=True)
+        typer.echo(f"ratchet: {error}\n  hint: is the disk full, or may this user not write there?", err=True)
         sys.exit(74)
 
 

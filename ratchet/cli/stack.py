@@ -110,4 +110,4 @@ def print_stack(about: dict[str, Any], as_json: bool) -> None:
     for run, state in about["runs"].items():
         typer.echo(f"  run {run}: {state}")
     if about.get("problem"):
-        typer.echo(f"  PROBLEM: {about['problem']}\n  mend: {about['mend']}")
+        typer.echo(f"  PROBLEM: {about['problem']}\n  hint: {about['hint']}")

@@ -20,7 +20,7 @@ class Check(Protocol):
     @property
     def detail(self) -> str: ...
     @property
-    def mend(self) -> str: ...
+    def hint(self) -> str: ...
 
 
 class Step(Protocol):
@@ -110,10 +110,10 @@ def print_baselines(title: str, baselines: dict[str, Any]) -> None:
 
 def print_checks(checks: Sequence[Check], as_json: bool) -> None:
     if as_json:
-        rows = [{"name": c.name, "ok": c.ok, "detail": c.detail, "mend": c.mend} for c in checks]
+        rows = [{"name": c.name, "ok": c.ok, "detail": c.detail, "hint": c.hint} for c in checks]
         print(json.dumps({"ok": all(check.ok for check in checks), "checks": rows}, indent=2))
         return
     for check in checks:
         console.print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}", markup=False)
-        if not check.ok and check.mend:
-            console.print(f"     mend: {check.mend}", markup=False)
+        if not check.ok and check.hint:
+            console.print(f"     hint: {check.hint}", markup=False)

@@ -28,8 +28,8 @@ def _faults_of(text: str) -> tuple[str, ...]:
     try:
         import kubernetes_validate as schemas
     except ImportError:
-        mend = "pip install 'ratchet-sia[deploy]'"
-        raise ToolMissingError("kubernetes-validate is not installed", mend) from None
+        hint = "pip install 'ratchet-sia[deploy]'"
+        raise ToolMissingError("kubernetes-validate is not installed", hint) from None
     document, found = json.loads(text), []
     for version in VERSIONS:
         try:

@@ -31,8 +31,8 @@ def serve(stack: Path, host: str, port: int) -> None:
     try:
         server, _ = start_http_server(port, host, registry)
     except OSError as error:
-        mend = "give another --port; 0 takes a free one"
-        raise SettingsError(f"can't serve on {host}:{port}: {error.strerror}", mend) from None
+        hint = "give another --port; 0 takes a free one"
+        raise SettingsError(f"can't serve on {host}:{port}: {error.strerror}", hint) from None
     print(f"metrics: http://{host}:{server.server_port}/metrics", flush=True)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

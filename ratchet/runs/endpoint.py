@@ -39,10 +39,10 @@ def settle_levers(config: RunConfig) -> tuple[RunConfig, str]:
         return config, ""
     why = why_off(config, "weights") or f"{config.model.url} can't load adapters: harness-only run"
     if config.run.levers == "weights":
-        mend = (
+        hint = (
             "run with --levers harness, or give an endpoint that loads adapters and its model as model.base"
         )
-        raise AdaptersUnsupportedError(why, mend)
+        raise AdaptersUnsupportedError(why, hint)
     run = config.run.model_copy(update={"levers": "harness"})
     model = model.model_copy(update={"base": "seed"})  # nobody needs the weights any more
     return config.model_copy(update={"run": run, "model": model}), why
@@ -56,11 +56,11 @@ def _reachable(url: str, name: str, key_env: str, section: str, ask: Callable[[C
     try:
         names = _names(chat)
         if names and name not in names:
-            mend = f"set {section}.name to one of: {', '.join(names[:8])}"
-            raise SettingsError(f"{url} does not serve {name!r}", mend)
+            hint = f"set {section}.name to one of: {', '.join(names[:8])}"
+            raise SettingsError(f"{url} does not serve {name!r}", hint)
         return ask(chat)
     except ChatUnavailableError as error:
-        raise SettingsError(error.message, f"start it, or mend {section}.url; nothing was begun") from None
+        raise SettingsError(error.message, f"start it, or correct {section}.url; nothing was begun") from None
     finally:
         chat.close()
 

@@ -153,7 +153,7 @@ def resumable(folder: RunFolder) -> Iterator[None]:
     except KeyboardInterrupt:
         raise InterruptedRunError("interrupted", again) from None
     except RatchetError as error:
-        error.mend = f"{error.mend}; then {again}" if error.mend else again
+        error.hint = f"{error.hint}; then {again}" if error.hint else again
         raise
 
 

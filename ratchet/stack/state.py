@@ -43,7 +43,7 @@ class StackState(BaseModel):
     created_at: float
     started_at: float
     problem: str = ""
-    mend: str = ""
+    hint: str = ""
     flower_url: str = ""
     metrics_url: str = ""
     programs: list[ProgramState] = []

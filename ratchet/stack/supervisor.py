@@ -146,9 +146,9 @@ class _Report:
         """A trouble stands for a while after it was last seen."""
         changes = {"phase": phase, "programs": self._programs()}
         if error is not None:
-            changes |= {"problem": error.message, "mend": error.mend}
+            changes |= {"problem": error.message, "hint": error.hint}
         elif time.monotonic() > self.trouble_until_s:
-            changes |= {"problem": "", "mend": ""}
+            changes |= {"problem": "", "hint": ""}
         self.state = self.state.model_copy(update=changes)
         if self.state != self._written:
             stacks.write_state(self.folder, self.state)

@@ -98,7 +98,7 @@ def wait_until_healthy(folder: Path, supervisor: subprocess.Popen[bytes] | None)
         if state and state.phase == "up":
             return
         if state and state.phase == "failed":
-            raise RatchetError(state.problem, state.mend)
+            raise RatchetError(state.problem, state.hint)
         gone = supervisor.poll() is not None if supervisor else not stacks.is_up(folder)
         if gone or time.monotonic() > end_s:
             raise RatchetError("the stack did not come up", f"see {folder}/logs/supervisor.log")

@@ -39,7 +39,7 @@ def validate(name: str) -> list[Check]:
         try:
             checks.append(Check(part, True, look(task)))
         except (RatchetError, ScaffoldFailed) as error:
-            checks.append(Check(part, False, str(error), getattr(error, "mend", "")))
+            checks.append(Check(part, False, str(error), getattr(error, "hint", "")))
             break
     return checks
 

@@ -34,8 +34,8 @@ class Arena(Layout):
         try:
             write_whole(self._handle, self.packed(inputs) + poison)
         except OSError as error:
-            mend = f"give {MEMORY_FOLDER} more room (docker: --shm-size) or use smaller instances"
-            raise BoxError(f"can't write a kernel's inputs: {error.strerror}", mend) from error
+            hint = f"give {MEMORY_FOLDER} more room (docker: --shm-size) or use smaller instances"
+            raise BoxError(f"can't write a kernel's inputs: {error.strerror}", hint) from error
 
     def outputs_as_they_are(self) -> bytes:
         """A copy; shorter where a candidate cut the file."""

@@ -54,7 +54,7 @@ class VerifierProcess:
             raise self._dead() from None
         reply: JsonObject = json.loads(self._line(operation, timeout_s))
         if "error" in reply:
-            raise getattr(errors, reply["error"])(reply["message"], reply["mend"])
+            raise getattr(errors, reply["error"])(reply["message"], reply["hint"])
         return reply["value"]
 
     def alive(self) -> bool:

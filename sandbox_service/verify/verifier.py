@@ -76,6 +76,7 @@ def bounded(score: float, low: float, high: float) -> float:
     """A verifier's score. Raises TaskError where it leaves the bounds that the gate's statistics rest on."""
     if not (math.isfinite(score) and low <= score <= high):
         raise TaskError(
-            f"verifier.score gave {score}, outside of {low}..{high}", "mend score() or [score] in task.toml"
+            f"verifier.score gave {score}, outside of {low}..{high}",
+            "correct score() or [score]",
         )
     return float(score)

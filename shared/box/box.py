@@ -47,7 +47,7 @@ class Layer:
     name: str
     ok: bool
     detail: str = ""
-    mend: str = ""
+    hint: str = ""
 
 
 class Box(Protocol):
@@ -156,8 +156,8 @@ def probe(*, imports: bool = False) -> list[Layer]:
 
     missing = missing_tools()
     if missing:
-        mend = "apt-get install bubblewrap util-linux"
-        return [Layer("bubblewrap", False, f"not installed: {', '.join(missing)}", mend)]
+        hint = "apt-get install bubblewrap util-linux"
+        return [Layer("bubblewrap", False, f"not installed: {', '.join(missing)}", hint)]
     box = BubblewrapBox()
     layers = attack_layers(box)
     if imports and all(layer.ok for layer in layers):
@@ -167,7 +167,7 @@ def probe(*, imports: bool = False) -> list[Layer]:
 
 @lru_cache(maxsize=1)
 def open_box() -> Box:
-    """The box, once it has held against its own attacks. Raises BoxNotWholeError naming layer and mend."""
+    """The box, once it has held against its own attacks. Raises BoxNotWholeError naming layer and hint."""
     if where := os.environ.get(BOXES):
         from shared.box.pods.box import open_pod_box  # it needs Box
 
@@ -175,5 +175,5 @@ def open_box() -> Box:
     broken = [layer for layer in probe() if not layer.ok]
     if broken:
         first = broken[0]
-        raise BoxNotWholeError(f"the box is not whole: {first.name}: {first.detail}", first.mend)
+        raise BoxNotWholeError(f"the box is not whole: {first.name}: {first.detail}", first.hint)
     return BubblewrapBox()

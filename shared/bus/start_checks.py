@@ -73,9 +73,9 @@ def check_broker(parts: StackParts, must_answer: bool = True) -> list[str]:
             facts: dict[str, Any] = client.info("memory") | client.info("persistence")
     except (redis.RedisError, OSError) as error:
         said = f"the broker {parts.broker_url} can't be used: {error}"
-        mend = _mend(error)
-        if must_answer or mend:
-            raise SettingsError(said, mend or AWAY) from None
+        hint = _hint(error)
+        if must_answer or hint:
+            raise SettingsError(said, hint or AWAY) from None
         return [f"{said}: the worker goes on asking"]
     except ValueError as error:
         raise SettingsError(f"not a broker URL: {error}", "redis://user@host:6379/0, or rediss://") from None
@@ -83,7 +83,7 @@ def check_broker(parts: StackParts, must_answer: bool = True) -> list[str]:
     return _forgets(facts)
 
 
-def _mend(error: Exception) -> str:
+def _hint(error: Exception) -> str:
     """What to do about a refusal; empty: the broker is only away."""
     if isinstance(error, redis.AuthenticationError) or "NOAUTH" in str(error):
         return "the user is in the URL, the password where broker_password says: REDIS_PASSWORD"

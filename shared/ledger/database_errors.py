@@ -1,4 +1,4 @@
-"""What a database says when it can't, as a LedgerError with the line that mends it. No connections here."""
+"""What a database says when it can't, as a LedgerError with a hint. No connections here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError
 from shared.errors import LedgerError, LedgerRefusedError
 
 _UNDONE = {"40001", "40P01"}  # PostgreSQL: serialization_failure, deadlock_detected
-_PASSES = {  # a part of the reason, and its mend
+_PASSES = {  # a part of the reason, and its hint
     "full": "free some space; nothing accepted is lost",
     "No space left": "free some space; nothing accepted is lost",
     "disk I/O": "is the disk full? nothing accepted is lost",
@@ -23,14 +23,14 @@ _PASSES = {  # a part of the reason, and its mend
     "connection slots": "raise max_connections there, or run fewer workers",
 }
 _REFUSED = {
-    "password authentication failed": "mend the URL's user, or PGPASSWORD, or what ledger_password names",
+    "password authentication failed": "correct the URL's user, or PGPASSWORD, or what ledger_password names",
     "no password supplied": "put the password into PGPASSWORD, or where ledger_password says",
     "no pg_hba.conf entry": "let pg_hba.conf admit this user, database, address and encryption",
-    "certificate": "name the right sslrootcert in the URL, or mend the server's certificate",
+    "certificate": "name the right sslrootcert in the URL, or correct the server's certificate",
     "SSL": "does the server offer TLS? set sslmode in the URL as it does",
     "permission denied": "GRANT this user SELECT, INSERT, UPDATE on all tables and USAGE on all sequences",
     "relation": "`ratchet migrate --ledger URL` makes the tables",
-    "does not exist": "create that user and database, or mend the URL",
+    "does not exist": "create that user and database, or correct the URL",
     "column": "`ratchet migrate --ledger URL` brings the tables up to date",
 }
 
@@ -54,10 +54,10 @@ def _translated(error: DBAPIError) -> LedgerError:
     if getattr(error.orig, "sqlstate", None) in _UNDONE:
         return UndoneError(f"the database undid a transaction: {reason}", "this is tried again")
     said = f"the ledger can't be used: {reason}"
-    for sign, mend in _PASSES.items():
+    for sign, hint in _PASSES.items():
         if sign in reason:
-            return LedgerError(said, mend)
-    for sign, mend in _REFUSED.items():
+            return LedgerError(said, hint)
+    for sign, hint in _REFUSED.items():
         if sign in reason:
-            return LedgerRefusedError(said, mend)
+            return LedgerRefusedError(said, hint)
     return LedgerError(said, "is the database up?")

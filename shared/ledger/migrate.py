@@ -60,7 +60,7 @@ def missing_revisions(database: Database) -> list[str]:
 
 
 def check_schema(database: Database) -> None:
-    """Raises LedgerRefusedError, with the mend, unless the schema is this version's; LedgerError if it can't
+    """Raises LedgerRefusedError, with the hint, unless the schema is this version's; LedgerError if it can't
     be seen."""
     with database.read() as connection:
         if database.kind == "postgresql":

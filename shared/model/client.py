@@ -110,8 +110,8 @@ class Chat:
                 raise ArtifactError(
                     f"{self.url} can't see adapter {name} in {path}: {error.message}"
                 ) from error
-            mend = "run with --levers harness, or serve with vLLM and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
-            raise AdaptersUnsupportedError(f"{self.url} can't load adapters", mend) from error
+            hint = "run with --levers harness, or serve with vLLM and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
+            raise AdaptersUnsupportedError(f"{self.url} can't load adapters", hint) from error
 
     def loads_adapters(self) -> bool:
         """Does it take adapters at all? Asked with one that is nowhere, so whoever takes it loads nothing."""
@@ -153,8 +153,8 @@ class Chat:
         text = self._retry(lambda timeout_s: self._post("/completions", body, timeout_s))
         logprobs = parse_prompt_logprobs(text.encode(), token_ids)
         if logprobs is None:
-            mend = "adapters are verified by prompt_logprobs on /v1/completions, as vLLM gives them"
-            raise ChatError(f"{self.url} gives no prompt_logprobs for {model}", mend)
+            hint = "adapters are verified by prompt_logprobs on /v1/completions, as vLLM gives them"
+            raise ChatError(f"{self.url} gives no prompt_logprobs for {model}", hint)
         return logprobs
 
     def _stored(self, key: str) -> Sample | None:
@@ -246,8 +246,8 @@ class Chat:
         if isinstance(error, ChatUnavailableError):
             return error
         if not isinstance(error, openai.APIStatusError):
-            mend = "is it running? the job is tried again"
-            return ChatUnavailableError(f"{self.url} can't be reached: {error or type(error).__name__}", mend)
+            hint = "is it running? the job is tried again"
+            return ChatUnavailableError(f"{self.url} can't be reached: {error or type(error).__name__}", hint)
         status, said = error.status_code, error.message[:500]
         if status in RETRYABLE or (status >= 500 and status != NOT_IMPLEMENTED):
             later = ChatUnavailableError(f"{self.url} answers {status}: {said}")

@@ -33,15 +33,15 @@ _UNTRUSTED = (
     "CERTIFICATE_VERIFY_FAILED",
     "WRONG_VERSION_NUMBER",
     "doesn't match",
-)  # TLS that will not mend itself
-_REFUSALS = {  # S3's code, and the mend
+)  # TLS that does not pass by itself
+_REFUSALS = {  # S3's code, and the hint
     "AccessDenied": "allow this key s3:GetObject and s3:PutObject under the prefix, and s3:ListBucket",
     "AllAccessDisabled": "allow this key s3:GetObject and s3:PutObject under the prefix, and s3:ListBucket",
     "InvalidAccessKeyId": "set AWS_ACCESS_KEY_ID, or name where it is in stack.store_access_key",
     "SignatureDoesNotMatch": "set AWS_SECRET_ACCESS_KEY, or name where it is in stack.store_secret_key",
     "ExpiredToken": "renew AWS_SESSION_TOKEN",
     "InvalidToken": "renew AWS_SESSION_TOKEN, or unset it",
-    "NoSuchBucket": "create the bucket, or mend store_url",
+    "NoSuchBucket": "create the bucket, or correct store_url",
     "InvalidBucketName": HOW_TO_WRITE,
     "AuthorizationHeaderMalformed": "give the bucket's region: ?region=NAME",
     "PermanentRedirect": "give the bucket's region: ?region=NAME",
@@ -233,9 +233,9 @@ def _pool(ca: str, patience: Patience) -> urllib3.PoolManager:
 
 
 def _refusal(where: str, code: str, message: str) -> StoreUnavailableError:
-    mend = _REFUSALS.get(code)
+    hint = _REFUSALS.get(code)
     said = f"{where} refuses: {code}: {message}".rstrip(": ")
-    return StoreRefusedError(said, mend) if mend else StoreUnavailableError(said, "this is tried again")
+    return StoreRefusedError(said, hint) if hint else StoreUnavailableError(said, "this is tried again")
 
 
 def _said(error: S3Error | InvalidResponseError) -> tuple[str, str]:
@@ -250,6 +250,6 @@ def _said(error: S3Error | InvalidResponseError) -> tuple[str, str]:
 
 def _unreachable(where: str, error: Exception) -> StoreUnavailableError:
     if any(sign in str(error) for sign in _UNTRUSTED):
-        mend = "name the server's own authority: ?ca=/path, or use the scheme that it speaks"
-        return StoreRefusedError(f"{where} can't be trusted: {error}", mend)
+        hint = "name the server's own authority: ?ca=/path, or use the scheme that it speaks"
+        return StoreRefusedError(f"{where} can't be trusted: {error}", hint)
     return StoreUnavailableError(f"{where} can't be reached: {error}", "is it up? this is tried again")

@@ -100,9 +100,9 @@ class LocalStore:
         except FileExistsError:
             pass
         except OSError as error:
-            mend = "free some space or set stack.store_url elsewhere; nothing accepted is lost"
+            hint = "free some space or set stack.store_url elsewhere; nothing accepted is lost"
             raise StoreUnavailableError(
-                f"can't write to the store {self.root}: {error.strerror}", mend
+                f"can't write to the store {self.root}: {error.strerror}", hint
             ) from error
         finally:
             if temporary:

@@ -98,7 +98,7 @@ class Task:
 
 
 def load_task(name: str) -> Task:
-    """The task of that name under tasks/, or in that folder. Raises TaskError that names the mend."""
+    """The task of that name under tasks/, or in that folder. Raises TaskError that gives a hint."""
     folder = Path(name) if (Path(name) / "task.toml").exists() else TASKS / name
     if not (folder / "task.toml").exists():
         known = ", ".join(sorted(path.parent.name for path in TASKS.glob("*/task.toml")))

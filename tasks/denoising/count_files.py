@@ -26,7 +26,7 @@ TINY = 1e-6  # how far a whole number may be from one, in a file of floats
 
 
 class CountsError(Exception):
-    """The matrix can't be used. Its text says what is wrong and how to mend it."""
+    """The matrix can't be used. Its text says what is wrong and how to fix it."""
 
 
 def read_counts(source):
@@ -61,7 +61,7 @@ def name_of(path):
 
 
 def checked(matrix, name):
-    """As CSR of whole numbers; raises CountsError that names the fault and the mend."""
+    """As CSR of whole numbers; raises CountsError that names the fault and a hint."""
     if getattr(matrix, "ndim", 0) != 2 or 0 in matrix.shape:
         raise CountsError(f"{name}: the matrix is empty (shape {getattr(matrix, 'shape', '?')})")
     if matrix.dtype.kind not in "biuf":

@@ -15,7 +15,7 @@ DRAWN = {"B": 1, "mask": MASKS[0], "distribution": DISTRIBUTIONS[0]}
 
 
 class ShapeError(Exception):
-    """What, where, how to mend."""
+    """What, where, how to fix it."""
 
 
 def main(arguments):

@@ -37,7 +37,7 @@ def test_a_box_without_its_filter_refuses_to_open(weak_bubblewrap: Path) -> None
     layer = {layer.name: layer for layer in probe()}["system calls"]
     assert not layer.ok
     assert layer.detail.startswith("allowed: ptrace, keyctl")
-    assert "CONFIG_SECCOMP_FILTER" in layer.mend
+    assert "CONFIG_SECCOMP_FILTER" in layer.hint
     with pytest.raises(BoxNotWholeError) as refusal:
         open_box()
     assert refusal.value.exit_code == 78

@@ -130,7 +130,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def test_without_bubblewrap_the_box_refuses_and_names_the_mend(
+def test_without_bubblewrap_the_box_refuses_and_names_the_hint(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for tool in ("unshare", "setpriv", "mount", "prlimit", "sh"):
@@ -142,7 +142,7 @@ def test_without_bubblewrap_the_box_refuses_and_names_the_mend(
         open_box()
 
     assert refusal.value.exit_code == 78
-    assert "apt-get install bubblewrap" in refusal.value.mend
+    assert "apt-get install bubblewrap" in refusal.value.hint
 
 
 def test_a_bubblewrap_that_can_not_make_namespaces_is_told_with_its_reason(
@@ -159,7 +159,7 @@ def test_a_bubblewrap_that_can_not_make_namespaces_is_told_with_its_reason(
 
     assert not first.ok
     assert "No permissions" in first.detail
-    assert "unprivileged_userns_clone" in first.mend
+    assert "unprivileged_userns_clone" in first.hint
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs all the other tests this way")

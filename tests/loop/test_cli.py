@@ -1,4 +1,4 @@
-"""The command line: every mistake is one clear message that names the mend, and a non-zero exit."""
+"""The command line: every mistake is one clear message that gives a hint, and a non-zero exit."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def ratchet(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complete
         (["run", "trimul", "--broker", "redis://:hush@127.0.0.1:1/0"], 2, "env:REDIS_PASSWORD"),
         (["run", "trimul", "--set", "stack.bucket=x"], 2, "stack.bucket"),
         (["migrate", "--ledger", "postgresql+psycopg://127.0.0.1:1/x"], 74, "is the database up?"),
-        (["run", "trimul", "--set", "model.url='http://127.0.0.1:1/v1'"], 2, "mend model.url"),
+        (["run", "trimul", "--set", "model.url='http://127.0.0.1:1/v1'"], 2, "correct model.url"),
         (["show", "nothing"], 2, "runs there: none yet"),
         (["resume", "nothing"], 2, "no run"),
         (["export", "nothing", "out"], 2, "no run"),
@@ -49,7 +49,7 @@ def ratchet(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complete
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_a_mistake_is_named_with_its_mend(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+def test_a_mistake_is_named_with_a_hint(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
     done = ratchet(*arguments, cwd=tmp_path)
     assert done.returncode == code
     assert said in done.stderr
@@ -60,9 +60,9 @@ def test_a_mistake_is_named_with_its_mend(arguments: list[str], code: int, said:
 
 @pytest.mark.parametrize(
     ("task", "code", "said"),
-    [("trimul", 69, "mend: apt-get install gcc"), ("words", 78, "mend: apt-get install bubblewrap")],
+    [("trimul", 69, "hint: apt-get install gcc"), ("words", 78, "hint: apt-get install bubblewrap")],
 )
-def test_a_missing_tool_is_named_with_its_mend(task: str, code: int, said: str, tmp_path: Path) -> None:
+def test_a_missing_tool_is_named_with_a_hint(task: str, code: int, said: str, tmp_path: Path) -> None:
     assert ratchet("init", "words", cwd=tmp_path).returncode == 0
     done = ratchet("run", task, cwd=tmp_path, PATH=str(tmp_path))
     assert done.returncode == code

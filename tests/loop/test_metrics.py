@@ -91,7 +91,7 @@ def test_a_death_is_counted_once_however_often_somebody_looks(collector: StackCo
         assert scrape(collector)["ratchet_jobs_died_total", "waiting", "trainer"] == 1
 
 
-def test_a_broken_ledger_is_seen_and_a_mended_one_is_read_again(
+def test_a_broken_ledger_is_seen_and_a_repaired_one_is_read_again(
     collector: StackCollector, tmp_path: Path
 ) -> None:
     whole = tmp_path / "ledger.sqlite"

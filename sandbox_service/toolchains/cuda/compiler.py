@@ -65,8 +65,8 @@ class CudaCompiler:
         """The cubin of our own small kernel. Raises TaskError if nvcc does not know the architecture."""
         made = self.cubin(CANARY.read_text(), ())
         if made.path is None and "gpu architecture" in made.error.lower():
-            mend = f"`{self._nvcc} --list-gpu-arch` lists what it knows"
-            raise TaskError(f"nvcc does not know the architecture {self._arch!r}: {made.error}", mend)
+            hint = f"`{self._nvcc} --list-gpu-arch` lists what it knows"
+            raise TaskError(f"nvcc does not know the architecture {self._arch!r}: {made.error}", hint)
         return made.needed("canary kernel")
 
     def cubins(self, sources: Iterable[str], flags: Sequence[str]) -> dict[str, Cubin]:

@@ -44,8 +44,8 @@ def refuse_quarantined(folder: Path, device: str) -> None:
 
 
 def _error(folder: Path, device: str, reason: str) -> BoxError:
-    mend = f"look at the GPU (nvidia-smi -q, dmesg); then delete {quarantine_file(folder, device)}"
-    return BoxError(f"GPU {device} is in quarantine: {reason}", mend)
+    hint = f"look at the GPU (nvidia-smi -q, dmesg); then delete {quarantine_file(folder, device)}"
+    return BoxError(f"GPU {device} is in quarantine: {reason}", hint)
 
 
 def clocks(device: str) -> JsonObject:

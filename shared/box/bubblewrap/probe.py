@@ -23,7 +23,7 @@ HOARD_LIMITS = Limits(wall_s=20, cpu_s=10, memory_mb=96, processes=12, file_mb=1
 HOARD_MB = 70  # fits under the limit of one process; twice that is over the box's
 PYTHON = (sys.executable, "-I", "-S")
 TOOLCHAIN_LIMITS = Limits(wall_s=120, cpu_s=60, memory_mb=2048, processes=16)
-LAYERS = {  # what attack.py tries, and the mend where it gets through
+LAYERS = {  # what attack.py tries, and the hint where it gets through
     "descriptors": "",
     "identity": "use bubblewrap 0.8 or newer, and start Ratchet as an ordinary user or as root",
     "network": "the kernel must have network namespaces",
@@ -33,12 +33,12 @@ LAYERS = {  # what attack.py tries, and the mend where it gets through
     "other processes": "the kernel must have pid namespaces",
     "process limit": "use Linux 5.14 or newer",
 }
-USERNS_MEND = (
+USERNS_HINT = (
     "let users make namespaces: sysctl kernel.unprivileged_userns_clone=1 (Debian), "
     "kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu), user.max_user_namespaces=10000; "
     "in a container: --security-opt seccomp=unconfined"
 )
-GROUP_MEND = (
+GROUP_HINT = (
     "optional: let Ratchet make control groups: run it in a systemd unit with Delegate=yes, "
     "or mount /sys/fs/cgroup writable in its container"
 )
@@ -62,13 +62,13 @@ def attack_layers(box: Box) -> list[Layer]:
             argv += [str(size), str(ATTACK_LIMITS.processes), *(bind.target for bind in toolchain_binds())]
             done = box.run(argv, limits=ATTACK_LIMITS)
         except BoxError as error:
-            return [Layer("bubblewrap", False, error.message, USERNS_MEND)]
+            return [Layer("bubblewrap", False, error.message, USERNS_HINT)]
     if done.outcome != "ok":
         return [Layer("interpreter", False, _tail(done), "the interpreter's folder must be readable by all")]
     met: dict[str, str] = json.loads(done.stdout)
     layers = [Layer("bubblewrap", True)] + [
-        Layer(name, met.get(name) == "", met.get(name, "was not tried"), "" if met.get(name) == "" else mend)
-        for name, mend in LAYERS.items()
+        Layer(name, met.get(name) == "", met.get(name, "was not tried"), "" if met.get(name) == "" else hint)
+        for name, hint in LAYERS.items()
     ]
     return [*layers, _system_calls(box), _total_memory(box)]
 
@@ -76,20 +76,20 @@ def attack_layers(box: Box) -> list[Layer]:
 def _system_calls(box: Box) -> Layer:
     name = "system calls"
     if not filter_program():
-        mend = "use a machine of " + " or ".join(ARCHES)
-        return Layer(name, False, f"no filter is written for {platform.machine()}", mend)
+        hint = "use a machine of " + " or ".join(ARCHES)
+        return Layer(name, False, f"no filter is written for {platform.machine()}", hint)
     done = box.run([*PYTHON, str(HERE / "attack_calls.py")], limits=ATTACK_LIMITS)
     passed = done.stdout.decode(errors="replace").strip() if done.outcome == "ok" else _tail(done)
-    mend = "use bubblewrap 0.8 or newer and a kernel with CONFIG_SECCOMP_FILTER; nothing may strip --seccomp"
-    return Layer(name, not passed, passed, mend if passed else "")
+    hint = "use bubblewrap 0.8 or newer and a kernel with CONFIG_SECCOMP_FILTER; nothing may strip --seccomp"
+    return Layer(name, not passed, passed, hint if passed else "")
 
 
 def _total_memory(box: Box) -> Layer:
-    """The only layer that may be missing: then the detail says so, and how to mend it."""
+    """The only layer that may be missing: then the detail says so, and how to fix it."""
     name = "total memory"
     sweep()
     if not can_make_groups():
-        return Layer(name, True, f"reduced: memory is limited per process only; {GROUP_MEND}")
+        return Layer(name, True, f"reduced: memory is limited per process only; {GROUP_HINT}")
     done = box.run([*PYTHON, str(HERE / "attack_memory.py"), str(HOARD_MB)], limits=HOARD_LIMITS)
     held = done.outcome == "over_limit" or done.stdout in (b"0\n", b"1\n")
     detail = "" if held else f"two processes held more than the box may: {_tail(done) or 'unhindered'}"
@@ -105,8 +105,8 @@ def toolchain_layers(box: Box) -> list[Layer]:
             limits=TOOLCHAIN_LIMITS,
             env={"OMP_NUM_THREADS": "1"},
         )
-        mend = "" if done.outcome == "ok" else "install Ratchet into this environment again"
-        layers.append(Layer(f"{module} inside", done.outcome == "ok", _tail(done), mend))
+        hint = "" if done.outcome == "ok" else "install Ratchet into this environment again"
+        layers.append(Layer(f"{module} inside", done.outcome == "ok", _tail(done), hint))
     with tempfile.TemporaryDirectory(prefix="ratchet-probe-") as folder:
         Path(folder, "a.c").write_text(OPENMP_PROGRAM)
         done = box.run(
@@ -115,8 +115,8 @@ def toolchain_layers(box: Box) -> list[Layer]:
             limits=TOOLCHAIN_LIMITS,
             cwd="/probe",
         )
-    mend = "" if done.outcome == "ok" else "apt-get install gcc libc6-dev"
-    return [*layers, Layer("gcc inside", done.outcome == "ok", _tail(done), mend)]
+    hint = "" if done.outcome == "ok" else "apt-get install gcc libc6-dev"
+    return [*layers, Layer("gcc inside", done.outcome == "ok", _tail(done), hint)]
 
 
 def _tail(done: BoxResult) -> str:

@@ -24,9 +24,9 @@ class PodApi:
         try:
             from kubernetes import client, config
         except ImportError:
-            mend = "pip install 'ratchet-sia[k8s]'"
+            hint = "pip install 'ratchet-sia[k8s]'"
             raise ToolMissingError(
-                "boxes are to be pods, and the kubernetes client is missing", mend
+                "boxes are to be pods, and the kubernetes client is missing", hint
             ) from None
         settings = client.Configuration()
         if url:
@@ -35,8 +35,8 @@ class PodApi:
             try:
                 config.load_incluster_config(client_configuration=settings)
             except config.ConfigException as error:
-                mend = "run it in a pod whose account has the Role makes-boxes"
-                raise BoxNotWholeError(f"boxes are to be pods, and this is no pod: {error}", mend) from None
+                hint = "run it in a pod whose account has the Role makes-boxes"
+                raise BoxNotWholeError(f"boxes are to be pods, and this is no pod: {error}", hint) from None
         settings.retries = False  # the caller knows what may be tried again
         self.address: str = settings.host
         self._namespace = namespace
@@ -115,7 +115,7 @@ def _refused(what: str, status: int, body: str) -> BoxError:
         reason = body[:300]
     if status == 404:
         return PodGoneError(f"can't {what}: {reason}")
-    mend = "is the Role makes-boxes bound to this account?" if status in (401, 403) else ""
+    hint = "is the Role makes-boxes bound to this account?" if status in (401, 403) else ""
     if "exceeded quota" in reason:
-        mend = "fewer workers, or a larger ResourceQuota in the sandbox's namespace"
-    return BoxError(f"can't {what}: {status}: {reason}", mend)
+        hint = "fewer workers, or a larger ResourceQuota in the sandbox's namespace"
+    return BoxError(f"can't {what}: {status}: {reason}", hint)

@@ -16,7 +16,7 @@ from shared.box.pods.spec import PORT
 from shared.errors import BoxError, BoxNotWholeError
 
 ATTACK_LIMITS = Limits(wall_s=60, cpu_s=20, memory_mb=256, processes=8, file_mb=8)
-MENDS = {
+HINTS = {
     "identity": "the pod template sets runAsNonRoot, drops all capabilities and forbids escalation",
     "token": "the pod template sets automountServiceAccountToken: false",
     "environment": "nothing may put variables into the sandbox's pods",
@@ -35,16 +35,16 @@ def attack_layers(box: Box, targets: Sequence[str]) -> list[Layer]:
         raise BoxError(f"the attack on a box did not run: {done.stderr.decode(errors='replace')[-300:]}")
     met: dict[str, str] = json.loads(done.stdout)
     return [
-        Layer(name, met.get(name) == "", met.get(name, "was not tried"), "" if met.get(name) == "" else mend)
-        for name, mend in MENDS.items()
+        Layer(name, met.get(name) == "", met.get(name, "was not tried"), "" if met.get(name) == "" else hint)
+        for name, hint in HINTS.items()
     ]
 
 
 def refuse_holes(box: PodBox) -> None:
-    """Raises BoxNotWholeError that names layer and mend."""
+    """Raises BoxNotWholeError that names layer and hint."""
     server = urlsplit(box.api.address)
     targets = [f"{server.hostname}:{server.port or 443}", *box.settings.must_not_reach]
     broken = [layer for layer in attack_layers(box, targets) if not layer.ok]
     if broken:
         first = broken[0]
-        raise BoxNotWholeError(f"a box's pod is not whole: {first.name}: {first.detail}", first.mend)
+        raise BoxNotWholeError(f"a box's pod is not whole: {first.name}: {first.detail}", first.hint)

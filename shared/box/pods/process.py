@@ -40,8 +40,8 @@ def connect(
             break
         except OSError as error:
             if time.monotonic() > deadline:
-                mend = "do the network policies of the sandbox's namespace let this service in?"
-                raise BoxError(f"a box's runner can't be reached: {error}", mend) from error
+                hint = "do the network policies of the sandbox's namespace let this service in?"
+                raise BoxError(f"a box's runner can't be reached: {error}", hint) from error
             time.sleep(RETRY_S)
     connection.settimeout(None)
     try:

@@ -21,7 +21,7 @@ LABEL = "app.kubernetes.io/component=box"
 RUNNER_MB = 64  # the runner, and what it holds while it packs
 DEADLINE_GRACE_S = 60  # the runner keeps the wall clock; this only ends a pod whose runner can't
 SCRATCH = ("/tmp", "/dev/shm")
-BROKEN_START = (  # states of a container that waiting does not mend within a box's patience
+BROKEN_START = (  # states of a container that waiting does not end within a box's patience
     "ErrImagePull",
     "ImagePullBackOff",
     "InvalidImageName",

@@ -17,7 +17,7 @@ from shared.box.bubblewrap.cgroup import can_make_groups
 from shared.box.pods import inside
 from shared.box.pods.box import PodBox
 from shared.box.pods.inside import wire
-from shared.box.pods.probe import MENDS, attack_layers
+from shared.box.pods.probe import HINTS, attack_layers
 from shared.box.pods.spec import PORT, address_of, end_of, pod_of
 from shared.errors import BoxError
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool
@@ -176,7 +176,7 @@ def test_a_scaffold_keeps_its_pod_from_step_to_step_and_loses_it_with_a_bad_one(
 def test_a_pod_holds_when_attacked_from_inside(cluster: LocalCluster, box: PodBox) -> None:
     layers = attack_layers(box, [cluster.url.removeprefix("http://")])
 
-    assert [layer.name for layer in layers] == list(MENDS)
+    assert [layer.name for layer in layers] == list(HINTS)
     assert [layer for layer in layers if not layer.ok] == []
 
 

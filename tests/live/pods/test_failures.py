@@ -81,7 +81,7 @@ def test_a_template_that_is_not_restricted_makes_no_pod(templates: list[dict[str
 
 
 @pytest.mark.parametrize("lost", ["create", "get", "list"])
-def test_a_role_that_lacks_a_verb_is_told_with_its_mend(templates: list[dict[str, Any]], lost: str) -> None:
+def test_a_role_that_lacks_a_verb_is_told_with_a_hint(templates: list[dict[str, Any]], lost: str) -> None:
     """So the Role in the manifests allows no more than what is needed; `delete` shows in every other test."""
     spoilt = json.loads(json.dumps(templates))
     for rule in next(found for found in spoilt if found["kind"] == "Role")["rules"]:
@@ -91,7 +91,7 @@ def test_a_role_that_lacks_a_verb_is_told_with_its_mend(templates: list[dict[str
         box = PodBox(settings(cluster))
         with pytest.raises(BoxError, match=f"cannot {lost}") as refused:
             box.sweep() if lost == "list" else box.run(["true"], limits=QUICK)
-    assert "makes-boxes" in refused.value.mend
+    assert "makes-boxes" in refused.value.hint
 
 
 def test_an_api_server_that_is_away_is_a_broken_box(cluster: LocalCluster, box: PodBox) -> None:

@@ -1,4 +1,4 @@
-"""What is ours and fails is an error that can be tried again or mended, never a candidate's low score."""
+"""What is ours and fails is an error that can be tried again or repaired, never a candidate's low score."""
 
 import shutil
 from pathlib import Path

@@ -70,7 +70,7 @@ def test_a_model_that_is_not_served_is_named_with_those_that_are(endpoint: Endpo
 def test_an_endpoint_that_is_not_there_is_said_before_anything_begins() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(SettingsError, match=rf"127.0.0.1:{port}.* can't be reached.*mend model.url"):
+    with pytest.raises(SettingsError, match=rf"127.0.0.1:{port}.* can't be reached.*correct model.url"):
         settle_levers(config(f"http://127.0.0.1:{port}/v1"))
 
 

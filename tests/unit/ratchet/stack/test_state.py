@@ -69,7 +69,7 @@ def test_a_stack_that_can_not_start_says_why_and_leaves_nothing(tmp_path: Path) 
     wrong.write_text('broker_url = "redis://127.0.0.1:1/0"')
     with pytest.raises(RatchetError, match=r"the broker redis://127.0.0.1:1/0 can't be used") as failed:
         standing.up(tmp_path / "stack", wrong, None, None)
-    assert "is it running" in failed.value.mend
+    assert "is it running" in failed.value.hint
     assert not stacks.is_up(tmp_path / "stack")
     assert "is not up" in standing.down(tmp_path / "stack")
 

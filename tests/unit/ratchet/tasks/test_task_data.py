@@ -16,7 +16,7 @@ import json, pathlib, sys
 operation, source, into = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
 rows = source.read_text().split()
 if "bad" in rows:
-    sys.exit(print(f"{source}: row {rows.index('bad') + 1} is bad; mend it", file=sys.stderr) or 2)
+    sys.exit(print(f"{source}: row {rows.index('bad') + 1} is bad; correct it", file=sys.stderr) or 2)
 if "bug" in rows:
     rows["bug"]
 (into / "data").mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ def test_imported_data_make_a_task_of_their_own_and_leave_the_first_alone(task: 
 
 @pytest.mark.parametrize(
     ("rows", "said"),
-    [("one bad", "row 2 is bad; mend it"), ("bug", "data.py failed: .*TypeError")],
+    [("one bad", "row 2 is bad; correct it"), ("bug", "data.py failed: .*TypeError")],
 )
 def test_data_that_can_not_be_taken_leave_nothing_behind(task: Task, tmp_path: Path, rows: str, said: str):
     with pytest.raises(SettingsError, match=f"(?s){said}"):

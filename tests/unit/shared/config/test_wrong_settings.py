@@ -1,4 +1,4 @@
-"""Every wrong setting of a stack's parts ends in one message that names the part and the mend, holds no
+"""Every wrong setting of a stack's parts ends in one message that names the part and the hint, holds no
 secret, and comes with a code that is not 0. On real servers."""
 
 from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def refused(parts: StackParts, match: str, code: int = 2) -> None:
         check_parts(parts)
     said = str(caught.value)
     assert match in said
-    assert caught.value.mend, said
+    assert caught.value.hint, said
     assert caught.value.exit_code == code
     assert "\n" not in said
     for secret in (WRONG, pg.PASSWORD, s3.SECRET, valkey.PASSWORD):

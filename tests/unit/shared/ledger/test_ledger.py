@@ -246,7 +246,7 @@ def test_a_message_that_this_version_can_not_read_dies_with_the_reason(ledger: L
     assert "drain or upgrade" in reason
 
 
-def test_a_ledger_that_can_not_be_used_says_how_to_mend_it(tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_used_gives_a_hint(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="does its folder exist"):
         Ledger(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.sqlite'}").create_schema()
     with pytest.raises(LedgerError, match="no ledger: give a run"):

@@ -1,5 +1,5 @@
 """The ledger's schema: every way to the newest one ends in the same tables, with what was in them; older and
-newer ones are refused, with the mend."""
+newer ones are refused, with the hint."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
