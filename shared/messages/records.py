@@ -222,6 +222,11 @@ class Patch(Record):
     reason: str
 
 
+class ChatMessage(Record):
+    role: str
+    content: str
+
+
 class WeightUpdate(Record):
     """Which algorithm, which attempts, which hyper-parameters, and why."""
 
@@ -232,6 +237,21 @@ class WeightUpdate(Record):
     kl_weight: float
     seed: int
     reason: str
+    demonstrations: str = ""  # digest of Demonstrations: right replies to imitate; empty: none offered
+
+
+class Demonstration(Record):
+    """A right reply to one prompt of the scaffold. From the train split only, never from gate or test."""
+
+    instance_id: str
+    messages: tuple[ChatMessage, ...]  # the prompt, as the scaffold would send it
+    reply: str  # what the model should have said, as plain text
+
+
+class Demonstrations(Record):
+    """What a supervised update learns from: the verifier's answers, in the scaffold's own prompts."""
+
+    items: tuple[Demonstration, ...]
 
 
 class Interval(Record):
