@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from agent_service.adapters import Adapters
 from agent_service.handlers import Deps, handlers
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.bus.bus import Handlers
 from shared.bus.celery_app import run_worker
 from shared.config.secrets import open_ledger, open_store

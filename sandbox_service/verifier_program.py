@@ -20,7 +20,7 @@ from sandbox_service.timed.block import Bench, evaluate_block
 from sandbox_service.toolchains.cuda.operations import CudaOperations
 from sandbox_service.toolchains.python.block import Judge, evaluate_programs
 from sandbox_service.verify.verifier import bounded
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.errors import RatchetError
 from shared.messages.records import Evaluation, JsonObject
 from shared.tasks.draw_program import load_verifier

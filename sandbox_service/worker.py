@@ -14,7 +14,7 @@ def build(stack: StackSettings) -> Handlers:
     """Real parts, put together. Raises BoxNotWholeError or ToolMissingError before any job is taken."""
     from sandbox_service.evaluate import Evaluator
     from sandbox_service.handlers import Deps, handlers
-    from shared.box.box import open_box
+    from shared.box.open import open_box
     from shared.config.secrets import open_store
     from shared.harness.steps import ScaffoldPool
 

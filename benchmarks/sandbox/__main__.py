@@ -31,7 +31,8 @@ from benchmarks.sandbox.kernels import chain
 from sandbox_service.timed import timing
 from sandbox_service.timed.block import Bench, evaluate_block
 from sandbox_service.toolchains.c.compiler import CCompiler
-from shared.box.box import Box, open_box
+from shared.box.box import Box
+from shared.box.open import open_box
 from shared.messages.records import Check, Evaluation, JsonObject
 from shared.tasks.draw_program import load_verifier
 from shared.tasks.task import TaskManifest, load_task

@@ -11,11 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
-from shared.box.box import Bind, Box, BoxedProcess, BoxOutcome, BoxResult, Limits
-from shared.box.bubblewrap.launch import BASE_ENV
+from shared.box.box import BASE_ENV, NO_ENV, Bind, Box, BoxedProcess, BoxOutcome, BoxResult, Limits
 from shared.box.bubblewrap.process import BubblewrapProcess, Launch
-
-NO_ENV: Mapping[str, str] = {}
 
 
 class BareBox(Box):

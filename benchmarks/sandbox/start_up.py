@@ -13,7 +13,8 @@ from statistics import median
 from typing import Any
 
 from sandbox_service.verify.process import VerifierProcess
-from shared.box.box import Box, Limits, probe
+from shared.box.box import Box, Limits
+from shared.box.bubblewrap.probe import probe
 from shared.box.machine_lock import quiet
 from shared.harness.steps import ScaffoldPool
 from shared.tasks.task import AttemptSection, load_task

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sandbox_service.toolchains.cuda.compiler import find_nvcc
 from sandbox_service.toolchains.cuda.process import CudaKernel, NoDeviceError
-from shared.box.box import probe
+from shared.box.bubblewrap.probe import probe
 from shared.errors import RatchetError
 
 OLDEST_PYTHON = (3, 11)

@@ -16,8 +16,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from shared.box.box import SHARED, Bind, Limits
 from shared.box.bubblewrap.cgroup import Group, make_group
-from shared.box.bubblewrap.launch import SHARED, Bind, Limits, launch_argv
+from shared.box.bubblewrap.launch import launch_argv
 from shared.box.bubblewrap.process import BubblewrapProcess, Launch, start_process
 from shared.box.bubblewrap.seccomp import filter_file
 from shared.box.pods.spec import PORT, SCRATCH

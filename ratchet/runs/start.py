@@ -225,7 +225,7 @@ def require_parts(chosen: StackParts) -> None:
 
 def require_tools(task: Task) -> None:
     """Refuse early what would refuse late. Raises ToolMissingError (no compiler), BoxNotWholeError."""
-    from shared.box.box import open_box
+    from shared.box.open import open_box
 
     if task.manifest.toolchain == "c" and shutil.which("gcc") is None:
         raise ToolMissingError(

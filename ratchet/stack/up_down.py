@@ -34,7 +34,7 @@ def up(
     folder: Path, config: Path | None, flower_port: int | None, metrics_port: int | None
 ) -> dict[str, Any]:
     """Start the stack in `folder` unless it is up; returns its state as `describe` gives it."""
-    from shared.box.box import open_box
+    from shared.box.open import open_box
 
     folder = folder.resolve()
     if stacks.is_up(folder):

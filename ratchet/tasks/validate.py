@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ratchet.cli.doctor import Check
 from sandbox_service.evaluate import Evaluator
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.errors import RatchetError, TaskError
 from shared.harness.bundle import load_harness
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context

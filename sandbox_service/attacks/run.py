@@ -22,8 +22,9 @@ from sandbox_service.attacks.corpus import CONTROL, FOLDER, TASK, Attack, attack
 from sandbox_service.attacks.finding import Finding, evaluate, seen
 from sandbox_service.attacks.run_programs import attack_programs
 from sandbox_service.toolchains.c.compiler import read_regular
-from shared.box.box import Bind, Limits, open_box
+from shared.box.box import Bind, Limits
 from shared.box.bubblewrap.cgroup import can_make_groups
+from shared.box.open import open_box
 from shared.messages.records import Evaluation
 
 LIMITS = Limits(wall_s=4, cpu_s=4, memory_mb=64, processes=16, file_mb=4, output_bytes=1 << 20)

@@ -15,8 +15,7 @@ from pathlib import Path
 from sandbox_service.failure import CandidateFailedError
 from sandbox_service.timed.kernel import CLOSED, TOO_EARLY, Kernel, Quota, death, late
 from sandbox_service.verify.layout import Arrays, Layout
-from shared.box.box import Bind, Limits
-from shared.box.bubblewrap.launch import BASE_ENV
+from shared.box.box import BASE_ENV, Bind, Limits
 from shared.box.kernel_call import NUMBER_BYTES
 from shared.box.pods.box import PodBox
 from shared.box.pods.inside import wire
@@ -122,6 +121,6 @@ def _order(index: int, programs: int, threads: int, limits: Limits, layout: Layo
         "rest": [threads, *layout.words()],
         "outputs_start": layout.outputs_start,
         "size_bytes": layout.size_bytes,
-        "env": BASE_ENV,
+        "env": dict(BASE_ENV),
         "limits": asdict(replace(limits, processes=processes)),
     }

@@ -1,43 +1,59 @@
-"""The box: where programs written by a model run. No network, nothing of the host but a read-only toolchain
-and what is bound, hard limits, and nothing left behind. On a machine bubblewrap does the isolating
-(bubblewrap/); where RATCHET_BOXES names a file, a box is a pod of a cluster (pods/).
+"""The contract of the box, in which programs written by a model run: what it is given (Bind, Limits), what it
+returns (BoxResult, BoxedProcess), and what every box has in common. No network, nothing of the host but a
+read-only toolchain and what is bound, hard limits, and nothing left behind.
 
-    box = open_box()                                   # attacks itself first; refuses if a layer is missing
-    result = box.run(["gcc", ...], binds=[Bind(folder, "/work", writable=True)], limits=Limits(wall_s=30))
+Two implementations: bubblewrap/ on a machine, pods/ on a cluster. open.py chooses one and tests it.
 """
 
 from __future__ import annotations
 
-import os
+import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import IO, Literal, Protocol
 
-from shared.box.bubblewrap.cgroup import make_group
-from shared.box.bubblewrap.launch import Bind, Limits, launch_argv, missing_tools
-from shared.box.bubblewrap.process import Launch, run_process, start_process
-from shared.box.bubblewrap.seccomp import filter_file
-from shared.box.process import BoxedProcess, BoxOutcome, BoxResult
-from shared.errors import BoxError, BoxNotWholeError
-
-__all__ = [
-    "Bind",
-    "Box",
-    "BoxOutcome",
-    "BoxResult",
-    "BoxedProcess",
-    "BubblewrapBox",
-    "Layer",
-    "Limits",
-    "open_box",
-    "probe",
-]
-
+SHARED = Path(__file__).resolve().parents[1]  # every box sees this folder, at its own path
+FIRST_UID = 200_000  # above what distributions give to people and services
+OVERHEAD_MB = 32  # bubblewrap, prlimit and the kernel's own pages for a box
+STDERR_TAIL_BYTES = 4096
+BASE_ENV: Mapping[str, str] = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+}
 NO_ENV: Mapping[str, str] = {}
-BOXES = "RATCHET_BOXES"  # the variable that names a file of pods.box.BoxSettings
-OWN_PROCESSES = 4  # of bubblewrap, that a box's control group counts too
+BoxOutcome = Literal["ok", "crashed", "timeout", "over_limit"]
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A file or folder of the host that a box sees at `target`. Give a writable one to one box at a time."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a boxed program may use. CPU counts per process, processes per box; memory counts per process
+    and, where the machine has a writable control group, for the box as a whole with its scratch files.
+    """
+
+    wall_s: float = 10.0
+    cpu_s: int = 10
+    memory_mb: int = 1024
+    processes: int = 64  # processes and threads
+    file_mb: int = 64  # of one file, and of /tmp and /dev/shm each
+    output_bytes: int = 1_000_000  # stdout and stderr together
+
+    @property
+    def box_memory_bytes(self) -> int:
+        return (self.memory_mb + 2 * self.file_mb + OVERHEAD_MB) << 20
 
 
 @dataclass(frozen=True)
@@ -48,6 +64,52 @@ class Layer:
     ok: bool
     detail: str = ""
     hint: str = ""
+
+
+@dataclass(frozen=True)
+class BoxResult:
+    """How a boxed program ended. `exit_code` is None where we ended it; a signal s is 128 + s."""
+
+    exit_code: int | None
+    stdout: bytes
+    stderr: bytes
+    wall_s: float
+    outcome: BoxOutcome
+
+
+class BoxedProcess(Protocol):
+    """A running boxed program. `stdin` and `stdout` are unbuffered binary pipes; deadlines are the caller's.
+
+    Use it as a context manager, or call close(): that ends everything that it started, too.
+    """
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+    pid: int | None  # None: it runs on another machine
+
+    def alive(self) -> bool: ...
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """The program's exit code, None if it runs on. Raises BoxError if the program was never reached."""
+        ...
+
+    def kill(self) -> None:
+        """End the program and all that it started, at once; may be called again."""
+        ...
+
+    def close(self) -> None:
+        """kill(), and forget stderr."""
+        ...
+
+    def stderr_tail(self) -> str:
+        """The last 4 kB of what the program, or what keeps it in its box, wrote to stderr."""
+        ...
+
+    def __enter__(self) -> BoxedProcess: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Box(Protocol):
@@ -86,94 +148,18 @@ class Box(Protocol):
         ...
 
 
-class BubblewrapBox(Box):
-    """A box on this machine. As root, a writable bind's folder is given to the box's own uid; a file in it
-    may be a link or a FIFO.
-    """
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        binds: Sequence[Bind] = (),
-        limits: Limits,
-        stdin: bytes = b"",
-        env: Mapping[str, str] = NO_ENV,
-        cwd: str = "/tmp",
-        python: bool = True,
-    ) -> BoxResult:
-        return run_process(self._launch(argv, binds, limits, env, cwd, python), limits, stdin)
-
-    def start(
-        self,
-        argv: Sequence[str],
-        *,
-        binds: Sequence[Bind] = (),
-        limits: Limits,
-        env: Mapping[str, str] = NO_ENV,
-        cwd: str = "/tmp",
-        python: bool = True,
-    ) -> BoxedProcess:
-        return start_process(self._launch(argv, binds, limits, env, cwd, python))
-
-    def _launch(
-        self,
-        argv: Sequence[str],
-        binds: Sequence[Bind],
-        limits: Limits,
-        env: Mapping[str, str],
-        cwd: str,
-        python: bool,
-    ) -> Launch:
-        status, syscalls = os.pipe(), filter_file()
-        group = make_group(limits.box_memory_bytes, limits.processes + OWN_PROCESSES)
-        try:
-            chain = launch_argv(
-                argv,
-                binds,
-                limits,
-                env=env,
-                cwd=cwd,
-                status_fd=status[1],
-                filter_fd=syscalls,
-                python=python,
-            )
-        except OSError as error:
-            for handle in (*status, *([] if syscalls is None else [syscalls])):
-                os.close(handle)
-            if group:
-                group.remove()
-            raise BoxError(
-                f"can't ready the box: {error}", "every bound path must exist and be ours"
-            ) from error
-        passed = (status[1],) if syscalls is None else (status[1], syscalls)
-        return Launch([*(group.enter_argv() if group else []), *chain], status[0], passed, group)
+def hiding_binds(files: Sequence[str]) -> list[Bind]:
+    """An unreadable device over each of these files of installed packages, wherever an import finds it."""
+    found = [
+        Path(place, name) for name in files for place in sys.path if place and Path(place, name).is_file()
+    ]
+    return [Bind(Path("/dev/null"), str(path)) for path in dict.fromkeys(found)]
 
 
-def probe(*, imports: bool = False) -> list[Layer]:
-    """Attack the box from inside and say which layers hold. `imports` also tries numpy, sklearn and gcc."""
-    from shared.box.bubblewrap.probe import attack_layers, toolchain_layers  # they need Box and Layer
-
-    missing = missing_tools()
-    if missing:
-        hint = "apt-get install bubblewrap util-linux"
-        return [Layer("bubblewrap", False, f"not installed: {', '.join(missing)}", hint)]
-    box = BubblewrapBox()
-    layers = attack_layers(box)
-    if imports and all(layer.ok for layer in layers):
-        layers += toolchain_layers(box)
-    return layers
-
-
-@lru_cache(maxsize=1)
-def open_box() -> Box:
-    """The box, once it has held against its own attacks. Raises BoxNotWholeError naming layer and hint."""
-    if where := os.environ.get(BOXES):
-        from shared.box.pods.box import open_pod_box  # it needs Box
-
-        return open_pod_box(Path(where))
-    broken = [layer for layer in probe() if not layer.ok]
-    if broken:
-        first = broken[0]
-        raise BoxNotWholeError(f"the box is not whole: {first.name}: {first.detail}", first.hint)
-    return BubblewrapBox()
+def outcome_of(code: int) -> BoxOutcome:
+    """What an exit code says: a limit of the kernel's ends a program by a signal of its own."""
+    if code == 128 + signal.SIGXCPU:
+        return "timeout"
+    if code == 128 + signal.SIGXFSZ:
+        return "over_limit"
+    return "ok" if code == 0 else "crashed"

@@ -17,8 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from shared.box.box import Bind, Box, BoxedProcess, Limits
-from shared.box.bubblewrap.launch import hiding_binds
+from shared.box.box import Bind, Box, BoxedProcess, Limits, hiding_binds
 from shared.errors import BoxError
 from shared.harness.actions import ScaffoldFailed, check_action
 from shared.harness.bundle import Harness

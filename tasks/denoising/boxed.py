@@ -7,7 +7,7 @@ import numpy as np
 
 from sandbox_service.toolchains.python.boxed_program import Job, read_outputs, run_program
 from sandbox_service.verify.array_files import write_arrays
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.tasks.task import load_task
 
 LIMITS = load_task(str(Path(__file__).parent)).manifest.attempt

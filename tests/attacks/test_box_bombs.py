@@ -4,7 +4,8 @@ import sys
 import time
 from pathlib import Path
 
-from shared.box.box import Bind, BoxResult, Limits, open_box
+from shared.box.box import Bind, BoxResult, Limits
+from shared.box.open import open_box
 
 SMALL = Limits(wall_s=20, cpu_s=10, memory_mb=256, processes=12, file_mb=4, output_bytes=100_000)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.box.box import Bind, BoxResult, Limits, open_box
+from shared.box.box import Bind, BoxResult, Limits
+from shared.box.open import open_box
 
 LIMITS = Limits(wall_s=30, processes=16, file_mb=16)
 

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.box.box import BubblewrapBox, Limits, open_box, probe
+from shared.box.box import Limits
+from shared.box.bubblewrap.box import BubblewrapBox
 from shared.box.bubblewrap.cgroup import can_make_groups
+from shared.box.bubblewrap.probe import probe
 from shared.box.bubblewrap.seccomp import ARCHES, filter_program
+from shared.box.open import open_box
 from shared.errors import BoxNotWholeError
 
 LIMITS = Limits(wall_s=30, processes=16, memory_mb=128, file_mb=4)

@@ -11,7 +11,7 @@ from sandbox_service.toolchains.cuda.compiler import CudaCompiler, find_nvcc
 from sandbox_service.toolchains.cuda.health import clocks
 from sandbox_service.toolchains.cuda.process import CudaKernel, NoDeviceError
 from sandbox_service.toolchains.cuda.source import launch_meta
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.messages.records import Block, CandidateBatch, Evaluation
 from shared.store.store import LocalStore
 from shared.tasks.draw_program import load_verifier

@@ -9,7 +9,7 @@ import pytest
 from sandbox_service.toolchains.cuda.block import CudaBench, Program, evaluate_cuda
 from sandbox_service.toolchains.cuda.compiler import CudaCompiler
 from sandbox_service.toolchains.cuda.source import launch_meta
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.tasks.draw_program import load_verifier
 from shared.tasks.task import load_task
 from tests.gpu.test_cuda_runner import REASON

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.box.box import Bind, BubblewrapBox, Limits, open_box, probe
+from shared.box.box import Bind, Limits
+from shared.box.bubblewrap.box import BubblewrapBox
+from shared.box.bubblewrap.probe import probe
+from shared.box.open import open_box
 from shared.errors import BoxError, BoxNotWholeError
 
 QUICK = Limits(wall_s=20, processes=8)
@@ -104,7 +107,8 @@ def test_two_boxes_do_not_share_a_process_limit() -> None:
 
 def test_a_box_dies_with_the_process_that_started_it() -> None:
     program = """import sys, time
-from shared.box.box import BubblewrapBox, Limits
+from shared.box.box import Limits
+from shared.box.bubblewrap.box import BubblewrapBox
 process = BubblewrapBox().start(["sh", "-c", "echo up; sleep 600"], limits=Limits())
 process.stdout.read(3)
 print(process.pid, flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_service.evaluate import Evaluator
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool
 from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
 from shared.store.store import LocalStore

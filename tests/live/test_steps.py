@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.errors import BoxError
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool
 from shared.tasks.task import AttemptSection

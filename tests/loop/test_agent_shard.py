@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.harness.steps import ScaffoldPool
 from shared.messages.events import (
     CandidatesProposed,

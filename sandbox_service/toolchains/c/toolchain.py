@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sandbox_service.toolchains.c.compiler import CCompiler
 from sandbox_service.verify.process import VerifierProcess
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.messages.records import Check, Evaluation, JsonObject
 
 

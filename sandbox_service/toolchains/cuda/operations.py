@@ -11,7 +11,7 @@ from sandbox_service.timed.block import Bench
 from sandbox_service.toolchains.cuda.block import CudaBench, Program, evaluate_cuda, plan
 from sandbox_service.toolchains.cuda.process import NoDeviceError
 from sandbox_service.toolchains.cuda.standin import evaluate_standin
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.errors import TaskError
 from shared.messages.records import Check, JsonObject
 from shared.tasks.task import Task

@@ -17,7 +17,7 @@ from sandbox_service.toolchains.cuda.launch import Launch
 from sandbox_service.toolchains.cuda.source import launch_meta, source_fault
 from sandbox_service.toolchains.cuda.standin import standin_text, untimed
 from sandbox_service.verify.process import VerifierProcess
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.errors import BoxError
 from shared.messages.records import Check, Evaluation, JsonObject, Outcome
 

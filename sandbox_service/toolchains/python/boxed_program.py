@@ -20,8 +20,7 @@ from typing import IO
 from sandbox_service.failure import CandidateFailedError
 from sandbox_service.toolchains.python.runner import DETAIL_CHARS, READY
 from sandbox_service.verify.array_files import ArrayFileError, Values, read_arrays
-from shared.box.box import Bind, Box, BoxResult, Limits
-from shared.box.bubblewrap.launch import hiding_binds
+from shared.box.box import Bind, Box, BoxResult, Limits, hiding_binds
 from shared.errors import BoxError
 from shared.messages.records import Outcome
 from shared.tasks.task import AttemptSection

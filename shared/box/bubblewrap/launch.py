@@ -13,16 +13,13 @@ import shutil
 import stat
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-SHARED = Path(__file__).resolve().parents[2]
+from shared.box.box import BASE_ENV, FIRST_UID, SHARED, Bind, Limits
+
 STAGE = Path("/run/ratchet-box")  # an empty folder; each box mounts its own tmpfs there, unseen by the host
-FIRST_UID = 200_000  # above what distributions give to people and services
 INSIDE_ID = "1000"  # who a program is inside, in every box
-OVERHEAD_MB = 32  # bubblewrap, prlimit and the kernel's own pages for a box
 HARD_STACK_MB = 64  # gcc raises its own stack that far
-BASE_ENV = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}
 TOOLS = ("bwrap", "prlimit")
 ROOT_TOOLS = ("unshare", "setpriv", "mount")
 
@@ -36,33 +33,6 @@ while [ $i -lt "$count" ]; do
 done
 exec "$@"
 """
-
-
-@dataclass(frozen=True)
-class Bind:
-    """A file or folder of the host that a box sees at `target`. Give a writable one to one box at a time."""
-
-    source: Path
-    target: str
-    writable: bool = False
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a boxed program may use. CPU counts per process, processes per box; memory counts per process
-    and, where the machine has a writable control group, for the box as a whole with its scratch files.
-    """
-
-    wall_s: float = 10.0
-    cpu_s: int = 10
-    memory_mb: int = 1024
-    processes: int = 64  # processes and threads
-    file_mb: int = 64  # of one file, and of /tmp and /dev/shm each
-    output_bytes: int = 1_000_000  # stdout and stderr together
-
-    @property
-    def box_memory_bytes(self) -> int:
-        return (self.memory_mb + 2 * self.file_mb + OVERHEAD_MB) << 20
 
 
 def missing_tools() -> list[str]:
@@ -108,14 +78,6 @@ def toolchain_binds() -> list[Bind]:
     interpreter = Path(os.path.realpath(sys.executable)).parents[1]
     places = dict.fromkeys([Path(sys.base_prefix), interpreter, Path(sys.prefix), SHARED])
     return [Bind(path, str(path)) for path in places if not path.is_relative_to("/usr")]
-
-
-def hiding_binds(files: Sequence[str]) -> list[Bind]:
-    """An unreadable device over each of these files of installed packages, wherever an import finds it."""
-    found = [
-        Path(place, name) for name in files for place in sys.path if place and Path(place, name).is_file()
-    ]
-    return [Bind(Path("/dev/null"), str(path)) for path in dict.fromkeys(found)]
 
 
 def _admit(bind: Bind, uid: int | None) -> None:

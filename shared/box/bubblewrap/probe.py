@@ -11,9 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from shared.box.box import Box, BoxResult, Layer
+from shared.box.box import Bind, Box, BoxResult, Layer, Limits
+from shared.box.bubblewrap.box import BubblewrapBox
 from shared.box.bubblewrap.cgroup import can_make_groups, sweep
-from shared.box.bubblewrap.launch import Bind, Limits, toolchain_binds
+from shared.box.bubblewrap.launch import missing_tools, toolchain_binds
 from shared.box.bubblewrap.seccomp import ARCHES, filter_program
 from shared.errors import BoxError
 
@@ -48,6 +49,19 @@ int main(void) { int n = 0;
 n += 1;
 return n < 1; }
 """
+
+
+def probe(*, imports: bool = False) -> list[Layer]:
+    """Attack the box from inside and say which layers hold. `imports` also tries numpy, sklearn and gcc."""
+    missing = missing_tools()
+    if missing:
+        hint = "apt-get install bubblewrap util-linux"
+        return [Layer("bubblewrap", False, f"not installed: {', '.join(missing)}", hint)]
+    box = BubblewrapBox()
+    layers = attack_layers(box)
+    if imports and all(layer.ok for layer in layers):
+        layers += toolchain_layers(box)
+    return layers
 
 
 def attack_layers(box: Box) -> list[Layer]:

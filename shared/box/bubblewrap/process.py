@@ -20,9 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from shared.box.box import STDERR_TAIL_BYTES, BoxedProcess, BoxOutcome, BoxResult, Limits, outcome_of
 from shared.box.bubblewrap.cgroup import Group
-from shared.box.bubblewrap.launch import Limits
-from shared.box.process import STDERR_TAIL_BYTES, BoxedProcess, BoxOutcome, BoxResult, outcome_of
 from shared.errors import BoxError
 
 GONE_WAITS = 60  # of a second each: a busy machine, or one that was paused, clears a box late

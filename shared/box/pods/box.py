@@ -19,17 +19,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from shared.box.box import NO_ENV, Box
-from shared.box.bubblewrap.launch import BASE_ENV, SHARED, Bind, Limits
+from shared.box.box import BASE_ENV, NO_ENV, SHARED, Bind, Box, BoxedProcess, BoxResult, Limits
 from shared.box.pods.api import PodApi
 from shared.box.pods.process import PodProcess, connect, run_to_the_end
 from shared.box.pods.spec import DEADLINE_GRACE_S, LABEL, PORT, End, address_of, end_of, pod_of, why_not_yet
-from shared.box.process import BoxedProcess, BoxResult
-from shared.errors import BoxError, SettingsError
+from shared.errors import BoxError
 from shared.messages.records import JsonObject
 
 RUNNER = str(SHARED / "box/pods/inside/runner.py")
@@ -52,21 +49,6 @@ class BoxSettings(BaseModel):
     start_timeout_s: float = Field(180.0, gt=0)  # to be scheduled, to have the image, to listen
     warm_s: float = Field(6 * 3600.0, gt=0)  # the life of a pod that stays
     must_not_reach: tuple[str, ...] = ()  # host:port, beside the API server, that the probe tries from inside
-
-
-def open_pod_box(path: Path) -> Box:
-    """The box, once a pod has held against attacks from inside. Raises BoxNotWholeError, SettingsError."""
-    from shared.box.pods.probe import refuse_holes
-
-    try:
-        settings = BoxSettings.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise SettingsError(
-            f"{path} does not say how to make boxes: {error}", "see k8s/base/boxes/"
-        ) from None
-    box = PodBox(settings)
-    refuse_holes(box)
-    return box
 
 
 class PodBox(Box):

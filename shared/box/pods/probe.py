@@ -9,8 +9,7 @@ import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from shared.box.box import Box, Layer
-from shared.box.bubblewrap.launch import SHARED, Limits
+from shared.box.box import SHARED, Box, Layer, Limits
 from shared.box.pods.box import PodBox
 from shared.box.pods.spec import PORT
 from shared.errors import BoxError, BoxNotWholeError

@@ -15,10 +15,9 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import IO
 
-from shared.box.bubblewrap.launch import Bind
+from shared.box.box import STDERR_TAIL_BYTES, Bind, BoxedProcess, BoxOutcome, BoxResult, outcome_of
 from shared.box.pods.inside import wire
 from shared.box.pods.spec import End
-from shared.box.process import STDERR_TAIL_BYTES, BoxedProcess, BoxOutcome, BoxResult, outcome_of
 from shared.errors import BoxError
 from shared.messages.records import JsonObject
 

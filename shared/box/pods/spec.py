@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from shared.box.bubblewrap.launch import FIRST_UID, Bind, Limits
+from shared.box.box import FIRST_UID, Bind, Limits
 from shared.errors import BoxError
 from shared.messages.records import JsonObject
 

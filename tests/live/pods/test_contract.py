@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ratchet.deploy.local_cluster import LocalCluster
-from shared.box.box import Bind, BubblewrapBox, Limits
+from shared.box.box import Bind, Limits
+from shared.box.bubblewrap.box import BubblewrapBox
 from shared.box.bubblewrap.cgroup import can_make_groups
 from shared.box.pods import inside
 from shared.box.pods.box import PodBox

@@ -16,7 +16,7 @@ from ratchet.deploy.local_cluster import LocalCluster
 from ratchet.deploy.manifests import ROOT, find_renderer, render
 from sandbox_service.evaluate import Evaluator
 from sandbox_service.toolchains.c.compiler import CCompiler
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.box.pods.box import PodBox
 from shared.errors import BoxError, BoxNotWholeError, SettingsError
 from shared.messages.records import Block, CandidateBatch

@@ -21,7 +21,7 @@ from sandbox_service.timed.kernel_sets import PODS, Stage, kernel_sets
 from sandbox_service.toolchains.c.compiler import CCompiler
 from sandbox_service.toolchains.cuda.compiler import find_nvcc
 from sandbox_service.verify.layout import Arrays
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.box.pods.box import PodBox
 from shared.errors import BoxError
 from tests.live.pods.making import settings

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox_service.evaluate import Evaluator
 from sandbox_service.handlers import Deps, on_candidates_proposed, on_harness_proposed
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.config.settings import load_config
 from shared.harness.bundle import load_harness
 from shared.harness.steps import ScaffoldPool

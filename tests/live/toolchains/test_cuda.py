@@ -8,7 +8,7 @@ import pytest
 from sandbox_service.evaluate import Evaluator
 from sandbox_service.toolchains.cuda.compiler import CudaCompiler, find_nvcc
 from sandbox_service.toolchains.cuda.process import CudaKernel, NoDeviceError
-from shared.box.box import open_box
+from shared.box.open import open_box
 from shared.errors import TaskError, ToolMissingError
 from shared.messages.records import Block, CandidateBatch, Evaluation
 from shared.store.store import LocalStore

@@ -10,7 +10,7 @@ from sandbox_service.failure import CandidateFailedError
 from sandbox_service.toolchains.python.block import check_shapes
 from sandbox_service.toolchains.python.boxed_program import Job, read_outputs
 from sandbox_service.verify.array_files import write_arrays
-from shared.box.box import BubblewrapBox
+from shared.box.bubblewrap.box import BubblewrapBox
 from shared.tasks.task import AttemptSection
 
 
