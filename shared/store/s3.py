@@ -23,6 +23,7 @@ from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error
 
 from shared.errors import ArtifactError, SettingsError, StoreRefusedError, StoreUnavailableError
+from shared.store.files import file_digest
 
 PIECE_BYTES = 1 << 18
 PROBE = b"a store that Ratchet may use\n"
@@ -141,7 +142,7 @@ class S3Objects:
 
     def get(self, digest: str) -> bytes:
         for _ in range(2):  # once more: bytes may be damaged on their way, and not in the store
-            data = self._read(digest)
+            data = b"".join(self._pieces(digest))
             if hashlib.sha256(data).hexdigest() == digest:
                 return data
         raise ArtifactError(f"object {digest[:12]} is damaged: its bytes do not fit its name")
@@ -154,6 +155,25 @@ class S3Objects:
             return False
         return True
 
+    def put_file(self, path: Path, shared: bool = False) -> str:
+        digest = file_digest(path)
+        if not self.has(digest):
+            with self._errors():
+                self._client.fput_object(self.place.bucket, self._key(digest), str(path))
+        return digest
+
+    def get_file(self, digest: str, path: Path) -> None:
+        for _ in range(2):  # as in get
+            found = hashlib.sha256()
+            with path.open("wb") as file:
+                for piece in self._pieces(digest):
+                    found.update(piece)
+                    file.write(piece)
+            if found.hexdigest() == digest:
+                return
+        path.unlink()
+        raise ArtifactError(f"object {digest[:12]} is damaged: its bytes do not fit its name")
+
     def check(self) -> None:
         """May this key write and read here? Raises StoreRefusedError (a wrong setting) or
         StoreUnavailableError."""
@@ -162,14 +182,14 @@ class S3Objects:
     def _key(self, digest: str) -> str:
         return f"{self.place.prefix}objects/{digest[:2]}/{digest}"
 
-    def _read(self, digest: str) -> bytes:
+    def _pieces(self, digest: str) -> Iterator[bytes]:
         began_s = time.monotonic()
         with self._errors(digest):
             response = self._client.get_object(self.place.bucket, self._key(digest))
             try:
-                pieces, size_bytes = [], 0
+                size_bytes = 0
                 for piece in response.stream(PIECE_BYTES):
-                    pieces.append(piece)
+                    yield piece
                     size_bytes += len(piece)
                     if time.monotonic() - began_s > self.patience.whole_s(size_bytes):
                         raise StoreUnavailableError(
@@ -177,7 +197,6 @@ class S3Objects:
                             f"{digest[:12]} in {time.monotonic() - began_s:.0f} s",
                             "this is tried again",
                         )
-                return b"".join(pieces)
             finally:
                 response.close()
                 response.release_conn()

@@ -13,7 +13,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,7 +22,9 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import ArtifactError, DecodeError, StoreUnavailableError
 from shared.messages.records import canonical_json
+from shared.store.files import FOR_ALL, copy_file, file_digest, link_or_copy
 
+SHARED_BYTES = 1 << 20  # from this size on an unpacked file shares its bytes with the store
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -35,6 +38,16 @@ class Store(Protocol):
         ...
 
     def has(self, digest: str) -> bool: ...
+
+    def put_file(self, path: Path, shared: bool = False) -> str:
+        """As put, of a file of any size, read piece by piece. `shared`: nobody writes to that file any more,
+        so a store on the same disk may share its bytes instead of copying them."""
+        ...
+
+    def get_file(self, digest: str, path: Path) -> None:
+        """As get, into a new file, piece by piece. A large one may share its bytes with the store: read it,
+        never write to it."""
+        ...
 
     def bind(self, kind: str, key: str, digest: str) -> str:
         """Point (kind, key) at an object unless it points at one already; returns what it points at."""
@@ -70,6 +83,37 @@ class LocalStore:
     def has(self, digest: str) -> bool:
         return self._object(digest).exists()
 
+    def put_file(self, path: Path, shared: bool = False) -> str:
+        digest = file_digest(path)
+        kept = self._object(digest)
+        if kept.exists():
+            return digest
+        with self._writing():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            if shared:
+                link_or_copy(path, kept)
+                return digest
+            stored = copy_file(path, kept)
+        if stored != digest:
+            kept.unlink()
+            raise ArtifactError(f"{path} was written to while it was stored")
+        return digest
+
+    def get_file(self, digest: str, path: Path) -> None:
+        kept = self._object(digest)
+        if not kept.exists() or kept.stat().st_size < SHARED_BYTES:
+            path.write_bytes(self.get(digest))
+            return
+        try:
+            found = file_digest(kept)
+            if found == digest:
+                kept.chmod(FOR_ALL)  # a second name has the first one's rights
+                link_or_copy(kept, path)
+        except OSError as error:
+            raise StoreUnavailableError(f"can't copy from the store {self.root}: {error}") from error
+        if found != digest:
+            raise ArtifactError(f"object {digest[:12]} is damaged: its bytes do not fit its name")
+
     def bind(self, kind: str, key: str, digest: str) -> str:
         path = self.root / "names" / kind / key
         if not path.exists():
@@ -86,27 +130,35 @@ class LocalStore:
     def _write(self, path: Path, data: bytes, exclusive: bool = False) -> None:
         temporary = ""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if exclusive:
-                os.link(temporary, path)  # fails if the name is taken: the first writer wins
-            else:
-                os.replace(temporary, path)
-                temporary = ""
+            with self._writing():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if exclusive:
+                    os.link(temporary, path)  # fails if the name is taken: the first writer wins
+                else:
+                    os.replace(temporary, path)
+                    temporary = ""
         except FileExistsError:
             pass
+        finally:
+            if temporary:
+                Path(temporary).unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError:
+            raise
         except OSError as error:
             hint = "free some space or set stack.store_url elsewhere; nothing accepted is lost"
             raise StoreUnavailableError(
                 f"can't write to the store {self.root}: {error.strerror}", hint
             ) from error
-        finally:
-            if temporary:
-                Path(temporary).unlink(missing_ok=True)
 
 
 def put_json(store: Store, value: Any) -> str:
@@ -133,17 +185,33 @@ def put_bundle(store: Store, files: Mapping[str, bytes]) -> str:
     return put_json(store, {"bundle": 1, "files": listing})
 
 
+def put_folder(store: Store, folder: Path, shared: bool = False) -> str:
+    """As put_bundle, of a folder that may be larger than memory. Links to files count as the files. `shared`:
+    nobody writes to these files any more."""
+    paths = {
+        path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    listing = {
+        name: {"sha256": store.put_file(path, shared), "size_bytes": path.stat().st_size}
+        for name, path in paths.items()
+    }
+    return put_json(store, {"bundle": 1, "files": listing})
+
+
 def get_bundle(store: Store, digest: str) -> dict[str, bytes]:
     """All files of a bundle, each checked. Raises ArtifactError where one is missing, damaged or unsafe."""
+    return {name: store.get(file) for name, file in list_bundle(store, digest).items()}
+
+
+def list_bundle(store: Store, digest: str) -> dict[str, str]:
+    """A bundle's files and the digest of each. Raises ArtifactError for what is none, or unsafe."""
     manifest = get_json(store, digest)
     if not isinstance(manifest, dict) or manifest.get("bundle") != 1:
         raise ArtifactError(f"object {digest[:12]} is no bundle")
-    files = {}
-    for name, entry in manifest["files"].items():
+    for name in manifest["files"]:
         if name.startswith("/") or ".." in Path(name).parts:
             raise ArtifactError(f"bundle {digest[:12]} holds a file outside of itself: {name!r}")
-        files[name] = store.get(entry["sha256"])
-    return files
+    return {name: entry["sha256"] for name, entry in manifest["files"].items()}
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -163,10 +231,10 @@ def materialize(store: Store, digest: str, cache: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=cache, prefix=".tmp-"))
     try:
-        for name, data in get_bundle(store, digest).items():
+        for name, file in list_bundle(store, digest).items():
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            store.get_file(file, path)
         temporary.chmod(0o755)
         temporary.rename(folder)
     except OSError as error:

@@ -7,7 +7,16 @@ import pytest
 
 from shared.errors import ArtifactError, DecodeError, StoreUnavailableError
 from shared.messages.records import Cost, Interval
-from shared.store.store import LocalStore, Store, get_bundle, get_record, materialize, put_bundle, put_json
+from shared.store.store import (
+    LocalStore,
+    Store,
+    get_bundle,
+    get_record,
+    materialize,
+    put_bundle,
+    put_folder,
+    put_json,
+)
 from tests.parts.stores import KeptStore
 
 
@@ -116,3 +125,48 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path: Path) -> 
     with pytest.raises(StoreUnavailableError, match="can't write"):
         store.put(b"abc")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def large_folder(root: Path) -> Path:
+    (root / "large").mkdir()
+    (root / "large/w.bin").write_bytes(b"0123456789abcdef" * (1 << 17))  # 2 MiB
+    (root / "large/a.json").write_text("{}")
+    return root / "large"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_folder_is_the_bundle_of_its_files_and_comes_back_whole(
+    store: Store, tmp_path: Path, shared: bool
+) -> None:
+    folder = large_folder(tmp_path)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    digest = put_folder(store, folder, shared)
+    assert digest == put_bundle(store, files) == put_folder(store, folder)
+    unpacked = materialize(store, digest, tmp_path / "cache")
+    assert {path.name: path.read_bytes() for path in unpacked.iterdir()} == files
+
+
+def test_a_folder_of_links_is_the_bundle_of_the_files_behind_them(store: Store, tmp_path: Path) -> None:
+    folder = large_folder(tmp_path)
+    (tmp_path / "links").mkdir()
+    for path in folder.iterdir():
+        (tmp_path / "links" / path.name).symlink_to(Path("..") / "large" / path.name)
+    assert put_folder(store, tmp_path / "links", shared=True) == put_folder(store, folder)
+
+
+def test_a_damaged_file_of_a_large_bundle_is_not_unpacked(kept: KeptStore, tmp_path: Path) -> None:
+    folder = large_folder(tmp_path)
+    digest = put_folder(kept.store, folder)
+    kept.overwrite(kept.store.put_file(folder / "w.bin"), b"x" * (2 << 20))
+    with pytest.raises(ArtifactError, match="damaged"):
+        materialize(kept.store, digest, tmp_path / "cache")
+    assert not any((tmp_path / "cache").iterdir())
+
+
+def test_on_one_disk_a_shared_large_file_is_kept_once(tmp_path: Path) -> None:
+    folder, store = large_folder(tmp_path), LocalStore(tmp_path / "store")
+    digest = put_folder(store, folder, shared=True)
+    unpacked = materialize(store, digest, tmp_path / "cache")
+    assert (folder / "w.bin").stat().st_ino == (unpacked / "w.bin").stat().st_ino
+    assert put_folder(LocalStore(tmp_path / "other"), folder)
+    assert (folder / "w.bin").stat().st_nlink == 3  # its own name, the first store's, the cache's
