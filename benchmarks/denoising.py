@@ -29,7 +29,8 @@ from sandbox_service.evaluate import Evaluator
 from shared.ledger.history import fold
 from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
 from shared.store.store import LocalStore
-from shared.tasks.task import Task, draw, load_task
+from shared.tasks.draws import draw
+from shared.tasks.task import Task, load_task
 
 FINALISTS = 8  # of the run's train programs, by their score there
 CHOSEN_ON = 4  # fresh train instances that decide between them

@@ -32,7 +32,7 @@ from ratchet.runs.folder import RunFolder
 from shared.messages.events import BaseReady, RolloutsOpened, RunFinished, ShardFinished
 from shared.messages.records import JsonObject, ShardState
 from shared.store.store import get_record, materialize
-from shared.tasks.task import Task, load_task
+from shared.tasks.task import Task, find_task
 
 FACTORS = (1, 2, 4, 8)
 SERVER_START_S = 120.0
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> JsonObject:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--json", action="store_true", help="accepted for likeness: JSON is all it prints")
     asked = parser.parse_args(arguments)
-    task = load_task(asked.task)
+    task = find_task(asked.task)
     evaluated = [evaluate(task, factor * asked.cases, asked.root) for factor in FACTORS]
     times_s = [seconds(folder) for folder in evaluated]
     direct = ask_directly(evaluated[-1], asked.root)

@@ -15,7 +15,8 @@ from shared.harness.bundle import Harness, PatchRefused, apply_patch, load_harne
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
 from shared.messages.records import AttemptState, Evaluation, JsonObject, Parent, Patch, ShardState
 from shared.store.store import Store, get_bundle, get_record, materialize, put_bundle
-from shared.tasks.task import Task, draw
+from shared.tasks.draws import draw
+from shared.tasks.task import Task
 
 SMOKE_ATTEMPTS = 3
 

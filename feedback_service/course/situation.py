@@ -13,7 +13,8 @@ from shared.messages.events import Message, RolloutsOpened
 from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, ShardState
 from shared.model.client import Chat
 from shared.store.store import Store, get_json, get_record, put_json
-from shared.tasks.task import Task, draw, load_task
+from shared.tasks.draws import draw
+from shared.tasks.task import Task, load_task
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 
 RunName = Annotated[str, typer.Argument(help="A run's name under --root, or its folder.", metavar="RUN")]
-TaskName = Annotated[str, typer.Argument(help="A task under tasks/, or a task's folder.", metavar="TASK")]
+TaskName = Annotated[
+    str, typer.Argument(help="A task's folder, or the name of one of Ratchet's own.", metavar="TASK")
+]
 Root = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Overrides = Annotated[
@@ -98,9 +100,9 @@ def data(
 ) -> None:
     """Import and check data for a task, into a task folder of its own: `ratchet run` takes it by its path."""
     from ratchet.tasks import task_data
-    from shared.tasks.task import load_task
+    from shared.tasks.task import find_task
 
-    typer.echo(json.dumps(task_data.create(load_task(task), source, out), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(task_data.create(find_task(task), source, out), indent=2, ensure_ascii=False))
 
 
 @app.command()

@@ -22,7 +22,8 @@ from shared.ledger.history import RunHistory, fold
 from shared.messages.events import EvaluationRequested
 from shared.messages.records import JsonObject, Release
 from shared.store.store import get_json, put_json
-from shared.tasks.task import Task, check_instances, load_task
+from shared.tasks.draws import check_instances
+from shared.tasks.task import Task, load_task
 
 SEED_RELEASE = "seed"
 

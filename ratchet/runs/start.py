@@ -34,7 +34,7 @@ from shared.ledger.ledger import TRANSIENT_S, Ledger
 from shared.ledger.migrate import settle_schema
 from shared.messages.events import EvaluationRequested, Message, RunStarted
 from shared.store.store import put_json, read_folder
-from shared.tasks.task import Task, load_task
+from shared.tasks.task import Task, find_task, load_task
 
 if TYPE_CHECKING:
     from ratchet.cli.live_view import View
@@ -54,12 +54,11 @@ class InterruptedRunError(RatchetError):
 
 def resolve_config(task: str, file: Path | None, overrides: list[str], levers: str | None) -> RunConfig:
     """Task defaults, then the user's file, then --set and --levers. Raises SettingsError."""
-    loaded = load_task(task)
-    name = loaded.name if loaded.folder.parent.name == "tasks" else str(loaded.folder)
+    loaded = find_task(task)
     layers: list[dict[str, Any]] = [loaded.manifest.defaults, read_toml(file) if file else {}]
     layers += [parse_override(text) for text in overrides]
     layers = [parts.without_section(layer) for layer in layers]
-    layers.append({"run": {"task": name} | ({"levers": levers} if levers else {})})
+    layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})
     config = load_config(layers)
     try:
         with_knobs(read_folder(loaded.folder / "harness"), config.harness)

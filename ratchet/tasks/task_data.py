@@ -18,9 +18,10 @@ from typing import Any
 
 from shared.errors import SettingsError
 from shared.messages.records import JsonObject
-from shared.tasks.task import Task, load_task
+from shared.tasks.task import TASKS, Task, find_task, load_task
 
 IMPORT_TIMEOUT_S = 1800
+MADE_FROM = "made_from"  # in a bound copy: the reference of the task that it was made from
 
 
 def create(task: Task, source: Path, folder: Path) -> JsonObject:
@@ -77,6 +78,7 @@ def _copy(task: Task, parent: Path) -> Iterator[Path]:
     try:
         copy = work / "task"
         shutil.copytree(task.folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        (copy / MADE_FROM).write_text(f"{task.reference}\n", encoding="utf-8")
         yield copy
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -109,8 +111,26 @@ def _run(task: Task, program: str, arguments: list[str], text: str) -> str:
 
 
 def load_bound(task: str, config_task: str) -> Task:
-    """The task that a run was made on. Raises SettingsError where it is another one than `task`."""
-    wanted, own = load_task(task), load_task(config_task)
+    """The task that a run was made on, where it is `task` or a bound copy made from it. Raises SettingsError
+    where it is another one, be it of the same name."""
+    wanted, own = find_task(task), load_task(config_task)
+    if wanted.reference in _ancestry(own):
+        return own
     if wanted.name != own.name:
         raise SettingsError(f"that release was made for task {own.name!r}, not {wanted.name!r}")
-    return own
+    raise SettingsError(
+        f"that release was made for the task {own.name!r} in {own.folder}, not the one in {wanted.folder}",
+        f"ratchet eval {own.reference} ...",
+    )
+
+
+def _ancestry(task: Task) -> list[str]:
+    """Its reference, then that of the task which it is a copy of, and so on."""
+    found, folder = [task.reference], task.folder
+    while (note := folder / MADE_FROM).is_file():
+        reference = note.read_text(encoding="utf-8").strip()
+        if reference in found:
+            break
+        found.append(reference)
+        folder = Path(reference) if Path(reference).is_absolute() else TASKS / reference
+    return found

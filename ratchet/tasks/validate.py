@@ -19,7 +19,8 @@ from shared.harness.bundle import load_harness
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
 from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
 from shared.store.store import LocalStore, put_bundle, read_folder
-from shared.tasks.task import Task, draw, load_task
+from shared.tasks.draws import draw
+from shared.tasks.task import Task, find_task
 
 SPLITS = ("train", "gate", "test")
 DRAWN = 16
@@ -27,7 +28,7 @@ DRAWN = 16
 
 def validate(name: str) -> list[Check]:
     """One Check a part; a part that rests on a broken one is left out."""
-    task = load_task(name)
+    task = find_task(name)
     parts: list[tuple[str, Callable[[Task], str]]] = [
         ("manifest", lambda task: f"{task.name}, toolchain {task.manifest.toolchain}"),
         ("splits", check_splits),

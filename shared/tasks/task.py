@@ -1,5 +1,5 @@
 """Loads a task folder: task.toml, harness/, verifier.py. It never imports a verifier: those run as programs
-of their own processes, and `draw` asks one for instances.
+of their own processes, and `draw` (draws.py) asks one for instances. A task is its resolved folder.
 
 task.toml:
     name = "trimul"            toolchain = "c" | "cuda" | "python" | "answer" (text scored by verifier.score)
@@ -11,9 +11,6 @@ task.toml:
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.config.settings import read_toml
 from shared.errors import TaskError
-from shared.messages.records import JsonObject
-from shared.packaged import TOP, packaged
+from shared.packaged import packaged
 
-TASKS = packaged("tasks")
-DRAW_TIMEOUT_S = 300
+TASKS = packaged("tasks").resolve()  # the tasks that come with Ratchet
+
+MANIFEST = "task.toml"
+PARTS = ("verifier.py", "harness/harness.toml", "harness/scaffold.py")
+SHOWN = 8  # task folders that a hint lists
 
 
 class Section(BaseModel):
@@ -78,12 +77,18 @@ class TaskManifest(Section):
 
 @dataclass(frozen=True)
 class Task:
-    folder: Path
+    folder: Path  # resolved
     manifest: TaskManifest
 
     @property
     def name(self) -> str:
         return self.manifest.name
+
+    @property
+    def reference(self) -> str:
+        """What a run's config names it by, for load_task: one of Ratchet's own by its name, so that another
+        machine finds its copy; every other by its folder."""
+        return self.folder.name if self.folder.parent == TASKS else str(self.folder)
 
     @property
     def public(self) -> Path | None:
@@ -97,51 +102,51 @@ class Task:
         return path if path.is_file() else None
 
 
-def load_task(name: str) -> Task:
-    """The task of that name under tasks/, or in that folder. Raises TaskError that gives a hint."""
-    folder = Path(name) if (Path(name) / "task.toml").exists() else TASKS / name
-    if not (folder / "task.toml").exists():
-        known = ", ".join(sorted(path.parent.name for path in TASKS.glob("*/task.toml")))
-        raise TaskError(f"unknown task {name!r}", f"known: {known}; or give a folder with a task.toml")
+def find_task(text: str) -> Task:
+    """The task that a person named: a folder, seen from here, or else one of Ratchet's own by its name.
+    Raises TaskError with a hint."""
+    folder = Path(text).expanduser()
+    if (folder / MANIFEST).is_file():
+        return _load(folder)
+    if text in own_names():
+        return _load(TASKS / text)
+    beside = [path.parent for path in sorted(Path.cwd().glob(f"*/{MANIFEST}"))]
+    beside += [path.parent for path in sorted(Path.cwd().glob(f"tasks/*/{MANIFEST}"))]
+    here = [f"./{path.relative_to(Path.cwd())}" for path in beside[:SHOWN]]
+    folders = f"; task folders here: {', '.join(here)}" if here else ""
+    raise TaskError(
+        f"unknown task {text!r}",
+        f"known: {', '.join(own_names())}; or give a folder with a task.toml{folders}",
+    )
+
+
+def load_task(reference: str) -> Task:
+    """The task that a run's config names (Task.reference), wherever the caller's working directory is: an
+    absolute folder, or one of Ratchet's own by its name. Raises TaskError with a hint."""
+    folder = Path(reference) if reference not in own_names() else TASKS / reference
+    if not (folder.is_absolute() and (folder / MANIFEST).is_file()):
+        raise TaskError(
+            f"unknown task {reference!r}",
+            f"known: {', '.join(own_names())}; or the absolute path of a folder with a task.toml",
+        )
+    return _load(folder)
+
+
+def own_names() -> list[str]:
+    """The tasks that come with Ratchet."""
+    return sorted(path.parent.name for path in TASKS.glob(f"*/{MANIFEST}"))
+
+
+def _load(folder: Path) -> Task:
+    folder = folder.resolve()
     try:
-        manifest = TaskManifest.model_validate(read_toml(folder / "task.toml"))
+        manifest = TaskManifest.model_validate(read_toml(folder / MANIFEST))
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise TaskError(f"{folder / 'task.toml'}: {'; '.join(lines)}") from None
-    for part in ("verifier.py", "harness/harness.toml", "harness/scaffold.py"):
-        if not (folder / part).exists():
+        raise TaskError(f"{folder / MANIFEST}: {'; '.join(lines)}") from None
+    for part in PARTS:
+        if not (folder / part).is_file():
             raise TaskError(
                 f"task {manifest.name!r} has no {part}", f"add {folder / part}; `ratchet init` shows one"
             )
-    return Task(folder.resolve(), manifest)
-
-
-def draw(task: Task, split: str, count: int, seed: int) -> list[JsonObject]:
-    """`count` instances of a split (train, gate, test), by the verifier in a process of its own.
-
-    The public view only: what a verifier calls `draw` returns no labels. The same arguments give the same
-    instances; another seed gives fresh ones. Fewer may come back where the split is exhausted.
-    """
-    instances = _ask(task, "", "draw", split, str(count), str(seed))
-    if not isinstance(instances, list) or not all(isinstance(item, dict) for item in instances):
-        raise TaskError(f"{task.name}: verifier.draw must return a list of JSON objects")
-    return instances
-
-
-def check_instances(task: Task, instances: list[JsonObject]) -> None:
-    """Raises TaskError naming the first instance that the task's verifier can't take."""
-    for instance, reason in zip(instances, _ask(task, json.dumps(instances), "check"), strict=True):
-        if reason:
-            raise TaskError(
-                f"instance {instance.get('id', '?')}: {reason}", f"see {task.folder / 'README.md'}"
-            )
-
-
-def _ask(task: Task, text: str, *arguments: str) -> Any:
-    command = [sys.executable, "-m", "shared.tasks.draw_program", str(task.folder), *arguments]
-    done = subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=DRAW_TIMEOUT_S, cwd=TOP
-    )
-    if done.returncode != 0:
-        raise TaskError(f"{task.name}: verifier.py failed to {arguments[0]}: {done.stderr.strip()[-500:]}")
-    return json.loads(done.stdout)
+    return Task(folder, manifest)

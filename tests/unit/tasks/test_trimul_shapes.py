@@ -7,7 +7,8 @@ import pytest
 
 from ratchet.tasks import task_data
 from shared.errors import SettingsError
-from shared.tasks.task import check_instances, draw, load_task
+from shared.tasks.draws import check_instances, draw
+from shared.tasks.task import load_task
 
 SHAPES = [{"N": 256, "C": 128}, {"id": "mine", "N": 96, "C": 64, "B": 2, "mask": "ones", "seed": 3}]
 

@@ -1,0 +1,101 @@
+"""Asks a task's verifier for instances, or for what is wrong with given ones, in a process of its own
+(draw_program.py), and looks at what it answers before anything else uses it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from shared.errors import TaskError
+from shared.messages.records import JsonObject
+from shared.packaged import TOP
+from shared.tasks.task import Task
+
+DRAW_TIMEOUT_S = 300.0
+SHOWN = 3  # ids that a message lists
+
+
+def draw(
+    task: Task, split: str, count: int, seed: int, timeout_s: float = DRAW_TIMEOUT_S
+) -> list[JsonObject]:
+    """`count` instances of a split (train, gate, test), by the verifier in a process of its own.
+
+    The public view only: what a verifier calls `draw` returns no labels. The same arguments give the same
+    instances; another seed gives fresh ones. Fewer may come back where the split is exhausted. Raises
+    TaskError where what comes back are no instances (instance_fault).
+    """
+    instances = _ask(task, "", timeout_s, "draw", split, str(count), str(seed))
+    if not isinstance(instances, list) or not all(isinstance(item, dict) for item in instances):
+        raise TaskError(f"{task.name}: verifier.draw({split!r}) must return a list of JSON objects")
+    if fault := instances_fault(instances):
+        raise TaskError(f"{task.name}: verifier.draw({split!r}): {fault}", "every instance needs its own id")
+    return instances
+
+
+def check_instances(task: Task, instances: list[JsonObject]) -> None:
+    """Raises TaskError naming the first instance that the verifier can't take, or that shares its id."""
+    if fault := instances_fault(instances):
+        raise TaskError(fault, "give every instance an id of its own")
+    reasons = _ask(task, json.dumps(instances), DRAW_TIMEOUT_S, "check")
+    for instance, reason in zip(instances, reasons, strict=True):
+        if reason:
+            raise TaskError(f"instance {instance['id']}: {reason}", f"see {task.folder / 'README.md'}")
+
+
+def instances_fault(instances: Sequence[JsonObject]) -> str:
+    """Why these can't be told apart or be written down; empty where they can: an id each (text or a whole
+    number), none twice, finite numbers, whole characters."""
+    seen: dict[str, int] = {}
+    for number, instance in enumerate(instances, start=1):
+        name = instance.get("id")
+        if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
+            return f"instance {number} has no id (text or a whole number): {name!r}"
+        try:
+            json.dumps(instance, allow_nan=False, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return f"instance {name!a} holds half of a surrogate pair, which is no character"
+        except ValueError:
+            return f"instance {name!a} holds a number that is not finite"
+        if str(name) in seen:
+            return f"instances {seen[str(name)]} and {number} share the id {name!r}"
+        seen[str(name)] = number
+    return ""
+
+
+def _ask(task: Task, text: str, timeout_s: float, *arguments: str) -> Any:
+    command = [sys.executable, "-m", "shared.tasks.draw_program", str(task.folder), *arguments]
+    asked = f"{arguments[0]}({', '.join(arguments[1:])})"
+    try:
+        done = subprocess.run(
+            command,
+            input=text.encode(),
+            capture_output=True,
+            timeout=timeout_s,
+            cwd=TOP,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"},
+        )
+    except subprocess.TimeoutExpired:
+        raise TaskError(f"{task.name}: verifier.{asked} took longer than {timeout_s:.0f} s") from None
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode != 0 or not done.stdout:
+        raise TaskError(
+            f"{task.name}: verifier.{asked} failed: {last_line(said) or f'exit code {done.returncode}'}",
+            where(said) or f"see {task.folder / 'verifier.py'}",
+        )
+    return json.loads(done.stdout)
+
+
+def last_line(traceback: str) -> str:
+    """What a traceback ends with: the error itself."""
+    return traceback.strip().rpartition("\n")[2].strip()[:500]
+
+
+def where(traceback: str) -> str:
+    """The innermost place that a traceback names: `File "x.py", line 3, in score`."""
+    places = [line.strip() for line in traceback.splitlines() if line.strip().startswith('File "')]
+    return places[-1] if places else ""

@@ -1,0 +1,79 @@
+"""What a verifier's draw answers is looked at before it is used; what goes wrong is told by its last line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ratchet.tasks import new_task
+from shared.errors import TaskError
+from shared.tasks.draws import check_instances, draw
+from shared.tasks.task import Task, find_task
+
+HEAD = "import dataclasses, json, sys\n"
+GOOD = "def draw(split, count, seed):\n    return [{'id': f'{split}-{i}', 'n': i} for i in range(count)]\n"
+
+
+@pytest.fixture
+def task_of(tmp_path: Path) -> Callable[[str], Task]:
+    def of(verifier: str) -> Task:
+        new_task.create(tmp_path / "mine")
+        (tmp_path / "mine" / "verifier.py").write_text(HEAD + verifier)
+        return find_task(str(tmp_path / "mine"))
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("verifier", "said"),
+    [
+        ("def draw(split, count, seed):\n    return {'a': 1}", "must return a list"),
+        ("def draw(split, count, seed):\n    return [{'n': 1}]", "instance 1 has no id"),
+        ("def draw(split, count, seed):\n    return [{'id': True}]", "instance 1 has no id"),
+        ("def draw(split, count, seed):\n    return [{'id': 'a'}] * 2", "instances 1 and 2 share the id 'a'"),
+        ("def draw(split, count, seed):\n    return [{'id': '1'}, {'id': 1}]", "share the id 1"),
+        ("def draw(split, count, seed):\n    return [{'id': 'a', 't': '\\ud83d'}]", "half of a surrogate"),
+        ("def draw(split, count, seed):\n    return [{'id': 'a', 't': float('nan')}]", "not finite"),
+        ("def draw(split, count, seed):\n    return [{'id': 'a', 't': {1, 2}}]", "not JSON serializable"),
+        ("def draw(split, count, seed):\n    return {}['x']", "KeyError: 'x'"),
+        ("def draw(split, count, seed):\n    sys.exit(0)", "exit code 0"),
+        ("def draw(split, count, seed):\n    return input()", "EOFError"),
+        ("draw = 3 +", "SyntaxError"),
+        ("", "no attribute 'draw'"),
+    ],
+)
+def test_a_draw_that_gives_no_instances_is_told_in_a_line(task_of, verifier: str, said: str):
+    with pytest.raises(TaskError, match=said):
+        draw(task_of(verifier), "train", 3, 1)
+
+
+def test_a_draw_that_never_ends_is_ended(task_of):
+    with pytest.raises(TaskError, match="took longer than 1 s"):
+        draw(task_of("def draw(split, count, seed):\n    while True: pass"), "train", 3, 1, timeout_s=1)
+
+
+def test_what_a_verifier_prints_is_no_part_of_its_answer(task_of):
+    printing = "print('hello from import')\n" + GOOD + "    \nsys.stdout.write('[')\n"
+    assert [instance["n"] for instance in draw(task_of(printing), "train", 3, 1)] == [0, 1, 2]
+
+
+def test_a_verifier_may_hold_a_dataclass_and_begin_with_a_byte_order_mark(task_of):
+    task = task_of("")
+    text = (
+        "\ufefffrom __future__ import annotations\n" + HEAD + "@dataclasses.dataclass\nclass A:\n    n: int\n"
+    )
+    (task.folder / "verifier.py").write_text(text + GOOD, encoding="utf-8")
+    assert len(draw(task, "train", 2, 1)) == 2
+
+
+def test_the_place_where_it_went_wrong_is_the_hint(task_of):
+    with pytest.raises(TaskError) as caught:
+        draw(task_of("def draw(split, count, seed):\n    return {}['x']"), "train", 3, 1)
+    assert 'verifier.py", line 3, in draw' in caught.value.hint
+
+
+def test_two_instances_of_a_file_with_one_id_are_refused(task_of):
+    task = task_of(GOOD)
+    check_instances(task, [{"id": "a"}, {"id": "b"}])
+    with pytest.raises(TaskError, match="instances 1 and 3 share the id 'a'"):
+        check_instances(task, [{"id": "a"}, {"id": "b"}, {"id": "a"}])
