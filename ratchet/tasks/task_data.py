@@ -74,7 +74,7 @@ def _copy(task: Task, parent: Path) -> Iterator[Path]:
     with it where it was made for it."""
     made = not parent.exists()
     parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=parent, prefix=".task-"))
+    work = Path(tempfile.mkdtemp(dir=parent.resolve(), prefix=".task-"))
     try:
         copy = work / "task"
         shutil.copytree(task.folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
