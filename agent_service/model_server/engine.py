@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import torch
 
 from agent_service.model_server.adapters import Adapters
-from agent_service.model_server.batching import Batch
+from agent_service.model_server.decoding.batching import Batch
+from agent_service.model_server.decoding.rows import Call, Row, settle
+from agent_service.model_server.decoding.sampling import logprob_of
 from agent_service.model_server.loading import LanguageModel
 from agent_service.model_server.refusal import Refusal
-from agent_service.model_server.rows import Call, Row, settle
-from agent_service.model_server.sampling import logprob_of
 from shared.box.machine_lock import busy
 
 ROWS_PER_BATCH = 96

@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from agent_service.model_server.constrained import Grammars
+from agent_service.model_server.decoding.constrained import Grammars
+from agent_service.model_server.decoding.rows import Row
 from agent_service.model_server.loading import LanguageModel
 from agent_service.model_server.refusal import Refusal
-from agent_service.model_server.rows import Row
 from agent_service.model_server.schemas import ChatRequest, CompletionRequest, Sampling
 
 

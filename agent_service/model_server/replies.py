@@ -9,9 +9,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from agent_service.model_server.decoding.rows import Answer
 from agent_service.model_server.prompts import Prompter
 from agent_service.model_server.refusal import Refusal
-from agent_service.model_server.rows import Answer
 from agent_service.model_server.schemas import ChatRequest, CompletionRequest
 
 Json = dict[str, Any]

@@ -19,8 +19,8 @@ from ratchet.stack.local import LocalStack
 from ratchet.stack.processes import Program
 from shared.config.secrets import broker_url
 from shared.messages.events import JobDied
-from tests.live.echo_service import DEADLY
-from tests.live.run_stack import EchoRun, echo_stack
+from tests.live.stack.echo_service import DEADLY
+from tests.live.stack.run_stack import EchoRun, echo_stack
 
 
 @pytest.fixture(scope="module")

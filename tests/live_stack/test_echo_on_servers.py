@@ -12,7 +12,7 @@ import pytest
 from ratchet.stack.local import LocalStack
 from shared.config.settings import StackSettings
 from shared.ledger.ledger import Ledger
-from tests.live.run_stack import WORKERS, EchoRun
+from tests.live.stack.run_stack import WORKERS, EchoRun
 from tests.servers import postgres as pg
 from tests.servers import valkey
 from tests.servers.proxy import Proxy, make_certificate

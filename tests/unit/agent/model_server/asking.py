@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
-from agent_service.model_server.constrained import Grammars
+from agent_service.model_server.decoding.constrained import Grammars
+from agent_service.model_server.decoding.rows import Answer, Row
 from agent_service.model_server.engine import Engine
 from agent_service.model_server.loading import LanguageModel
-from agent_service.model_server.rows import Answer, Row
 
 SCHEMA = {
     "type": "object",

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agent_service.model_server.adapters import Adapters
-from agent_service.model_server.constrained import Grammars
+from agent_service.model_server.decoding.constrained import Grammars
 from agent_service.model_server.engine import Engine
 from agent_service.model_server.loading import LanguageModel, load_language_model
 from tests.parts.tiny_model import write_adapter, write_model

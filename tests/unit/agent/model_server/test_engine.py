@@ -10,11 +10,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from agent_service.model_server.adapters import Adapters
-from agent_service.model_server.constrained import Grammars
+from agent_service.model_server.decoding.constrained import Grammars
+from agent_service.model_server.decoding.rows import Row
 from agent_service.model_server.engine import Engine
 from agent_service.model_server.loading import LanguageModel, load_language_model
 from agent_service.model_server.refusal import Refusal
-from agent_service.model_server.rows import Row
 from shared.errors import SettingsError
 from tests.parts.tiny_model import write_adapter, write_model
 from tests.unit.agent.model_server.asking import PROMPTS, answers, expected_logprobs, row

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from agent_service.model_server.sampling import logprob_of, sample, uniforms
+from agent_service.model_server.decoding.sampling import logprob_of, sample, uniforms
 
 
 def draw(

@@ -14,7 +14,7 @@ from shared.errors import ArtifactError, StoreUnavailableError
 from shared.ledger.ledger import Ledger, Ring
 from shared.messages import events as e
 from shared.messages.events import Message
-from tests.live.echo_service import handlers as echo
+from tests.live.stack.echo_service import handlers as echo
 
 RUN = "run-1"
 START = e.RunStarted(run_id=RUN, config="0")

@@ -14,7 +14,7 @@ from shared.bus.start_checks import check_broker
 from shared.config.secrets import broker_url
 from shared.config.settings import StackParts
 from shared.errors import RatchetError, SettingsError
-from tests.live.run_stack import EchoRun, echo_stack
+from tests.live.stack.run_stack import EchoRun, echo_stack
 
 
 def test_a_run_goes_through_four_workers_and_leaves_no_process(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from shared.ledger.ledger import Ledger, LoggedEvent
 from shared.messages.events import RunStarted
 from shared.messages.routes import SERVICES
 
-WORKERS: dict[str, list[str]] = {name: ["-m", "tests.live.echo_service", name] for name in SERVICES}
+WORKERS: dict[str, list[str]] = {name: ["-m", "tests.live.stack.echo_service", name] for name in SERVICES}
 
 
 def settings_in(folder: Path) -> StackSettings:

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from transformers.cache_utils import Cache
 
-from agent_service.model_server.cache import new_cache, select_rows
+from agent_service.model_server.decoding.cache import new_cache, select_rows
+from agent_service.model_server.decoding.rows import Answer, Row, settle
+from agent_service.model_server.decoding.sampling import logprob_of, sample, uniforms
 from agent_service.model_server.refusal import Refusal
-from agent_service.model_server.rows import Answer, Row, settle
-from agent_service.model_server.sampling import logprob_of, sample, uniforms
 from shared.box.machine_lock import busy
 
 PROMPT_PIECE = 128  # prompt tokens of each row that are read under one hold of the machine lock

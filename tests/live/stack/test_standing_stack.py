@@ -31,7 +31,7 @@ from shared.config.settings import StackParts
 from shared.errors import SettingsError
 from shared.messages.routes import SERVICES
 from tests.chaos.nemesis import Driven
-from tests.live import browser
+from tests.live.stack import browser
 from tests.parts.endpoint import Endpoint, Fault
 
 RATCHET = str(Path(sys.executable).with_name("ratchet"))

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from agent_service.model_server.constrained import Grammar
+from agent_service.model_server.decoding.constrained import Grammar
 
 T = TypeVar("T")
 
