@@ -97,12 +97,16 @@ def data(
     task: TaskName,
     source: Annotated[Path, typer.Option("--from", help="A file or folder in a format that the task reads.")],
     out: Annotated[Path, typer.Option(help="The folder of the task with its data, which must not exist.")],
+    set_: Overrides = None,
 ) -> None:
     """Import and check data for a task, into a task folder of its own: `ratchet run` takes it by its path."""
+    from ratchet.runs import start as running
     from ratchet.tasks import task_data
     from shared.tasks.task import find_task
 
-    typer.echo(json.dumps(task_data.create(find_task(task), source, out), indent=2, ensure_ascii=False))
+    config = running.resolve_config(task, None, set_ or [], None)
+    made = task_data.create(find_task(task), source, out, config)
+    typer.echo(json.dumps(made, indent=2, ensure_ascii=False))
 
 
 @app.command()

@@ -62,7 +62,7 @@ def run(
         )
     config, lost = settle_levers(config)
     check_advisor(config.advisor)
-    with bound(task, data, root) as own:
+    with bound(task, data, root, config) as own:
         folder = runs.create(root, name, task.name, config, bound=own, stack=stack)
     if lost:
         typer.echo(lost, err=True)

@@ -20,6 +20,7 @@ from ratchet.cli import tables
 from ratchet.runs import folder as runs
 from ratchet.runs import parts
 from ratchet.runs.folder import RunFolder
+from ratchet.tasks.task_data import bound, check_settings
 from shared.config.settings import (
     RunConfig,
     StackParts,
@@ -60,6 +61,7 @@ def resolve_config(task: str, file: Path | None, overrides: list[str], levers: s
     layers = [parts.without_section(layer) for layer in layers]
     layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})
     config = load_config(layers)
+    check_settings(loaded, config)
     try:
         with_knobs(read_folder(loaded.folder / "harness"), config.harness)
     except PatchRefused as error:
@@ -92,7 +94,6 @@ def run(
 ) -> None:
     """`data`: what the task's own program data.py imports for this run (task_data.py)."""
     from ratchet.runs.endpoint import check_advisor, settle_levers
-    from ratchet.tasks.task_data import bound
 
     task = load_task(config.run.task)
     require_tools(task)
@@ -100,7 +101,7 @@ def run(
     check_advisor(config.advisor)
     require_parts(chosen)
     extras = plan_extras(root, flower_port)
-    with bound(task, data, root) as own:
+    with bound(task, data, root, config) as own:
         folder = runs.create(root, name, task.name, config, chosen, own)
     if lost:
         typer.echo(lost, err=True)

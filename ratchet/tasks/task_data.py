@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from shared.config.settings import RunConfig
 from shared.errors import SettingsError
 from shared.messages.records import JsonObject
 from shared.tasks.task import TASKS, Task, find_task, load_task
@@ -24,32 +25,52 @@ IMPORT_TIMEOUT_S = 1800
 MADE_FROM = "made_from"  # in a bound copy: the reference of the task that it was made from
 
 
-def create(task: Task, source: Path, folder: Path) -> JsonObject:
+def create(task: Task, source: Path, folder: Path, config: RunConfig) -> JsonObject:
     """A bound copy at `folder`, which must not exist; returns data.py's summary. Raises SettingsError."""
     if folder.exists():
         raise SettingsError(f"{folder} exists", "bound tasks are never overwritten: choose another folder")
     with _copy(task, folder.parent) as copy:
-        summary = json.loads(_ask(task, "import", source, copy))
+        summary = json.loads(_ask(task, "import", source, copy, wanted(config)))
         copy.rename(folder)
     return {"task": task.name, "folder": str(folder), **summary}
 
 
 @contextmanager
-def bound(task: Task, source: Path | None, root: Path) -> Iterator[Path | None]:
+def bound(task: Task, source: Path | None, root: Path, config: RunConfig) -> Iterator[Path | None]:
     """A bound copy under `root` while the caller moves it to its place; None where there is no data."""
     if source is None:
+        if moved := {name for name, value in config.data.items() if value != _known(task).get(name)}:
+            raise SettingsError(f"data.{min(moved)} is a setting of an import", "give --data as well")
         yield None
         return
     with _copy(task, root) as copy:
-        _ask(task, "import", source, copy)
+        _ask(task, "import", source, copy, wanted(config))
         yield copy
+
+
+def check_settings(task: Task, config: RunConfig) -> None:
+    """Raises SettingsError for a key of [data] that the task's data.py does not have."""
+    if strange := set(config.data) - set(_known(task)):
+        known = ", ".join(_known(task)) or "none"
+        raise SettingsError(f"data: task {task.name!r} has no setting {min(strange)!r}", f"it has: {known}")
+
+
+def wanted(config: RunConfig) -> str:
+    """What an import reads on stdin: the task's own settings, and how many gate and test instances the run
+    can use at most (each gate instance serves once)."""
+    gate = config.run.generations * (config.gate.screen_instances + config.gate.max_pairs)
+    return json.dumps({**config.data, "gate": gate, "test": config.gate.test_instances})
+
+
+def _known(task: Task) -> dict[str, Any]:
+    return dict(task.manifest.defaults.get("data", {}))
 
 
 @contextmanager
 def examined(task: Task, source: Path, root: Path) -> Iterator[tuple[Path, list[JsonObject]]]:
     """The public side of the instances in `source`, and a copy that holds what only the verifier may know."""
     with _copy(task, root) as copy:
-        lines = _ask(task, "instances", source, copy).splitlines()
+        lines = _ask(task, "instances", source, copy, "").splitlines()
         instances: list[JsonObject] = [json.loads(line) for line in lines if line.strip()]
         if not instances:
             raise SettingsError(
@@ -87,14 +108,14 @@ def _copy(task: Task, parent: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
-def _ask(task: Task, operation: str, source: Path, copy: Path) -> str:
+def _ask(task: Task, operation: str, source: Path, copy: Path, text: str) -> str:
     if task.program("data.py") is None:
         raise SettingsError(
             f"task {task.name!r} takes no data", f"write {task.folder / 'data.py'}; docs/tasks.md says how"
         )
     if not source.exists():
         raise SettingsError(f"no such file or folder: {source}")
-    return _run(task, "data.py", [operation, str(source.resolve()), str(copy)], "")
+    return _run(task, "data.py", [operation, str(source.resolve()), str(copy)], text)
 
 
 def _run(task: Task, program: str, arguments: list[str], text: str) -> str:

@@ -110,6 +110,9 @@ class RunConfig(Section):
     harness: dict[str, bool | int | float | str] = Field(
         default_factory=dict
     )  # knobs that the run starts with
+    data: dict[str, bool | int | float | str] = Field(
+        default_factory=dict
+    )  # for the task's data.py; the task's [defaults.data] names them all
 
 
 class StackParts(Section):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ratchet.tasks import task_data
+from shared.config.settings import RunConfig
 from shared.errors import SettingsError
 from shared.tasks.draws import check_instances, draw
 from shared.tasks.task import load_task
@@ -19,7 +20,9 @@ def _file(folder: Path, rows: list[object]) -> Path:
 
 
 def test_every_split_draws_from_the_shapes_that_were_given(tmp_path: Path) -> None:
-    summary = task_data.create(load_task("trimul"), _file(tmp_path, [*SHAPES]), tmp_path / "mine")
+    summary = task_data.create(
+        load_task("trimul"), _file(tmp_path, [*SHAPES]), tmp_path / "mine", RunConfig()
+    )
     task = load_task(str(tmp_path / "mine"))
 
     assert summary["counts"] == {"shapes": 2}
@@ -53,7 +56,9 @@ def test_without_shapes_of_a_user_the_splits_share_no_line_length() -> None:
 )
 def test_a_shape_that_can_t_be_taken_is_named_by_its_line(row: object, message: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=message):
-        task_data.create(load_task("trimul"), _file(tmp_path, [SHAPES[0], row]), tmp_path / "mine")
+        task_data.create(
+            load_task("trimul"), _file(tmp_path, [SHAPES[0], row]), tmp_path / "mine", RunConfig()
+        )
     assert not (tmp_path / "mine").exists()
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from ratchet.runs import folder as runs
+from ratchet.runs.start import resolve_config
 from ratchet.tasks import new_task, task_data
-from shared.config.settings import load_config
+from shared.config.settings import RunConfig, load_config
 from shared.errors import SettingsError
 from shared.tasks.task import Task, load_task
 
@@ -50,7 +51,7 @@ def source(tmp_path: Path, text: str) -> Path:
 
 
 def test_imported_data_make_a_task_of_their_own_and_leave_the_first_alone(task: Task, tmp_path: Path):
-    summary = task_data.create(task, source(tmp_path, "one two"), tmp_path / "mine" / "words")
+    summary = task_data.create(task, source(tmp_path, "one two"), tmp_path / "mine" / "words", RunConfig())
     own = load_task(summary["folder"])
     assert (summary["rows"], own.name) == (2, task.name)
     assert own.public is not None
@@ -65,18 +66,18 @@ def test_imported_data_make_a_task_of_their_own_and_leave_the_first_alone(task: 
 )
 def test_data_that_can_not_be_taken_leave_nothing_behind(task: Task, tmp_path: Path, rows: str, said: str):
     with pytest.raises(SettingsError, match=f"(?s){said}"):
-        task_data.create(task, source(tmp_path, rows), tmp_path / "mine" / "words")
+        task_data.create(task, source(tmp_path, rows), tmp_path / "mine" / "words", RunConfig())
     assert not (tmp_path / "mine").exists()
 
 
 def test_a_bound_task_is_never_overwritten(task: Task, tmp_path: Path):
     with pytest.raises(SettingsError, match="never overwritten"):
-        task_data.create(task, source(tmp_path, "one"), task.folder)
+        task_data.create(task, source(tmp_path, "one"), task.folder, RunConfig())
 
 
 def test_a_run_with_data_has_the_copy_in_its_own_folder(task: Task, tmp_path: Path):
     config = load_config([{"run": {"task": str(task.folder)}}])
-    with task_data.bound(task, source(tmp_path, "one"), tmp_path / "runs") as copy:
+    with task_data.bound(task, source(tmp_path, "one"), tmp_path / "runs", RunConfig()) as copy:
         folder = runs.create(tmp_path / "runs", "", task.name, config, bound=copy)
     own = load_task(folder.config().run.task)
     assert own.folder == folder.path / "task"
@@ -98,9 +99,38 @@ def test_baselines_are_scored_on_the_same_instances(task: Task):
 def test_a_task_without_the_program_says_so(task: Task, tmp_path: Path):
     (task.folder / "data.py").unlink()
     with pytest.raises(SettingsError, match="takes no data"):
-        task_data.create(task, source(tmp_path, "one"), tmp_path / "mine")
+        task_data.create(task, source(tmp_path, "one"), tmp_path / "mine", RunConfig())
 
 
 def test_a_release_of_another_task_is_not_evaluated(task: Task):
     with pytest.raises(SettingsError, match=r"made for task 'words', not 'trimul'"):
         task_data.load_bound("trimul", str(task.folder))
+
+
+SETTING = "\n[defaults.data]\nper_label = 10\n"
+
+
+def test_an_import_reads_the_runs_data_settings_and_how_much_it_can_use(task: Task, tmp_path: Path):
+    program = "import sys\nprint(sys.stdin.read())\n"
+    (task.folder / "data.py").write_text(program)
+    sections = {"gate": {"screen_instances": 2, "max_pairs": 3}, "run": {"generations": 4}}
+    config = load_config([{"data": {"per_label": 40}}, sections])
+    summary = task_data.create(task, source(tmp_path, "one"), tmp_path / "mine", config)
+    assert (summary["per_label"], summary["gate"], summary["test"]) == (40, 20, config.gate.test_instances)
+
+
+def test_a_data_setting_that_the_task_does_not_have_is_named(task: Task):
+    manifest = task.folder / "task.toml"
+    manifest.write_text(manifest.read_text() + SETTING)
+    assert resolve_config(str(task.folder), None, ["data.per_label=40"], None).data == {"per_label": 40}
+    with pytest.raises(SettingsError, match="no setting 'per_word'"):
+        resolve_config(str(task.folder), None, ["data.per_word=1"], None)
+
+
+def test_a_data_setting_without_data_is_a_mistake_and_not_ignored(task: Task, tmp_path: Path):
+    manifest = task.folder / "task.toml"
+    manifest.write_text(manifest.read_text() + SETTING)
+    config = resolve_config(str(task.folder), None, ["data.per_label=40"], None)
+    asked = task_data.bound(load_task(str(task.folder)), None, tmp_path, config)
+    with pytest.raises(SettingsError, match="--data"), asked:
+        pass

@@ -1,0 +1,112 @@
+"""Binds your queries to a copy of this task: `data.py import FILE INTO`, `data.py instances FILE INTO`.
+
+FILE holds JSON lines {"id", "text", "label"}. INTO gets data/ (labels: the verifier's alone) and public/ (the
+list of labels, and the labelled train queries, which scaffolds may read). stdin: a JSON object with the run's
+[data] settings, and how many gate and test queries it can use. A mistake: exit code 2, message on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+SEED = 0
+GATE_SHARE, TEST_SHARE = 3, 5  # at most one in so many of a label's queries
+DEFAULTS = {"per_label": 10, "gate": 384, "test": 400}
+
+Case = dict[str, Any]
+
+
+class DataError(Exception):
+    """A mistake in somebody's file; the text says where and what."""
+
+
+def main(arguments: list[str]) -> int:
+    operation, source, into = arguments[0], Path(arguments[1]), Path(arguments[2])
+    try:
+        cases = read_cases(source)
+        if operation == "import":
+            print(json.dumps(import_cases(cases, into, DEFAULTS | json.loads(sys.stdin.read() or "{}"))))
+        else:
+            write_lines(into / "data" / "eval.jsonl", cases)
+            for case in cases:
+                print(json.dumps({"id": case["id"], "text": case["text"]}))
+    except DataError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def read_cases(path: Path) -> list[Case]:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: give a file of JSON lines")
+    cases, seen = [], set()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8") from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            case = read_line(line, f"{path}, line {number}")
+            if case["id"] in seen:
+                raise DataError(f'{path}, line {number}: the id "{case["id"]}" occurs twice')
+            seen.add(case["id"])
+            cases.append(case)
+    if not cases:
+        raise DataError(f"{path} holds no query")
+    return cases
+
+
+def read_line(line: str, where: str) -> Case:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{where} is not JSON: {error.msg}") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where} is not a JSON object")
+    for name in ("text", "label"):
+        if not isinstance(row.get(name), str) or not row[name].strip():
+            raise DataError(f'{where}: no text in "{name}"')
+    return {"id": str(row.get("id", where)), "text": row["text"].strip(), "label": row["label"].strip()}
+
+
+def import_cases(cases: list[Case], into: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Gate and test take as many of each label, then train. The same query twice is taken once: otherwise one
+    copy could be shown as a labelled case of the other."""
+    groups: defaultdict[str, list[Case]] = defaultdict(list)
+    texts = set()
+    for case in random.Random(SEED).sample(cases, len(cases)):
+        plain = " ".join(case["text"].casefold().split())
+        if plain not in texts:
+            groups[case["label"]].append(case)
+        texts.add(plain)
+    if len(groups) < 2:
+        raise DataError("all queries have the same label: there is nothing to choose")
+    splits: dict[str, list[Case]] = {"test": [], "gate": [], "train": []}
+    for group in groups.values():
+        size = len(group)
+        for split, share in (("test", TEST_SHARE), ("gate", GATE_SHARE)):
+            count = min(-(-wanted[split] // len(groups)), size // share)
+            splits[split] += [group.pop() for _ in range(count)]
+        splits["train"] += group[: wanted["per_label"]]
+    for split, chosen in splits.items():
+        if not chosen:
+            raise DataError(f"no query is left for the {split} split: five or more of a label are needed")
+        write_lines(into / "data" / f"{split}.jsonl", chosen)
+    write_lines(into / "public" / "cases.jsonl", splits["train"])
+    (into / "public" / "labels.json").write_text(json.dumps(sorted(groups), indent=0, ensure_ascii=False))
+    counts = {split: len(chosen) for split, chosen in splits.items()}
+    return {"labels": len(groups), "counts": counts, "repeated": len(cases) - len(texts)}
+
+
+def write_lines(path: Path, cases: list[Case]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(case, ensure_ascii=False) + "\n" for case in cases), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
