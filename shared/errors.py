@@ -12,6 +12,8 @@ class RatchetError(Exception):
 
     exit_code = 1
     transient = False  # may the bus try the job again?
+    pauses = False  # does the run wait for its user, with this job given back?
+    retry_after_s: float | None = None  # what the other side asked for; None: it did not say
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -81,6 +83,14 @@ class RequestRefusedError(ChatError):
     """The endpoint refused what this one request holds (too long, a schema it can't read)."""
 
 
+class EndpointBlockedError(ChatError):
+    """The endpoint answers no request like this: key, account, address or model (401, 402, 403, 404).
+    No other request fares better, so the run is paused until its user has seen to it."""
+
+    pauses = True
+    exit_code = 75
+
+
 class UnknownModelError(ChatError):
     """The endpoint does not serve that model, or no longer: a restart loses adapters."""
 
@@ -93,7 +103,7 @@ class ChatUnavailableError(RatchetError):
     """The endpoint can't answer now (connection refused, 429, 5xx, time-out). Tried again later."""
 
     transient = True
-    retry_after_s: float | None = None  # what the endpoint asked for; None: it did not say
+    exit_code = 75
 
 
 class BoxError(RatchetError):

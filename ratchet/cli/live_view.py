@@ -17,9 +17,11 @@ from rich.text import Text
 from ratchet.cli.tables import interval_text
 from ratchet.runs.folder import RunFolder
 from shared.ledger.ledger import LoggedEvent
+from shared.ledger.pausing import Trouble, troubles
 from shared.messages import events as e
 
 POLL_S = 0.5
+MOST_TROUBLES = 3
 RECENT = 12  # sentences that stay in sight
 
 
@@ -62,6 +64,13 @@ def narrate(event: e.Message) -> str:
     return ""
 
 
+def trouble_text(trouble: Trouble) -> str:
+    return (
+        f"{trouble.service} has tried again for {trouble.since_s:.0f} s, "
+        f"next in {trouble.again_in_s:.0f} s: {trouble.reason}"
+    )
+
+
 class View:
     """Context manager around the watching of one run. `refresh` shows what is new."""
 
@@ -74,6 +83,7 @@ class View:
             Live(console=self.console, refresh_per_second=2) if live and self.console.is_terminal else None
         )
         self.log: list[LoggedEvent] = []
+        self.told: set[str] = set()  # reasons of retries that were printed
         self.started_s = time.monotonic()
 
     def __enter__(self) -> View:
@@ -97,6 +107,14 @@ class View:
             for logged in fresh:
                 if sentence := narrate(logged.event):
                     self.console.print(f"{self.clock(logged)} {sentence}", markup=False)
+            self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
+        """Once for each reason: what fails and is tried again."""
+        for trouble in troubles(self.ledger, self.folder.run_id):
+            if trouble.reason not in self.told:
+                self.told.add(trouble.reason)
+                self.console.print(f"       {trouble_text(trouble)}", markup=False)
 
     def picture(self) -> Group:
         from ratchet.reports.show import show_json
@@ -110,7 +128,9 @@ class View:
             arms = [interval_text(row["arms"][arm]) for arm in ("base", "harness", "weights", "both")]
             table.add_row(str(row["generation"]), *arms, row["gate"]["decision"] or "...")
         lines = [f"{self.clock(logged)} {text}" for logged in self.log if (text := narrate(logged.event))]
-        return Group(table, Text("\n".join(lines[-RECENT:])), Text(self.jobs_line(), style="dim"))
+        retried = [trouble_text(trouble) for trouble in troubles(self.ledger, self.folder.run_id)]
+        below = "\n".join([self.jobs_line(), *sorted(set(retried))[:MOST_TROUBLES]])
+        return Group(table, Text("\n".join(lines[-RECENT:])), Text(below, style="dim"))
 
     def jobs_line(self) -> str:
         counts = self.ledger.jobs(self.folder.run_id)

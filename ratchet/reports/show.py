@@ -9,14 +9,18 @@ from shared.config.settings import RunConfig
 from shared.decisions.convergence import convergence
 from shared.errors import RatchetError
 from shared.ledger.history import Generation, Proposal, RunHistory, fold
+from shared.ledger.pausing import paused_why
 from shared.messages.records import ARMS, GateRecord
 from shared.store.store import Store, get_json, get_record
 from shared.tasks.task import load_task
 
 
 def show_run(folder: RunFolder) -> dict[str, Any]:
-    history = fold(folder.open_ledger().events(folder.run_id))
-    return show_json(history, folder.open_store())
+    ledger = folder.open_ledger()
+    shown = show_json(fold(ledger.events(folder.run_id)), folder.open_store())
+    if why := paused_why(ledger, folder.run_id):
+        shown |= {"state": "paused", "why": why}
+    return shown
 
 
 def show_json(history: RunHistory, store: Store) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ratchet.stack import state as stacks
 from shared.config.secrets import open_ledger, open_store
 from shared.config.settings import RunConfig, StackParts, StackSettings
 from shared.errors import RatchetError, SettingsError
+from shared.ledger import pausing
 from shared.ledger.ledger import Ledger
 from shared.messages.events import EvaluationRequested, RunStarted
 from shared.store.store import put_json
@@ -82,14 +83,17 @@ def resume(folder: RunFolder, as_json: bool) -> None:
         raise SettingsError(f"{folder.run_id} is an evaluation", "`ratchet eval` makes it anew")
     if not said:
         _start(folder, settings, ledger)
+    pausing.go_on(ledger, folder.run_id)
     follow(folder, as_json)
 
 
 def follow(folder: RunFolder, as_json: bool) -> None:
     """Show the run until it has ended; then its result and report."""
-    from ratchet.runs.start import finish
+    from ratchet.runs.start import finish, refuse_paused, resumable
 
     watch(folder, live=not as_json)
+    with resumable(folder):
+        refuse_paused(folder, folder.open_ledger())
     finish(folder, as_json)
 
 

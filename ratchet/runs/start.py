@@ -31,7 +31,8 @@ from shared.config.settings import (
 )
 from shared.errors import RatchetError, SettingsError, ToolMissingError
 from shared.harness.bundle import PatchRefused, with_knobs
-from shared.ledger.ledger import TRANSIENT_S, Ledger
+from shared.ledger import pausing
+from shared.ledger.ledger import Ledger
 from shared.ledger.migrate import settle_schema
 from shared.messages.events import EvaluationRequested, Message, RunStarted
 from shared.store.store import put_json, read_folder
@@ -51,6 +52,12 @@ class InterruptedRunError(RatchetError):
     """Ctrl-C. What was accepted stands in the ledger."""
 
     exit_code = 130
+
+
+class PausedRunError(RatchetError):
+    """The run met what no retry mends. What was paid for is kept; nothing goes on until its user says so."""
+
+    exit_code = 75
 
 
 def resolve_config(task: str, file: Path | None, overrides: list[str], levers: str | None) -> RunConfig:
@@ -124,6 +131,7 @@ def resume(folder: RunFolder, as_json: bool, extras: Extras | None = None) -> No
     said = ledger.events(folder.run_id)
     if said and isinstance(said[0].event, EvaluationRequested):
         raise SettingsError(f"{folder.run_id} is an evaluation", "`ratchet eval` makes it anew")
+    pausing.go_on(ledger, folder.run_id)
     if ledger.run_state(folder.run_id) == "running":
         config = folder.config()
         require_tools(load_task(config.run.task))
@@ -170,7 +178,14 @@ def drive(
         rings = ledger.submit([first]) if first is not None else []  # before anything that may fail
         with LocalStack(folder.path, settings, extras=extras) as stack, View(folder, live) as view:
             stack.ring(rings)
-            tend(stack, view, ledger, folder.run_id)
+            watch_over(stack, view, ledger, folder.run_id)
+    refuse_paused(folder, ledger)
+
+
+def refuse_paused(folder: RunFolder, ledger: Ledger) -> None:
+    """Raises PausedRunError if the run waits for its user."""
+    if why := pausing.paused_why(ledger, folder.run_id):
+        raise PausedRunError(f"run {folder.run_id} is paused: {why}")
 
 
 def plan_extras(root: Path, flower_port: int | None) -> dict[str, list[str]]:
@@ -184,7 +199,7 @@ def plan_extras(root: Path, flower_port: int | None) -> dict[str, list[str]]:
     return {"flower": flower.arguments}
 
 
-def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
+def watch_over(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
     """Until the run has finished. What passes (a full disk) is waited out as long as jobs wait it out."""
     well_at_s = time.monotonic()
     while True:
@@ -195,7 +210,7 @@ def tend(stack: LocalStack, view: View, ledger: Ledger, run_id: str) -> None:
             view.refresh()
             well_at_s = time.monotonic()
         except RatchetError as error:
-            if not error.transient or time.monotonic() - well_at_s > TRANSIENT_S:
+            if not error.transient or time.monotonic() - well_at_s > ledger.outage_s:
                 raise
             _log.warning("the run waits: %s", error)
             time.sleep(WAIT_S)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared import children
-from shared.errors import LostLeaseError, RatchetError, SettingsError
+from shared.errors import ChatUnavailableError, LostLeaseError, RatchetError, SettingsError
+from shared.ledger import pausing
 from shared.ledger.lease import renewed
 from shared.ledger.ledger import Claim, Ledger, Ring
 from shared.messages.events import Message
@@ -103,16 +104,35 @@ class Bus:
     def _fail(self, claim: Claim, name: str, error: Exception) -> list[Ring]:
         """What passes is tried again; a RatchetError that does not pass is final; a bug gets max_attempts."""
         known = isinstance(error, RatchetError)
-        transient = _passes(error)
-        retry_s = None if known and not transient else backoff_s(claim.fence, self.jitter())
-        if retry_s is not None and transient:
-            retry_s = min(retry_s, LONGEST_PASSING_S)
         reason = str(error) if known else f"{type(error).__name__}: {error}"
+        if self._must_pause(claim, error):
+            self.failure = Failure(reason, 0.0)
+            _log.warning("%s pauses the run: %s", name, reason)
+            pausing.pause(self.ledger, claim.job_id, claim.fence, reason)
+            return []
+        transient = _passes(error)
+        retry_s = None if known and not transient else self._retry_s(claim, error, transient)
         bug = None if known else error  # only a bug's traceback tells anything
         again = "given up" if retry_s is None else f"again in {retry_s:.1f} s"
         self.failure = Failure(reason, retry_s)
         _log.warning("%s failed, %s: %s", name, again, reason, exc_info=bug)
         return self.ledger.fail(claim.job_id, claim.fence, reason, retry_s, transient=transient)
+
+    def _must_pause(self, claim: Claim, error: Exception) -> bool:
+        """For what no retry mends, and for an endpoint that is away longer than an outage may last: its jobs
+        are not given up, since their attempts would be lost to every arm."""
+        if not isinstance(error, ChatUnavailableError):
+            return isinstance(error, RatchetError) and error.pauses
+        away_s = max(pausing.failing_s(self.ledger, claim.job_id), error.retry_after_s or 0.0)
+        return away_s > self.ledger.outage_s
+
+    def _retry_s(self, claim: Claim, error: Exception, transient: bool) -> float:
+        """The backoff, and never sooner than the other side asked for."""
+        wait_s = backoff_s(claim.fence, self.jitter())
+        if transient:
+            wait_s = min(wait_s, LONGEST_PASSING_S)
+        asked_s = error.retry_after_s if isinstance(error, RatchetError) else None
+        return max(wait_s, asked_s or 0.0)
 
 
 def _passes(error: Exception) -> bool:

@@ -14,10 +14,9 @@ from shared.config.settings import StackSettings
 from shared.errors import SettingsError
 from shared.messages.routes import HEARD_BY, SERVICES
 
-VISIBILITY_S = 1800  # the same in every app: the shortest one on a broker wins
+VISIBILITY_S = 1800  # at least; the same in every app of a stack: the shortest one on a broker wins
 RESTORE_S = 10  # how often Celery looks for messages of dead consumers
 SOFT_SHUTDOWN_S = 25
-HARD_LIMIT_S = 900
 LONG_HARD_LIMIT_S = 15_000  # trainer: acknowledged at the start, so longer than the visibility is harmless
 TASK_NAMES = {  # an event's tag: the name under which Celery knows its doorbell
     kind.model_fields["type"].default: f"{service}.{kind.__name__}" for kind, service in HEARD_BY.items()
@@ -27,7 +26,8 @@ TASK_NAMES = {  # an event's tag: the name under which Celery knows its doorbell
 def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
     """Settings for a service's worker; None: for an app that only rings."""
     broker = broker_url(stack)
-    hard_s = LONG_HARD_LIMIT_S if service == "trainer" else HARD_LIMIT_S
+    processes = {str(name): count for name, count in stack.workers.items()}
+    hard_s = LONG_HARD_LIMIT_S if service == "trainer" else int(stack.job_limit_s)
     return {
         "broker_url": broker,
         "broker_read_url": broker,
@@ -43,7 +43,7 @@ def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
         "worker_pool": "prefork",  # the only pool with time limits
-        "worker_concurrency": 1,
+        "worker_concurrency": processes.get(service or "", 1),
         "worker_prefetch_multiplier": 1,
         "task_time_limit": hard_s,
         "task_soft_time_limit": hard_s - 60,
@@ -65,7 +65,7 @@ def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
             "interval_max": 2,
         },
         "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_S,
+            "visibility_timeout": max(VISIBILITY_S, 2 * int(stack.job_limit_s)),
             "unacked_restore_interval": RESTORE_S,
             "unacked_restore_throttle": 1,
             "socket_timeout": 30,

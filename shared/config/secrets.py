@@ -36,9 +36,9 @@ def read_secret(name: str) -> str:
 def open_ledger(parts: StackParts) -> Ledger:
     """The ledger that the settings name; nothing is connected yet. A whole stack's says how patient it is."""
     if not isinstance(parts, StackSettings):
-        return Ledger(ledger_url(parts))
+        return Ledger(ledger_url(parts), outage_s=parts.outage_s)
     patience = {"lease_s": parts.lease_s, "ring_s": parts.reconcile_s}
-    return Ledger(ledger_url(parts), max_attempts=parts.max_attempts, **patience)
+    return Ledger(ledger_url(parts), max_attempts=parts.max_attempts, outage_s=parts.outage_s, **patience)
 
 
 def ledger_url(parts: StackParts) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from shared.errors import SettingsError
 
 Levers = Literal["both", "harness", "weights"]
+WorkerService = Literal["agent", "sandbox", "feedback"]
 SECRET_NAME = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$"
 
 
@@ -129,6 +130,11 @@ class StackParts(Section):
     store_secret_key: str = Field("env:AWS_SECRET_ACCESS_KEY", pattern=SECRET_NAME)
     store_session_token: str = Field("env:AWS_SESSION_TOKEN", pattern=SECRET_NAME)  # where it is temporary
     broker_password: str = Field("env:REDIS_PASSWORD", pattern=SECRET_NAME)
+    outage_s: float = Field(900.0, gt=0)  # how long an endpoint, a store or a ledger may be away
+    job_limit_s: float = Field(
+        900.0, ge=180
+    )  # of a job; its last minute is for ending in order. Not training's
+    workers: dict[WorkerService, Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=dict)
 
     @field_validator("ledger_url", "store_url", "broker_url")
     @classmethod

@@ -21,10 +21,11 @@ from shared.ledger.schema import events, jobs, leaders, runs
 from shared.messages.events import Message, decode
 from shared.messages.routes import SERVICES
 
-TRANSIENT_S = 900.0  # so long a job may fail for reasons that pass before its failures count as attempts
+OUTAGE_S = 900.0  # how long what a job needs may be away before its failures count as attempts
 MOST_PATIENT_RING = 4  # the reconciler rings after ring_s, 2 ring_s, 4 ... and then every 16 ring_s
 
 _OPEN = jobs.c.state.in_(("ready", "leased"))
+_NOT_PAUSED = jobs.c.run_id.not_in(select(runs.c.id).where(runs.c.state == "paused"))
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,18 @@ def nobody_is_gone(owner: str) -> bool:
 class Ledger:
     """`ring_s`: how long a ready job waits for somebody to come before the reconciler rings."""
 
-    def __init__(self, url: str, *, lease_s: float = 60, max_attempts: int = 4, ring_s: float = 5) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease_s: float = 60,
+        max_attempts: int = 4,
+        ring_s: float = 5,
+        outage_s: float = OUTAGE_S,
+    ) -> None:
         self.database = Database(url)
         self.lease_s = lease_s
+        self.outage_s = outage_s
         self.max_attempts = max_attempts
         self.ring_s = ring_s
 
@@ -88,7 +98,7 @@ class Ledger:
             return {row.id: row.state for row in rows}
 
     def run_state(self, run_id: str) -> str:
-        """running, or how it ended: done, failed, stopped, budget."""
+        """running, paused (it waits for its user), or how it ended: done, failed, stopped, budget."""
         with self.database.read() as connection:
             return str(run_row(connection, run_id).state)
 
@@ -116,7 +126,7 @@ class Ledger:
         with self.database.write() as connection:
             job = _locked(connection, job_id)
             now = self.database.now(connection)  # after the lock: one may have waited for it
-            if job is None or not _is_due(job, now):
+            if job is None or not _is_due(job, now) or run_row(connection, job.run_id).state == "paused":
                 return None
             body = body_of(connection, job)
             if job.attempts >= self.max_attempts:
@@ -128,7 +138,7 @@ class Ledger:
                 self._effects(connection).bury(job, body, str(error))
                 return None
             lease = {"owner": owner, "lease_until": now + self.lease_s, "fence": job.fence + 1}
-            _set(connection, job_id, state="leased", attempts=job.attempts + 1, rings=0, **lease)
+            set_job(connection, job_id, state="leased", attempts=job.attempts + 1, rings=0, **lease)
             return Claim(job_id, job.fence + 1, job.service, message, job.attempts + 1)
 
     @tried_again
@@ -144,8 +154,8 @@ class Ledger:
     def commit(self, job_id: str, fence: int, messages: Sequence[Message]) -> list[Ring]:
         """The job is done and these are its effects: all of it, or LostLeaseError and nothing."""
         with self.database.write() as connection:
-            _held(connection, job_id, fence)
-            _set(connection, job_id, state="done", last_error="")
+            held(connection, job_id, fence)
+            set_job(connection, job_id, state="done", last_error="")
             return self._effects(connection).append(job_id, messages)
 
     @tried_again
@@ -153,18 +163,18 @@ class Ledger:
         self, job_id: str, fence: int, error: str, retry_after_s: float | None, *, transient: bool = False
     ) -> list[Ring]:
         """Give a lease back. Without `retry_after_s`, or when its attempts are used up, the job is dead.
-        A transient failure uses up none within TRANSIENT_S of the first. Raises LostLeaseError."""
+        A transient failure uses up none within `outage_s` of the first. Raises LostLeaseError."""
         with self.database.write() as connection:
             now = self.database.now(connection)
-            job = _held(connection, job_id, fence)
+            job = held(connection, job_id, fence)
             since = job.failing_since or now
-            excused = transient and now - since < TRANSIENT_S
+            excused = transient and now - since < self.outage_s
             attempts = job.attempts - 1 if excused else job.attempts
             if retry_after_s is None or attempts >= self.max_attempts:
                 return self._effects(connection).bury(job, body_of(connection, job), error)
             due = now + retry_after_s
-            _set(connection, job_id, state="ready", attempts=attempts, not_before=due, ring_at=due)
-            _set(
+            set_job(connection, job_id, state="ready", attempts=attempts, not_before=due, ring_at=due)
+            set_job(
                 connection, job_id, failing_since=since if transient else job.failing_since, last_error=error
             )
             return []
@@ -190,32 +200,34 @@ class Ledger:
         has in hand just now is left to it."""
         with self.database.write() as connection:
             now = self.database.now(connection)
-            looked_at = select(jobs).order_by(jobs.c.seq).with_for_update(skip_locked=True)
+            looked_at = select(jobs).where(_NOT_PAUSED).order_by(jobs.c.seq)
+            looked_at = looked_at.with_for_update(skip_locked=True)
             if stack:
                 ours = select(runs.c.id).where(runs.c.stack.in_(("", stack)))
                 looked_at = looked_at.where(jobs.c.run_id.in_(ours))
             for job in connection.execute(looked_at.where(jobs.c.state == "leased")).all():
                 if job.lease_until <= now or is_gone(job.owner):
-                    _set(connection, job.id, state="ready", ring_at=now, last_error="the worker vanished")
+                    set_job(connection, job.id, state="ready", ring_at=now, last_error="the worker vanished")
             waiting = and_(jobs.c.state == "ready", jobs.c.not_before <= now, jobs.c.ring_at <= now)
             late = connection.execute(looked_at.where(waiting)).all()
             for job in late:
                 patience_s = self.ring_s * 2 ** min(job.rings, MOST_PATIENT_RING)
-                _set(connection, job.id, rings=job.rings + 1, ring_at=now + patience_s)
+                set_job(connection, job.id, rings=job.rings + 1, ring_at=now + patience_s)
             return [Ring(job.id, job.service, job.type) for job in late]
 
     def due(self) -> list[Ring]:
         """All jobs that could be claimed now, oldest first (for a bus without doorbells)."""
         with self.database.read() as connection:
             now = self.database.now(connection)
-            unfinished = select(jobs).where(_OPEN).order_by(jobs.c.seq)
+            unfinished = select(jobs).where(_OPEN, _NOT_PAUSED).order_by(jobs.c.seq)
             rows = connection.execute(unfinished).all()
             return [Ring(job.id, job.service, job.type) for job in rows if _is_due(job, now)]
 
     def idle(self) -> bool:
-        """Is no job open at all, in any run?"""
+        """Is no job open at all, in any run that is not paused?"""
+        open_jobs = select(jobs.c.id).where(_OPEN, _NOT_PAUSED).limit(1)
         with self.database.read() as connection:
-            return connection.execute(select(jobs.c.id).where(_OPEN).limit(1)).first() is None
+            return connection.execute(open_jobs).first() is None
 
     # --- looking
 
@@ -261,7 +273,7 @@ def _locked(connection: Connection, job_id: str) -> Row[Any] | None:
     return connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).first()
 
 
-def _held(connection: Connection, job_id: str, fence: int) -> Row[Any]:
+def held(connection: Connection, job_id: str, fence: int) -> Row[Any]:
     """The job, if this fence still holds it. The run's row is locked first, as wherever both are."""
     run_id = select(jobs.c.run_id).where(jobs.c.id == job_id).scalar_subquery()
     connection.execute(select(runs.c.id).where(runs.c.id == run_id).with_for_update())
@@ -272,7 +284,7 @@ def _held(connection: Connection, job_id: str, fence: int) -> Row[Any]:
     return job
 
 
-def _set(connection: Connection, job_id: str, **values: object) -> None:
+def set_job(connection: Connection, job_id: str, **values: object) -> None:
     connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
 
 

@@ -34,6 +34,16 @@ def test_a_broker_url_from_the_environment_is_drift(monkeypatch: pytest.MonkeyPa
         make_app(STACK, "agent")
 
 
+def test_limits_and_worker_counts_are_the_stacks() -> None:
+    stack = STACK.model_copy(update={"job_limit_s": 3600.0, "workers": {"agent": 3}})
+    agent, trainer = celery_config(stack, "agent"), celery_config(stack, "trainer")
+    refuse_drift(agent, agent)
+    assert (agent["worker_concurrency"], trainer["worker_concurrency"]) == (3, 1)
+    assert (agent["task_time_limit"], celery_config(STACK, "agent")["task_time_limit"]) == (3600, 900)
+    shown = [one["broker_transport_options"]["visibility_timeout"] for one in (agent, trainer)]
+    assert shown == [7200, 7200]
+
+
 def test_a_job_may_not_outlast_the_visibility_of_its_message() -> None:
     config = celery_config(STACK, "agent") | {"task_time_limit": 1760}
     with pytest.raises(SettingsError, match="given to another worker after 1800 s"):
