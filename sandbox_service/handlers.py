@@ -10,6 +10,7 @@ from pathlib import Path
 from sandbox_service.validate_harness import validate
 from shared.bus.bus import Handlers
 from shared.config.settings import RunConfig
+from shared.errors import VerifierError
 from shared.harness.bundle import PatchRefused
 from shared.harness.steps import ScaffoldPool
 from shared.messages.events import (
@@ -19,6 +20,7 @@ from shared.messages.events import (
     HarnessRefused,
     HarnessValidated,
     Message,
+    RunFinished,
 )
 from shared.messages.records import BatchScores, CandidateBatch, Patch
 from shared.store.store import Store, get_record, put_json
@@ -34,8 +36,12 @@ class Deps:
 
 
 def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Message]:
-    """Score the batch. The agent's state is handed back unread."""
-    scores = deps.evaluate(get_record(deps.store, event.batch, CandidateBatch))
+    """Score the batch. The agent's state is handed back unread. A broken verifier ends the run: no retry
+    mends it, and every further instance would be lost without a word."""
+    try:
+        scores = deps.evaluate(get_record(deps.store, event.batch, CandidateBatch))
+    except VerifierError as error:
+        return [RunFinished(run_id=event.run_id, generation=event.generation, state="failed", why=str(error))]
     chain = event.model_dump(exclude={"type", "join"})
     return [CandidatesScored(**chain, join=event.join, scores=put_json(deps.store, scores), cost=scores.cost)]
 

@@ -1,16 +1,17 @@
 """`python -m sandbox_service.verifier_program TASK_DIR`: the trusted process of one task, kept warm.
 
 It alone imports the task's verifier.py, makes inputs, knows expected outputs and holds the clock. One JSON
-request a line on stdin, one JSON reply a line on stdout, until stdin closes. A verifier that raises ends it,
-with the traceback on stderr: broken infrastructure, which its client (verifier_process.py) reports as such.
+request a line on stdin, one JSON reply a line on stdout, until stdin closes. The verifier itself finds stdin
+empty, and what it prints goes to stderr. One that raises is answered with a VerifierError: it ends the run.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ import numpy as np
 from sandbox_service.timed.block import Bench, evaluate_block
 from sandbox_service.toolchains.cuda.operations import CudaOperations
 from sandbox_service.toolchains.python.block import Judge, evaluate_programs
-from sandbox_service.verify.verifier import bounded
+from sandbox_service.verify.judged import NotFiniteError, judged
 from shared.box.open import open_box
-from shared.errors import RatchetError
+from shared.errors import RatchetError, VerifierError
 from shared.messages.records import Evaluation, JsonObject
-from shared.tasks.draw_program import load_verifier
+from shared.tasks.draw_program import load_verifier, private_streams
+from shared.tasks.draws import last_line, where
 from shared.tasks.task import Task, load_task
+
+PLAIN_ANSWERS = ("0", "a", "{}", "[]")  # a verifier that judges one of these is not broken as a whole
 
 
 class Program:
@@ -53,17 +57,45 @@ class Program:
         return [found.model_dump(mode="json") for found in evaluate_programs(judge, instance, contents)]
 
     def score(self, instance: JsonObject, content: str) -> JsonObject:
-        bounds = self.task.manifest.score
-        said = self.verifier.score(instance, content)
-        fields = said if isinstance(said, dict) else {"outcome": "ok", "score": said}
-        evaluation = Evaluation.model_validate(fields)
-        bounded(evaluation.score, bounds.low, bounds.high)
-        return evaluation.model_dump(mode="json")
+        """What the verifier can't judge, although it judges plain answers, is the candidate's fault."""
+        try:
+            return self._scored(instance, content).model_dump(mode="json")
+        except VerifierError as error:
+            if not isinstance(error, NotFiniteError | RaisedError) or not self._judges(instance):
+                raise
+            detail = f"the verifier could not judge it: {error.message}"
+            low = self.task.manifest.score.low
+            return Evaluation(outcome="wrong", score=low, detail=detail).model_dump(mode="json")
+
+    def _scored(self, instance: JsonObject, content: str) -> Evaluation:
+        try:
+            said = self.verifier.score(instance, content)
+        except (Exception, SystemExit) as error:
+            raise RaisedError(*raised(error)) from error
+        return judged(said, self.task.manifest.score)
+
+    def _judges(self, instance: JsonObject) -> bool:
+        """Whether it has a score for one of a few plain answers."""
+        for answer in PLAIN_ANSWERS:
+            with suppress(VerifierError):
+                self._scored(instance, answer)
+                return True
+        return False
+
+
+class RaisedError(VerifierError):
+    """The verifier's own code raised."""
+
+
+def raised(error: BaseException) -> tuple[str, str]:
+    """(what, where): the last line of the traceback, and the verifier's line that it ends in."""
+    text = "".join(traceback.format_exception(error))
+    traceback.print_exception(error)  # into this process's log
+    return f"verifier.py raised {last_line(text)}", where(text)
 
 
 def main(arguments: list[str]) -> None:
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a verifier prints must not look like a reply
+    requests, replies = private_streams()
     program = Program(load_task(arguments[0]))
     operations: dict[str, Callable[..., Any]] = {
         "toolchain": program.toolchain,
@@ -75,14 +107,18 @@ def main(arguments: list[str]) -> None:
     cuda = CudaOperations(program.task, program.verifier, program.rng)
     for name in ("cuda", "cuda_plan", "cuda_standin", "cuda_block"):
         operations[name] = getattr(cuda, name)
-    for line in sys.stdin:
+    for line in requests:
         request = json.loads(line)
         operation = operations[request.pop("operation")]
         try:
             reply: JsonObject = {"value": operation(**request)}
         except RatchetError as error:
-            reply = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
-        replies.write(json.dumps(reply) + "\n")
+            kind = VerifierError if isinstance(error, VerifierError) else type(error)
+            reply = {"error": kind.__name__, "message": error.message, "hint": error.hint}
+        except (Exception, SystemExit) as error:
+            message, hint = raised(error)
+            reply = {"error": VerifierError.__name__, "message": message, "hint": hint}
+        replies.write(json.dumps(reply).encode() + b"\n")
         replies.flush()
 
 

@@ -36,6 +36,11 @@ class TaskError(RatchetError):
     exit_code = 2
 
 
+class VerifierError(TaskError):
+    """A task's verifier raised, ended its process, gave no answer in time or answered what is no score.
+    Trying again gives the same, so the run ends here."""
+
+
 class DecodeError(RatchetError):
     """Bytes that are no known message or record (unknown tag, wrong shape). Never retried."""
 

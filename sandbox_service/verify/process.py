@@ -1,4 +1,5 @@
-"""The client of verifier_program.py: starts it, asks, and turns its death into BoxError.
+"""The client of verifier_program.py: starts it, asks, and turns its death into an error: BoxError where the
+system ended it, VerifierError where it ended by itself.
 
 It runs beside the service and not in it, because a verifier may import what it likes and holds labels. When
 the job's lease is lost it is killed like every other child, and the next job starts another.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,12 +19,15 @@ from types import TracebackType
 from typing import Any
 
 from shared import children, errors
-from shared.errors import BoxError
+from shared.errors import BoxError, RatchetError, VerifierError
 from shared.messages.records import JsonObject
 from shared.packaged import TOP
+from shared.tasks.draws import last_line, where
 from shared.tasks.task import Task
 
 REPLY_TIMEOUT_S = 600.0  # of a block: many slow programs, waiting for a quiet machine
+ALONE = ("score", "toolchain", "baseline")  # what waits for no machine: it is the verifier that is slow
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class VerifierProcess:
@@ -78,22 +83,30 @@ class VerifierProcess:
             while not data.endswith(b"\n"):
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     self._process.kill()
-                    raise BoxError(
-                        f"{self.task.name}: the verifier did not answer {operation} in {timeout_s} s"
-                    )
+                    late = f"{self.task.name}: the verifier did not answer {operation} in {timeout_s:g} s"
+                    if operation in ALONE:
+                        raise VerifierError(late, f"see {self.task.folder / 'verifier.py'}")
+                    raise BoxError(late)
                 more = os.read(handle, 1 << 16)
                 if not more:
                     raise self._dead()
                 data += more
         return data
 
-    def _dead(self) -> BoxError:
+    def _dead(self) -> RatchetError:
+        """A signal from outside (memory, a lost lease) may not come again; an end of its own will."""
         code = self._process.wait()
         self._stderr.seek(0)
         tail = self._stderr.read().decode(errors="replace").strip()[-800:]
-        return BoxError(
-            f"{self.task.name}: the verifier ended with exit code {code}: {tail or 'it said nothing'}",
-            "run `ratchet validate` on the task's folder",
+        if -code in FROM_OUTSIDE:
+            return BoxError(
+                f"{self.task.name}: the verifier was ended by signal {-code}: {tail or 'it said nothing'}",
+                "is there enough memory for it?",
+            )
+        said = last_line(tail) or f"signal {-code}" if code < 0 else last_line(tail) or "it said nothing"
+        return VerifierError(
+            f"{self.task.name}: the verifier ended (exit code {code}): {said}",
+            where(tail) or "run `ratchet validate` on the task's folder",
         )
 
     def __enter__(self) -> VerifierProcess:

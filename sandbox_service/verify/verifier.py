@@ -5,7 +5,6 @@ The module is the task's; this file only says what it must answer and looks at o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -13,9 +12,10 @@ import numpy as np
 
 from sandbox_service.failure import CandidateFailedError
 from sandbox_service.verify.array_files import Values
+from sandbox_service.verify.judged import judged
 from sandbox_service.verify.layout import Arrays, unwritten
-from shared.errors import TaskError
 from shared.messages.records import JsonObject
+from shared.tasks.task import ScoreSection
 
 
 class KernelVerifier(Protocol):
@@ -72,11 +72,7 @@ def check_outputs(
         raise CandidateFailedError("wrong", reason)
 
 
-def bounded(score: float, low: float, high: float) -> float:
-    """A verifier's score. Raises TaskError where it leaves the bounds that the gate's statistics rest on."""
-    if not (math.isfinite(score) and low <= score <= high):
-        raise TaskError(
-            f"verifier.score gave {score}, outside of {low}..{high}",
-            "correct score() or [score]",
-        )
-    return float(score)
+def bounded(score: object, low: float, high: float) -> float:
+    """A verifier's score of a speed-up. Raises VerifierError where it is no number, or leaves the bounds that
+    the gate's statistics rest on."""
+    return judged({"score": score}, ScoreSection(low=low, high=high)).score

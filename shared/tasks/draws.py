@@ -96,6 +96,7 @@ def last_line(traceback: str) -> str:
 
 
 def where(traceback: str) -> str:
-    """The innermost place that a traceback names: `File "x.py", line 3, in score`."""
+    """The innermost place that a traceback names, in verifier.py if it can: `File "x.py", line 3, in f`."""
     places = [line.strip() for line in traceback.splitlines() if line.strip().startswith('File "')]
-    return places[-1] if places else ""
+    own = [place for place in places if 'verifier.py"' in place]
+    return next(reversed(own or places), "")

@@ -65,12 +65,19 @@ class Timed:
     clocks: list[JsonObject] = field(default_factory=list)
 
 
+META_FAULTS = (TypeError, LookupError, ArithmeticError, AttributeError)  # of settings that a candidate wrote
+
+
 def plan(verifier: Any, task: str, instance: JsonObject, meta: JsonObject) -> tuple[list[Launch], JsonObject]:
     """Launches and scratch for a shape. Raises ValueError where the candidate's geometry is out of bounds."""
     scratch = checked_scratch(task, verifier.scratch(instance))
     inputs = list(verifier.make_inputs({**instance, **verifier.small(instance)}, np.random.default_rng(0)))
     buffers = {*inputs, *verifier.output_shapes(instance), *scratch}
-    return checked(task, verifier.launch(instance, meta), buffers), scratch
+    try:
+        launches = verifier.launch(instance, meta)
+    except META_FAULTS as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return checked(task, launches, buffers), scratch
 
 
 def evaluate_cuda(

@@ -18,7 +18,7 @@ from sandbox_service.toolchains.cuda.source import launch_meta, source_fault
 from sandbox_service.toolchains.cuda.standin import standin_text, untimed
 from sandbox_service.verify.process import VerifierProcess
 from shared.box.open import open_box
-from shared.errors import BoxError
+from shared.errors import VerifierError
 from shared.messages.records import Check, Evaluation, JsonObject, Outcome
 
 BLOCK_TIMEOUT_S = 1800.0  # large shapes take long to make, copy and compare
@@ -56,7 +56,9 @@ def evaluate(
         for entry in (baseline, *entries):
             _plan(entry, verifier, instance, low)
         if baseline.ended is not None:
-            raise BoxError(f"the baseline is no candidate: {baseline.ended.detail}", "run `ratchet validate`")
+            raise VerifierError(
+                f"the baseline is no candidate: {baseline.ended.detail}", "run `ratchet validate`"
+            )
         waiting = [entry for entry in entries if entry.ended is None]
         if waiting:
             _run([baseline, *waiting], verifier, compiler, instance, check, canary)

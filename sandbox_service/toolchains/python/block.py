@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,11 @@ import numpy as np
 from sandbox_service.failure import CandidateFailedError
 from sandbox_service.toolchains.python.boxed_program import Job, read_outputs, run_program
 from sandbox_service.verify.array_files import ArrayFileError, Values, is_sparse, write_arrays
-from sandbox_service.verify.verifier import PythonVerifier, bounded
+from sandbox_service.verify.judged import NotFiniteError, judged
+from sandbox_service.verify.verifier import PythonVerifier
 from shared.box.box import Box
 from shared.box.machine_lock import busy
-from shared.errors import BoxError, TaskError
+from shared.errors import BoxError, TaskError, VerifierError
 from shared.messages.records import Evaluation, JsonObject
 from shared.tasks.task import TaskManifest
 
@@ -99,12 +101,30 @@ def _judged(
     started = time.monotonic()
     if (shapes := getattr(judge.verifier, "output_shapes", None)) is not None:
         check_shapes(shapes(instance, inputs), outputs)
-    said = judge.verifier.judge(instance, inputs, outputs)
-    fields = dict(said) if isinstance(said, dict) else {"outcome": "ok", "score": said}
-    evaluation = Evaluation.model_validate(fields)
-    bounded(evaluation.score, judge.manifest.score.low, judge.manifest.score.high)
+    try:
+        evaluation = judged(judge.verifier.judge(instance, inputs, outputs), judge.manifest.score)
+    except (Exception, SystemExit) as error:  # the verifier's own code: it may raise anything
+        broken = isinstance(error, VerifierError) and not isinstance(error, NotFiniteError)
+        if broken or not _judges(judge, instance, inputs):
+            raise
+        raise CandidateFailedError(
+            "wrong", f"the verifier could not judge it: {type(error).__name__}: {error}"
+        ) from error
     took = {"seconds": round(seconds, 3), "judge_s": round(time.monotonic() - started, 3)}
     return evaluation.model_copy(update={"metrics": {**took, **evaluation.metrics}})
+
+
+def _judges(judge: Judge, instance: JsonObject, inputs: Values) -> bool:
+    """Whether the verifier has a score for plain outputs: zeros, of the declared shapes or of an input's."""
+    if (shapes := getattr(judge.verifier, "output_shapes", None)) is not None:
+        plain = [{name: np.zeros(shape) for name, shape in shapes(instance, inputs).items()}]
+    else:
+        plain = [{"out": np.zeros(np.shape(value))} for value in inputs.values()]
+    for outputs in plain:
+        with suppress(Exception, SystemExit):
+            judged(judge.verifier.judge(instance, inputs, outputs), judge.manifest.score)
+            return True
+    return False
 
 
 def check_shapes(wanted: dict[str, tuple[int, ...]], outputs: Values) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from ratchet.runs.start import resolve_config
 from ratchet.tasks import new_task, task_data
+from shared.config.settings import load_config
 from shared.errors import SettingsError, TaskError
 from shared.tasks.task import TASKS, find_task, load_task
 
@@ -89,7 +90,7 @@ def test_a_release_is_evaluated_on_its_own_task_or_on_what_that_was_made_from(tm
     (words / "data.py").write_text("print('{}')")
     (tmp_path / "rows.txt").write_text("x")
     copy = tmp_path / "copy"
-    task_data.create(find_task(str(words)), tmp_path / "rows.txt", copy)
+    task_data.create(find_task(str(words)), tmp_path / "rows.txt", copy, load_config([]))
     assert task_data.load_bound(str(words), str(copy)).folder == copy
     assert task_data.load_bound(str(copy), str(copy)).folder == copy
     with pytest.raises(SettingsError, match="not the one in"):
