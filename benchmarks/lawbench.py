@@ -97,7 +97,7 @@ def ask_directly(folder: RunFolder, root: Path) -> float:
         for attempt in get_record(store, shard, ShardState).attempts
         for ask in attempt.turns[0].action["ask"]
     ]
-    with served(materialize(store, base, root.resolve() / ".cache")) as client:
+    with served(materialize(store, base, root.resolve() / ".cache/bundles")) as client:
         post(client, asks[0])
         started_s = time.perf_counter()
         for ask in asks:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.bus.bus import Handlers
 from shared.config.settings import RunConfig
-from shared.errors import ArtifactError, TaskError, TrainingError
+from shared.errors import ArtifactError, SettingsError, TaskError, TrainingError
 from shared.messages.events import (
     AdapterPublished,
     BaseFailed,
@@ -34,7 +34,7 @@ def on_base_requested(event: BaseRequested, *, deps: Deps) -> list[Message]:
     config = get_record(deps.store, event.config, RunConfig)
     try:
         base, train_s = base_bundle(config, deps.store, deps.cache_dir)
-    except (TrainingError, ArtifactError, TaskError) as error:
+    except (TrainingError, ArtifactError, TaskError, SettingsError) as error:
         return [BaseFailed(run_id=event.run_id, generation=event.generation, reason=str(error))]
     cost = Cost(train_s=train_s)
     return [BaseReady(run_id=event.run_id, generation=event.generation, base=base, cost=cost)]

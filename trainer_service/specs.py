@@ -40,6 +40,21 @@ class SeedResult(Spec):
     train_s: float = 0.0
 
 
+class GgufSpec(Spec):
+    """A GGUF file to convert into a folder in Hugging Face format."""
+
+    file: Path
+    out: Path
+    result: Path  # a GgufResult
+    threads: int
+
+
+class GgufResult(Spec):
+    """Either the model stands in `out`, or `refusal` says why there is none."""
+
+    refusal: str = ""
+
+
 class TrainingSample(Spec):
     """One reply to learn from: what was asked, what was said, which tokens were free, what it earned."""
 

@@ -101,10 +101,12 @@ def run(
 ) -> None:
     """`data`: what the task's own program data.py imports for this run (task_data.py)."""
     from ratchet.runs.endpoint import check_advisor, settle_levers
+    from trainer_service.base.pretrained import check_source
 
     task = load_task(config.run.task)
     require_tools(task)
     config, lost = settle_levers(config)
+    check_source(config.model.base)
     check_advisor(config.advisor)
     require_parts(chosen)
     extras = plan_extras(root, flower_port)

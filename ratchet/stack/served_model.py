@@ -86,6 +86,6 @@ class ModelWatch:
         if course.base not in self._unpacked:
             store = open_store(self.settings)
             name = get_record(store, course.config, RunConfig).model.name
-            folder = materialize(store, course.base, self.settings.cache_dir)
+            folder = materialize(store, course.base, self.settings.cache_dir / "bundles")
             self._unpacked[course.base] = NeededModel(folder, name)
         return self._unpacked[course.base]

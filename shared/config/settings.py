@@ -36,7 +36,7 @@ class ModelSection(Section):
 
     url: str = ""  # OpenAI-compatible endpoint, e.g. http://host:8000/v1
     name: str = "seed"  # the endpoint's name of the base model
-    base: str = "seed"  # "seed", or a folder in Hugging Face format
+    base: str = "seed"  # or "smollm2", a folder in Hugging Face format, a .gguf file, a hub's ID@REVISION
     api_key_env: str = "OPENAI_API_KEY"  # the name of the variable, never the key
     temperature: float = Field(1.0, ge=0.0, le=2.0)
     concurrency: int = Field(32, ge=1, le=1024)  # requests in flight; the local server batches them

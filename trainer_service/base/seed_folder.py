@@ -1,5 +1,5 @@
 """`python -m trainer_service.base.seed_folder TASK FOLDER`: a task's seed model as a folder, for a model
-server that somebody else starts (on a cluster). What lies there already is left alone.
+server that is not started by Ratchet (on a cluster). A folder that exists is left as it is.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from shared.errors import RatchetError, TrainingError
+from shared.errors import RatchetError
 from shared.tasks.task import load_task
-from trainer_service.base.base import build_seed
+from trainer_service.base.seed_base import build_seed
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,7 @@ def write(name: str, folder: Path) -> None:
         log.info("%s is there already", folder)
         return
     task = load_task(name)
-    section = task.manifest.seed_corpus
-    if section is None:
-        raise TrainingError(f"task {task.name!r} has no seed corpus", "add [seed_corpus] to its task.toml")
-    took_s = build_seed(task, section, folder, threads=len(os.sched_getaffinity(0)))
+    took_s = build_seed(task, folder, threads=len(os.sched_getaffinity(0)))
     log.info("%s was built in %.0f s", folder, took_s)
 
 

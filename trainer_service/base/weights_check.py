@@ -1,4 +1,4 @@
-"""Is a folder a model that may be served? Its files, and finite weights; numpy alone, so handlers may ask."""
+"""Are the weights of a safetensors file finite? numpy alone, a piece at a time, so that handlers may ask."""
 
 from __future__ import annotations
 
@@ -19,18 +19,6 @@ EXPONENTS = {
     "BF16": (np.uint16, 0x7F80),
 }
 CHUNK = 1 << 24  # values at a time
-
-
-def check_model_folder(folder: Path) -> None:
-    """Raises ArtifactError unless it holds a config, a tokenizer and finite weights."""
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-        if not (folder / name).exists():
-            raise ArtifactError(f"{folder} has no {name}", "give a folder in Hugging Face format")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise ArtifactError(f"{folder} has no *.safetensors", "save the model in safetensors format")
-    for path in weights:
-        check_finite(path)
 
 
 def check_finite(path: Path) -> None:

@@ -32,8 +32,8 @@ def test_the_base_model_of_the_log_is_served_under_the_configured_name(watch: Mo
     watch.ledger.submit([e.RunStarted(run_id=RUN, config=config)])
     assert watch.look() == ({}, None)
     watch.ledger.submit([e.BaseReady(run_id=RUN, base=base)])
-    assert watch.look() == ({base: NeededModel(watch.settings.cache_dir / base, "small")}, None)
-    assert (watch.settings.cache_dir / base / "config.json").exists()
+    assert watch.look() == ({base: NeededModel(watch.settings.cache_dir / "bundles" / base, "small")}, None)
+    assert (watch.settings.cache_dir / "bundles" / base / "config.json").exists()
     watch.ledger.submit([e.RunFinished(run_id=RUN, state="done", why="")])
     assert watch.look() == ({}, None)  # nobody needs it any more
 

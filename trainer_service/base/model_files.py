@@ -1,0 +1,60 @@
+"""Which files of a folder are the model, and may it be served? Names, config and finite weights; light, so
+that handlers may ask.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from shared.errors import ArtifactError
+from trainer_service.base.weights_check import check_finite
+
+TEXTS = (".json", ".jinja", ".txt", ".model")  # config, tokenizer, chat template; code is never taken
+INDEX = "model.safetensors.index.json"
+NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json")
+
+
+def model_files(folder: Path) -> dict[str, Path]:
+    """By name, links followed. Other weights (*.bin, *.gguf), code and read-mes are left out."""
+    weights = weight_files(folder)
+    texts = [path for path in sorted(folder.iterdir()) if path.suffix in TEXTS and path.is_file()]
+    return {path.name: path.resolve() for path in [*texts, *weights]}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The shards that the index names, or the files that are there. Raises ArtifactError if one lacks."""
+    if not (folder / INDEX).exists():
+        whole = folder / "model.safetensors"
+        return [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
+    try:
+        named = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ArtifactError(f"{folder / INDEX} can't be read: {error!r}") from None
+    for name in named:
+        if Path(name).name != name or not (folder / name).is_file():
+            raise ArtifactError(f"{folder} lacks {name}, which its index names", "complete the download")
+    return [folder / name for name in named]
+
+
+def check_model_folder(folder: Path) -> None:
+    """Raises ArtifactError unless it holds a config, a tokenizer and finite weights."""
+    check_files(folder)
+    for path in weight_files(folder):
+        check_finite(path)
+
+
+def check_files(folder: Path) -> None:
+    """Raises ArtifactError unless all files are there; reads no weights."""
+    for name in NEEDED:
+        if not (folder / name).exists():
+            raise ArtifactError(f"{folder} has no {name}", "give a folder in Hugging Face format")
+    if not weight_files(folder):
+        raise ArtifactError(f"{folder} has no *.safetensors", "save the model in safetensors format")
+
+
+def is_immutable(path: Path, cache_dir: Path) -> bool:
+    """Is this a file that nobody writes to: of our own cache, or a blob of a hub's cache, which is named by
+    its content?"""
+    in_hub_cache = path.parent.name == "blobs" and path.parent.parent.name.startswith("models--")
+    return in_hub_cache or path.is_relative_to(cache_dir.resolve())
