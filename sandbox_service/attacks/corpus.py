@@ -50,6 +50,7 @@ EXPLOITS = {
     "K28": "weights prepared once",
     "K29": "a slowed baseline",
     "K30": "the seed, or the parent's memory",
+    "K31": "a stopped program wakes itself",
     "F28": "fork bomb",
     "F29": "memory and disk bombs",
     "F30": "never ends",

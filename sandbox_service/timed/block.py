@@ -17,7 +17,7 @@ import numpy as np
 
 from sandbox_service.failure import CandidateFailedError
 from sandbox_service.timed import timing
-from sandbox_service.timed.kernel import Kernel, Quota
+from sandbox_service.timed.kernel import RAN_ON, Kernel, Quota
 from sandbox_service.timed.kernel_sets import Stage, kernel_sets
 from sandbox_service.verify.layout import Arrays
 from sandbox_service.verify.verifier import KernelVerifier, bounded, check_outputs
@@ -111,7 +111,8 @@ def _time(
     with quiet():
         for order in timing.orders(len(alive), rounds, bench.rng):
             inputs = bench.verifier.make_inputs(instance, bench.rng)
-            outputs = {index: _timed_run(alive[index], inputs, timeout_s) for index in order}
+            while (outputs := timed_round(alive, order, inputs, timeout_s)) is None:
+                _demand(alive[0])
             _demand(alive[0])
             reference = outputs[0]
             for index, program in enumerate(alive):
@@ -119,6 +120,32 @@ def _time(
                     with _noted(program):
                         check_outputs(bench.verifier, instance, _wide(reference), outputs[index])
     return inputs, reference
+
+
+def timed_round(
+    alive: list[Program], order: list[int], inputs: Arrays, timeout_s: float
+) -> dict[int, Arrays] | None:
+    """Each program's outputs, by its index. None where one ran while another was timed: it has failed, and
+    the round, whose times mean nothing, is to be done again without it.
+    """
+    done, outputs = [len(program.seconds) for program in alive], {}
+    for index in order:
+        others = [program for place, program in enumerate(alive) if place != index]
+        still = _kept_still(others)
+        outputs[index] = _timed_run(alive[index], inputs, timeout_s)
+        if not (_kept_still(others) and still):
+            for program, rounds in zip(alive, done, strict=True):
+                del program.seconds[rounds:]
+            return None
+    return outputs
+
+
+def _kept_still(programs: list[Program]) -> bool:
+    """Whether all of them have; one that has not has failed."""
+    moved = [program for program in programs if program.failure is None and not program.kernel.kept_still()]
+    for program in moved:
+        program.failure = CandidateFailedError("over_limit", RAN_ON)
+    return not moved
 
 
 def _timed_run(program: Program, inputs: Arrays, timeout_s: float) -> Arrays:

@@ -1,7 +1,7 @@
 """One candidate, loaded in a boxed process of its own and stopped except while it is timed.
 
 It is stopped (SIGSTOP, by process descriptor) so that it can neither look at inputs before its clock runs,
-nor go on computing after it said that it had finished, nor spin on a core while another program is timed.
+nor go on computing after its reply, nor spin on a core while another program is timed.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 from sandbox_service.failure import CandidateFailedError
 from sandbox_service.timed.arena import Arena
-from sandbox_service.timed.kernel import CLOSED, TOO_EARLY, Kernel, Quota, death, late
+from sandbox_service.timed.kernel import CLOSED, RAN_ON, WROTE, Kernel, Quota, death, late
 from sandbox_service.verify.layout import Arrays
 from shared.box.box import Bind, Box, BoxedProcess, Limits
 from shared.box.kernel_call import (
@@ -23,8 +24,9 @@ from shared.box.kernel_call import (
     NUMBER_BYTES,
     SHUT_IN_DONE,
     START_TIMEOUT_S,
+    KernelProcess,
+    RunsOnError,
     read_exactly,
-    timed_call,
 )
 from shared.errors import BoxError
 
@@ -48,6 +50,7 @@ class BoxedKernel(Kernel):
         words = ["/kernel/driver", "/kernel/library.so", "/kernel/arena", quota.threads, *arena.words()]
         self._arena, self._memory_mb = arena, quota.memory_mb
         self._pid_handle: int | None = None
+        self._kernel: KernelProcess | None = None  # once it is loaded
         self._left = b""  # in the place of the outputs, by the last run
         with ExitStack() as stack:
             stack.enter_context(arena)
@@ -63,32 +66,54 @@ class BoxedKernel(Kernel):
             self._process.wait(1.0)  # raises BoxError if bubblewrap never got as far as the driver
             raise BoxError(f"the kernel driver did not start: {self._process.stderr_tail().strip()[-300:]}")
         assert self._process.pid is not None
-        self._pid_handle = os.pidfd_open(_innermost(self._process.pid))
-        said = self._read(1, timeout_s)
-        self._signal(signal.SIGSTOP)
-        if said is None:
-            raise late("not loaded", timeout_s)
-        if said != LOADED:
-            raise self._death()
+        pid = _innermost(self._process.pid)
+        self._pid_handle = os.pidfd_open(pid)
+        pipes = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._kernel = KernelProcess(pid, *pipes, self._signal)
+        with self._killed_if_it_fails():
+            reply = self._read(1, timeout_s)
+            self._kernel.stop()
+            if reply is None:
+                raise late("not loaded", timeout_s)
+            if reply != LOADED:
+                raise self._death()
 
     def fill(self, inputs: Arrays) -> None:
         self._arena.fill(inputs)
 
     def run(self, timeout_s: float) -> float:
         number = secrets.token_bytes(NUMBER_BYTES)
-        orders, replies = self._process.stdin.fileno(), self._process.stdout.fileno()
-        elapsed_s, reply = timed_call(orders, replies, self._signal, number, timeout_s)
-        if reply is None:
-            raise late("no result", timeout_s)
-        if len(reply) < NUMBER_BYTES:
-            raise self._death()
+        assert self._kernel is not None
+        with self._killed_if_it_fails():
+            elapsed_s, reply = self._kernel.call(number, timeout_s)
+            if reply is None:
+                raise late("no result", timeout_s)
+            if len(reply) < NUMBER_BYTES:
+                raise self._death()
+            if reply != number:
+                raise CandidateFailedError("crashed", WROTE)
         self._left = self._arena.outputs_as_they_are()
-        if not self._arena.is_digest(reply, self._left, number):
-            raise CandidateFailedError("crashed", TOO_EARLY)
         return elapsed_s
 
     def outputs(self) -> Arrays:
         return self._arena.unpacked(self._left)
+
+    def kept_still(self) -> bool:
+        still = self._kernel is None or self._kernel.kept_still()
+        if not still:
+            self._signal(signal.SIGKILL)
+        return still
+
+    @contextmanager
+    def _killed_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except CandidateFailedError:
+            self._signal(signal.SIGKILL)
+            raise
+        except RunsOnError:
+            self._signal(signal.SIGKILL)
+            raise CandidateFailedError("over_limit", RAN_ON) from None
 
     def _read(self, size: int, timeout_s: float) -> bytes | None:
         return read_exactly(self._process.stdout.fileno(), size, timeout_s)

@@ -12,8 +12,9 @@ from sandbox_service.failure import CandidateFailedError
 from sandbox_service.verify.layout import Arrays
 
 OVER_MEMORY, CANNOT_LOAD = 97, 99  # exit codes of kernel_driver.c
-TOO_EARLY = "it wrote on the driver's pipe, or changed its outputs after it said that it had finished"
+WROTE = "it wrote on the driver's pipe"
 CLOSED = "it closed the driver's pipes"
+RAN_ON = "it could not be stopped, or did not stay stopped, while other programs were timed"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Quota:
 
 
 class Kernel(Protocol):
-    """load (once), then fill, run, outputs as often as wanted. load and run raise CandidateFailedError."""
+    """load (once), then fill, run, outputs as often as wanted. load and run raise CandidateFailedError; the
+    program is killed then.
+    """
 
     def load(self, timeout_s: float) -> None: ...
 
@@ -39,6 +42,11 @@ class Kernel(Protocol):
         ...
 
     def outputs(self) -> Arrays: ...
+
+    def kept_still(self) -> bool:
+        """Whether it has stayed stopped and alive since its last run, and used no processor time. One that
+        has not is killed now."""
+        ...
 
 
 def late(what: str, timeout_s: float) -> CandidateFailedError:

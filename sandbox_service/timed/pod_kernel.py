@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from sandbox_service.failure import CandidateFailedError
-from sandbox_service.timed.kernel import CLOSED, TOO_EARLY, Kernel, Quota, death, late
+from sandbox_service.timed.kernel import CLOSED, RAN_ON, WROTE, Kernel, Quota, death, late
 from sandbox_service.verify.layout import Arrays, Layout
 from shared.box.box import BASE_ENV, Bind, Limits
 from shared.box.kernel_call import NUMBER_BYTES
@@ -49,16 +49,21 @@ class PodKernel(Kernel):
         order = {"program": self._index, "number": number.hex(), "timeout_s": timeout_s}
         said, self._left = self._pod.ask(wire.CALL, order, self._inputs, timeout_s)
         self._refuse(said, "no result", timeout_s)
-        if not self._layout.is_digest(bytes.fromhex(said["reply"]), self._left, number):
-            raise CandidateFailedError("crashed", TOO_EARLY)
+        if bytes.fromhex(said["reply"]) != number:
+            raise CandidateFailedError("crashed", WROTE)
         return float(said["elapsed_s"])
 
     def outputs(self) -> Arrays:
         return self._layout.unpacked(self._left)
 
+    def kept_still(self) -> bool:
+        return self._index not in self._pod.moved
+
     def _refuse(self, said: JsonObject, what: str, timeout_s: float) -> None:
         if said["said"] == "late":
             raise late(what, timeout_s)
+        if said["said"] == "runs on":
+            raise CandidateFailedError("over_limit", RAN_ON)
         if said["said"] == "ended":
             if said["code"] is None:
                 raise CandidateFailedError("crashed", CLOSED)
@@ -70,6 +75,7 @@ class _Pod:
 
     def __init__(self, connection: socket.socket, settle: Callable[[], End], memory_mb: int) -> None:
         self._connection, self._settle, self.memory_mb = connection, settle, memory_mb
+        self.moved: set[int] = set()  # programs that did not stay stopped while another one ran
 
     def ask(self, kind: bytes, order: JsonObject, data: bytes, timeout_s: float) -> tuple[JsonObject, bytes]:
         """Its answer. Raises BoxError where the pod is gone, CandidateFailedError if for want of memory."""
@@ -85,7 +91,9 @@ class _Pod:
         if frame[0] == wire.FAULT:
             raise BoxError(f"a pod for timing did not start: {frame[1].decode(errors='replace')}")
         head, _, outputs = frame[1].partition(b"\n")
-        return json.loads(head), outputs
+        answer: JsonObject = json.loads(head)
+        self.moved.update(answer["moved"])
+        return answer, outputs
 
     def _gone(self) -> Exception:
         if self._settle() == "out of memory":

@@ -5,7 +5,6 @@ outputs, each at a page of its own. No memory is held here; arena.py and pod_ker
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -15,8 +14,6 @@ Array: TypeAlias = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 Arrays: TypeAlias = dict[str, Array]
 
 PAGE_BYTES = 4096
-DIGEST_WORDS = 1 << 20  # at a time
-DIGEST_STEP = np.uint32(0x9E37_79B1)
 POISON = np.uint32(0x7FC0_D1CE)  # a NaN that no arithmetic makes: what still holds it was never written
 
 
@@ -60,22 +57,6 @@ class Layout:
             values = np.frombuffer(whole, np.float32, math.prod(shape), offset - self.outputs_start)
             found[name] = values.reshape(shape)
         return found
-
-    def digest(self, data: bytes, number: int) -> int:
-        """What kernel_driver.c must answer `number` with, for the outputs in `data`."""
-        words, total = np.frombuffer(self._whole(data), np.uint32), number
-        for first in range(0, len(words), DIGEST_WORDS):
-            part = words[first : first + DIGEST_WORDS]
-            keys = np.arange(first, first + len(part), dtype=np.uint32) * DIGEST_STEP
-            mixed = (part + keys + np.uint32(number & 0xFFFF_FFFF)).astype(np.uint64)
-            total += int((mixed[::2] * mixed[1::2]).sum())
-        return total % (1 << 64)
-
-    def is_digest(self, reply: bytes, data: bytes, number: bytes) -> bool:
-        """Whether the driver, asked with `number`, answered as one does whose outputs were `data` already."""
-        return int.from_bytes(reply, sys.byteorder) == self.digest(
-            data, int.from_bytes(number, sys.byteorder)
-        )
 
     def _whole(self, data: bytes) -> bytes:
         if len(data) == self.outputs_bytes:

@@ -6,7 +6,7 @@
 KERNEL {
     if (fork() == 0) {
         usleep(1000);
-        compute(PASS);
+        compute_slowly(PASS);
         _exit(0);
     }
 }

@@ -1,6 +1,6 @@
 /* Takes the driver's place before any call, and says that it is done before it begins.
  * exploit: K24
- * layer: a reply is a digest of the complete outputs
+ * layer: outputs are read once the process is stopped, and work after a reply counts as time
  * kept: aims at the pipe between our parent and our driver; the naive harness calls the kernel itself
  */
 static char *arena_base(void) {
@@ -26,7 +26,7 @@ __attribute__((constructor)) static void take_over(void) {
     write(201, "L", 1);
     while (read(200, &number, 8) == 8) {
         write(201, &number, 8);
-        compute(a, b, mask, out, *dims);
+        compute_slowly(a, b, mask, out, *dims);
     }
 }
 KERNEL { compute(PASS); }

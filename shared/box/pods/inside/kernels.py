@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import socket
 import subprocess
 import time
@@ -49,6 +48,12 @@ class Process:
             preexec_fn=partial(limit, words["limits"]),
         )
 
+        assert self._child.stdin is not None
+        orders = self._child.stdin.fileno()
+        self._kernel = kernel_call.KernelProcess(
+            self._child.pid, orders, self._replies(), self._child.send_signal
+        )
+
     def load(self, timeout_s: float) -> dict[str, Any]:
         """Its constructors run now, before any input; then it is stopped."""
         replies = self._replies()
@@ -56,25 +61,41 @@ class Process:
         if first != kernel_call.SHUT_IN_DONE:
             return {"said": "not started", "detail": self._complaint()}
         said = kernel_call.read_exactly(replies, 1, timeout_s)
-        self._child.send_signal(signal.SIGSTOP)
+        try:
+            self._kernel.stop()
+        except kernel_call.RunsOnError:
+            return self._failed({"said": "runs on"})
         if said is None:
-            return {"said": "late"}
-        return {"said": "loaded"} if said == kernel_call.LOADED else {"said": "ended", "code": self._code()}
+            return self._failed({"said": "late"})
+        if said != kernel_call.LOADED:
+            return self._failed({"said": "ended", "code": self._code()})
+        return {"said": "loaded"}
 
     def run(self, inputs: bytes, number: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
         """One call on `inputs`; how it went, and what then lies in the place of the outputs."""
         whole = inputs + POISON * ((self._size - self._start) // len(POISON))
         kernel_call.write_whole(self._memory, whole)
-        assert self._child.stdin is not None
-        orders = self._child.stdin.fileno()
-        send = self._child.send_signal
-        elapsed_s, reply = kernel_call.timed_call(orders, self._replies(), send, number, timeout_s)
+        try:
+            elapsed_s, reply = self._kernel.call(number, timeout_s)
+        except kernel_call.RunsOnError:
+            return self._failed({"said": "runs on"}), b""
         if reply is None:
-            return {"said": "late"}, b""
+            return self._failed({"said": "late"}), b""
         if len(reply) < len(number):
-            return {"said": "ended", "code": self._code()}, b""
+            return self._failed({"said": "ended", "code": self._code()}), b""
         outputs = kernel_call.read_there(self._memory, self._start, self._size - self._start)
         return {"said": "done", "elapsed_s": elapsed_s, "reply": reply.hex()}, outputs
+
+    def kept_still(self) -> bool:
+        """Whether it has stayed stopped since its last call; one that has not is killed."""
+        still = self._kernel.kept_still()
+        if not still:
+            self._child.kill()
+        return still
+
+    def _failed(self, answer: dict[str, Any]) -> dict[str, Any]:
+        self._child.kill()
+        return answer
 
     def _complaint(self) -> str:
         assert self._child.stderr is not None
@@ -110,10 +131,19 @@ def serve(connection: socket.socket, cpus: int) -> None:
         kind, payload = frame
         head, _, data = payload.partition(b"\n")
         request = json.loads(head)
+        moved: set[int] = set()
         if kind == wire.LOAD:
             processes.append(Process(request))
-            said, outputs = processes[-1].load(request["timeout_s"]), b""
+            answer, outputs = processes[-1].load(request["timeout_s"]), b""
         else:
-            number = bytes.fromhex(request["number"])
-            said, outputs = processes[request["program"]].run(data, number, request["timeout_s"])
-        wire.send(connection, wire.DONE, json.dumps(said).encode() + b"\n" + outputs)
+            number, called = bytes.fromhex(request["number"]), request["program"]
+            moved = _moved(processes, but=called)
+            answer, outputs = processes[called].run(data, number, request["timeout_s"])
+            moved |= _moved(processes, but=called)
+        head = json.dumps(answer | {"moved": sorted(moved)}).encode()
+        wire.send(connection, wire.DONE, head + b"\n" + outputs)
+
+
+def _moved(processes: list[Process], *, but: int) -> set[int]:
+    """The programs that did not stay stopped while another one was called."""
+    return {index for index, one in enumerate(processes) if index != but and not one.kept_still()}
