@@ -9,7 +9,7 @@ from feedback_service.course.course import finish_test, go_on
 from feedback_service.course.deciding import after_confirm, after_screen, open_screen
 from feedback_service.course.evaluating import finish_evaluation, open_evaluation
 from feedback_service.course.situation import Deps, Situation, look
-from feedback_service.propose.proposing import propose
+from feedback_service.propose.proposing import propose, propose_weights
 from shared.bus.bus import Handler
 from shared.decisions.levers import levers_in_use, serves_own_base, why_off
 from shared.errors import DecodeError
@@ -65,6 +65,11 @@ def on_rollouts_joined(event: e.RolloutsJoined, *, deps: Deps) -> list[e.Message
             return finish_evaluation(now, rollout)
 
 
+def on_demonstrations_ready(event: e.DemonstrationsReady, *, deps: Deps) -> list[e.Message]:
+    now = look(event, deps)
+    return [] if now.history.finished else [propose_weights(now, now.history.all[event.generation], event)]
+
+
 def on_proposals_joined(event: e.ProposalsJoined, *, deps: Deps) -> list[e.Message]:
     now = look(event, deps)
     return [] if now.history.finished else open_screen(now, now.history.all[event.generation])
@@ -89,7 +94,7 @@ def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
             return [e.ShardFinished(**where, **purpose, result=None, reason=reason)]
         case e.HarnessProposed():
             return [e.HarnessRefused(**where, reason=reason)]
-        case e.WeightUpdateProposed():
+        case e.WeightUpdateProposed() | e.DemonstrationsRequested():
             return [e.WeightUpdateFailed(**where, reason=reason)]
         case e.BaseRequested():
             return [e.BaseFailed(run_id=event.run_id, reason=reason)]
@@ -133,6 +138,7 @@ def handlers(deps: Deps) -> dict[type[e.Message], Handler]:
         e.BaseReady: partial(on_base_ready, deps=deps),
         e.BaseFailed: partial(on_base_failed, deps=deps),
         e.RolloutsJoined: partial(on_rollouts_joined, deps=deps),
+        e.DemonstrationsReady: partial(on_demonstrations_ready, deps=deps),
         e.ProposalsJoined: partial(on_proposals_joined, deps=deps),
         e.JobDied: partial(on_job_died, deps=deps),
     }

@@ -63,6 +63,11 @@ class Evaluator:
         cost = Cost(evaluations=evaluations, box_s=round(time.monotonic() - started, 3))
         return BatchScores(blocks=tuple(sheet.results() for sheet in sheets), cost=cost)
 
+    def answers(self, task: Task, count: int, seed: int) -> list[tuple[JsonObject, list[str]]]:
+        """Train instances with their right answers, of a task whose verifier tells them."""
+        found = self._verifier(task).ask("answers", count=count, seed=seed)
+        return [(instance, said) for instance, said in found]
+
     def close(self) -> None:
         for verifier in self._verifiers.values():
             verifier.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from sandbox_service.demonstrating import Answers, demonstrations
 from sandbox_service.validate_harness import validate
 from shared.bus.bus import Handlers
 from shared.config.settings import RunConfig
@@ -16,13 +18,15 @@ from shared.harness.steps import ScaffoldPool
 from shared.messages.events import (
     CandidatesProposed,
     CandidatesScored,
+    DemonstrationsReady,
+    DemonstrationsRequested,
     HarnessProposed,
     HarnessRefused,
     HarnessValidated,
     Message,
     RunFinished,
 )
-from shared.messages.records import BatchScores, CandidateBatch, Patch
+from shared.messages.records import BatchScores, CandidateBatch, Cost, Patch
 from shared.store.store import Store, get_record, put_json
 from shared.tasks.task import load_task
 
@@ -32,6 +36,7 @@ class Deps:
     store: Store
     cache_dir: Path
     evaluate: Callable[[CandidateBatch], BatchScores]
+    answers: Answers
     scaffolds: ScaffoldPool
 
 
@@ -58,8 +63,24 @@ def on_harness_proposed(event: HarnessProposed, *, deps: Deps) -> list[Message]:
     return [HarnessValidated(**place, harness=digest, reason=event.reason)]
 
 
+def on_demonstrations_requested(event: DemonstrationsRequested, *, deps: Deps) -> list[Message]:
+    """Right answers of train instances in the harness's prompts. Having none is an answer, not an error."""
+    started = time.monotonic()
+    task = load_task(get_record(deps.store, event.config, RunConfig).run.task)
+    told = deps.answers(task, event.count, event.seed)
+    made, failure = demonstrations(deps.store, deps.scaffolds, deps.cache_dir, task, event.harness, told)
+    reason = f"{event.reason}; demonstrate failed: {failure}" if failure else event.reason
+    place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
+    digest = put_json(deps.store, made) if made.items else ""
+    cost = Cost(box_s=round(time.monotonic() - started, 3))
+    return [
+        DemonstrationsReady(**place, demonstrations=digest, count=len(made.items), reason=reason, cost=cost)
+    ]
+
+
 def handlers(deps: Deps) -> Handlers:
     return {
         CandidatesProposed: partial(on_candidates_proposed, deps=deps),
         HarnessProposed: partial(on_harness_proposed, deps=deps),
+        DemonstrationsRequested: partial(on_demonstrations_requested, deps=deps),
     }

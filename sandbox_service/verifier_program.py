@@ -67,6 +67,20 @@ class Program:
             low = self.task.manifest.score.low
             return Evaluation(outcome="wrong", score=low, detail=detail).model_dump(mode="json")
 
+    def answers(self, count: int, seed: int) -> list[tuple[JsonObject, list[str]]]:
+        """Train instances with their right answers. The caller names neither instances nor a split, so the
+        answers of the gate and of the sealed test can't be asked for."""
+        found = []
+        for instance in self.verifier.draw("train", count, seed):
+            try:
+                told = self.verifier.answers(instance)
+            except (Exception, SystemExit) as error:
+                raise RaisedError(*raised(error)) from error
+            if not isinstance(told, list) or not all(isinstance(answer, str) for answer in told):
+                raise VerifierError("verifier.answers must return a list of texts", "docs/tasks.md says more")
+            found.append((instance, told))
+        return found
+
     def _scored(self, instance: JsonObject, content: str) -> Evaluation:
         try:
             said = self.verifier.score(instance, content)
@@ -103,6 +117,7 @@ def main(arguments: list[str]) -> None:
         "block": program.block,
         "programs": program.programs,
         "score": program.score,
+        "answers": program.answers,
     }
     cuda = CudaOperations(program.task, program.verifier, program.rng)
     for name in ("cuda", "cuda_plan", "cuda_standin", "cuda_block"):

@@ -23,7 +23,8 @@ def build(stack: StackSettings) -> Handlers:
     store = open_store(stack)
     cache_dir = stack.cache_dir / "sandbox"
     evaluator = Evaluator(store, cache_dir)
-    return handlers(Deps(store, cache_dir, evaluator.evaluate, ScaffoldPool(open_box())))
+    pool = ScaffoldPool(open_box())
+    return handlers(Deps(store, cache_dir, evaluator.evaluate, evaluator.answers, pool))
 
 
 if __name__ == "__main__":

@@ -23,5 +23,9 @@ def update_seed(config: RunConfig, generation: int) -> int:
     return derive_seed(config.run.seed, generation, "weights")
 
 
+def answers_seed(config: RunConfig, generation: int) -> int:
+    return derive_seed(config.run.seed, generation, "answers")
+
+
 def patch_seed(config: RunConfig, generation: int) -> int:
     return derive_seed(config.run.seed, generation, "harness")

@@ -15,6 +15,7 @@ from feedback_service.propose.moves import Move, edit_key, evidence_moves
 from feedback_service.propose.optuna_moves import ask
 from shared.config.settings import TrainingSection
 from shared.harness.bundle import load_harness
+from shared.messages.events import DemonstrationsReady
 from shared.messages.records import Patch, WeightUpdate, derive_seed
 
 EDITS = {
@@ -79,8 +80,22 @@ def propose_update(
     training: TrainingSection,
     seed: int,
     advised: tuple[str, str] | None = None,
+    ready: DemonstrationsReady | None = None,
 ) -> WeightUpdate | str:
-    """What to train next, or why nothing can be learned. `advised`: an advisor's algorithm, and why."""
+    """What to train next, or why nothing can be learned. `advised`: an advisor's algorithm, and why. `ready`:
+    the right answers that there are, where they were asked for."""
+    if ready is not None and ready.demonstrations:
+        why = f"supervised: the verifier tells the right answers, {ready.count} prompts with their replies"
+        return WeightUpdate(
+            algorithm="supervised",
+            shards=tuple(shards),
+            demonstrations=ready.demonstrations,
+            steps=training.steps,
+            learning_rate=training.learning_rate,
+            kl_weight=training.kl_weight,
+            seed=seed,
+            reason=f"{why}; {ready.reason}" if ready.reason else why,
+        )
     shape = diagnosis.shape
     if not shape.n:
         return "no train reply was scored: there is nothing to learn from"

@@ -6,6 +6,7 @@ from contextlib import closing
 
 from feedback_service.course import seeds
 from feedback_service.course.situation import Situation
+from feedback_service.propose import demonstrating
 from feedback_service.propose.advisor import Advice, Question, advise
 from feedback_service.propose.analyst import propose_patch, propose_update
 from feedback_service.propose.diagnosis import Diagnosis, diagnose
@@ -14,6 +15,7 @@ from shared.decisions.convergence import convergence
 from shared.decisions.levers import Lever, levers_in_use
 from shared.ledger.history import Generation, Rollout
 from shared.messages.events import (
+    DemonstrationsReady,
     HarnessProposed,
     HarnessRefused,
     Join,
@@ -86,20 +88,45 @@ def _harness(
 def _weights(
     now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis, advice: Advice
 ) -> Message:
-    release, join = _live(generation), _join(now, generation, "weights")
-    where = {"run_id": now.run_id, "generation": generation.number, "join": join}
+    join = _join(now, generation, "weights")
     if not rollout.results:
+        where = {"run_id": now.run_id, "generation": generation.number, "join": join}
         return WeightUpdateFailed(**where, reason=_nothing(rollout))
+    if asked := demonstrating.request(now, generation, join, advice):
+        return asked
+    advised = (advice.algorithm, advice.why) if advice.patch and advice.algorithm else None
+    return _update(now, generation, rollout, diagnosis, advised)
+
+
+def propose_weights(now: Situation, generation: Generation, ready: DemonstrationsReady) -> Message:
+    """The weight update, now that it is known which right answers there are."""
+    rollout = generation.rollouts[("train", 0)]
+    diagnosis = diagnose(now.states(rollout), now.task.manifest.score, len(rollout.losses))
+    return _update(now, generation, rollout, diagnosis, None, ready)
+
+
+def _update(
+    now: Situation,
+    generation: Generation,
+    rollout: Rollout,
+    diagnosis: Diagnosis,
+    advised: tuple[str, str] | None,
+    ready: DemonstrationsReady | None = None,
+) -> Message:
+    where = {
+        "run_id": now.run_id,
+        "generation": generation.number,
+        "join": _join(now, generation, "weights"),
+    }
     shards = [*_earlier_shards(now, generation), *rollout.results]
     seed = seeds.update_seed(now.config, generation.number)
-    advised = (advice.algorithm, advice.why) if advice.patch and advice.algorithm else None
-    update = propose_update(diagnosis, shards, now.config.training, seed, advised)
+    update = propose_update(diagnosis, shards, now.config.training, seed, advised, ready)
     if isinstance(update, str):
         return WeightUpdateFailed(**where, reason=update)
     return WeightUpdateProposed(
         **where,
         config=now.history.config,
-        release=release,
+        release=_live(generation),
         update=put_json(now.store, update),
         reason=update.reason,
     )

@@ -49,6 +49,9 @@ def narrate(event: e.Message) -> str:
         case e.HarnessProposed() | e.WeightUpdateProposed():
             lever = "harness" if isinstance(event, e.HarnessProposed) else "weights"
             return f"{where}: {lever} proposed: {event.reason}"
+        case e.DemonstrationsReady():
+            reason = f": {event.reason}" if event.reason else ""
+            return f"{where}: {event.count} prompts with right replies to learn from{reason}"
         case e.HarnessRefused() | e.WeightUpdateFailed():
             return f"{where}: {type(event).__name__}: {event.reason}"
         case e.HarnessValidated():

@@ -71,6 +71,7 @@ class GateSection(Section):
 
 class TrainingSection(Section):
     algorithm: str = "auto"  # or a name of the trainer's registry
+    demonstrations: int = Field(1024, ge=0)  # train instances whose right answers an update may learn from
     steps: int = Field(8, ge=1, le=10_000)
     learning_rate: float = Field(3e-3, gt=0, le=1.0)
     kl_weight: float = Field(0.02, ge=0)

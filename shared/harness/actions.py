@@ -1,5 +1,6 @@
-"""What a scaffold's step may return: exactly one of ask, try, answer, within the task's limits. What passes
-here is plain, complete (defaults filled in) and bounded; everything else is ScaffoldFailed.
+"""What a scaffold's functions may return. Of step: exactly one of ask, try, answer, within the task's limits;
+of demonstrate: prompts with right replies. What passes here is plain, complete (defaults filled in) and
+bounded; everything else is ScaffoldFailed.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import RatchetError
-from shared.messages.records import JsonObject
+from shared.messages.records import Demonstration, JsonObject
 from shared.tasks.task import AttemptSection
 
 MAX_TEXT_CHARS = 1 << 18  # of one message or candidate: a long C program is a tenth of it
 MAX_SCHEMA_BYTES = 1 << 16
 MAX_MESSAGES = 64
+MAX_DEMONSTRATIONS = 64  # of one answer
 REASON_CHARS = 500
 
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
@@ -56,14 +58,30 @@ class _Action(_Strict):
     answer: _Candidate | None = None
 
 
+class _Demonstration(_Strict):
+    messages: list[_Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    reply: Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARS)]
+
+
+class _Demonstrations(_Strict):
+    shown: list[_Demonstration] = Field(max_length=MAX_DEMONSTRATIONS)
+
+
+def check_demonstrations(raw: object, instance_id: str) -> list[Demonstration]:
+    """What demonstrate may return: a list of {"messages": [...], "reply": text}."""
+    try:
+        shown = _Demonstrations.model_validate({"shown": raw}).shown
+    except ValidationError as error:
+        raise ScaffoldFailed(f"not a list of demonstrations: {_first(error)}"[:REASON_CHARS]) from None
+    return [Demonstration.model_validate({"instance_id": instance_id, **one.model_dump()}) for one in shown]
+
+
 def check_action(raw: object, limits: AttemptSection, reply_count: int) -> JsonObject:
     """The action as plain JSON with defaults filled in. `reply_count` bounds the `samples` indices."""
     try:
         action = _Action.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "action"
-        raise ScaffoldFailed(f"not an action: {place}: {first['msg']}"[:REASON_CHARS]) from None
+        raise ScaffoldFailed(f"not an action: {_first(error)}"[:REASON_CHARS]) from None
     given = action.model_dump(by_alias=True, exclude_none=True)
     if len(given) != 1:
         raise ScaffoldFailed("an action has exactly one of ask, try, answer")
@@ -77,6 +95,12 @@ def check_action(raw: object, limits: AttemptSection, reply_count: int) -> JsonO
         if any(index >= reply_count for index in candidate.samples):
             raise ScaffoldFailed(f"samples {candidate.samples}: there are {reply_count} replies so far")
     return given
+
+
+def _first(error: ValidationError) -> str:
+    """The first fault of a return value, with its place."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'action'}: {first['msg']}"
 
 
 def _check_requests(requests: list[_Request], limits: AttemptSection) -> None:

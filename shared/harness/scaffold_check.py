@@ -7,7 +7,10 @@ from __future__ import annotations
 import ast
 
 STEP_PARAMETERS = 4
-PREPARE_PARAMETERS = ["public", "knobs"]
+OPTIONAL = {  # functions that a scaffold may have, with their parameters
+    "prepare": ["public", "knobs"],
+    "demonstrate": ["instance", "answer", "knobs", "context"],
+}
 # No clock, no files, no processes: a step is a function of its arguments.
 ALLOWED_MODULES = {
     *("__future__", "array", "bisect", "collections", "copy", "dataclasses", "decimal", "difflib", "enum"),
@@ -33,12 +36,20 @@ def scaffold_fault(source: str) -> str:
     steps = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "step"]
     if len(steps) != 1 or len(steps[0].args.args) != STEP_PARAMETERS:
         return "needs one function step(instance, history, knobs, context)"
-    return "" if _may_prepare(tree) else "prepare must be prepare(public, knobs)"
+    for function in [node for node in tree.body if isinstance(node, ast.FunctionDef)]:
+        wanted = OPTIONAL.get(function.name)
+        if wanted and [argument.arg for argument in function.args.args] != wanted:
+            return f"{function.name} must be {function.name}({', '.join(wanted)})"
+    return ""
 
 
-def _may_prepare(tree: ast.Module) -> bool:
-    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "prepare"]
-    return all([argument.arg for argument in node.args.args] == PREPARE_PARAMETERS for node in found)
+def has_function(source: str, name: str) -> bool:
+    """Whether a module defines that function at its top level. One that does not parse defines nothing."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
 
 
 def _may_stand_at_top(node: ast.stmt) -> bool:

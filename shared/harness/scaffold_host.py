@@ -3,6 +3,7 @@ no step sees what another left in memory. JSON lines on stdin and stdout; the sc
 
     scaffold_host.py SCAFFOLD GIVEN  says {"up"}, then {"ready"} or {"failed"}; then one answer a request:
     {"instance", "history", "knobs", "context"}  ->  {"action": ...} or {"failed": reason}
+    {"instance", "answer", "knobs", "context"}  ->  {"demonstrations": ...} or {"failed": reason}
 
 A scaffold may have a function prepare(public, knobs): called once with what GIVEN (JSON) holds, before
 any step; what it returns is every step's context["prepared"].
@@ -25,7 +26,7 @@ CAP_BYTES = 1 << 20  # of one action
 REASON_CHARS = 300
 PR_SET_CHILD_SUBREAPER = 36
 
-Step = Callable[[Any, Any, Any, Any], Any]
+Function = Callable[..., Any]
 PREPARED = "prepared"
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     try:
-        step, prepared = _load(sys.argv[1], json.loads(sys.argv[2]))
+        functions, prepared = _load(sys.argv[1], json.loads(sys.argv[2]))
     except BaseException as error:  # whatever the scaffold's top level raises, SystemExit too
         _say(answers, {"failed": f"scaffold.py does not load: {_reason(error)}"})
         return
@@ -46,28 +47,32 @@ def main() -> None:
     for line in requests:
         request = json.loads(line)
         request["context"] |= prepared
-        _answer(answers, _step_in_fork(step, request, (requests.fileno(), answers.fileno())))
+        _answer(answers, _in_fork(functions, request, (requests.fileno(), answers.fileno())))
 
 
-def _load(path: str, given: dict[str, Any]) -> tuple[Step, dict[str, Any]]:
-    """The scaffold's step, and what it prepared for all steps; random numbers as in a step of seed 0."""
+def _load(path: str, given: dict[str, Any]) -> tuple[dict[str, Function], dict[str, Any]]:
+    """The scaffold's step and demonstrate (where it has one), and what it prepared for all calls; random
+    numbers as in a step of seed 0."""
     with open(path, encoding="utf-8") as file:
         code = compile(file.read(), "scaffold.py", "exec")
     names: dict[str, Any] = {"__name__": "scaffold", "__file__": path}
     exec(code, names)
     _seed(0)
     prepared = {PREPARED: names["prepare"](**given)} if "prepare" in names else {}
-    return names["step"], prepared
+    functions = {"step": names["step"]}
+    if "demonstrate" in names:
+        functions["demonstrate"] = names["demonstrate"]
+    return functions, prepared
 
 
-def _step_in_fork(step: Step, request: dict[str, Any], private: tuple[int, int]) -> bytes:
-    """The step's answer as JSON. Everything that the step started is dead when this returns."""
+def _in_fork(functions: dict[str, Function], request: dict[str, Any], private: tuple[int, int]) -> bytes:
+    """The called function's answer as JSON. Everything that it started is dead when this returns."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
         for fd in (read_end, *private):
             os.close(fd)
-        _run_step(step, request, write_end)
+        _run(functions, request, write_end)
     os.close(write_end)
     data = _read_line(read_end)
     status = _end_all(child)
@@ -101,14 +106,17 @@ def _read_line(read_end: int) -> bytes:
     return data
 
 
-def _run_step(step: Step, request: dict[str, Any], write_end: int) -> None:
-    """In the child: run the step, write what it returned or why it did not, and end."""
+def _run(functions: dict[str, Function], request: dict[str, Any], write_end: int) -> None:
+    """In the child: call what is asked for, write what it returned or why it did not, and end."""
+    name, third, said = "step", "history", "action"
+    if "answer" in request:
+        name, third, said = "demonstrate", "answer", "demonstrations"
     try:
         _seed(request["context"].get("seed", 0))
-        action = step(request["instance"], request["history"], request["knobs"], request["context"])
-        data = _json({"action": action})
+        found = functions[name](request["instance"], request[third], request["knobs"], request["context"])
+        data = _json({said: found})
     except BaseException as error:
-        data = _json({"failed": f"step raised {_reason(error)}"})
+        data = _json({"failed": f"{name} raised {_reason(error)}"})
     with contextlib.suppress(OSError), os.fdopen(write_end, "wb") as pipe:
         pipe.write(data + b"\n")
     os._exit(0)

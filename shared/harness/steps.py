@@ -19,9 +19,9 @@ from typing import Any
 
 from shared.box.box import Bind, Box, BoxedProcess, Limits, hiding_binds
 from shared.errors import BoxError
-from shared.harness.actions import ScaffoldFailed, check_action
+from shared.harness.actions import ScaffoldFailed, check_action, check_demonstrations
 from shared.harness.bundle import Harness
-from shared.messages.records import JsonObject, Parent
+from shared.messages.records import Demonstration, JsonObject, Parent
 from shared.tasks.task import AttemptSection, Task
 
 __all__ = ["ScaffoldFailed", "ScaffoldPool", "scaffold_context"]
@@ -75,7 +75,26 @@ class ScaffoldPool:
         Raises ScaffoldFailed (the scaffold's fault: data) or BoxError (not its fault: tried again).
         """
         replies = sum(len(turn.get("replies", ())) for turn in payload["history"])
-        key = (harness_digest, limits.step_memory_mb, public, limits.hidden)
+        answer = self._call(harness_digest, folder, payload, limits, public)
+        return check_action(answer.get("action"), limits, replies)
+
+    def demonstrate(
+        self,
+        harness_digest: str,
+        folder: Path,
+        payload: JsonObject,
+        limits: AttemptSection,
+        public: Path | None = None,
+    ) -> list[Demonstration]:
+        """Prompts with right replies, by the scaffold's demonstrate: payload is {instance, answer, knobs,
+        context}. Raises as `step` does."""
+        answer = self._call(harness_digest, folder, payload, limits, public)
+        return check_demonstrations(answer.get("demonstrations"), str(payload["instance"].get("id", "")))
+
+    def _call(
+        self, digest: str, folder: Path, payload: JsonObject, limits: AttemptSection, public: Path | None
+    ) -> JsonObject:
+        key = (digest, limits.step_memory_mb, public, limits.hidden)
         with self._lock:
             host = self._host(key, folder, payload["knobs"])
             try:
@@ -85,7 +104,7 @@ class ScaffoldPool:
                 raise
         if "failed" in answer:
             raise ScaffoldFailed(str(answer["failed"]))
-        return check_action(answer.get("action"), limits, replies)
+        return answer
 
     def _host(self, key: Key, folder: Path, knobs: JsonObject) -> _Host:
         host = self._hosts.get(key)

@@ -203,6 +203,8 @@ def _propose(history: RunHistory, event: e.Message) -> None:
         case e.HarnessProposed():
             generation.harness = Proposal(event.patch, event.reason)
             _pay(history, generation, event.cost)
+        case e.DemonstrationsReady():
+            _pay(history, generation, event.cost)
         case e.WeightUpdateProposed():
             generation.weights = Proposal(event.update, event.reason)
         case e.HarnessValidated():

@@ -147,6 +147,25 @@ class HarnessRefused(Message):
     cost: Cost = Cost()  # of an advisor whose proposal came to nothing
 
 
+class DemonstrationsRequested(Message):
+    """Right answers of train instances, in the prompts of a harness: what a weight update may imitate."""
+
+    type: Literal["demonstrations_requested.v1"] = "demonstrations_requested.v1"
+    config: str
+    harness: str  # whose scaffold writes the prompts
+    count: int  # train instances, at most
+    seed: int  # of their draw
+    reason: str = ""  # handed back
+
+
+class DemonstrationsReady(Message):
+    type: Literal["demonstrations_ready.v1"] = "demonstrations_ready.v1"
+    demonstrations: str  # digest of Demonstrations; empty: there are none, `reason` says why
+    count: int = 0
+    reason: str = ""
+    cost: Cost = Cost()
+
+
 class WeightUpdateProposed(Message):
     type: Literal["weight_update_proposed.v1"] = "weight_update_proposed.v1"
     config: str
@@ -229,6 +248,8 @@ Event = Annotated[
     | HarnessProposed
     | HarnessValidated
     | HarnessRefused
+    | DemonstrationsRequested
+    | DemonstrationsReady
     | WeightUpdateProposed
     | AdapterPublished
     | WeightUpdateFailed

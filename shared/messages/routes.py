@@ -24,6 +24,8 @@ HEARD_BY: dict[type[e.Message], Service] = {
     e.CandidatesScored: "agent",
     e.RolloutsJoined: "feedback",
     e.HarnessProposed: "sandbox",
+    e.DemonstrationsRequested: "sandbox",
+    e.DemonstrationsReady: "feedback",
     e.WeightUpdateProposed: "trainer",
     e.ProposalsJoined: "feedback",
     e.ReleasePromoted: "agent",  # warms caches only

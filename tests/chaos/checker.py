@@ -28,6 +28,8 @@ _ONE_ANSWER: dict[type[e.Message], tuple[type[e.Message], ...]] = {
     e.CandidatesProposed: (e.CandidatesScored,),
     e.CandidatesScored: (e.CandidatesProposed, e.ShardFinished),
     e.HarnessProposed: (e.HarnessValidated, e.HarnessRefused),
+    e.DemonstrationsRequested: (e.DemonstrationsReady,),
+    e.DemonstrationsReady: (e.WeightUpdateProposed, e.WeightUpdateFailed),
     e.WeightUpdateProposed: (e.AdapterPublished, e.WeightUpdateFailed),
     e.BaseRequested: (e.BaseReady, e.BaseFailed),
 }

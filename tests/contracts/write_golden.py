@@ -56,6 +56,19 @@ EXAMPLES = [
     ),
     VALID,
     e.HarnessRefused(run_id="run-1", generation=1, join=JOIN, reason="stale base"),
+    e.DemonstrationsRequested(
+        run_id="run-1",
+        generation=1,
+        join=JOIN,
+        config=CONFIG,
+        harness="c" * 64,
+        count=512,
+        seed=7,
+        reason="why",
+    ),
+    e.DemonstrationsReady(
+        run_id="run-1", generation=1, join=JOIN, demonstrations="f" * 64, count=500, reason="why", cost=COST
+    ),
     e.WeightUpdateProposed(
         run_id="run-1", generation=1, join=JOIN, config=CONFIG, release=RELEASE, update="f" * 64, reason="why"
     ),

@@ -49,10 +49,13 @@ def test_a_dead_shard_arrives_as_lost(message: e.Message, deps: Deps) -> None:
 def test_a_dead_proposal_arrives_as_refused(deps: Deps) -> None:
     harness = e.HarnessProposed(**WHERE, config="c", patch="p", smoke=(), reason="r")
     weights = e.WeightUpdateProposed(**WHERE, config="c", release=RELEASE, update="u", reason="r")
+    answers = e.DemonstrationsRequested(**WHERE, config="c", harness="h", count=8, seed=1)
     (refused,), (failed,) = died(harness, deps), died(weights, deps)
+    (untaught,) = died(answers, deps)
     assert isinstance(refused, e.HarnessRefused)
     assert isinstance(failed, e.WeightUpdateFailed)
-    assert refused.join == failed.join == JOIN
+    assert isinstance(untaught, e.WeightUpdateFailed)
+    assert refused.join == failed.join == untaught.join == JOIN
 
 
 def test_what_nothing_waits_for_ends_in_silence(deps: Deps) -> None:

@@ -97,6 +97,7 @@ class World:
             e.BaseRequested: lambda event: [e.BaseReady(run_id=self.name, base="base" * 16)],
             e.RolloutsOpened: self.roll_out,
             e.HarnessProposed: self.validate,
+            e.DemonstrationsRequested: self.demonstrate,
             e.WeightUpdateProposed: self.train,
             e.ReleasePromoted: lambda event: [],
         }
@@ -160,6 +161,9 @@ class World:
         except PatchRefused as error:
             return [e.HarnessRefused(**where, reason=error.message)]
         return [e.HarnessValidated(**where, harness=put_bundle(self.store, files), reason=event.reason)]
+
+    def demonstrate(self, event: e.DemonstrationsRequested) -> list[e.Message]:
+        raise AssertionError("the toy task tells no right answers")
 
     def train(self, event: e.WeightUpdateProposed) -> list[e.Message]:
         where = {"run_id": self.name, "generation": event.generation, "join": event.join}

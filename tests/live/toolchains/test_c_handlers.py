@@ -45,7 +45,7 @@ def deps(tmp_path_factory: pytest.TempPathFactory):
     store = LocalStore(folder / "store")
     evaluator = Evaluator(store, folder / "cache")
     with ScaffoldPool(open_box()) as pool:
-        yield Deps(store, folder / "cache", evaluator.evaluate, pool)
+        yield Deps(store, folder / "cache", evaluator.evaluate, evaluator.answers, pool)
     evaluator.close()
 
 

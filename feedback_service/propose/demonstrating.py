@@ -1,0 +1,43 @@
+"""When a weight update may imitate right answers: the task's verifier tells those of train instances, the
+live harness's scaffold can put them into its prompts, and nothing pins or advises another algorithm. Both
+functions are found by reading source; none is run here.
+"""
+
+from __future__ import annotations
+
+from feedback_service.course import seeds
+from feedback_service.course.situation import Situation
+from feedback_service.propose.advisor import Advice
+from shared.harness.bundle import SCAFFOLD
+from shared.harness.scaffold_check import has_function
+from shared.ledger.history import Generation
+from shared.messages.events import DemonstrationsRequested, Join
+from shared.store.store import get_bundle
+
+SUPERVISED = "supervised"
+
+
+def request(
+    now: Situation, generation: Generation, join: Join, advice: Advice
+) -> DemonstrationsRequested | None:
+    """The question to the sandbox, or None where right answers can't be had or are not wanted."""
+    assert generation.release is not None
+    training, harness = now.config.training, generation.release.harness
+    if training.demonstrations == 0 or training.algorithm not in ("auto", SUPERVISED):
+        return None
+    if advice.patch and advice.algorithm not in (None, "", SUPERVISED):
+        return None
+    verifier = (now.task.folder / "verifier.py").read_text(encoding="utf-8")
+    scaffold = get_bundle(now.store, harness)[SCAFFOLD].decode()
+    if not (has_function(verifier, "answers") and has_function(scaffold, "demonstrate")):
+        return None
+    return DemonstrationsRequested(
+        run_id=now.run_id,
+        generation=generation.number,
+        join=join,
+        config=now.history.config,
+        harness=harness,
+        count=training.demonstrations,
+        seed=seeds.answers_seed(now.config, generation.number),
+        reason=advice.why if advice.patch else "",
+    )

@@ -1,0 +1,43 @@
+"""Right answers of train instances, put by the scaffold into its own prompts: what a supervised weight update
+imitates. The verifier tells the answers, the boxed scaffold writes the prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from shared.harness.bundle import load_harness
+from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
+from shared.messages.records import Demonstration, Demonstrations, JsonObject
+from shared.store.store import Store, get_bundle, materialize
+from shared.tasks.task import Task
+
+FAILURES = 8  # of demonstrate, after which a scaffold is asked no more: each may take [attempt] step_s
+
+Answers = Callable[[Task, int, int], list[tuple[JsonObject, list[str]]]]
+
+
+def demonstrations(
+    store: Store,
+    pool: ScaffoldPool,
+    cache: Path,
+    task: Task,
+    harness: str,
+    told: list[tuple[JsonObject, list[str]]],
+) -> tuple[Demonstrations, str]:
+    """What the harness (a digest) makes of the instances with their answers, and why some are missing."""
+    loaded = load_harness(get_bundle(store, harness))
+    folder = materialize(store, harness, cache / "harnesses")
+    fixed: JsonObject = {"knobs": loaded.values, "context": scaffold_context(task, loaded, None, 0)}
+    shown: list[Demonstration] = []
+    failures: list[str] = []
+    for instance, answer in [(instance, answer) for instance, answers in told for answer in answers]:
+        if len(failures) == FAILURES:
+            break
+        payload = {"instance": instance, "answer": answer, **fixed}
+        try:
+            shown += pool.demonstrate(harness, folder, payload, task.manifest.attempt, task.public)
+        except ScaffoldFailed as failure:
+            failures.append(failure.message)
+    return Demonstrations(items=tuple(shown)), failures[0] if failures else ""

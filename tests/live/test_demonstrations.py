@@ -1,0 +1,116 @@
+"""Right answers on their way into prompts, with the real verifier process and the real box: of train
+instances alone, and a scaffold that fails costs no score."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sandbox_service.evaluate import Evaluator
+from sandbox_service.handlers import Deps, on_demonstrations_requested
+from sandbox_service.verify.process import VerifierProcess
+from shared.box.open import open_box
+from shared.config.settings import load_config
+from shared.errors import VerifierError
+from shared.harness.steps import ScaffoldPool
+from shared.messages.events import DemonstrationsReady, DemonstrationsRequested, Join
+from shared.messages.records import Demonstrations
+from shared.store.store import LocalStore, get_record, put_bundle, put_json, read_folder
+from shared.tasks.draws import draw
+from shared.tasks.task import TASKS, load_task
+
+JOIN = Join(id="j", slot="weights", expected=2)
+INTENTS = TASKS / "intents"
+
+
+@pytest.fixture(scope="module")
+def deps(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("sandbox")
+    store = LocalStore(folder / "store")
+    evaluator = Evaluator(store, folder / "cache")
+    with ScaffoldPool(open_box()) as pool:
+        yield Deps(store, folder / "cache", evaluator.evaluate, evaluator.answers, pool)
+    evaluator.close()
+
+
+def ready(deps: Deps, task: Path, count: int = 1000) -> DemonstrationsReady:
+    event = DemonstrationsRequested(
+        run_id="r",
+        generation=1,
+        join=JOIN,
+        config=put_json(deps.store, load_config([{"run": {"task": str(task)}}])),
+        harness=put_bundle(deps.store, read_folder(task / "harness")),
+        count=count,
+        seed=3,
+    )
+    (said,) = on_demonstrations_requested(event, deps=deps)
+    assert isinstance(said, DemonstrationsReady)
+    assert (said.join, said.generation) == (JOIN, 1)
+    return said
+
+
+def changed(tmp_path: Path, old: str, new: str, file: str) -> Path:
+    """A copy of the intents task with one passage replaced."""
+    copy = tmp_path / "intents"
+    shutil.copytree(INTENTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (copy / file).read_text()
+    assert text.count(old) == 1
+    (copy / file).write_text(text.replace(old, new))
+    return copy
+
+
+def test_demonstrations_are_of_train_instances_and_never_of_gate_or_test(deps: Deps) -> None:
+    said = ready(deps, INTENTS)
+    items = get_record(deps.store, said.demonstrations, Demonstrations).items
+    ids = {
+        split: {i["id"] for i in draw(load_task("intents"), split, 1000, 0)}
+        for split in ("train", "gate", "test")
+    }
+    shown = {item.instance_id for item in items}
+    assert len(items) == said.count > 0.8 * len(ids["train"])
+    assert shown <= ids["train"]
+    assert not shown & (ids["gate"] | ids["test"])
+    assert all(item.messages[-1].content.count("Query: ") == 1 for item in items)
+    assert said.cost.box_s > 0
+
+
+def test_a_verifier_that_would_tell_every_label_is_still_asked_for_train_instances_only(
+    deps: Deps, tmp_path: Path
+) -> None:
+    tells_all = "return [LABEL[instance['id']]]"
+    old = 'return [TRAIN[instance["id"]]] if instance.get("id") in TRAIN else []'
+    task = load_task(str(changed(tmp_path, old, tells_all, "verifier.py")))
+    train = {instance["id"] for instance in draw(task, "train", 1000, 0)}
+    evaluator = Evaluator(deps.store, tmp_path / "cache")
+    told = evaluator.answers(task, 1000, 5)
+    evaluator.close()
+    assert {instance["id"] for instance, _ in told} == train
+
+
+def test_nobody_can_ask_the_verifiers_process_for_another_split(deps: Deps) -> None:
+    with VerifierProcess(load_task("intents")) as verifier, pytest.raises(VerifierError, match="split"):
+        verifier.ask("answers", count=1, seed=0, split="test")
+
+
+def test_answers_that_are_no_texts_are_the_verifiers_mistake(deps: Deps, tmp_path: Path) -> None:
+    old = 'return [TRAIN[instance["id"]]] if instance.get("id") in TRAIN else []'
+    with pytest.raises(VerifierError, match="list of texts"):
+        ready(deps, changed(tmp_path, old, 'return "label"', "verifier.py"), count=1)
+
+
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        ("    1 / 0\n    if answer not in names:\n        return []\n", "ZeroDivisionError"),
+        ('    return [{"messages": [], "reply": "x"}]\n', "not a list of demonstrations: shown.0.messages"),
+        ("    return answer\n", "not a list of demonstrations"),
+        ("    return []\n", ""),
+    ],
+)
+def test_a_scaffold_that_shows_nothing_is_an_answer_with_the_reason(
+    deps: Deps, tmp_path: Path, new: str, reason: str
+) -> None:
+    old = "    if answer not in names:\n        return []\n"
+    said = ready(deps, changed(tmp_path, old, new, "harness/scaffold.py"), count=30)
+    assert (said.demonstrations, said.count) == ("", 0)
+    assert reason in said.reason
