@@ -21,9 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks._machine import describe_machine
-from ratchet.reports import findings
-from ratchet.reports.comparing import compared
+from ratchet.runs import findings
 from ratchet.runs import folder as runs
+from ratchet.runs.comparing import compared
 from ratchet.tasks import task_data
 from sandbox_service.evaluate import Evaluator
 from shared.ledger.history import fold

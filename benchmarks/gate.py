@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._machine import describe_machine
-from ratchet.runs.start import resolve_config
+from ratchet.runs.request import resolve_config
 from shared.config.settings import GateSection
 from shared.decisions.arms import Paired
 from shared.decisions.betting import generation_alpha

@@ -27,8 +27,8 @@ import httpx
 from benchmarks._machine import describe_machine
 from ratchet.runs import evaluate as evaluation
 from ratchet.runs import parts
-from ratchet.runs import start as running
 from ratchet.runs.folder import RunFolder
+from ratchet.runs.request import resolve_config
 from shared.messages.events import BaseReady, RolloutsOpened, RunFinished, ShardFinished
 from shared.messages.records import JsonObject, ShardState
 from shared.store.store import get_record, materialize
@@ -74,7 +74,7 @@ def evaluate(task: Task, count: int, root: Path) -> RunFolder:
         path = Path(folder) / "cases.jsonl"
         rows = (case | {"id": f"case-{number}"} for number, case in enumerate(cases))
         path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-        config = running.resolve_config(str(task.folder), None, [], None)
+        config = resolve_config(str(task.folder), None, [], None)
         made, _ = evaluation.score(task, config, parts.resolve(None, []), None, path, root)
     return made
 

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks._module import load_module
 from benchmarks.trimul.kernels import Arrays, build, interleaved
 from benchmarks.trimul.search import Schedule
-from ratchet.reports import findings
+from ratchet.runs import findings
 from ratchet.runs import folder as runs
 from shared.ledger.history import fold
 from shared.messages.records import JsonObject, ShardState

@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from ratchet.check import Check
 from sandbox_service.toolchains.cuda.compiler import find_nvcc
 from sandbox_service.toolchains.cuda.process import CudaKernel, NoDeviceError
 from shared.box.bubblewrap.probe import probe
@@ -33,16 +33,6 @@ TRAIN_PACKAGES = (
 )
 OPENMP_PROGRAM = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
 COMPILE_TIMEOUT_S = 60
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that a run needs. `hint` says what to do where it is not ok."""
-
-    name: str
-    ok: bool
-    detail: str = ""
-    hint: str = ""
 
 
 def checks(runs: Path = RUNS) -> list[Check]:

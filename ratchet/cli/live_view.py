@@ -5,7 +5,6 @@ It only reads the ledger, so any number of people may watch from anywhere.
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Any
 
@@ -14,13 +13,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.cli.tables import interval_text
+from ratchet.reports.formats import interval_text
 from ratchet.runs.folder import RunFolder
 from shared.ledger.ledger import LoggedEvent
 from shared.ledger.pausing import Trouble, troubles
 from shared.messages import events as e
 
-POLL_S = 0.5
 MOST_TROUBLES = 3
 RECENT = 12  # sentences that stay in sight
 
@@ -69,7 +67,7 @@ def narrate(event: e.Message) -> str:
 
 def trouble_text(trouble: Trouble) -> str:
     return (
-        f"{trouble.service} has tried again for {trouble.since_s:.0f} s, "
+        f"{trouble.service} has retried for {trouble.since_s:.0f} s, "
         f"next in {trouble.again_in_s:.0f} s: {trouble.reason}"
     )
 
@@ -86,8 +84,7 @@ class View:
             Live(console=self.console, refresh_per_second=2) if live and self.console.is_terminal else None
         )
         self.log: list[LoggedEvent] = []
-        self.told: set[str] = set()  # reasons of retries that were printed
-        self.started_s = time.monotonic()
+        self.printed: set[str] = set()  # reasons of retries that were printed
 
     def __enter__(self) -> View:
         if self.live:
@@ -110,14 +107,19 @@ class View:
             for logged in fresh:
                 if sentence := narrate(logged.event):
                     self.console.print(f"{self.clock(logged)} {sentence}", markup=False)
-            self._tell_trouble()
+            self._print_troubles()
 
-    def _tell_trouble(self) -> None:
-        """Once for each reason: what fails and is tried again."""
+    def _print_troubles(self) -> None:
+        """Once for each reason: what fails and is retried."""
         for trouble in troubles(self.ledger, self.folder.run_id):
-            if trouble.reason not in self.told:
-                self.told.add(trouble.reason)
+            if trouble.reason not in self.printed:
+                self.printed.add(trouble.reason)
                 self.console.print(f"       {trouble_text(trouble)}", markup=False)
+
+    def note(self, text: str) -> None:
+        """Something worth knowing that is no event. Never on stdout where JSON goes there."""
+        console = Console(stderr=True, highlight=False) if self.quiet else self.console
+        console.print(text, markup=False)
 
     def picture(self) -> Group:
         from ratchet.reports.show import show_json
@@ -146,17 +148,3 @@ class View:
         """Minutes and seconds since the run's first event."""
         seconds = int(logged.at - self.log[0].at)
         return f"{seconds // 60:3d}:{seconds % 60:02d}"
-
-
-def follow(folder: RunFolder) -> None:
-    """`ratchet watch`: until the run has finished."""
-    if folder.stack is not None:
-        from ratchet.runs import in_stack as stack_runs
-
-        stack_runs.watch(folder, live=True)
-        return
-    with View(folder, live=True) as view:
-        while view.ledger.run_state(folder.run_id) == "running":
-            view.refresh()
-            time.sleep(POLL_S)
-        view.refresh()

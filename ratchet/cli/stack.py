@@ -34,7 +34,9 @@ def up(
     metrics_port: Annotated[int, typer.Option(help="Their port, likewise.")] = METRICS_PORT,
     as_json: AsJson = False,
 ) -> None:
-    """Start a stack that stays: services, broker, model servers. Returns when it is healthy."""
+    """Start a standing stack: services, broker, model servers.
+
+    Returns when it is healthy."""
     from ratchet.stack import up_down as standing
 
     about = standing.up(folder, config, flower_port if flower else None, metrics_port if metrics else None)
@@ -42,7 +44,9 @@ def up(
 
 
 def down(folder: StackFolder = DEFAULT) -> None:
-    """End a stack in order. Nothing accepted is lost: the next `up` goes on with it."""
+    """Stop a standing stack in order.
+
+    Nothing accepted is lost: the next `up` goes on with it."""
     from ratchet.stack import up_down as standing
 
     typer.echo(standing.down(folder))
@@ -63,7 +67,9 @@ def migrate(
     ledger: Annotated[str, typer.Option(help="postgresql+psycopg://user@host/database, or sqlite:////path.")],
     dry_run: Annotated[bool, typer.Option(help="Print what it would apply, and change nothing.")] = False,
 ) -> None:
-    """Make a ledger's tables, or bring them up to date: once, before workers of a new version start."""
+    """Bring a ledger's tables up to date.
+
+    Once, before workers of a new version start."""
     from ratchet.cli import migrate as migration
 
     typer.echo("\n".join(migration.migrate(ledger, dry_run)))
@@ -76,7 +82,7 @@ def deploy(
     compose: Annotated[bool, typer.Option("--compose", help="... as a .env file for compose.yaml.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Kubernetes: check the manifests without a cluster, or make the Secrets that they refer to."""
+    """Kubernetes: check the manifests, or make their Secrets."""
     from ratchet.deploy import checking
     from ratchet.deploy import secrets as making
 

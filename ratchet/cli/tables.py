@@ -4,38 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from ratchet.check import Check
+from ratchet.reports.formats import interval_text
+from shared.config.settings import RunConfig
+from shared.decisions.plan import Step, plan
+from shared.tasks.task import load_task
+
 console = Console(highlight=False)
-
-
-class Check(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def ok(self) -> bool: ...
-    @property
-    def detail(self) -> str: ...
-    @property
-    def hint(self) -> str: ...
-
-
-class Step(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def evaluations(self) -> int: ...
-    @property
-    def tokens(self) -> int: ...
-
-
-def interval_text(interval: dict[str, Any] | None) -> str:
-    if not interval or interval.get("mean") is None:
-        return "-"
-    return f"{interval['mean']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
 
 
 def print_run(shown: dict[str, Any]) -> None:
@@ -65,6 +45,18 @@ def print_generation(generation: dict[str, Any]) -> None:
         proposal = generation["proposals"][lever]
         if proposal:
             console.print(f"  {lever}: {proposal['reason']}", markup=False)
+
+
+def print_plan(config: RunConfig, as_json: bool, with_config: bool = True) -> None:
+    """The resolved config and what each step will cost at most."""
+    steps = plan(config, load_task(config.run.task))
+    if as_json:
+        shown = {"config": config.model_dump(), "steps": [vars(step) for step in steps]}
+        print(json.dumps(shown, indent=2))
+        return
+    if with_config:
+        print(json.dumps(config.model_dump(), indent=2))
+    print_steps(steps)
 
 
 def print_steps(steps: Sequence[Step]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ratchet.reports.comparing import compared
+from ratchet.runs.comparing import compared
 from ratchet.tasks import task_data
 from shared.decisions.arms import instance_key
 from shared.ledger.history import RunHistory

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ratchet.cli.tables import interval_text
-from ratchet.reports import baselines, findings
+from ratchet.reports import baselines
+from ratchet.reports.formats import interval_text
 from ratchet.reports.show import show_json
+from ratchet.runs import findings
 from ratchet.runs.folder import RunFolder
 from shared.ledger.history import fold
 from shared.tasks.task import load_task

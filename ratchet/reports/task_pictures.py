@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ratchet.reports.findings import Best
+from ratchet.runs.findings import Best
 from shared.ledger.history import RunHistory
 from shared.messages.records import JsonObject
 from shared.store.store import Store, get_json

@@ -5,16 +5,20 @@ The evaluation is a run of its own, with its own ledger, on the store of the run
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ratchet.reports.comparing import by_name, compared
+from ratchet.runs import checks, parts
 from ratchet.runs import folder as runs
-from ratchet.runs import parts
-from ratchet.runs import start as running
+from ratchet.runs.comparing import by_name, compared
 from ratchet.runs.folder import RunFolder
+from ratchet.runs.follow import follow
+from ratchet.runs.instances import load_instances
+from ratchet.runs.own_stack import OwnStack
+from ratchet.runs.request import RunRequest, resolve_config
 from ratchet.tasks import task_data
 from shared.config.settings import RunConfig, StackParts, load_config, parse_override
 from shared.errors import SettingsError
@@ -26,12 +30,13 @@ from shared.tasks.draws import check_instances
 from shared.tasks.task import Task, load_task
 
 SEED_RELEASE = "seed"
+_log = logging.getLogger(__name__)
 
 
 def evaluate(task: str, release: str, instances: Path, overrides: list[str], root: Path) -> dict[str, Any]:
     """The result as `--json` prints it. Raises SettingsError for an unknown run, generation or a bad file."""
     if release == SEED_RELEASE:
-        config = running.resolve_config(task, None, overrides, None)
+        config = resolve_config(task, None, overrides, None)
         source, chosen = None, None
         moved = parts.resolve(None, overrides)
     else:
@@ -58,11 +63,12 @@ def score(
     root: Path,
 ) -> tuple[RunFolder, dict[str, Any]]:
     """The evaluation's own run, and what it measured. `moved`: where the release is (parts_beside)."""
-    running.require_tools(own)
-    running.require_parts(moved)
+    checks.require_tools(own)
+    checks.require_parts(moved)
     with _instances(own, instances, root) as (copy, loaded):
         check_instances(load_task(str(copy)) if copy else own, loaded)
-        folder = runs.create(root, "", f"eval-{own.name}", config, moved, copy)
+        asked = RunRequest(config, label=f"eval-{own.name}", root=root, parts=moved)
+        folder = runs.create(asked, copy)
     return folder, request(folder, folder.config(), release, loaded)
 
 
@@ -70,7 +76,7 @@ def score(
 def _instances(task: Task, path: Path, root: Path) -> Iterator[tuple[Path | None, list[JsonObject]]]:
     """The instances in `path`; where data.py reads them, with a copy of the task that knows them."""
     if task.program("data.py") is None:
-        yield None, running.load_instances(path)
+        yield None, load_instances(path)
         return
     with task_data.examined(task, path, root) as (copy, loaded):
         yield copy, loaded
@@ -114,7 +120,8 @@ def request(
     instances: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """Drive the evaluation's run to its end; returns what it measured."""
-    ledger = running.open_run(folder)
+    stack = OwnStack()
+    stack.open_run(folder)
     objects = folder.open_store()
     event = EvaluationRequested(
         run_id=folder.run_id,
@@ -123,8 +130,9 @@ def request(
         instances=put_json(objects, instances),
         seed=config.run.seed,
     )
-    running.drive(folder, ledger, event, live=False)
-    history = fold(ledger.events(folder.run_id))
+    with stack.attach(folder, event) as attached:
+        follow(folder, attached, refresh=lambda: None, note=_log.warning)
+    history = fold(folder.open_ledger().events(folder.run_id))
     if history.test is None:
         raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.logs}")
     found: dict[str, Any] = get_json(objects, history.test)

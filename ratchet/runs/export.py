@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from ratchet.reports import findings
+from ratchet.runs import findings
 from ratchet.runs.folder import RunFolder
 from shared.errors import SettingsError
 from shared.ledger.history import fold

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ratchet.runs import parts
+from ratchet.runs.request import RunRequest
 from ratchet.stack import state as stacks
 from shared.config import secrets
 from shared.config.settings import RunConfig, StackParts, StackSettings
@@ -112,33 +113,24 @@ class RunFolder:
         return RunConfig.model_validate(json.loads((self.path / "config.json").read_text()))
 
 
-def create(
-    root: Path,
-    name: str,
-    task: str,
-    config: RunConfig,
-    chosen: StackParts | None = None,
-    bound: Path | None = None,
-    stack: Path | None = None,
-) -> RunFolder:
-    """A new run folder; without a name, TASK-1, TASK-2, ... Raises SettingsError if the name is taken: in the
-    folder, or in a ledger that others use as well.
+def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
+    """A new run folder; without a name, LABEL-1, LABEL-2, ... Raises SettingsError if the name is taken: in
+    the folder, or in a ledger that others use as well.
 
-    `bound`: a task folder with data of its own, which becomes this run's (moved to RUN/task). `stack`: the
-    one that stays up and does the run's work.
+    `bound`: a task folder with data of its own, which becomes this run's (moved to RUN/task).
     """
-    root = root.resolve()
+    root, name, config = request.root.resolve(), request.name, request.config
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise SettingsError(f"not a name for a run: {name!r}", "letters, digits, dot, dash and underscore")
     root.mkdir(parents=True, exist_ok=True)
-    names = [name] if name else (f"{task}-{number}" for number in range(1, 100_000))
+    names = [name] if name else (f"{request.label}-{number}" for number in range(1, 100_000))
     for candidate in names:
         try:
             (root / candidate).mkdir()
         except FileExistsError:
             continue
         folder = RunFolder(root / candidate)
-        if not _settle(folder, chosen or StackParts(), stack):
+        if not _settle(folder, request.parts, request.stack):
             shutil.rmtree(folder.path)
             continue
         if bound is not None:

@@ -71,7 +71,7 @@ class Broker:
                     client.ping()
                     return
                 except (redis.RedisError, OSError) as error:
-                    self.program.tend()
+                    self.program.keep_running()
                     if time.monotonic() > end_s:
                         raise RatchetError(
                             f"the broker does not answer: {error}", f"see {self.program.log}"

@@ -93,11 +93,11 @@ class LocalStack:
         """Restart what died, start and end model servers. Call it about twice a second.
         Raises RatchetError when something can't be kept alive."""
         if self.broker:
-            self.broker.program.tend()
+            self.broker.program.keep_running()
         for program in self.workers:
-            program.tend()
+            program.keep_running()
         if self.models:
-            self.models.tend()
+            self.models.keep_running()
 
     def _program(self, name: str, arguments: Sequence[str], vital: bool = True) -> Program:
         argv = [sys.executable, *arguments, "--stack", str(self.folder / SETTINGS)]

@@ -40,7 +40,7 @@ class _Server:
 
 class ModelServers:
     """`folder` is StackSettings.models_dir; `kept_s`: how long a server waits for another run on its base.
-    Call `tend` about twice a second, and `close` at the end."""
+    Call `keep_running` about twice a second, and `close` at the end."""
 
     def __init__(self, settings: StackSettings, folder: Path, logs: Path, kept_s: float = KEPT_S) -> None:
         self.watch = ModelWatch(settings)
@@ -53,7 +53,7 @@ class ModelServers:
     def programs(self) -> list[Program]:
         return [server.program for server in self._servers.values()]
 
-    def tend(self) -> None:
+    def keep_running(self) -> None:
         """Raises RatchetError when a model can't be served; the others are."""
         before = self.watch.runs
         needed, trouble = self.watch.look()
@@ -69,7 +69,7 @@ class ModelServers:
                 self._end(base)
         for program in self.programs:
             try:
-                program.tend()
+                program.keep_running()
             except RatchetError as error:
                 trouble = trouble or error
         if trouble:

@@ -19,7 +19,7 @@ from shared.errors import RatchetError
 
 QUICK_S = 30.0  # one that dies sooner than this after its start died quickly
 MOST_QUICK_DEATHS = 6  # in a row
-LONGEST_BACK_OFF_S = 60.0  # of one that nobody gives up
+LONGEST_BACK_OFF_S = 60.0  # of one that is not vital
 TERM_S = 8.0  # between SIGTERM and SIGKILL
 _log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ class Program:
     name: str
     argv: Sequence[str]
     log: Path
-    vital: bool = True  # False: without it all else goes on
+    vital: bool = True  # False: the others go on without it
     process: subprocess.Popen[bytes] | None = None
-    deaths: int = 0  # all of them, for who wants to know
+    deaths: int = 0  # since the start
     quick_deaths: int = field(default=0, repr=False)
     started_s: float = field(default=0.0, repr=False)
     start_after_s: float = field(default=0.0, repr=False)
@@ -51,7 +51,7 @@ class Program:
             )
         self.started_s = time.monotonic()
 
-    def tend(self) -> bool:
+    def keep_running(self) -> bool:
         """Restart it if it died; True if it was (re)started. Raises RatchetError when it keeps dying."""
         if self.process is None:
             if time.monotonic() < self.start_after_s:
@@ -60,10 +60,10 @@ class Program:
             return True
         if self.process.poll() is None:
             return False
-        self._mourn(self.process.returncode)
+        self._record_exit(self.process.returncode)
         return False
 
-    def _mourn(self, code: int) -> None:
+    def _record_exit(self, code: int) -> None:
         quick = time.monotonic() - self.started_s < QUICK_S
         self.quick_deaths = self.quick_deaths + 1 if quick else 0
         self.deaths += 1
@@ -77,7 +77,7 @@ class Program:
             )
 
     def last_line(self) -> str:
-        """Of its log: what it died of, if it said so."""
+        """The last line of its log: usually the reason of its exit."""
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
         return lines[-1][:300] if lines else "it wrote nothing"
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ratchet.cli.doctor import Check
+from ratchet.check import Check
 from sandbox_service.evaluate import Evaluator
 from shared.box.open import open_box
 from shared.errors import RatchetError, TaskError

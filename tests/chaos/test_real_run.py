@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ratchet.runs import folder as runs
-from ratchet.runs import start as running
 from ratchet.runs.folder import RunFolder
+from ratchet.runs.request import RunRequest, resolve_config
 from ratchet.tasks import new_task
 from shared.ledger.ledger import Ledger
 from shared.messages import events as e
@@ -86,8 +86,8 @@ def test_a_run_ends_by_itself_though_each_of_its_parts_is_killed(root: Path) -> 
 def begun(root: Path, name: str) -> RunFolder:
     """A run whose supervisor died before it said RunStarted."""
     overrides = [f"{key}={value}" for key, value in SMALL.items()]
-    config = running.resolve_config(str(root / "words"), None, overrides, "harness")
-    folder = runs.create(root / "runs", name, "words", config)
+    config = resolve_config(str(root / "words"), None, overrides, "harness")
+    folder = runs.create(RunRequest(config, "words", root / "runs", name))
     Ledger(folder.ledger_url).create_schema()
     return folder
 

@@ -51,7 +51,7 @@ class World:
         deadline = time.monotonic() + PATIENCE_S
         while not true():
             assert time.monotonic() < deadline
-            self.servers.tend()
+            self.servers.keep_running()
             time.sleep(0.1)
 
     def models(self) -> set[str]:
@@ -90,9 +90,9 @@ def test_a_server_forgets_an_ended_run_s_adapters_and_goes_after_the_last_run(wo
     assert world.servers.programs == [program]
 
     world.finish("two")
-    world.servers.tend()
+    world.servers.keep_running()
     world.start("three")
-    world.servers.tend()
+    world.servers.keep_running()
     assert world.servers.programs == [program], "a run that comes soon after finds it warm"
 
     world.finish("three")

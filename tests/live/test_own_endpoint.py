@@ -22,7 +22,7 @@ def test_an_endpoint_that_can_not_load_adapters_gets_a_harness_only_run(tmp_path
         settings = (*SMALL, f"model.url='{endpoint.url}'", "model.base='/a/model'")
         options = [word for setting in settings for word in ("--set", setting)]
         try:
-            broker.program.tend()
+            broker.program.keep_running()
             broker.wait()
             where = [
                 *("--broker", broker.settings["broker_url"]),

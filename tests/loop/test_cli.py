@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ratchet.runs import folder as runs
+from ratchet.runs.request import RunRequest
 from shared.config.settings import load_config
 from shared.ledger.ledger import Ledger
 from shared.messages.events import EvaluationRequested, RunStarted
@@ -95,7 +96,7 @@ def test_a_run_has_one_driver_and_an_evaluation_is_not_resumed(tmp_path: Path) -
         ("mine", RunStarted(run_id="mine", config="c")),
         ("eval-1", EvaluationRequested(run_id="eval-1", config="c", release=release, instances="i")),
     ):
-        folder = runs.create(tmp_path / "runs", name, "trimul", config)
+        folder = runs.create(RunRequest(config, "trimul", tmp_path / "runs", name))
         ledger = Ledger(folder.ledger_url)
         ledger.create_schema()
         ledger.create_run(name)

@@ -39,7 +39,7 @@ def test_a_run_goes_through_four_workers_and_leaves_no_process(tmp_path: Path) -
 def test_a_broker_that_may_drop_queues_is_refused(tmp_path: Path) -> None:
     broker = Broker(tmp_path / "broker", tmp_path / "broker.log")
     try:
-        broker.program.tend()
+        broker.program.keep_running()
         broker.wait()
         parts = StackParts(**broker.settings)
         assert check_broker(parts) == []
@@ -56,13 +56,13 @@ def test_a_program_that_always_dies_is_given_up_with_its_last_words(tmp_path: Pa
     program = Program("hopeless", ["sh", "-c", "echo no such device; exit 3"], tmp_path / "log")
     for _ in range(MOST_QUICK_DEATHS - 1):
         program.start_after_s = 0.0  # do not wait for the back-off
-        assert program.tend()
+        assert program.keep_running()
         assert program.process is not None
         program.process.wait()
-        assert not program.tend()
+        assert not program.keep_running()
     program.start_after_s = 0.0
-    program.tend()
+    program.keep_running()
     assert program.process is not None
     program.process.wait()
     with pytest.raises(RatchetError, match=r"hopeless died 6 times in a row \(3\): no such device"):
-        program.tend()
+        program.keep_running()

@@ -20,14 +20,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ratchet.reports.show import show_run
-from ratchet.runs import in_stack as stack_runs
-from ratchet.runs import start as running
+from ratchet.runs import start
 from ratchet.runs.export import export
 from ratchet.runs.folder import find
+from ratchet.runs.request import RunRequest, resolve_config
 from ratchet.stack import up_down as standing
 from ratchet.stack.state import StackState, read_state
 from ratchet.tasks import new_task
-from shared.config.settings import StackParts
 from shared.errors import SettingsError
 from shared.messages.routes import SERVICES
 from tests.chaos.nemesis import Driven
@@ -56,8 +55,9 @@ class Standing:
     def submit(self, seed: int, *more: str) -> None:
         """Without following it."""
         overrides = [*self.overrides, f"run.seed={seed}", *more]
-        config = running.resolve_config(str(self.root / "words"), None, overrides, None)
-        stack_runs.run(config, self.runs, "", self.folder, StackParts(), as_json=False, detach=True)
+        config = resolve_config(str(self.root / "words"), None, overrides, None)
+        request = RunRequest(config, "words", self.runs, stack=self.folder)
+        start.submit(start.create(request, start.stack_for(request)), start.stack_for(request))
 
     @property
     def state(self) -> StackState:
@@ -104,7 +104,7 @@ def runs(stack: Standing) -> list[str]:
     assert follower.end() == 130, follower.said()
     assert "no longer following words-2; it goes on in the stack" in follower.said()
     for run in ("words-1", "words-2"):
-        running.resume(find(run, stack.runs), as_json=False)
+        assert ratchet(stack.root, "resume", run).returncode == 0
     return ["words-1", "words-2"]
 
 
@@ -138,7 +138,7 @@ def test_stop_ends_a_run_in_the_stack_after_its_generation(stack: Standing, runs
     run = next(name for name in standing.describe(stack.folder)["runs"] if name not in runs)
 
     done = ratchet(stack.root, "stop", run)
-    running.resume(find(run, stack.runs), as_json=False)
+    assert ratchet(stack.root, "resume", run).returncode == 0
 
     assert "will stop after the present generation" in done.stdout
     shown = show_run(find(run, stack.runs))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ratchet.reports import task_pictures
-from ratchet.reports.findings import Best
+from ratchet.runs.findings import Best
 from ratchet.tasks import new_task
 from shared.ledger.history import Generation, Rollout, RunHistory
 from shared.messages.events import RolloutsOpened

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ratchet.runs import folder as runs
+from ratchet.runs.request import RunRequest
 from ratchet.runs.start import resolve_config
 from ratchet.tasks import new_task, task_data
 from shared.config.settings import RunConfig, load_config
@@ -78,7 +79,7 @@ def test_a_bound_task_is_never_overwritten(task: Task, tmp_path: Path):
 def test_a_run_with_data_has_the_copy_in_its_own_folder(task: Task, tmp_path: Path):
     config = load_config([{"run": {"task": str(task.folder)}}])
     with task_data.bound(task, source(tmp_path, "one"), tmp_path / "runs", RunConfig()) as copy:
-        folder = runs.create(tmp_path / "runs", "", task.name, config, bound=copy)
+        folder = runs.create(RunRequest(config, task.name, tmp_path / "runs"), copy)
     own = load_task(folder.config().run.task)
     assert own.folder == folder.path / "task"
     assert json.loads((own.folder / "data" / "import.json").read_text()) == ["one"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.runs.start import resolve_config
+from ratchet.runs.request import resolve_config
 from shared.errors import SettingsError
 from shared.harness.bundle import (
     HarnessError,

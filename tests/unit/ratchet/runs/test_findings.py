@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.reports import findings
+from ratchet.runs import findings
 from shared.ledger.history import Generation, Rollout, RunHistory
 from shared.messages import events as e
 from shared.messages.records import AttemptState, Evaluation

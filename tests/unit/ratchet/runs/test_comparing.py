@@ -2,7 +2,7 @@
 
 import pytest
 
-from ratchet.reports.comparing import by_name, compared
+from ratchet.runs.comparing import by_name, compared
 
 
 def row(number: int, score: float | None, group: str = "") -> dict[str, object]:

@@ -1,0 +1,49 @@
+"""The commands around this machine and this installation: check it, attack its sandbox, run benchmarks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ratchet.cli.options import AsJson
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
+    for command in (attack, doctor):
+        app.command()(command)
+
+
+def bench(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="gate, learning, sandbox, trimul, trimul_cuda, lawbench, ...")],
+) -> None:
+    """Run a benchmark: `ratchet bench gate --json`.
+
+    Its own options follow its name; an unknown name is answered with all there are."""
+    from ratchet.cli import bench as benchmarks
+
+    benchmarks.run(name, context.args)
+
+
+def attack(
+    names: Annotated[list[str] | None, typer.Argument(help="Attacks by name; default all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attack the sandbox with every known exploit and escape."""
+    from ratchet.cli import attack as attacks
+
+    if not attacks.attack(names or [], as_json):
+        raise typer.Exit(1)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check this machine layer by layer, with a hint for each gap."""
+    from ratchet.cli import doctor as checking
+    from ratchet.cli import tables
+
+    checks = checking.checks()
+    tables.print_checks(checks, as_json)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(78)

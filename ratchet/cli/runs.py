@@ -1,0 +1,211 @@
+"""The commands around a run: start, resume, follow, show, evaluate, export. The work is in ratchet/runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ratchet.cli.options import (
+    RUNS,
+    AsJson,
+    Broker,
+    ConfigFile,
+    FlowerPort,
+    LedgerUrl,
+    Levers,
+    Overrides,
+    Root,
+    RunName,
+    StoreUrl,
+    TaskName,
+)
+from ratchet.stack.side_programs import FLOWER_PORT
+
+if TYPE_CHECKING:
+    from ratchet.runs.folder import RunFolder
+    from ratchet.runs.follow import Stack
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (run, resume, stop, watch, show, report, export):
+        app.command()(command)
+    app.command(name="eval")(evaluate)
+
+
+def run(
+    task: TaskName,
+    config: ConfigFile = None,
+    set_: Overrides = None,
+    levers: Levers = None,
+    name: Annotated[str, typer.Option(help="The run's name; default TASK-NUMBER.")] = "",
+    root: Root = RUNS,
+    ledger: LedgerUrl = None,
+    store: StoreUrl = None,
+    broker: Broker = None,
+    stack: Annotated[
+        Path | None, typer.Option(help="A standing stack (`ratchet up`), or a TOML file that names one.")
+    ] = None,
+    detach: Annotated[bool, typer.Option(help="With --stack: submit the run and leave.")] = False,
+    flower: Annotated[bool, typer.Option(help="Serve Flower while the run goes on.")] = False,
+    flower_port: FlowerPort = FLOWER_PORT,
+    data: Annotated[
+        Path | None, typer.Option(help="Your data for this task, which its data.py imports and checks.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option(help="Print the resolved config and what each step costs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Improve the agent on a task until it converges."""
+    from ratchet.cli.tables import print_plan
+    from ratchet.runs import parts, start
+    from ratchet.runs.request import RunRequest, resolve_config
+    from shared.tasks.task import load_task
+
+    overrides = set_ or []
+    resolved = resolve_config(task, config, overrides, levers)
+    chosen = parts.resolve(config, overrides, ledger_url=ledger, store_url=store, broker_url=broker)
+    if dry_run:
+        print_plan(resolved, as_json)
+        return
+    request = RunRequest(
+        config=resolved,
+        label=load_task(resolved.run.task).name,
+        root=root,
+        name=name,
+        parts=chosen,
+        data=data,
+        stack=stack,
+        flower_port=flower_port if flower else None,
+    )
+    place = start.stack_for(request)
+    folder = start.create(request, place)
+    typer.echo(f"run {folder.run_id} in {folder.stack or folder.path}", err=as_json)
+    if detach and stack is not None:
+        start.submit(folder, place)
+        return
+    if not as_json:
+        print_plan(folder.config(), as_json=False, with_config=False)
+    _drive(folder, place, as_json)
+
+
+def resume(
+    run_name: RunName,
+    root: Root = RUNS,
+    ledger: LedgerUrl = None,
+    store: StoreUrl = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with an interrupted run; nothing is done twice. A URL names the new place of a part."""
+    from ratchet.runs import folder as runs
+    from ratchet.runs import start
+
+    folder = runs.find(run_name, root)
+    folder.move_parts(ledger_url=ledger, store_url=store, broker_url=broker)
+    _drive(folder, start.stack_of(folder), as_json)
+
+
+def stop(run_name: RunName, root: Root = RUNS) -> None:
+    """End a run after the present generation, with its final test."""
+    from ratchet.runs import folder as runs
+
+    folder = runs.find(run_name, root)
+    folder.open_ledger().request_stop(folder.run_id)
+    typer.echo(f"{folder.run_id} will stop after the present generation and then run its final test")
+
+
+def watch(run_name: RunName, root: Root = RUNS) -> None:
+    """Follow a run live, from this or another terminal."""
+    from ratchet.cli.live_view import View
+    from ratchet.runs import folder as runs
+    from ratchet.runs import start
+
+    folder = runs.find(run_name, root)
+    with View(folder, live=True) as view:
+        start.watch(folder, view.refresh, view.note)
+
+
+def show(run_name: RunName, root: Root = RUNS, as_json: AsJson = False) -> None:
+    """What a run did: proposals, arms, decisions, costs, final test."""
+    from ratchet.cli import stack as stack_commands
+    from ratchet.cli import tables
+    from ratchet.reports.show import show_run
+    from ratchet.runs import folder as runs
+    from ratchet.stack import state as stacks
+
+    if stacks.is_stack(Path(run_name)):
+        stack_commands.show_stack(Path(run_name), as_json)
+        return
+    shown = show_run(runs.find(run_name, root))
+    typer.echo(json.dumps(shown, indent=2)) if as_json else tables.print_run(shown)
+
+
+def evaluate(
+    task: TaskName,
+    release: Annotated[str, typer.Option(help="RUN, RUN:GENERATION, or seed.")],
+    instances: Annotated[
+        Path, typer.Option(help="JSON lines, one instance each; or what the task's data.py reads.")
+    ],
+    set_: Overrides = None,
+    root: Root = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Score a release on your instances, beside baselines."""
+    from ratchet.cli import tables
+    from ratchet.runs import evaluate as evaluation
+
+    result = evaluation.evaluate(task, release, instances, set_ or [], root)
+    typer.echo(json.dumps(result, indent=2)) if as_json else tables.print_evaluation(result)
+
+
+def report(run_name: RunName, root: Root = RUNS) -> None:
+    """Write a run's report, with pictures, into its report/ folder."""
+    from ratchet.reports import report as reports
+    from ratchet.runs import folder as runs
+
+    typer.echo(reports.write(runs.find(run_name, root)))
+
+
+def export(
+    run_name: RunName,
+    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    root: Root = RUNS,
+) -> None:
+    """Write out the winner: adapter, harness, best program."""
+    from ratchet.runs import export as exports
+    from ratchet.runs import folder as runs
+
+    typer.echo("\n".join(exports.export(runs.find(run_name, root), out)))
+
+
+def _drive(folder: RunFolder, place: Stack, as_json: bool) -> None:
+    """Follow the run to its end; then its result and report, and an error where the run failed."""
+    from ratchet.cli.live_view import View
+    from ratchet.runs import start
+
+    with View(folder, live=not as_json) as view:
+        start.drive(folder, place, view.refresh, view.note)
+    _finish(folder, as_json)
+
+
+def _finish(folder: RunFolder, as_json: bool) -> None:
+    from ratchet.cli import tables
+    from ratchet.reports import report as reports
+    from ratchet.reports.show import show_run
+    from shared.errors import RatchetError
+
+    shown = show_run(folder)
+    path = reports.write(folder)
+    if as_json:
+        typer.echo(json.dumps(shown, indent=2))
+    else:
+        tables.print_run(shown)
+        typer.echo(f"report: {path}")
+    if shown["state"] == "failed":
+        raise RatchetError(
+            f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.logs}"
+        )

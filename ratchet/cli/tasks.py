@@ -1,0 +1,62 @@
+"""The commands around a task: make one, try it, bind data to it. The work is in ratchet/tasks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ratchet.cli.options import AsJson, Overrides, TaskName
+from shared.errors import SettingsError
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (init, validate, data):
+        app.command()(command)
+
+
+def init(
+    folder: Annotated[Path | None, typer.Argument(help="The new task's folder.")] = None,
+    from_kernelbot: Annotated[
+        Path | None, typer.Option(help="A folder with a task.yml to make a skeleton from.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Make a new task that works; then put your own problem into it."""
+    from ratchet.tasks import from_kernelbot as kernelbot
+    from ratchet.tasks import new_task
+
+    if from_kernelbot is not None:
+        typer.echo("\n".join(kernelbot.create(from_kernelbot, folder)))
+    elif folder is None:
+        raise SettingsError("no folder given", "ratchet init FOLDER, or --from-kernelbot DIR [FOLDER]")
+    else:
+        typer.echo("\n".join(new_task.create(folder)))
+
+
+def validate(task: TaskName, as_json: AsJson = False) -> None:
+    """Try a task part by part: manifest, splits, harness, verifier."""
+    from ratchet.cli import tables
+    from ratchet.tasks import validate as validation
+
+    checks = validation.validate(task)
+    tables.print_checks(checks, as_json)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(2)
+
+
+def data(
+    task: TaskName,
+    source: Annotated[Path, typer.Option("--from", help="A file or folder in a format that the task reads.")],
+    out: Annotated[Path, typer.Option(help="The folder of the task with its data, which must not exist.")],
+    set_: Overrides = None,
+) -> None:
+    """Import and check data into a task folder of its own."""
+    from ratchet.runs.request import resolve_config
+    from ratchet.tasks import task_data
+    from shared.tasks.task import find_task
+
+    config = resolve_config(task, None, set_ or [], None)
+    made = task_data.create(find_task(task), source, out, config)
+    typer.echo(json.dumps(made, indent=2, ensure_ascii=False))

@@ -1,0 +1,61 @@
+"""Checks before a run is created: what would fail late (no compiler, no box, no ledger) fails at once."""
+
+from __future__ import annotations
+
+import shutil
+
+import typer
+
+from shared.config.settings import StackParts
+from shared.errors import ToolMissingError
+from shared.tasks.task import Task
+
+
+def require_parts(chosen: StackParts) -> None:
+    """Raises an error for a ledger, store or broker of the user's that can't be used."""
+    if chosen == StackParts():
+        return
+    from shared.bus.start_checks import check_parts
+
+    for warning in check_parts(chosen):
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def require_tools(task: Task) -> None:
+    """Raises ToolMissingError (no compiler) or BoxNotWholeError (a layer of the box is missing)."""
+    from shared.box.open import open_box
+
+    if task.manifest.toolchain == "c" and shutil.which("gcc") is None:
+        raise ToolMissingError(
+            f"task {task.name!r} compiles C, and gcc is not installed", "apt-get install gcc"
+        )
+    if task.manifest.toolchain == "cuda":
+        _require_cuda(task)
+    open_box()
+
+
+def _require_cuda(task: Task) -> None:
+    from sandbox_service.toolchains.cuda.compiler import find_nvcc
+
+    if find_nvcc() is None:
+        raise ToolMissingError(
+            f"task {task.name!r} compiles CUDA, and nvcc is not installed", "install the CUDA toolkit"
+        )
+    if absent := _absent_device():
+        typer.echo(
+            f"no device ({absent}): candidates compile and are checked on the CPU; they end as "
+            "not_timed, which is never a score. On a machine with a GPU and pycuda the same run times "
+            "and scores them.",
+            err=True,
+        )
+
+
+def _absent_device() -> str:
+    """Why nothing can be timed on a GPU here; empty where it can."""
+    from sandbox_service.toolchains.cuda.process import CudaKernel, NoDeviceError
+
+    try:
+        with CudaKernel():
+            return ""
+    except NoDeviceError as error:
+        return str(error)

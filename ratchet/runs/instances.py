@@ -1,0 +1,31 @@
+"""Reads a user's instances for `ratchet eval`: JSON lines, one object each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from shared.errors import SettingsError
+from shared.messages.records import JsonObject
+
+
+def load_instances(path: Path) -> list[JsonObject]:
+    """Raises SettingsError with the line's number."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"can't read the instances in {path}: {error}", "UTF-8 JSON lines") from None
+    instances = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            instance = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise SettingsError(f"{path}, line {number} is not JSON: {error.msg}") from None
+        if not isinstance(instance, dict):
+            raise SettingsError(f"{path}, line {number} is no JSON object")
+        instances.append({"id": f"{path.stem}-{number}"} | instance)
+    if not instances:
+        raise SettingsError(f"{path} holds no instance", "write one JSON object a line")
+    return instances

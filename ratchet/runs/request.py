@@ -1,0 +1,47 @@
+"""The request behind `ratchet run` as one value (config, place, name, data), resolved here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ratchet.runs import parts
+from ratchet.tasks.task_data import check_settings
+from shared.config.settings import RunConfig, StackParts, load_config, parse_override, read_toml
+from shared.errors import SettingsError
+from shared.harness.bundle import PatchRefused, with_knobs
+from shared.store.store import read_folder
+from shared.tasks.task import find_task
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """`label`: the task's name, which numbers runs without a name. `stack`: a standing stack that does the
+    work; None: the run starts a stack of its own. `data`: what the task's data.py imports for this run."""
+
+    config: RunConfig
+    label: str
+    root: Path
+    name: str = ""
+    parts: StackParts = field(default_factory=StackParts)
+    data: Path | None = None
+    stack: Path | None = None
+    flower_port: int | None = None
+
+
+def resolve_config(task: str, file: Path | None, overrides: Sequence[str], levers: str | None) -> RunConfig:
+    """Task defaults, then the user's file, then --set and --levers. Raises SettingsError."""
+    loaded = find_task(task)
+    layers: list[dict[str, Any]] = [loaded.manifest.defaults, read_toml(file) if file else {}]
+    layers += [parse_override(text) for text in overrides]
+    layers = [parts.without_section(layer) for layer in layers]
+    layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})
+    config = load_config(layers)
+    check_settings(loaded, config)
+    try:
+        with_knobs(read_folder(loaded.folder / "harness"), config.harness)
+    except PatchRefused as error:
+        raise SettingsError(f"harness: {error.message}", "knobs are in the task's harness.toml") from None
+    return config
