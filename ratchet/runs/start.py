@@ -26,7 +26,7 @@ from shared.tasks.task import load_task
 
 
 class PausedRunError(RatchetError):
-    """A job failed for a reason that no retry removes: a wrong key, an empty account. Paid replies are kept."""
+    """A job failed for a reason that no retry removes (wrong key, empty account). Paid replies are kept."""
 
     exit_code = 75
 

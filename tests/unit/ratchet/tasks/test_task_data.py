@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from ratchet.runs import folder as runs
-from ratchet.runs.request import RunRequest
-from ratchet.runs.start import resolve_config
+from ratchet.runs.request import RunRequest, resolve_config
 from ratchet.tasks import new_task, task_data
 from shared.config.settings import RunConfig, load_config
 from shared.errors import SettingsError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.runs.start import resolve_config
+from ratchet.runs.request import resolve_config
 from ratchet.tasks import new_task, task_data
 from shared.config.settings import load_config
 from shared.errors import SettingsError, TaskError
