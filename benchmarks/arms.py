@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,32 +65,63 @@ def parts(history: RunHistory) -> dict[str, Release]:
     return {arm: release for arm, release in arms.items() if arm == "base" or release != first}
 
 
-def measure(folder: RunFolder, history: RunHistory, path: Path, root: Path) -> JsonObject:
-    own = load_task(folder.config().run.task)
-    bounds, found, rows, scores = own.manifest.score, {}, [], {}
+@dataclass(frozen=True)
+class Measured:
+    """A run's arms on the instances of one file. `scores` by arm, and by baseline, then by instance."""
+
+    arms: JsonObject
+    scores: dict[str, Scores]
+    baselines: dict[str, Scores]
+    baseline_metrics: JsonObject
+    bounds: ScoreSection
+
+
+def measured(folder: RunFolder, history: RunHistory, path: Path, root: Path) -> Measured:
+    """Arms that are the same release are measured once."""
+    own, known = load_task(folder.config().run.task), {}
+    found, scores, rows = {}, {}, []
     for arm, release in parts(history).items():
-        made, result = score(own, folder.config(), parts_beside(folder), release, path, root)
+        if release.digest not in known:
+            known[release.digest] = score(own, folder.config(), parts_beside(folder), release, path, root)
+        made, result = known[release.digest]
         rows = result["instances"]
         scores[arm] = {row["id"]: row["score"] for row in rows if row["score"] is not None}
         found[arm] = {key: result[key] for key in ("mean", "low", "high", "n", "metrics", "lost")}
         bound_task = load_task(made.config().run.task)
     beside = task_data.baselines(bound_task, [row["instance"] for row in rows])
     names = [row["id"] for row in rows]
-    plain = {name: [line["score"] for line in lines] for name, lines in beside.items()}
-    last = list(scores)[-1]
-    return {
-        "arms": found,
-        "against_base": {arm: paired(scores[arm], scores["base"], bounds) for arm in list(scores)[1:]},
-        "baselines": {
-            name: {
-                "score": t_interval(plain[name], bounds.low, bounds.high).model_dump(mode="json"),
-                "metrics": metric_intervals([line["metrics"] for line in lines]),
-            }
+    return Measured(
+        arms=found,
+        scores=scores,
+        baselines={
+            name: dict(zip(names, (line["score"] for line in lines), strict=True))
             for name, lines in beside.items()
         },
+        baseline_metrics={
+            name: metric_intervals([line["metrics"] for line in lines]) for name, lines in beside.items()
+        },
+        bounds=own.manifest.score,
+    )
+
+
+def measure(folder: RunFolder, history: RunHistory, path: Path, root: Path) -> JsonObject:
+    seen = measured(folder, history, path, root)
+    scores, bounds, last = seen.scores, seen.bounds, list(seen.scores)[-1]
+    return {
+        "arms": seen.arms,
+        "against_base": {arm: paired(scores[arm], scores["base"], bounds) for arm in list(scores)[1:]},
+        f"{last}_against_arms": {
+            arm: paired(scores[last], scores[arm], bounds) for arm in list(scores)[1:-1]
+        },
+        "baselines": {
+            name: {
+                "score": t_interval(list(plain.values()), bounds.low, bounds.high).model_dump(mode="json"),
+                "metrics": seen.baseline_metrics[name],
+            }
+            for name, plain in seen.baselines.items()
+        },
         f"{last}_against_baselines": {
-            name: paired(scores[last], dict(zip(names, values, strict=True)), bounds)
-            for name, values in plain.items()
+            name: paired(scores[last], plain, bounds) for name, plain in seen.baselines.items()
         },
     }
 
