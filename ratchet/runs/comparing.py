@@ -28,7 +28,7 @@ def compared(rows: Sequence[JsonObject], baselines: Baselines) -> JsonObject:
 
 
 def by_name(metrics: JsonObject) -> JsonObject:
-    """Intervals as people look them up: `official.mse_norm` under "official", "mse_norm"."""
+    """Intervals nested by name: `official.mse_norm` becomes "official", "mse_norm"."""
     found: JsonObject = {}
     for name, interval in metrics.items():
         *path, last = name.split(".")

@@ -1,8 +1,8 @@
 """Run folders: where a run keeps all of its own (ledger, store, logs, report). Never overwritten.
 
 runs/NAME/  config.json  ledger.sqlite  store/  logs/  broker/  report/  task/ (if it has its own data)
-            parts.json (if it uses somebody's ledger, store or broker)
-            in_stack (if it is in a stack that stays up, which keeps its ledger, store and logs)
+            parts.json (if its ledger, store or broker are not its own)
+            in_stack (if it is in a standing stack, which keeps its ledger, store and logs)
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class RunFolder:
 
     @cached_property
     def stack(self) -> Path | None:
-        """The stack that stays up in which it is; None: each start of the run starts one of its own."""
+        """The standing stack that it is in; None: it starts a stack of its own."""
         file = self.path / IN_STACK
         return Path(file.read_text().strip()) if file.exists() else None
 
@@ -52,7 +52,7 @@ class RunFolder:
 
     @property
     def parts(self) -> StackParts:
-        """Whose ledger, store and broker (empty: its own) this run uses."""
+        """The ledger, store and broker that this run uses; empty: its own."""
         if settings := self._stack_settings:
             named = StackParts(**settings.model_dump(include=set(StackParts.model_fields)))
             own_broker = self.stack is not None and self.stack.is_dir()  # gone when the stack is down
@@ -92,8 +92,8 @@ class RunFolder:
 
     @property
     def queue_prefix(self) -> str:
-        """Of its doorbells: no other run's workers hear them, whoever else uses the broker. (In a stack that
-        stays up all runs have one.)"""
+        """Of its doorbells, so that other users of the broker do not receive them. All runs in a standing
+        stack share one."""
         if self._stack_settings:
             return self._stack_settings.queue_prefix
         return f"ratchet:{self.run_id}-{digest_of(self.parts.ledger_url)[:12]}:"
@@ -167,7 +167,7 @@ def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:
 
 @contextmanager
 def sole_driver(folder: RunFolder) -> Iterator[None]:
-    """Nobody else drives the run inside. The kernel gives the lock back, however this process ends."""
+    """Holds the lock of the one process that drives the run; the kernel releases it however the process ends."""
     with (folder.path / "driver.lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

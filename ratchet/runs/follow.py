@@ -55,7 +55,7 @@ class Stack(Protocol):
 def follow(
     folder: RunFolder, attached: Attached, refresh: Callable[[], None], note: Callable[[str], None]
 ) -> None:
-    """Until the run has ended. `refresh` shows progress; `note` is told once what is waited for."""
+    """Until the run has ended. `refresh` shows progress; `note` receives, once, what the run waits for."""
     ledger = folder.open_ledger()
     well_at_s, noted = time.monotonic(), ""
     while True:

@@ -78,7 +78,7 @@ def plan_flower(root: Path, port: int | None) -> dict[str, list[str]]:
     from ratchet.stack.side_programs import plan_flower
 
     flower = plan_flower(root.resolve(), port)
-    typer.echo(flower.told, err=True)
+    typer.echo(flower.notice, err=True)
     return {"flower": flower.arguments}
 
 

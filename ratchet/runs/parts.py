@@ -1,5 +1,5 @@
-"""Whose ledger, store and broker a run uses: `[stack]` in the config file, `--set stack.x=y` and flags. It is
-kept beside the run, so that every later command finds them. No secret is among them, only where it is.
+"""The ledger, store and broker of a run, where they are not its own: `[stack]` in the config file, `--set stack.x=y` and flags. They are
+kept beside the run, so that every later command finds them; secrets are named there, never stored.
 """
 
 from __future__ import annotations

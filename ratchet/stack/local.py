@@ -1,6 +1,6 @@
 """The local stack: broker, four workers and a server for each base model in use; `tick` keeps them up.
 
-It knows nothing of the loop. What it starts dies with it; what was accepted stands in the ledger.
+It knows nothing of the loop. Its programs end with this process; accepted jobs stay in the ledger.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class LocalStack:
 
     @property
     def programs(self) -> list[Program]:
-        """All that is to be kept up now."""
+        """Every program that should run now."""
         broker = [self.broker.program] if self.broker else []
         return [*broker, *self.workers, *(self.models.programs if self.models else [])]
 
@@ -80,9 +80,9 @@ class LocalStack:
 
     def _stop(self) -> None:
         stop_all(self.workers, self.patience_s)
-        if self.models:  # after the workers, who may still wait for a reply
+        if self.models:  # after the workers, which may still wait for a reply
             self.models.close()
-        if self.broker:  # the others said good-bye to it
+        if self.broker:  # after its clients
             stop_all([self.broker.program])
             self.broker.holder.close()
 

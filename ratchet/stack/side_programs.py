@@ -25,7 +25,7 @@ class Flower:
 
     port: int
     password_file: Path
-    told: str  # the sentence for whoever started it; it holds the password only when that is new
+    notice: str  # for the user who started it; holds the password only when that is new
 
     @property
     def url(self) -> str:
@@ -60,7 +60,7 @@ def metrics_arguments(port: int) -> list[str]:
 
 
 def take_port(port: int, option: str) -> int:
-    """A port of the loopback that nobody listens on; 0 finds one. Raises SettingsError."""
+    """A free port of the loopback; 0 finds one. Raises SettingsError."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Stacks that stay: where the parts of one are, whether it is up, and what its supervisor says of it.
+"""The state of a standing stack: where its parts are, whether it is up, what its supervisor reports.
 
 A stack is a folder of `ratchet up`, or a TOML file with the keys of StackSettings that names a remote one.
 STACK/  stack.json  ledger.sqlite  store/  cache/  models/  broker/  logs/  supervisor.json  supervisor.lock
@@ -22,7 +22,7 @@ from shared.errors import SettingsError
 SETTINGS = "stack.json"  # written by the stack; holds the broker's password, so 0600
 STATE = "supervisor.json"
 LOCK = "supervisor.lock"
-GLANCE_S = 1.0  # is_up holds the lock for a moment; a supervisor holds it for good
+GLANCE_S = 1.0  # is_up holds the lock for a moment; a supervisor for its whole life
 
 
 class ProgramState(BaseModel):
@@ -50,7 +50,7 @@ class StackState(BaseModel):
 
 
 def settings_of(place: Path) -> StackSettings:
-    """Where a stack's parts are. Raises SettingsError where that is no stack."""
+    """Where a stack's parts are. Raises SettingsError if it is no stack."""
     if place.is_dir():
         if not (place / SETTINGS).exists():
             raise SettingsError(f"no stack in {place}", f"`ratchet up {place}` starts one")
@@ -80,12 +80,12 @@ def checked(place: Path, validate: Callable[[], StackSettings]) -> StackSettings
 
 
 def is_stack(folder: Path) -> bool:
-    """Does `ratchet up` know it? (A run's own folder has no supervisor of this kind.)"""
+    """Whether this is the folder of a standing stack; the folder of a run is not."""
     return (folder / LOCK).exists()
 
 
 def is_up(folder: Path) -> bool:
-    """Does a supervisor hold it? The kernel knows, however the last one ended."""
+    """Whether a supervisor holds its lock; the kernel released it if the last one was killed."""
     try:
         with (folder / LOCK).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -28,12 +28,12 @@ from shared.errors import RatchetError
 from shared.ledger.migrate import settle_schema
 
 SOFT_S = (
-    25.0  # for the jobs that run when the stack ends; what takes longer is done again after the next start
+    25.0  # for the jobs that run when the stack ends; a longer one is run again after the next start
 )
 HEALTHY_S = 120.0  # to become healthy, on a slow and busy machine
 MOST_EARLY_DEATHS = 3  # before the stack was up; later nothing is given up
 POLL_S = 0.5
-HOPELESS_S = 10.0  # between two tries of what can't be kept alive
+HOPELESS_S = 10.0  # between two retries of what can't be kept alive
 _log = logging.getLogger(__name__)
 
 
@@ -99,8 +99,8 @@ def _become_healthy(stack: LocalStack, plan: Plan, ending: threading.Event) -> N
             return
         silent = [program for program in stack.programs if program.name in absent]
         if time.monotonic() > end_s or any(p.quick_deaths >= MOST_EARLY_DEATHS for p in silent):
-            said = "; ".join(f"{program.name} ({program.last_line()})" for program in silent)
-            raise RatchetError(f"no answer from {said}", f"see {stack.logs}")
+            logged = "; ".join(f"{program.name} ({program.last_line()})" for program in silent)
+            raise RatchetError(f"no answer from {logged}", f"see {stack.logs}")
         ending.wait(POLL_S / 2)
 
 

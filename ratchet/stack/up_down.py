@@ -1,5 +1,5 @@
-"""`ratchet up` and `ratchet down`: a stack that stays when the terminal closes. Starts and ends its
-supervisor, waits until it is healthy or gone, and sweeps up what a killed one left. Idempotent.
+"""`ratchet up` and `ratchet down`: start and stop the supervisor of a standing stack, wait until it is healthy
+or has ended, and end the processes that a killed supervisor left. Idempotent.
 """
 
 from __future__ import annotations
@@ -106,11 +106,11 @@ def wait_until_healthy(folder: Path, supervisor: subprocess.Popen[bytes] | None)
 
 
 def down(folder: Path) -> str:
-    """End the stack in order; returns the sentence that says what there was to do."""
+    """Stop the stack in order; returns a sentence about what was done."""
     folder = folder.resolve()
     if not stacks.is_up(folder):
         if sweep(folder):
-            return f"the stack in {folder} had lost its supervisor; what was left of it has been ended"
+            return f"the stack in {folder} had lost its supervisor; its remaining processes were ended"
         return f"the stack in {folder} is not up"
     state = _state_of_running(folder)
     _end(state.pid, lambda: not stacks.is_up(folder) and not _lives(state.pid, state.created_at))
@@ -124,7 +124,8 @@ def down(folder: Path) -> str:
 
 
 def sweep(folder: Path) -> list[int]:
-    """End what outlived its supervisor; returns the pids. Normally nothing does: the kernel sees to that."""
+    """End processes that outlived their supervisor; returns their pids. Normally there are none: the kernel ends
+    them with it."""
     state = stacks.read_state(folder)
     left = []
     for program in state.programs if state else []:
@@ -155,7 +156,7 @@ def ledger_states(folder: Path) -> dict[str, str]:
 
 
 def _lives(pid: int, created_at: float) -> bool:
-    """Is it that very process, and not another that was given its pid?"""
+    """Whether that process runs still: another one may have been given its pid."""
     try:
         process = psutil.Process(pid)
         same: bool = abs(process.create_time() - created_at) < 1 and process.status() != psutil.STATUS_ZOMBIE
@@ -169,7 +170,7 @@ def _state_of_running(folder: Path) -> StackState:
     end_s = time.monotonic() + TERM_S
     while (state := stacks.read_state(folder)) is None:
         if time.monotonic() > end_s:
-            raise RatchetError(f"the supervisor of {folder} does not say who it is", "end it by hand")
+            raise RatchetError(f"the supervisor of {folder} has not written its state", "end it by hand")
         time.sleep(POLL_S)
     return state
 
@@ -194,7 +195,7 @@ def _extras(folder: Path, flower_port: int | None, metrics_port: int | None) -> 
     found = {}
     if flower_port is not None:
         flower = side.plan_flower(folder, flower_port)
-        typer.echo(flower.told, err=True)
+        typer.echo(flower.notice, err=True)
         about = {"arguments": flower.arguments, "port": flower.port, "probe": "/healthcheck"}
         found["flower"] = Extra(url=flower.url, **about)
     if metrics_port is not None:
