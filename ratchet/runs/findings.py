@@ -48,7 +48,7 @@ def read(history: RunHistory, store: Store) -> Findings:
         scores = found.scores.setdefault(generation.number, [])
         for attempt in _train_attempts(generation, store):
             scores += [evaluation.score for _, evaluation in attempt.tried or answered(attempt)]
-            # An answer was chosen by its trial, and its final evaluation is independent and longer: less luck.
+            # An answer was chosen by its trial, and its final evaluation is independent: less luck.
             for candidate, evaluation in answered(attempt) or attempt.tried:
                 if found.best is None or evaluation.score > found.best.evaluation.score:
                     found.best = Best(candidate, evaluation, attempt.plan.instance, generation.number)

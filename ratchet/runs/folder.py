@@ -167,7 +167,7 @@ def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:
 
 @contextmanager
 def sole_driver(folder: RunFolder) -> Iterator[None]:
-    """Holds the lock of the one process that drives the run; the kernel releases it however the process ends."""
+    """Holds the lock of the one process that drives the run; the kernel releases it at its end."""
     with (folder.path / "driver.lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,5 @@
-"""The ledger, store and broker of a run, where they are not its own: `[stack]` in the config file, `--set stack.x=y` and flags. They are
-kept beside the run, so that every later command finds them; secrets are named there, never stored.
+"""The ledger, store and broker of a run, where they are not its own: `[stack]` in the config file,
+`--set stack.x=y` and flags. Kept beside the run, so that later commands find them; secrets are never stored.
 """
 
 from __future__ import annotations

@@ -27,9 +27,7 @@ from shared.config.settings import StackSettings
 from shared.errors import RatchetError
 from shared.ledger.migrate import settle_schema
 
-SOFT_S = (
-    25.0  # for the jobs that run when the stack ends; a longer one is run again after the next start
-)
+SOFT_S = 25.0  # for the jobs that run when the stack ends; a longer one is run again after the next start
 HEALTHY_S = 120.0  # to become healthy, on a slow and busy machine
 MOST_EARLY_DEATHS = 3  # before the stack was up; later nothing is given up
 POLL_S = 0.5

@@ -1,5 +1,5 @@
-"""`ratchet up` and `ratchet down`: start and stop the supervisor of a standing stack, wait until it is healthy
-or has ended, and end the processes that a killed supervisor left. Idempotent.
+"""`ratchet up` and `ratchet down`: start and stop the supervisor of a standing stack, wait until it is
+healthy or has ended, and end the processes that a killed supervisor left. Idempotent.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def down(folder: Path) -> str:
 
 
 def sweep(folder: Path) -> list[int]:
-    """End processes that outlived their supervisor; returns their pids. Normally there are none: the kernel ends
-    them with it."""
+    """End processes that outlived their supervisor; returns their pids. Normally there are none: the kernel
+    ends them with it."""
     state = stacks.read_state(folder)
     left = []
     for program in state.programs if state else []:
