@@ -1,18 +1,21 @@
-"""What a weight update learns from: stored attempts turned into samples with a reward and a group. Light.
+"""What a weight update learns from: stored attempts turned into graded samples. Light.
 
 A reply that a tried candidate names earns that candidate's public score (the best one, if several name it);
-any other reply earns the attempt's final score. All replies about one instance form a group, whatever parent
-they started from. Replies without token ids (a closed API) can not be learned from and are skipped.
+any other reply earns the attempt's final score. Replies that started alike form a group: same instance, same
+parent. Left out are replies without token ids (a closed API), and copies of the parent that was shown: what
+they earn is the parent's merit.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from shared.errors import TrainingError
-from shared.messages.records import AttemptState, Sample, ShardState, digest_of
+from shared.messages.records import AttemptState, Parent, Sample, ShardState, Turn, digest_of
 from shared.store.store import Store, get_record
 from trainer_service.algorithms import find
+from trainer_service.algorithms.algorithm import Graded
 from trainer_service.specs import TrainingSample
 
 
@@ -32,31 +35,55 @@ def read_samples(store: Store, shards: Iterable[str]) -> list[TrainingSample]:
 
 
 def teaching(samples: Sequence[TrainingSample], algorithm: str) -> tuple[list[TrainingSample], list[float]]:
-    """The samples that get a weight other than zero, with it. Raises TrainingError where none does."""
-    weights = find(algorithm).weigh([s.reward for s in samples], [s.group for s in samples])
-    kept = [i for i, weight in enumerate(weights) if weight != 0.0]
-    if not kept:
+    """The samples to learn from, with their weights; pairs stand side by side. Raises TrainingError where
+    there are none, or where a reward is no number."""
+    broken = sum(not math.isfinite(sample.reward) for sample in samples)
+    if broken:
+        raise TrainingError(f"{broken} of {len(samples)} rewards are NaN or infinite", "check the verifier")
+    graded = Graded(
+        rewards=[sample.reward for sample in samples],
+        groups=[sample.group for sample in samples],
+        baselines=[sample.baseline for sample in samples],
+    )
+    taught = find(algorithm).teach(graded)
+    if not taught:
         raise TrainingError(
             f"nothing to learn: {algorithm} gives all {len(samples)} samples weight zero",
             "within every group the rewards are equal; draw more attempts an instance",
         )
-    return [samples[i] for i in kept], [weights[i] for i in kept]
+    return [samples[i] for i, _ in taught], [weight for _, weight in taught]
+
+
+def within_limit(samples: Sequence[TrainingSample], limit: int) -> tuple[list[TrainingSample], int]:
+    """The samples of at most `limit` tokens, and how many are longer. Raises TrainingError where all are."""
+    kept = [sample for sample in samples if sample.length <= limit]
+    if samples and not kept:
+        shortest = min(sample.length for sample in samples)
+        raise TrainingError(
+            f"all {len(samples)} samples are longer than {limit} tokens (the shortest has {shortest})",
+            "shorten the prompts, or raise training.max_tokens up to the model's context",
+        )
+    return kept, len(samples) - len(kept)
 
 
 def samples_of(attempt: AttemptState) -> list[TrainingSample]:
-    """The attempt's replies that have tokens and earned something."""
-    group = digest_of(attempt.plan.instance)
-    pairs = zip(attempt.replies, rewards_of(attempt), strict=True)
+    """The attempt's replies that have tokens and earned something of their own."""
+    parent = attempt.plan.parent
+    group = digest_of([attempt.plan.instance, parent.node if parent else None])
+    rows = zip(attempt.replies, rewards_of(attempt), temperatures_of(attempt), strict=True)
     return [
         TrainingSample(
             prompt_ids=reply.prompt_ids,
             token_ids=reply.token_ids,
             free=reply.free or (True,) * len(reply.token_ids),
+            served=reply.logprobs,
+            temperature=temperature,
             reward=reward,
             group=group,
+            baseline=parent.score if parent else None,
         )
-        for reply, reward in pairs
-        if reward is not None and is_learnable(reply)
+        for index, (reply, reward, temperature) in enumerate(rows)
+        if reward is not None and is_learnable(reply) and not is_copy(attempt, index, parent)
     ]
 
 
@@ -71,6 +98,31 @@ def rewards_of(attempt: AttemptState) -> list[float | None]:
     final = None if attempt.error else attempt.final
     rest = final.score if final is not None and final.outcome != "not_timed" else None
     return [earned.get(index, rest) for index in range(len(attempt.replies))]
+
+
+def temperatures_of(attempt: AttemptState) -> list[float]:
+    """At which temperature each reply was drawn."""
+    return [temperature for turn in attempt.turns for temperature in _temperatures(turn)]
+
+
+def _temperatures(turn: Turn) -> list[float]:
+    asked = [
+        float(request.get("temperature", 1.0))
+        for request in turn.action.get("ask", ())
+        for _ in range(int(request.get("n", 1)))
+    ]
+    told = asked if len(asked) == len(turn.replies) else [1.0] * len(turn.replies)  # else some were refused
+    return [temperature or 1.0 for temperature in told]  # a greedy reply is judged by the plain policy
+
+
+def is_copy(attempt: AttemptState, index: int, parent: Parent | None) -> bool:
+    """Does the reply say what its parent said, or lead to nothing but the parent's own candidate?"""
+    if parent is None:
+        return False
+    answer = [attempt.answer] if attempt.answer else []
+    made = [c.content for c in (*(c for c, _ in attempt.tried), *answer) if index in c.samples]
+    same_text = bool(parent.reply.strip()) and attempt.replies[index].text.strip() == parent.reply.strip()
+    return same_text or (bool(made) and all(text.strip() == parent.content.strip() for text in made))
 
 
 def is_learnable(reply: Sample) -> bool:

@@ -19,6 +19,7 @@ from shared.errors import RatchetError
 
 log = logging.getLogger(__name__)
 
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
 TAIL_LINES = 12  # of its output, in the error of a child that failed
 
 
@@ -28,15 +29,16 @@ class ChildDiedError(RatchetError):
     transient = True
 
 
-def run_child(module: str, spec: Path, *, threads: int, processes: int = 1) -> None:
-    """`python -m module SPEC`, under the deepspeed launcher where processes > 1. Raises ChildDiedError."""
+def run_child(module: str, spec: Path, *, threads: int, processes: int = 1, on_cpu: bool = False) -> None:
+    """`python -m module SPEC`, under the deepspeed launcher where processes > 1. Raises ChildDiedError.
+    `on_cpu`: it shall see no GPU."""
     argv = [sys.executable, "-m", module, str(spec)]
     if processes > 1:
         argv = [*launcher(processes), module, str(spec)]
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with subprocess.Popen(
         argv,
-        env=environment(max(1, threads // processes)),
+        env=environment(max(1, threads // processes)) | (NO_GPU if on_cpu else {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

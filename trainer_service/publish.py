@@ -8,16 +8,30 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 from shared.config.settings import RunConfig, TrainingSection
 from shared.errors import ArtifactError, TrainingError
 from shared.messages.events import WeightUpdateProposed
-from shared.messages.records import WeightUpdate
+from shared.messages.records import Demonstrations, WeightUpdate
 from shared.store.store import Store, get_record, materialize, put_bundle, read_folder
-from trainer_service.batch import read_samples, teaching
+from trainer_service.algorithms import find
+from trainer_service.batch import read_samples, teaching, within_limit
 from trainer_service.child import run_child
-from trainer_service.specs import TrainResult, TrainSpec
+from trainer_service.recipe import read_size
+from trainer_service.specs import TrainingSample, TrainResult, TrainSpec
+
+AS_SET = {  # what a spec takes over from the config as it stands
+    "batch",
+    "gradient_checkpointing",
+    "lora_rank",
+    "max_gap",
+    "max_kl",
+    "micro_tokens",
+    "precision",
+    "zero_stage",
+}
 
 
 def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) -> tuple[str, TrainResult]:
@@ -31,6 +45,7 @@ def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) 
             folder / "spec.json",
             threads=settings.threads,
             processes=settings.processes,
+            on_cpu=settings.device == "cpu",
         )
     result = TrainResult.model_validate_json(spec.result.read_bytes())
     shutil.rmtree(spec.checkpoints, ignore_errors=True)
@@ -50,17 +65,20 @@ def is_done(spec: TrainSpec) -> bool:
 def write_spec(
     event: WeightUpdateProposed, settings: TrainingSection, store: Store, cache_dir: Path, folder: Path
 ) -> TrainSpec:
-    """Everything that the child needs, in the job's folder."""
+    """Everything that the child needs, in the job's folder. Refuses before a process is started."""
     update = get_record(store, event.update, WeightUpdate)
     base, adapter = starting_point(event, store, cache_dir / "bundles")
-    samples = read_samples(store, update.shards)
-    teaching(samples, update.algorithm)  # refuses before a process is started
+    limit = min(settings.max_tokens or sys.maxsize, read_size(base).context)
+    samples, demonstrations = what_teaches(update, store, limit)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "samples.json").write_text(json.dumps([sample.model_dump(mode="json") for sample in samples]))
+    if demonstrations is not None:
+        (folder / "demonstrations.json").write_text(demonstrations.model_dump_json())
     spec = TrainSpec(
         base=base,
         adapter=adapter,
         samples=folder / "samples.json",
+        demonstrations=folder / "demonstrations.json" if demonstrations else None,
         out=folder / "adapter",
         result=folder / "result.json",
         checkpoints=folder / "checkpoints",
@@ -70,15 +88,30 @@ def write_spec(
         steps=update.steps,
         learning_rate=update.learning_rate,
         kl_weight=update.kl_weight,
-        lora_rank=settings.lora_rank,
-        batch=settings.batch,
-        micro_batch=settings.micro_batch,
-        zero_stage=settings.zero_stage,
+        max_tokens=limit,
         threads=max(1, settings.threads // settings.processes),
         seed=update.seed,
+        **settings.model_dump(include=AS_SET),
     )
     (folder / "spec.json").write_text(spec.model_dump_json(indent=1))
     return spec
+
+
+def what_teaches(
+    update: WeightUpdate, store: Store, limit: int
+) -> tuple[list[TrainingSample], Demonstrations | None]:
+    """Samples of attempts, or demonstrations. Raises TrainingError where neither teaches anything."""
+    if find(update.algorithm).imitates:
+        if not update.demonstrations:
+            raise TrainingError(
+                f"{update.algorithm} needs demonstrations, and this task offers none",
+                "give its verifier answers(instance), or choose another training.algorithm",
+            )
+        return [], get_record(store, update.demonstrations, Demonstrations)
+    samples = read_samples(store, update.shards)
+    kept, _ = within_limit(samples, limit)
+    teaching(kept, update.algorithm)
+    return samples, None
 
 
 def starting_point(event: WeightUpdateProposed, store: Store, bundles: Path) -> tuple[Path, Path | None]:

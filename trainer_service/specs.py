@@ -6,6 +6,7 @@ A child reads its spec, works, and writes its result last: no result means that 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,13 +57,26 @@ class GgufResult(Spec):
 
 
 class TrainingSample(Spec):
-    """One reply to learn from: what was asked, what was said, which tokens were free, what it earned."""
+    """One reply to learn from: what was asked, what was answered, which tokens were free, what it earned."""
 
     prompt_ids: tuple[int, ...]
     token_ids: tuple[int, ...]
     free: tuple[bool, ...]
     reward: float
-    group: str  # samples that were asked the same thing compare with each other
+    group: str  # samples that started alike compare with each other
+    baseline: float | None = (
+        None  # what its parent scored: the measure of a sample that is alone in its group
+    )
+    served: tuple[float, ...] = ()  # log-probability of each token, as the serving engine told; or nothing
+    temperature: float = 1.0  # at which it was drawn; 1.0 also for greedy replies
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and answer together."""
+        return len(self.prompt_ids) + len(self.token_ids)
+
+
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class TrainSpec(Spec):
@@ -70,19 +84,25 @@ class TrainSpec(Spec):
 
     base: Path  # the base model's folder
     adapter: Path | None  # the adapter to start from; None: from zero
-    samples: Path  # a JSON list of TrainingSample
+    samples: Path  # a JSON list of TrainingSample; empty where the algorithm imitates
+    demonstrations: Path | None = None  # Demonstrations as JSON, for an algorithm that imitates
     out: Path  # becomes the adapter's folder
     result: Path  # a TrainResult
     checkpoints: Path
     name_prefix: str  # of the adapter's name
     base_digest: str
     algorithm: str
-    steps: int
-    learning_rate: float
+    steps: int = 0  # 0: by recipe.py
+    learning_rate: float = 0.0  # 0: by recipe.py
+    batch: int = 0  # samples a step; 0: by recipe.py
     kl_weight: float
     lora_rank: int
-    batch: int  # samples a step; fewer where there are fewer
-    micro_batch: int  # samples a forward pass of one process
+    micro_tokens: int  # of one forward pass of one process, padding included
+    max_tokens: int  # of a prompt and its answer; longer samples are left out
+    max_kl: float  # nats a token between the base and what may be published
+    max_gap: float  # mean nats a token between the serving engine's log-probabilities and ours
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    gradient_checkpointing: bool = False
     zero_stage: int
     threads: int
     seed: int
@@ -93,5 +113,6 @@ class TrainResult(Spec):
 
     refusal: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
+    curves: dict[str, tuple[float, ...]] = Field(default_factory=dict)  # one value a step
     train_s: float = 0.0
     gpu_s: float = 0.0

@@ -70,16 +70,24 @@ class GateSection(Section):
 
 
 class TrainingSection(Section):
+    """Weight updates. 0 and "auto" leave the choice to the trainer (docs/weights.md)."""
+
     algorithm: str = "auto"  # or a name of the trainer's registry
     demonstrations: int = Field(1024, ge=0)  # train instances whose right answers an update may learn from
-    steps: int = Field(8, ge=1, le=10_000)
-    learning_rate: float = Field(3e-3, gt=0, le=1.0)
-    kl_weight: float = Field(0.02, ge=0)
+    steps: int = Field(0, ge=0, le=10_000)
+    learning_rate: float = Field(0.0, ge=0, le=1.0)
+    batch: int = Field(0, ge=0)  # samples (or pairs) a step
+    kl_weight: float = Field(0.02, ge=0)  # of the divergence from the base, in units of the score
     lora_rank: int = Field(8, ge=1, le=512)
+    device: Literal["auto", "cpu"] = "auto"  # auto: the GPU where there is one; unusable, it is an error
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    gradient_checkpointing: bool = False  # layers are computed twice, and activations need not be kept
+    micro_tokens: int = Field(8192, ge=1)  # of a forward pass of one process, padding included
+    max_tokens: int = Field(0, ge=0)  # of a prompt and its answer; longer ones are left out. 0: the model's
+    max_kl: float = Field(10.0, gt=0)  # nats a token from the base: what has moved further is refused
+    max_gap: float = Field(0.25, gt=0)  # nats a token between the endpoint's log-probabilities and ours
     zero_stage: int = Field(0, ge=0, le=3)
     processes: int = Field(1, ge=1)
-    batch: int = Field(32, ge=1)  # samples a step
-    micro_batch: int = Field(16, ge=1)  # samples a forward pass of one process
     threads: int = Field(2, ge=1)  # of the trainer's processes together, on CPU
 
 

@@ -165,7 +165,7 @@ def test_a_killed_training_resumes_and_ends_in_the_same_weights(stack, first_sam
 
 def kill_after_two_steps(stack, event, folder):
     """Start the child as the handler does, and kill -9 its group once two checkpoints are complete."""
-    settings = load_config([{"training": {"threads": 1, "batch": 16, "micro_batch": 8}}]).training
+    settings = load_config([{"training": {"threads": 1, "batch": 16, "micro_tokens": 512}}]).training
     write_spec(event, settings, stack.deps.store, stack.deps.cache_dir, folder)
     argv = [sys.executable, "-m", "trainer_service.training.train", str(folder / "spec.json")]
     with subprocess.Popen(

@@ -1,29 +1,22 @@
 """The trainer's menu: one file an algorithm, one line each in ALGORITHMS. Plain Python, no torch.
 
-An algorithm turns rewards into one weight a sample, and names the objective (loss.py) that the weights go
-into. A weight of zero teaches nothing, and such samples are left out before any forward pass.
+docs/weights.md says which one is chosen when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
 from shared.errors import TrainingError
-from trainer_service.algorithms import best_of_n, entropic
-
-Weigh = Callable[[Sequence[float], Sequence[str]], list[float]]  # (rewards, groups) -> weights
-
-
-@dataclass(frozen=True)
-class Algorithm:
-    weigh: Weigh
-    objective: str  # a key of loss.OBJECTIVES
-
+from trainer_service.algorithms import best_of_n, dpo, entropic, grpo, ppo, reinforce, supervised
+from trainer_service.algorithms.algorithm import Algorithm
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "best_of_n": Algorithm(best_of_n.weigh, "cloning"),
-    "entropic": Algorithm(entropic.weigh, "clipped"),
+    "best_of_n": best_of_n.ALGORITHM,
+    "dpo": dpo.ALGORITHM,
+    "entropic": entropic.ALGORITHM,
+    "grpo": grpo.ALGORITHM,
+    "ppo": ppo.ALGORITHM,
+    "reinforce": reinforce.ALGORITHM,
+    "supervised": supervised.ALGORITHM,
 }
 
 

@@ -7,18 +7,24 @@ mean is never cloned, so groups with one reward throughout teach nothing, whethe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
+from trainer_service.algorithms.algorithm import Algorithm, Graded, Taught, nonzero
 from trainer_service.algorithms.grouping import centre
 
 FRACTION = 0.25
 
 
-def weigh(rewards: Sequence[float], groups: Sequence[str]) -> list[float]:
+def weigh(graded: Graded) -> list[float]:
     """1 for the best quarter (rounded up; ties by position), 0 for the rest."""
-    centred = centre(rewards, groups)
-    spread = max(rewards, default=0.0) - min(rewards, default=0.0)
-    above = [i for i, value in enumerate(centred) if value > 1e-9 * spread]
-    keep = math.ceil(FRACTION * len(rewards))
+    centred = centre(graded)
+    above = [i for i, value in enumerate(centred) if value > 0]
+    keep = math.ceil(FRACTION * len(centred))
     best = set(sorted(above, key=lambda i: (-centred[i], i))[:keep])
-    return [float(i in best) for i in range(len(rewards))]
+    return [float(i in best) for i in range(len(centred))]
+
+
+def teach(graded: Graded) -> Taught:
+    return nonzero(weigh(graded))
+
+
+ALGORITHM = Algorithm(teach, loss="cloning")

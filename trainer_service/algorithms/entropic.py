@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from trainer_service.algorithms.grouping import centre, positions_by_group
+from trainer_service.algorithms.algorithm import Algorithm, Graded, Taught, nonzero
+from trainer_service.algorithms.grouping import SINGLE, centre, positions_by_group
 
 GAMMA = math.log(2)  # distance from uniform, in nats
 SMALL = 8
@@ -20,16 +21,20 @@ BISECTIONS = 60
 EPSILON = 1e-12
 
 
-def weigh(rewards: Sequence[float], groups: Sequence[str]) -> list[float]:
+def teach(graded: Graded) -> Taught:
+    return nonzero(weigh(graded))
+
+
+def weigh(graded: Graded) -> list[float]:
     """One advantage a sample; zero throughout where all rewards that compare are equal."""
-    centred = centre(rewards, groups)
-    weights = [0.0] * len(rewards)
+    centred = centre(graded)
+    weights = [0.0] * len(centred)
     pooled: list[int] = []
-    for where in positions_by_group(groups).values():
-        if len(where) < SMALL:
+    for group, where in positions_by_group(graded.groups).items():
+        if len(where) < SMALL or group == SINGLE:
             pooled += where
         else:
-            _place(weights, where, advantages([rewards[i] for i in where]))
+            _place(weights, where, advantages([graded.rewards[i] for i in where]))
     _place(weights, pooled, advantages([centred[i] for i in pooled]))
     return weights
 
@@ -83,3 +88,6 @@ def _constant(rewards: Sequence[float]) -> bool:
 def _place(weights: list[float], where: Sequence[int], values: Sequence[float]) -> None:
     for position, value in zip(where, values, strict=True):
         weights[position] = value
+
+
+ALGORITHM = Algorithm(teach, loss="clipped")

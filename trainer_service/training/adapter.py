@@ -17,7 +17,9 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from shared.errors import TrainingError
+from trainer_service.recipe import Recipe
 from trainer_service.specs import TrainingSample, TrainSpec
+from trainer_service.training.device import precision_name
 from trainer_service.training.guards import check_adapter
 from trainer_service.training.model import load_base, sequence_logprobs
 
@@ -52,22 +54,29 @@ def fingerprint_of(policy: Any, samples: Sequence[TrainingSample]) -> Fingerprin
 
 
 def write_adapter(
-    spec: TrainSpec, weights: Mapping[str, torch.Tensor], policy: Any, fingerprint: Fingerprint
+    spec: TrainSpec,
+    chosen: Recipe,
+    weights: Mapping[str, torch.Tensor],
+    policy: Any,
+    fingerprint: Fingerprint,
 ) -> float:
     """The folder spec.out, whole or not at all; returns the adapter's norm relative to the base."""
     temporary = spec.out.with_name(f"{spec.out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     policy.save_pretrained(temporary, state_dict=dict(weights), save_embedding_layers=False)
     tidy(temporary, spec.base_digest)
-    norm = verify(spec, temporary, fingerprint)
+    place = next(policy.parameters())
+    norm = verify(spec, temporary, fingerprint, place.device, policy.base_model.dtype)
     facts = {
         "name": f"{spec.name_prefix}-{weights_digest(temporary)[:12]}",
         "base": spec.base_digest,
         "fingerprint": asdict(fingerprint),
         "algorithm": spec.algorithm,
         "norm": norm,
-        "steps": spec.steps,
-        "learning_rate": spec.learning_rate,
+        "precision": precision_name(policy.base_model.dtype),
+        "steps": chosen.steps,
+        "batch": chosen.batch,
+        "learning_rate": chosen.learning_rate,
         "kl_weight": spec.kl_weight,
         "seed": spec.seed,
     }
@@ -77,13 +86,16 @@ def write_adapter(
     return norm
 
 
-def verify(spec: TrainSpec, folder: Path, fingerprint: Fingerprint) -> float:
+def verify(
+    spec: TrainSpec, folder: Path, fingerprint: Fingerprint, device: torch.device, dtype: torch.dtype
+) -> float:
     """Reads the folder back into a fresh base; raises TrainingError where it is not what was trained."""
-    base = load_base(spec.base)
-    base_weights = {name: weight.detach().clone() for name, weight in base.state_dict().items()}
+    base = load_base(spec.base, dtype).to(device)
+    base_weights = dict(base.state_dict())
     config = json.loads((folder / "adapter_config.json").read_text())
     scale = config["lora_alpha"] / config["r"]
-    norm = check_adapter(load_file(folder / "adapter_model.safetensors"), base_weights, scale)
+    weights = load_file(folder / "adapter_model.safetensors", device=str(device))
+    norm = check_adapter(weights, base_weights, scale)
     again = sequence_logprobs(PeftModel.from_pretrained(base, folder).eval(), fingerprint.token_ids)
     error = max(abs(a - b) for a, b in zip(again, fingerprint.logprobs, strict=True))
     if not error <= TOLERANCE:

@@ -20,8 +20,10 @@ from shared.box.machine_lock import busy
 from trainer_service.specs import TrainSpec
 from trainer_service.training.guards import CarefulAdamW
 from trainer_service.training.model import trainable
+from trainer_service.training.values import HEAD
 
 CLIP_NORM = 1.0
+ADAM_EPSILON = 1e-8
 
 
 def start_processes() -> None:
@@ -37,13 +39,16 @@ def start_processes() -> None:
         dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
 
 
-def make_engine(policy: Any, spec: TrainSpec, micro_batches: int) -> Any:
-    """The engine; each process gives it `micro_batches` backward passes a step."""
-    optimizer = CarefulAdamW(trainable(policy).values(), lr=spec.learning_rate, weight_decay=0.0)
+def make_engine(policy: Any, spec: TrainSpec, learning_rate: float, scale: float = 1.0) -> Any:
+    """The engine. `scale`: what the losses come multiplied with. Adam's update does not change with it where
+    epsilon and the clipping norm grow along."""
+    optimizer = CarefulAdamW(
+        trainable(policy).values(), lr=learning_rate, weight_decay=0.0, eps=ADAM_EPSILON * scale
+    )
     config = {
-        "train_micro_batch_size_per_gpu": 1,  # a nominal size: losses are normalised by free tokens
-        "gradient_accumulation_steps": micro_batches,
-        "gradient_clipping": CLIP_NORM,
+        "train_micro_batch_size_per_gpu": 1,  # nominal: losses are divided by what counts in the whole step
+        "gradient_accumulation_steps": 1,  # nominal: take_step says where a step ends
+        "gradient_clipping": CLIP_NORM * scale,
         "zero_optimization": {"stage": spec.zero_stage},
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
@@ -53,6 +58,16 @@ def make_engine(policy: Any, spec: TrainSpec, micro_batches: int) -> Any:
         model=policy, optimizer=optimizer, config=config, dist_init_required=False
     )
     return engine
+
+
+def step_with_norm(engine: Any) -> float:
+    """Take the step; returns the gradient's norm before it was clipped. Where ZeRO shards the gradients
+    DeepSpeed alone knows it, and only after the step."""
+    gradients = [p.grad.norm() for p in trainable(engine.module).values() if p.grad is not None]
+    engine.step()
+    if engine.zero_optimization():
+        return float(engine.get_global_grad_norm() or 0.0)
+    return float(torch.stack(gradients).norm()) if gradients else 0.0
 
 
 def step_was_applied(engine: Any) -> bool:
@@ -74,15 +89,14 @@ def machine_busy() -> Iterator[None]:
         yield
 
 
-def mean_over_ranks(value: float, device: torch.device) -> float:
-    tensor = torch.tensor(value, device=device)
-    dist.all_reduce(tensor)
-    return float(tensor) / dist.get_world_size()
+def sum_over_ranks(values: torch.Tensor) -> torch.Tensor:
+    dist.all_reduce(values)
+    return values
 
 
 def gather_adapter(engine: Any) -> dict[str, torch.Tensor]:
     """The adapter's tensors as PEFT names them, whole on every rank also where ZeRO-3 shards them."""
-    weights = trainable(engine.module)
+    weights = {name: weight for name, weight in trainable(engine.module).items() if HEAD not in name}
     if engine.zero_optimization_partition_weights():
         with deepspeed.zero.GatheredParameters(list(weights.values())):
             whole = {name: weight.detach().cpu().clone() for name, weight in weights.items()}

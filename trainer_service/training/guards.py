@@ -46,6 +46,15 @@ class BadSteps:
             )
 
 
+def check_divergence(kl: float, bound: float) -> None:
+    """Raises TrainingError where the policy has gone too far from the base to be trusted with anything."""
+    if not kl <= bound:
+        raise TrainingError(
+            f"the policy diverged: {kl:.3g} nats a token from the base (at most {bound:g})",
+            "lower training.learning_rate or training.steps, or raise training.max_kl",
+        )
+
+
 def check_adapter(
     adapter: Mapping[str, torch.Tensor], base: Mapping[str, torch.Tensor], scale: float
 ) -> float:

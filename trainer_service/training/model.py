@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,24 +42,39 @@ class Batch:
         return [values_BK[row, where] for row, where in enumerate(self.answers)]
 
 
-def load_base(folder: Path) -> Any:
-    """The base model in float32, ready for evaluation."""
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """The base model, ready for evaluation."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
 
 
-def load_policy(spec: TrainSpec) -> Any:
-    """Base and trainable adapter: the release's own, or a fresh one on all projections."""
-    base = load_base(spec.base)
+def load_policy(spec: TrainSpec, dtype: torch.dtype = torch.float32) -> Any:
+    """Frozen base and trainable adapter: the release's own, or a fresh one on all projections. The adapter is
+    float32 whatever the base is, so that small steps are not rounded away."""
+    base = load_base(spec.base, dtype)
+    if spec.gradient_checkpointing:
+        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        without_dropout(base)
     if spec.adapter is not None:
-        return PeftModel.from_pretrained(base, spec.adapter, is_trainable=True).eval()
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=spec.lora_rank,
-        lora_alpha=2 * spec.lora_rank,
-        lora_dropout=0.0,
-        target_modules="all-linear",  # attention and MLP projections; peft leaves the head out
-    )
-    return get_peft_model(base, config).eval()
+        policy = PeftModel.from_pretrained(base, spec.adapter, is_trainable=True)
+    else:
+        config = LoraConfig(
+            task_type="CAUSAL_LM",
+            r=spec.lora_rank,
+            lora_alpha=2 * spec.lora_rank,
+            lora_dropout=0.0,
+            target_modules="all-linear",  # attention and MLP projections; peft leaves the head out
+        )
+        policy = get_peft_model(base, config)
+    return policy.train(spec.gradient_checkpointing)  # layers are recomputed in training mode only
+
+
+def without_dropout(base: Any) -> None:
+    """Training mode shall compute what evaluation does."""
+    for module in base.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
 
 
 def trainable(policy: Any) -> dict[str, Any]:
@@ -79,18 +95,64 @@ def collate(samples: Sequence[TrainingSample], device: torch.device) -> Batch:
     return Batch(tokens_BT.to(device), free_BT[:, first:].to(device), answers)
 
 
-def token_logprobs(policy: Any, batch: Batch) -> torch.Tensor:
-    """log p of every kept token given all before it (axes BK). The head runs on kept positions only."""
+@dataclass(frozen=True)
+class Reading:
+    """What the policy says of every kept token given all before it, at each sample's temperature."""
+
+    logprob_BK: torch.Tensor
+    plain_BK: torch.Tensor  # ... at temperature 1
+    entropy_BK: torch.Tensor  # nats; watched only, without a gradient
+    hidden_BKH: torch.Tensor | None = None  # the last hidden states, where a value head wants them
+
+
+def read(policy: Any, batch: Batch, samples: Sequence[TrainingSample], *, hidden: bool = False) -> Reading:
+    """One forward pass. The head runs on kept positions only."""
     tokens_BT, kept = batch.tokens_BT, batch.kept
-    logits_BKV = policy(
-        input_ids=tokens_BT,
-        use_cache=False,
-        logits_to_keep=kept + 1,
-    ).logits[:, :-1]
+    output = policy(
+        input_ids=tokens_BT, use_cache=False, logits_to_keep=kept + 1, output_hidden_states=hidden
+    )
+    logits_BKV = output.logits[:, :-1].float()
     targets_BK1 = tokens_BT[:, -kept:].unsqueeze(-1)
-    chosen_BK: torch.Tensor = logits_BKV.gather(-1, targets_BK1).squeeze(-1).float()
-    total_BK: torch.Tensor = logits_BKV.float().logsumexp(-1)
-    return chosen_BK - total_BK
+    plain_BK = log_softmax_of(logits_BKV, targets_BK1)
+    tempered_BK = plain_BK
+    if any(sample.temperature != 1.0 for sample in samples):
+        heat_B11 = torch.tensor([s.temperature for s in samples], device=tokens_BT.device)[:, None, None]
+        logits_BKV = logits_BKV / heat_B11
+        tempered_BK = log_softmax_of(logits_BKV, targets_BK1)
+    return Reading(
+        logprob_BK=tempered_BK,
+        plain_BK=plain_BK,
+        entropy_BK=entropy(logits_BKV.detach()),
+        hidden_BKH=output.hidden_states[-1][:, -kept - 1 : -1] if hidden else None,
+    )
+
+
+def log_softmax_of(logits_BKV: torch.Tensor, targets_BK1: torch.Tensor) -> torch.Tensor:
+    chosen_BK: torch.Tensor = logits_BKV.gather(-1, targets_BK1).squeeze(-1)
+    return chosen_BK - logits_BKV.logsumexp(-1)
+
+
+def entropy(logits_BKV: torch.Tensor) -> torch.Tensor:
+    """In nats; row by row, so that no second tensor of the vocabulary's width is held. Axes BK."""
+    rows = []
+    for logits_KV in logits_BKV:
+        logprob_KV = logits_KV.log_softmax(-1)
+        rows.append(-(logprob_KV.exp() * logprob_KV).sum(-1))
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def divergence_from_base(policy: Any, sample: TrainingSample, device: torch.device) -> torch.Tensor:
+    """KL(policy || base) over the whole vocabulary at each free token of the answer, in nats."""
+    batch = collate([sample], device)
+    logprobs = []
+    for place in (nullcontext(), policy.disable_adapter()):
+        with place:
+            logits = policy(input_ids=batch.tokens_BT, use_cache=False, logits_to_keep=batch.kept + 1).logits
+            logprobs.append(logits[0, :-1].float().log_softmax(-1))
+    ours_KV, base_KV = logprobs
+    kl_K: torch.Tensor = (ours_KV.exp() * (ours_KV - base_KV)).sum(-1)
+    return kl_K[batch.free_BK[0] > 0]
 
 
 def sequence_logprobs(policy: Any, token_ids: Sequence[int]) -> list[float]:

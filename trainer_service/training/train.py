@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import logging
-import random
+import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +24,39 @@ import torch.distributed as dist
 from shared.children import die_with_parent
 from shared.errors import TrainingError
 from trainer_service.algorithms import find
-from trainer_service.batch import teaching
+from trainer_service.algorithms.algorithm import Algorithm
+from trainer_service.batch import teaching, within_limit
+from trainer_service.recipe import Recipe, read_size, recipe
 from trainer_service.specs import TrainingSample, TrainResult, TrainSpec
-from trainer_service.training import checkpoints
+from trainer_service.training import checkpoints, curves, serving
 from trainer_service.training.adapter import fingerprint_of, write_adapter
+from trainer_service.training.demonstrations import read_demonstrations
+from trainer_service.training.device import check_device, choose_dtype, loss_scale
 from trainer_service.training.engine import (
     gather_adapter,
     machine_busy,
     make_engine,
-    mean_over_ranks,
     start_processes,
     step_was_applied,
 )
-from trainer_service.training.guards import BadSteps
-from trainer_service.training.loss import Terms, kl_to_base, total_loss
-from trainer_service.training.model import collate, load_policy, token_logprobs
+from trainer_service.training.guards import BadSteps, check_divergence
+from trainer_service.training.lessons import Lesson, Unit, prepare, step_batches, unprepared
+from trainer_service.training.model import divergence_from_base, load_policy
+from trainer_service.training.steps import WATCHED, Objective, free_count, take_step
+from trainer_service.training.values import add_value_head
 
 log = logging.getLogger(__name__)
 
+DIVERGENCE_SAMPLES = 32  # on which the divergence from the base is measured over the whole vocabulary
+
 
 @dataclass(frozen=True)
-class Lesson:
-    """A sample with its weight and what the two fixed policies said of its answer, token by token."""
+class Batch:
+    """What one update learns from."""
 
-    sample: TrainingSample
-    weight: float
-    behaviour: torch.Tensor
-    base: torch.Tensor
+    samples: list[TrainingSample]
+    weights: list[float]
+    too_long: int  # samples that were left out
 
 
 def main(arguments: list[str]) -> None:
@@ -59,150 +65,152 @@ def main(arguments: list[str]) -> None:
     spec = TrainSpec.model_validate_json(Path(spec_path).read_bytes())
     die_with_parent()  # also where the parent is the launcher
     torch.set_num_threads(spec.threads)
-    start_processes()
     try:
+        check_device()
+        start_processes()
         result = train(spec)
     except TrainingError as error:
         result = TrainResult(refusal=str(error))
-    if dist.get_rank() == 0:
+    if not dist.is_initialized() or dist.get_rank() == 0:
         temporary = spec.result.with_suffix(".tmp")
         temporary.write_text(result.model_dump_json())
         temporary.replace(spec.result)
-    dist.destroy_process_group()
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def train(spec: TrainSpec) -> TrainResult:
     started = time.monotonic()
     torch.manual_seed(spec.seed)
-    everything = [TrainingSample.model_validate(row) for row in json.loads(spec.samples.read_bytes())]
-    samples, weights = teaching(everything, spec.algorithm)
-    batch = min(spec.batch, len(samples))
-    micro_batches = -(-batch // (spec.micro_batch * dist.get_world_size()))
-    engine = make_engine(load_policy(spec), spec, micro_batches)
-    with machine_busy():
-        lessons = prepare(engine, samples, weights, spec)
-    done = checkpoints.resume(engine, spec.checkpoints)
-    log.info("%d samples that teach, %d steps, resuming after %d", len(samples), spec.steps, done)
-
-    bad = BadSteps()
-    losses: list[float] = []
-    for step, chosen in enumerate(step_batches(lessons, batch, spec)):
-        if step < done:
-            continue
-        with machine_busy():
-            loss = take_step(engine, slices(chosen, micro_batches), spec)
-        bad.note(step, loss, step_was_applied(engine))
-        checkpoints.save(engine, spec.checkpoints, step + 1)
-        log.info("step %d of %d: loss %.4f", step + 1, spec.steps, loss)
-        losses.append(loss)
-
-    with machine_busy():
-        kl = mean_kl(engine, lessons, spec)
-        fingerprint = fingerprint_of(engine.module, samples)
-    adapter = gather_adapter(engine)
-    engine.destroy()
-    norm = write_adapter(spec, adapter, engine.module, fingerprint) if dist.get_rank() == 0 else 0.0
-    metrics = {
-        "samples": float(len(samples)),
-        "loss_first": losses[0] if losses else 0.0,
-        "loss_last": losses[-1] if losses else 0.0,
-        "kl_to_base": kl,
-        "norm": norm,
-        "bad_steps": float(bad.count),
-    }
+    algorithm, dtype = find(spec.algorithm), choose_dtype(spec.precision)
+    batch = read_batch(spec, algorithm)
+    size = read_size(spec.base)
+    chosen = recipe(
+        algorithm,
+        len(batch.samples) // algorithm.unit,
+        size.hidden,
+        steps=spec.steps,
+        batch=spec.batch,
+        learning_rate=spec.learning_rate,
+    )
+    policy = load_policy(spec, dtype)
+    if algorithm.loss == "proximal":
+        add_value_head(policy, size.hidden)
+    engine = make_engine(policy, spec, chosen.learning_rate, loss_scale(dtype))
+    lessons, gap = read_lessons(engine, batch, algorithm, spec)
+    metrics = {"samples": float(len(batch.samples)), "too_long": float(batch.too_long)} | gap.metrics()
+    metrics |= learn(engine, lessons, algorithm, chosen, spec, loss_scale(dtype))
+    metrics |= publish(engine, batch.samples, chosen, spec)
     train_s = time.monotonic() - started
-    gpus = dist.get_world_size() if torch.cuda.is_available() else 0
-    return TrainResult(metrics=metrics, train_s=train_s, gpu_s=train_s * gpus)
-
-
-def prepare(
-    engine: Any, samples: list[TrainingSample], weights: list[float], spec: TrainSpec
-) -> list[Lesson]:
-    """What the sampling policy and the bare base say of every answer, before the first step changes one."""
-    behaviour = answer_logprobs(engine, samples, spec)
-    if spec.adapter is None:
-        base = behaviour  # a fresh adapter is zero
-    else:
-        with engine.module.disable_adapter():
-            base = answer_logprobs(engine, samples, spec)
-    return [Lesson(*row) for row in zip(samples, weights, behaviour, base, strict=True)]
-
-
-@torch.no_grad()
-def answer_logprobs(engine: Any, samples: list[TrainingSample], spec: TrainSpec) -> list[torch.Tensor]:
-    """One vector a sample, of its answer's length."""
-    vectors = []
-    for start in range(0, len(samples), spec.micro_batch):
-        batch = collate(samples[start : start + spec.micro_batch], engine.device)
-        vectors += batch.take(token_logprobs(engine, batch))
-    return vectors
-
-
-def step_batches(lessons: list[Lesson], batch: int, spec: TrainSpec) -> Iterator[list[Lesson]]:
-    """The lessons of each step: passes over all of them, each in another order, cut into batches."""
-    order = random.Random(spec.seed)
-    waiting: list[Lesson] = []
-    for _ in range(spec.steps):
-        while len(waiting) < batch:
-            waiting += order.sample(lessons, len(lessons))
-        yield waiting[:batch]
-        waiting = waiting[batch:]
-
-
-def slices(chosen: list[Lesson], micro_batches: int) -> list[list[Lesson]]:
-    """This rank's micro-batches, like lengths together. One that would be empty gets a silent lesson, since
-    every rank must make the same number of passes."""
-    count = micro_batches * dist.get_world_size()
-    by_length = sorted(chosen, key=lambda x: len(x.sample.prompt_ids) + len(x.sample.token_ids))
-    size, extra = divmod(len(by_length), count)
-    parts, start = [], 0
-    for index in range(count):
-        end = start + size + (index < extra)
-        parts.append(by_length[start:end] or [silent(by_length[0])])
-        start = end
-    return parts[dist.get_rank() :: dist.get_world_size()]
-
-
-def silent(lesson: Lesson) -> Lesson:
-    """The same lesson with no free token: it adds nothing to any loss."""
-    mute = lesson.sample.model_copy(update={"free": (False,) * len(lesson.sample.free)})
-    return replace(lesson, sample=mute)
-
-
-def take_step(engine: Any, parts: Sequence[list[Lesson]], spec: TrainSpec) -> float:
-    """One optimizer step over all ranks' parts; returns the loss per free token."""
-    objective = find(spec.algorithm).objective
-    free_tokens = mean_over_ranks(sum(sum(x.sample.free) for part in parts for x in part), engine.device)
-    loss_sum = 0.0
-    for part in parts:
-        batch = collate([x.sample for x in part], engine.device)
-        loss = total_loss(objective, terms_of(engine, batch, part), spec.kl_weight) / free_tokens
-        engine.backward(loss, scale_wrt_gas=False)  # ranks are averaged, hence the mean over ranks above
-        engine.step()
-        loss_sum += float(loss.detach())
-    return mean_over_ranks(loss_sum, engine.device)
-
-
-def terms_of(engine: Any, batch: Any, part: list[Lesson]) -> Terms:
-    return Terms(
-        policy_BK=token_logprobs(engine, batch),
-        behaviour_BK=batch.place([x.behaviour for x in part]),
-        base_BK=batch.place([x.base for x in part]),
-        free_BK=batch.free_BK,
-        weight_B=torch.tensor([x.weight for x in part], device=engine.device),
+    return TrainResult(
+        metrics=metrics,
+        curves=curves.read(curve_file(spec), WATCHED),
+        train_s=train_s,
+        gpu_s=train_s * dist.get_world_size() if torch.cuda.is_available() else 0.0,
     )
 
 
-@torch.no_grad()
-def mean_kl(engine: Any, lessons: list[Lesson], spec: TrainSpec) -> float:
-    """How far the adapter has moved from the base, per free token of what it learned from."""
-    total, tokens = 0.0, 0.0
-    for start in range(0, len(lessons), spec.micro_batch):
-        part = lessons[start : start + spec.micro_batch]
-        batch = collate([x.sample for x in part], engine.device)
-        total += float((kl_to_base(terms_of(engine, batch, part)) * batch.free_BK).sum())
-        tokens += float(batch.free_BK.sum())
-    return total / tokens
+def read_batch(spec: TrainSpec, algorithm: Algorithm) -> Batch:
+    """Raises TrainingError where there is nothing to learn from, or where it does not belong to this base."""
+    if algorithm.imitates:
+        if spec.demonstrations is None:
+            raise TrainingError(f"{spec.algorithm} needs demonstrations", "the task's verifier offers none")
+        everything = read_demonstrations(spec.demonstrations, spec.base)
+    else:
+        everything = [TrainingSample.model_validate(row) for row in json.loads(spec.samples.read_bytes())]
+    size = read_size(spec.base)
+    kept, too_long = within_limit(everything, min(spec.max_tokens, size.context))
+    highest = max((token for s in kept for token in (*s.prompt_ids, *s.token_ids)), default=0)
+    if size.vocabulary and highest >= size.vocabulary:
+        raise TrainingError(f"token {highest} is outside of the base's vocabulary of {size.vocabulary}")
+    samples, weights = teaching(kept, spec.algorithm)
+    return Batch(samples, weights, too_long)
+
+
+def read_lessons(
+    engine: Any, batch: Batch, algorithm: Algorithm, spec: TrainSpec
+) -> tuple[list[Lesson], serving.Gap]:
+    if algorithm.loss == "cloning":
+        return unprepared(batch.samples, batch.weights), serving.Gap()
+    with machine_busy():
+        lessons, gap = prepare(
+            engine, batch.samples, batch.weights, spec.micro_tokens, fresh=spec.adapter is None
+        )
+    serving.check(gap, spec.max_gap)
+    return lessons, gap
+
+
+def learn(
+    engine: Any, lessons: list[Lesson], algorithm: Algorithm, chosen: Recipe, spec: TrainSpec, scale: float
+) -> dict[str, float]:
+    """All steps, from the last complete checkpoint on."""
+    objective = Objective(
+        loss=algorithm.loss,
+        kl_weight=spec.kl_weight,
+        mean_length=sum(map(free_count, lessons)) / len(lessons),
+        micro_tokens=spec.micro_tokens,
+        loss_scale=scale,
+    )
+    done = checkpoints.resume(engine, spec.checkpoints)
+    log.info("%d samples that teach, %d steps, resuming after %d", len(lessons), chosen.steps, done)
+    bad = BadSteps()
+    for step, units in enumerate(
+        step_batches(units_of(lessons, algorithm), chosen.batch, chosen.steps, spec.seed)
+    ):
+        if step < done:
+            continue
+        with machine_busy():
+            watched = take_step(engine, units, objective)
+        applied = step_was_applied(engine)
+        bad.note(step, watched["loss"], applied)
+        if dist.get_rank() == 0:
+            log.info("step %d of %d: %s", step + 1, chosen.steps, in_words(watched))
+            if applied and all(map(math.isfinite, watched.values())):
+                curves.append(curve_file(spec), step, watched)
+        checkpoints.save(engine, spec.checkpoints, step + 1)
+    series = curves.read(curve_file(spec), WATCHED)["loss"] or (0.0,)
+    return {"loss_first": series[0], "loss_last": series[-1], "bad_steps": float(bad.count)}
+
+
+def in_words(watched: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in watched.items())
+
+
+def units_of(lessons: Sequence[Lesson], algorithm: Algorithm) -> list[Unit]:
+    return [tuple(lessons[i : i + algorithm.unit]) for i in range(0, len(lessons), algorithm.unit)]
+
+
+def publish(
+    engine: Any, samples: Sequence[TrainingSample], chosen: Recipe, spec: TrainSpec
+) -> dict[str, float]:
+    """The adapter's folder, if the policy has not diverged and the adapter read back is the one trained."""
+    with machine_busy():
+        kl = mean_divergence(engine, samples)
+        check_divergence(kl, spec.max_kl)
+        fingerprint = fingerprint_of(engine.module, samples)
+    adapter = gather_adapter(engine)
+    engine.destroy()
+    norm = 0.0
+    if dist.get_rank() == 0:
+        norm = write_adapter(spec, chosen, adapter, engine.module, fingerprint)
+    return {
+        "kl_to_base": kl,
+        "norm": norm,
+        "steps": float(chosen.steps),
+        "batch": float(chosen.batch),
+        "learning_rate": chosen.learning_rate,
+    }
+
+
+def mean_divergence(engine: Any, samples: Sequence[TrainingSample]) -> float:
+    """KL(policy || base) a token, on a part of the samples spread over all of them. All ranks call it."""
+    every = max(1, len(samples) // DIVERGENCE_SAMPLES)
+    some = samples[::every][:DIVERGENCE_SAMPLES]
+    return float(torch.cat([divergence_from_base(engine.module, s, engine.device) for s in some]).mean())
+
+
+def curve_file(spec: TrainSpec) -> Path:
+    return spec.result.with_name("curves.jsonl")
 
 
 if __name__ == "__main__":

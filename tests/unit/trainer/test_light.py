@@ -57,7 +57,9 @@ def test_attempts_without_token_ids_end_as_a_failed_update(tmp_path):
 
 
 def release_of_ours(tmp_path):
-    return Release(base=put_bundle(LocalStore(tmp_path / "store"), {"config.json": b"{}"}), harness="h")
+    return Release(
+        base=put_bundle(LocalStore(tmp_path / "store"), {"config.json": b'{"hidden_size": 64}'}), harness="h"
+    )
 
 
 def attempt(release, reward):

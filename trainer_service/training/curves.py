@@ -1,0 +1,26 @@
+"""What is watched of every step, as lines of a file beside the checkpoints: kept when training resumes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def append(path: Path, step: int, watched: Mapping[str, float]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" + json.dumps({"step": step} | dict(watched)))  # the last line may have been cut short
+
+
+def read(path: Path, names: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
+    """One series a name. A step that was taken twice, since its checkpoint was lost, counts once: the last
+    time. A line that was cut short by a kill is left out."""
+    rows: dict[int, dict[str, float]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        rows[row["step"]] = row
+    return {name: tuple(rows[step][name] for step in sorted(rows)) for name in names}

@@ -1,0 +1,60 @@
+"""Demonstrations become tokens: the base's own chat template, prompt and reply tokenized apart, as the model
+server does it. What is learned is the reply and the token that ends it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+from transformers import AutoTokenizer, GenerationConfig
+
+from shared.errors import TrainingError
+from shared.messages.records import Demonstration, Demonstrations
+from trainer_service.specs import TrainingSample
+
+
+def read_demonstrations(path: Path, base: Path) -> list[TrainingSample]:
+    """One sample a demonstration; each earns 1. Raises TrainingError where the template refuses one."""
+    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    if not tokenizer.chat_template:
+        raise TrainingError(
+            "the base has no chat template", "add one to its tokenizer_config.json, or train on attempts"
+        )
+    end = stop_token(base, tokenizer)
+    items = Demonstrations.model_validate_json(path.read_bytes()).items
+    if not items:
+        raise TrainingError("there is no demonstration to learn from")
+    return [tokenize(item, tokenizer, end) for item in items]
+
+
+def tokenize(item: Demonstration, tokenizer: Any, end: int) -> TrainingSample:
+    messages = [{"role": message.role, "content": message.content} for message in item.messages]
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        raise TrainingError(
+            f"the chat template refuses the demonstration of {item.instance_id}: {error}"
+        ) from error
+    prompt_ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    reply_ids = (*tokenizer(item.reply, add_special_tokens=False)["input_ids"], end)
+    return TrainingSample(
+        prompt_ids=tuple(prompt_ids),
+        token_ids=reply_ids,
+        free=(True,) * len(reply_ids),
+        reward=1.0,
+        group=item.instance_id,
+    )
+
+
+def stop_token(base: Path, tokenizer: Any) -> int:
+    """The token that ends an answer: the tokenizer's, or else the first that the generation config names."""
+    configured: Any = None
+    if (base / "generation_config.json").exists():
+        configured = GenerationConfig.from_pretrained(base, local_files_only=True).eos_token_id
+    several = configured if isinstance(configured, list) else [configured]
+    for token in [tokenizer.eos_token_id, *several]:
+        if token is not None:
+            return int(token)
+    raise TrainingError("the base's tokenizer names no end token", "without one no answer can end")
