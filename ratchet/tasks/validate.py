@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ratchet.check import Check
+from sandbox_service.demonstrating import demonstrations
 from sandbox_service.evaluate import Evaluator
 from shared.box.open import open_box
 from shared.errors import RatchetError, TaskError
 from shared.harness.bundle import load_harness
+from shared.harness.scaffold_check import has_function
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
 from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
 from shared.store.store import LocalStore, put_bundle, read_folder
@@ -35,6 +37,8 @@ def validate(name: str) -> list[Check]:
         ("harness", check_harness),
         ("attempt", check_attempt),
     ]
+    if tells_answers(task):
+        parts.append(("right answers", check_answers))
     checks: list[Check] = []
     for part, look in parts:
         try:
@@ -100,6 +104,35 @@ def check_attempt(task: Task) -> str:
     raise TaskError(
         f"the scaffold gives no answer within {limits.turns} turns", "raise [attempt] turns, or answer"
     )
+
+
+def tells_answers(task: Task) -> bool:
+    return has_function((task.folder / "verifier.py").read_text(encoding="utf-8"), "answers")
+
+
+def check_answers(task: Task) -> str:
+    """The verifier gives its own right answers the highest score, and the scaffold can show them."""
+    files, high = read_folder(task.folder / "harness"), task.manifest.score.high
+    if not has_function(load_harness(files).scaffold, "demonstrate"):
+        raise TaskError("verifier.py has answers, but scaffold.py no demonstrate", "docs/tasks.md shows both")
+    with tempfile.TemporaryDirectory() as folder, ScaffoldPool(open_box()) as pool:
+        store = LocalStore(Path(folder) / "store")
+        evaluator = Evaluator(store, Path(folder) / "cache")
+        try:
+            told = evaluator.answers(task, DRAWN, 1)
+            for instance, answers in told:
+                for answer, found in zip(answers, evaluate(evaluator, task, instance, answers), strict=True):
+                    if found.score < high:
+                        raise TaskError(
+                            f"instance {instance['id']}: the right answer {answer!r} scores {found.score}"
+                        )
+        finally:
+            evaluator.close()
+        made, failure = demonstrations(store, pool, Path(folder), task, put_bundle(store, files), told)
+    if failure:
+        raise TaskError(f"demonstrate failed: {failure}")
+    known = sum(bool(answers) for _, answers in told)
+    return f"of {known} of {len(told)} train instances; {len(made.items)} demonstrations"
 
 
 def answered(evaluator: Evaluator, task: Task, instance: JsonObject, action: JsonObject) -> JsonObject:
