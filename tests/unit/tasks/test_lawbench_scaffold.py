@@ -140,3 +140,33 @@ def test_the_seed_corpus_shows_the_form_alone_and_its_answers_fit_the_schema():
         assert json.loads(row["answer"])["charge"] in letters
     said = [json.loads(row["answer"])["charge"] for row in rows]
     assert max(said.count(letter) for letter in "ABC") < 100  # of 300; no place is preferred beyond chance
+
+
+KNOWN = lines(FOLDER / "public" / "cases.jsonl")[3]
+
+
+def demonstrated(answer, **knobs):
+    context = {"prompts": HARNESS.prompts, "limits": LIMITS.model_dump(), "prepared": INDEX}
+    return scaffold.demonstrate(KNOWN, answer, {**HARNESS.values, **knobs}, context)
+
+
+@pytest.mark.parametrize("knobs", [{}, FULL, {**FULL, "label_list": "shortlist"}, {"most_charges": 2}])
+def test_a_demonstration_is_the_seeds_own_request_with_the_reply_that_answers_right(knobs):
+    (shown,) = demonstrated(KNOWN["charges"][0], **knobs)
+    (request,) = a_step(instance=KNOWN, knobs=knobs)["ask"]
+    assert shown["messages"] == request["messages"]
+    answer = a_step(shown["reply"], instance=KNOWN, knobs=knobs)["answer"]["content"]
+    assert answer == KNOWN["charges"][0]
+    assert " " not in shown["reply"]
+
+
+def test_of_several_charges_as_many_are_taught_as_the_knob_allows():
+    both = f"{KNOWN['charges'][0]};{next(name for name in SEEN['labels'] if name != KNOWN['charges'][0])}"
+    (shown,) = demonstrated(both, **FULL, most_charges=2)
+    assert json.loads(shown["reply"]) == {"charge": both.split(";")}
+    (shown,) = demonstrated(both, **FULL)
+    assert json.loads(shown["reply"]) == {"charge": KNOWN["charges"][0]}
+
+
+def test_a_charge_that_is_not_offered_is_not_taught():
+    assert demonstrated("外星入侵") == []

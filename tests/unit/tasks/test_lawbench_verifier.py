@@ -113,3 +113,14 @@ def test_a_draw_is_balanced_over_charges_repeats_with_its_seed_and_ends_when_the
 def test_an_instance_whose_charges_nobody_knows_is_refused_before_it_is_evaluated():
     assert "not known" in verifier.check_instance({"id": "strange", "fact": "某人偷了东西"})
     assert verifier.check_instance(verifier.public(THEFT)) == ""
+
+
+def test_right_answers_are_told_of_train_cases_alone():
+    train = verifier.draw("train", 1000, 1)
+    assert all(
+        score(told, verifier.CASES["train"][0])["score"] == 1.0
+        for told in verifier.answers(verifier.CASES["train"][0])
+    )
+    assert all(len(verifier.answers(case)) == 1 for case in train)
+    held_back = [*verifier.draw("gate", 1000, 1), *verifier.draw("test", 1000, 1), {"id": "strange"}]
+    assert [verifier.answers(case) for case in held_back] == [[]] * len(held_back)
