@@ -18,8 +18,8 @@ from shared.messages.events import (
     WeightUpdateFailed,
     WeightUpdateProposed,
 )
-from shared.messages.records import Cost
-from shared.store.store import Store, get_record
+from shared.messages.records import Cost, TrainingCurves
+from shared.store.store import Store, get_record, put_json
 from trainer_service.base.base import base_bundle
 from trainer_service.publish import trained_adapter
 
@@ -47,9 +47,16 @@ def on_weight_update_proposed(event: WeightUpdateProposed, *, deps: Deps) -> lis
     except (TrainingError, ArtifactError) as error:
         return [WeightUpdateFailed(**place, reason=str(error))]
     cost = Cost(train_s=result.train_s, gpu_s=result.gpu_s)
-    return [
-        AdapterPublished(**place, adapter=adapter, reason=event.reason, metrics=result.metrics, cost=cost)
-    ]
+    curves = put_json(deps.store, TrainingCurves(series=result.curves))
+    published = AdapterPublished(
+        **place,
+        adapter=adapter,
+        reason=event.reason,
+        metrics=result.metrics,
+        cost=cost,
+        curves=curves,
+    )
+    return [published]
 
 
 def handlers(deps: Deps) -> Handlers:

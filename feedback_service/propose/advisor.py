@@ -41,7 +41,7 @@ class Answer(BaseModel):
     report: str
     edits: Annotated[list[Edit], Field(min_length=1, max_length=MOST_EDITS)]
     reason: str
-    algorithm: Literal["entropic", "best_of_n"] | None = None
+    algorithm: Literal["best_of_n", "dpo", "entropic", "grpo", "ppo", "reinforce"] | None = None
     algorithm_reason: str = ""
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from feedback_service.propose.diagnosis import Diagnosis, RewardShape
+from feedback_service.propose.diagnosis import Diagnosis
 from feedback_service.propose.memory import Memory
 from feedback_service.propose.moves import Move, edit_key, evidence_moves
+from feedback_service.propose.objective import Choice, Evidence, choose
 from feedback_service.propose.optuna_moves import ask
 from shared.config.settings import TrainingSection
 from shared.harness.bundle import load_harness
@@ -24,7 +25,6 @@ EDITS = {
     "idle": 4,
 }  # a textual learning rate: few, so that the gate's answer teaches
 ASKS = 20  # of the knob search, before it counts as exhausted
-HARDLY_ANY = 0.02  # mean reward, as a share of the range, that counts as none
 
 
 def propose_patch(
@@ -81,49 +81,43 @@ def propose_update(
     seed: int,
     advised: tuple[str, str] | None = None,
     ready: DemonstrationsReady | None = None,
+    ranks_only: bool = False,
 ) -> WeightUpdate | str:
     """What to train next, or why nothing can be learned. `advised`: an advisor's algorithm, and why. `ready`:
     the right answers that there are, where they were asked for."""
-    if ready is not None and ready.demonstrations:
-        why = f"supervised: the verifier tells the right answers, {ready.count} prompts with their replies"
-        return WeightUpdate(
-            algorithm="supervised",
-            shards=tuple(shards),
-            demonstrations=ready.demonstrations,
-            steps=training.steps,
-            learning_rate=training.learning_rate,
-            kl_weight=training.kl_weight,
-            seed=seed,
-            reason=f"{why}; {ready.reason}" if ready.reason else why,
-        )
-    shape = diagnosis.shape
-    if not shape.n:
-        return "no train reply was scored: there is nothing to learn from"
-    if shape.sd < 1e-9:
-        return f"all {shape.n} train replies scored alike: there is nothing to tell good from bad by"
-    algorithm, why = advised or choose_algorithm(shape)
-    if training.algorithm != "auto":
-        algorithm, why = training.algorithm, "pinned by the config"
+    evidence = evidence_of(diagnosis, ready, ranks_only)
+    chosen = choose(evidence)
+    if isinstance(chosen, str):
+        return chosen
+    pinned = training.algorithm != "auto"
+    if pinned:
+        chosen = Choice(training.algorithm, "pinned by the config")
+    elif advised and not evidence.demonstrations:
+        chosen = Choice(*advised)
+    note = f"; {ready.reason}" if ready is not None and ready.reason else ""
     return WeightUpdate(
-        algorithm=algorithm,
+        algorithm=chosen.algorithm,
         shards=tuple(shards),
         steps=training.steps,
         learning_rate=training.learning_rate,
         kl_weight=training.kl_weight,
         seed=seed,
-        reason=f"{algorithm}: {why}; {shape.n} scored replies",
+        reason=f"{chosen.algorithm}: {chosen.why}; {evidence.replies} scored replies{note}",
+        demonstrations=ready.demonstrations if ready is not None else "",
+        evidence=evidence.recorded(),
     )
 
 
-def choose_algorithm(shape: RewardShape) -> tuple[str, str]:
-    """SIA's table, over the algorithms that the trainer has."""
-    if shape.mean < HARDLY_ANY:
-        return (
-            "best_of_n",
-            f"hardly any reward yet (mean {shape.mean:.3f} of the range), so clone the few best",
-        )
-    form = "right-skewed" if shape.skewness > 0.5 else "graded"
-    return (
-        "entropic",
-        f"rewards are {form} (mean {shape.mean:.2f}, sd {shape.sd:.2f}, skewness {shape.skewness:+.1f})",
+def evidence_of(diagnosis: Diagnosis, ready: DemonstrationsReady | None, ranks_only: bool) -> Evidence:
+    shape = diagnosis.shape
+    return Evidence(
+        replies=shape.n,
+        mean=shape.mean,
+        sd=shape.sd,
+        skewness=shape.skewness,
+        zero=shape.failing,
+        group=diagnosis.group,
+        dense=diagnosis.dense,
+        demonstrations=ready.count if ready is not None and ready.demonstrations else 0,
+        ranks_only=ranks_only,
     )

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from feedback_service.propose.objective import density, group_size
 from shared.messages.records import (
     AttemptState,
     Candidate,
@@ -65,6 +66,8 @@ class Diagnosis:
     distinct: float  # share of different candidates among all; 1.0: no two alike
     cost: Cost
     lost_shards: int = 0
+    group: float = 0.0  # replies that started alike, on average
+    dense: float = 0.0  # share of attempts that were scored at more than one turn
 
     @property
     def best(self) -> tuple[Scored, ...]:
@@ -100,6 +103,8 @@ def diagnose(states: Sequence[ShardState], bounds: ScoreSection, lost_shards: in
         distinct=len({digest_of(item.content) for item in scored}) / len(scored) if scored else 0.0,
         cost=sum((state.cost for state in states), Cost()),
         lost_shards=lost_shards,
+        group=group_size(attempts),
+        dense=density(attempts),
     )
 
 

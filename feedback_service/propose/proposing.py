@@ -120,7 +120,9 @@ def _update(
     }
     shards = [*_earlier_shards(now, generation), *rollout.results]
     seed = seeds.update_seed(now.config, generation.number)
-    update = propose_update(diagnosis, shards, now.config.training, seed, advised, ready)
+    update = propose_update(
+        diagnosis, shards, now.config.training, seed, advised, ready, now.task.manifest.score.ranks_only
+    )
     if isinstance(update, str):
         return WeightUpdateFailed(**where, reason=update)
     return WeightUpdateProposed(

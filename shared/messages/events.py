@@ -180,6 +180,7 @@ class AdapterPublished(Message):
     reason: str
     metrics: dict[str, float] = Field(default_factory=dict)
     cost: Cost = Cost()
+    curves: str = ""  # digest of TrainingCurves
 
 
 class WeightUpdateFailed(Message):

@@ -238,6 +238,13 @@ class WeightUpdate(Record):
     seed: int
     reason: str
     demonstrations: str = ""  # digest of Demonstrations: right replies to imitate; empty: none offered
+    evidence: dict[str, float] = Field(default_factory=dict)  # what the choice of the algorithm rests on
+
+
+class TrainingCurves(Record):
+    """What was watched while training, one value a step: loss, kl, entropy, reward, length, norm."""
+
+    series: dict[str, tuple[float, ...]]
 
 
 class Demonstration(Record):

@@ -36,6 +36,7 @@ class ScoreSection(Section):
     low: float = 0.0
     high: float = 1.0
     unit: str = "score"
+    ranks_only: bool = False  # a higher score is better, but by how much means nothing
 
 
 class AttemptSection(Section):

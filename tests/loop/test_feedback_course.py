@@ -46,7 +46,7 @@ def test_all_four_arms_are_measured_and_both_levers_say_why(improved: tuple[Worl
     shown = show_json(history, made.store)["generations"][0]
     assert all(shown["arms"][arm]["n"] == 6 for arm in ARMS)
     assert "shape" in shown["proposals"]["harness"]["reason"]
-    assert shown["proposals"]["weights"]["reason"].startswith("entropic")
+    assert shown["proposals"]["weights"]["reason"].startswith("reinforce: only 2.0 replies a group")
     assert shown["reload"] == {"harness_ms": 5.0, "adapter_ms": 7.0}
     assert shown["cost"]["evaluations"] > 0
     assert shown["harness"] == history.generations[0].promoted.harness  # type: ignore[union-attr]

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from feedback_service.propose.analyst import choose_algorithm, propose_patch, propose_update
-from feedback_service.propose.diagnosis import Diagnosis, diagnose, reward_shape
+from feedback_service.propose.analyst import propose_patch, propose_update
+from feedback_service.propose.diagnosis import Diagnosis, diagnose
 from feedback_service.propose.effects import main_effects
 from feedback_service.propose.memory import Memory, PastPatch
 from feedback_service.propose.moves import exemplar_moves
@@ -149,14 +149,6 @@ def test_the_knob_search_learns_from_what_the_screens_measured() -> None:
 
 def test_no_knobs_no_search() -> None:
     assert ask(load_harness(harness_files("")), (), 0) is None
-
-
-@pytest.mark.parametrize(
-    ("scores", "algorithm"),
-    [([0.0] * 60 + [0.5], "best_of_n"), ([0.1] * 10 + [0.9], "entropic"), ([0.4, 0.5, 0.6], "entropic")],
-)
-def test_the_algorithm_follows_the_shape_of_the_reward(scores: list[float], algorithm: str) -> None:
-    assert choose_algorithm(reward_shape(scores, BOUNDS))[0] == algorithm
 
 
 def updated(found: Diagnosis, **training: object) -> object:
