@@ -1,28 +1,32 @@
-"""Which name on the endpoint stands for which release, and that it truly does: load, verify by fingerprint,
-keep the last few. An adapter that can't be loaded or verified is an error, never the base model in its place.
-"""
+"""Which name on the endpoint stands for which release, and that it truly does: load on every server,
+verify by fingerprint, keep the last few. An adapter that can't be loaded or verified is an error, never
+the base model in its place."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from shared.errors import ArtifactError, UnknownModelError
+from agent_service.fingerprint import Expected, why_refused
+from shared.errors import ArtifactError, EndpointBlockedError, UnknownModelError
 from shared.messages.records import Release
-from shared.model.client import Chat, Sampled
-from shared.model.wire import SampleRequest
+from shared.model.client import Chat, patiently
+from shared.model.server import Server
 from shared.store.store import Store, get_bundle, materialize
 
 log = logging.getLogger(__name__)
 
 KEPT = 4  # the four arms need two; the rest saves reloading
-TOLERANCE = 1e-3  # largest difference of a log-probability that batching and kernels may make
 ENDPOINT = "endpoint:"
+ROUNDS = 12  # of loading behind an address that may stand for several servers
+AGREEING = 4  # listings in a row that must have the name
+TRIES = 3  # of loading and verifying what a server has lost in between
 
 
 class _Fingerprint(BaseModel):
@@ -57,54 +61,66 @@ class Adapters:
         self._cache = cache
         self._base_name = base_name
         self._cards: dict[str, _Card] = {}  # by adapter digest
-        self._loaded: dict[str, bool] = {}  # name -> verified by us; least recently used first
+        # By server: name -> verified by us; least recently used first.
+        self._loaded: dict[str, dict[str, bool]] = {server.url: {} for server in chat.servers}
 
     def ensure(self, releases: Collection[Release]) -> dict[str, Served]:
-        """Have all of them served; returns by release digest.
+        """Have all of them served, by every server; returns by release digest.
 
         Raises ArtifactError where an adapter is not what it says, ChatError where the endpoint will not.
         """
         served = {release.digest: self._served(release) for release in releases}
         needed = {one.name for one in served.values()}
-        for release in releases:
-            name = served[release.digest].name
-            if release.adapter is None or self._loaded.get(name):
-                continue
-            self._load(name, release.adapter, needed)
-            self.verify(release)
-        for name in needed & self._loaded.keys():
-            self._loaded[name] = self._loaded.pop(name)  # now the most recently used
+        for server in self.chat.servers:
+            loaded = self._loaded[server.url]
+            for release in releases:
+                if release.adapter is not None and not loaded.get(served[release.digest].name):
+                    self._bring(server, release, needed)
+            for name in needed & loaded.keys():
+                loaded[name] = loaded.pop(name)  # now the most recently used
         return served
 
-    def sample(self, requests: Sequence[SampleRequest], releases: Collection[Release]) -> Sampled:
-        """Chat.sample; adapters that a restart of the endpoint lost are loaded again, once."""
-        try:
-            return self.chat.sample(requests)
-        except UnknownModelError as error:
-            log.warning("loading adapters again: %s", error)
-            self._loaded.clear()
-            self.ensure(releases)
-            return self.chat.sample(requests)
+    def reload(self, releases: Collection[Release], lost: UnknownModelError) -> None:
+        """After a server did not know a model: load again what a restart or a new replica has not. Raises
+        EndpointBlockedError where no adapter can be the reason."""
+        if all(release.adapter is None for release in releases):
+            raise EndpointBlockedError(lost.message, lost.hint)
+        log.warning("loading adapters again: %s", lost)
+        for loaded in self._loaded.values():
+            loaded.clear()
+        self.ensure(releases)
 
     def verify(self, release: Release) -> None:
         """Have the served adapter answer as it did when it was published, or raise ArtifactError."""
+        for server in self.chat.servers:
+            self._verify(server, release)
+
+    def _bring(self, server: Server, release: Release, needed: Collection[str]) -> None:
+        """Load and verify; once more where the server (one of several behind the address) forgot it."""
+        assert release.adapter is not None
+        for left in reversed(range(TRIES)):
+            try:
+                self._load(server, self._card(release.adapter).name, release.adapter, needed)
+                self._verify(server, release)
+                return
+            except UnknownModelError as error:
+                if not left:
+                    raise _not_on_all(server, self._card(release.adapter).name) from error
+
+    def _verify(self, server: Server, release: Release) -> None:
         if release.adapter is None:
             return
         card = self._card(release.adapter)
         mark = card.fingerprint
-        got = self.chat.prompt_logprobs(card.name, mark.token_ids)
-        off = _distance(got, mark.logprobs)
-        if off > TOLERANCE:
+        ask = partial(server.prompt_logprobs, token_ids=mark.token_ids, timeout_s=self.chat.timeout_s)
+        with_it, without = (patiently(partial(ask, name)) for name in (card.name, self._base_name))
+        why = why_refused(with_it, without, Expected(mark.logprobs, mark.base_logprobs), card.norm)
+        if why:
             raise ArtifactError(
-                f"adapter {card.name} does not answer as it did when it was published: "
-                f"log-probabilities differ by {off:.2g}, allowed are {TOLERANCE}",
+                f"adapter {card.name} is refused on {server.url}: {why}",
                 "does the endpoint serve the base model that the adapter was trained on?",
             )
-        if card.norm > 0 and off >= _distance(got, mark.base_logprobs):
-            raise ArtifactError(
-                f"{card.name} answers as the base model does: the endpoint ignores the adapter"
-            )
-        self._loaded[card.name] = True
+        self._loaded[server.url][card.name] = True
 
     def _served(self, release: Release) -> Served:
         named = release.base.startswith(ENDPOINT)
@@ -115,34 +131,53 @@ class Adapters:
             raise ArtifactError(f"{card.name} is of base {card.base[:12]}, not {release.base[:12]}")
         return Served(card.name, f"{release.base}+{release.adapter}")
 
-    def _load(self, name: str, digest: str, needed: Collection[str]) -> None:
-        present = self.chat.models()
+    def _load(self, server: Server, name: str, digest: str, needed: Collection[str]) -> None:
+        present = patiently(server.models)
         run, _, _ = name.rpartition("-g")
-        leftover = [other for other in present if other.startswith(f"{run}-g") and other not in self._loaded]
-        self._loaded = {other: False for other in leftover if other != name} | self._loaded
-        self._make_room(needed)
-        if name in present:
-            return
-        folder = materialize(self._store, digest, self._cache / "adapters")
-        try:
-            self.chat.load_adapter(name, str(folder))
-        except ArtifactError:
-            if name not in self.chat.models():  # else another worker was quicker; the fingerprint will tell
-                raise
+        loaded = self._loaded[server.url]
+        leftover = [other for other in present if other.startswith(f"{run}-g") and other not in loaded]
+        self._loaded[server.url] = {other: False for other in leftover if other != name} | loaded
+        self._make_room(server, needed)
+        if name not in present:
+            folder = materialize(self._store, digest, self._cache / "adapters")
+            self._load_on_all(server, name, str(folder))
 
-    def _make_room(self, needed: Collection[str]) -> None:
+    def _load_on_all(self, server: Server, name: str, folder: str) -> None:
+        """Until several listings in a row have the name: one address may stand for several servers in turn,
+        each of which must be met once. The extra listings step out of a round robin's rhythm."""
+        for number in range(ROUNDS):
+            try:
+                patiently(lambda: server.load_adapter(name, folder))
+            except ArtifactError:
+                if name not in server.models():  # else another worker was quicker; the fingerprint will tell
+                    raise
+            if all(name in server.models() for _ in range(AGREEING)):
+                return
+            for _ in range(number % 3):
+                server.models()
+        raise _not_on_all(server, name)
+
+    def _make_room(self, server: Server, needed: Collection[str]) -> None:
         """Unload the oldest beyond KEPT, those of a worker before us first. Nothing of ours is in flight
         between two calls; another worker that still wants one loads it again."""
-        for name in [name for name in self._loaded if name not in needed]:
-            if len(self._loaded) < KEPT:
+        loaded = self._loaded[server.url]
+        for name in [name for name in loaded if name not in needed]:
+            if len(loaded) < KEPT:
                 break
-            self.chat.unload_adapter(name)
-            del self._loaded[name]
+            server.unload_adapter(name)
+            del loaded[name]
 
     def _card(self, digest: str) -> _Card:
         if digest not in self._cards:
             self._cards[digest] = _read_card(get_bundle(self._store, digest).get("ratchet.json", b""), digest)
         return self._cards[digest]
+
+
+def _not_on_all(server: Server, name: str) -> ArtifactError:
+    return ArtifactError(
+        f"{server.url} stands for several servers, and not all of them keep adapter {name}",
+        "give the address of each in model.url, separated by spaces",
+    )
 
 
 def _read_card(data: bytes, digest: str) -> _Card:
@@ -157,7 +192,3 @@ def _read_card(data: bytes, digest: str) -> _Card:
     ):
         raise ArtifactError(f"adapter {digest[:12]} has no whole fingerprint in its ratchet.json")
     return card
-
-
-def _distance(one: Sequence[float], other: Sequence[float]) -> float:
-    return max(abs(a - b) for a, b in zip(one, other, strict=True))

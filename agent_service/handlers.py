@@ -4,7 +4,9 @@ with the scores, warm a promoted release. A shard's memory is in the store, so a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +17,11 @@ from agent_service.rollout import Stage, advance
 from agent_service.shards import attach, gather, pending_check, plan_shards
 from shared.bus.bus import Handler
 from shared.config.settings import ModelSection, RunConfig
-from shared.errors import TaskError
+from shared.errors import AdaptersUnsupportedError, ArtifactError, BudgetSpentError, TaskError
 from shared.harness.bundle import Harness, load_harness
 from shared.harness.steps import ScaffoldPool
 from shared.ledger.history import EventLog
+from shared.ledger.history import fold as fold_history
 from shared.messages.events import (
     CandidatesProposed,
     CandidatesScored,
@@ -39,8 +42,12 @@ from shared.messages.records import (
     ShardPlan,
     ShardState,
 )
+from shared.model.spending import Spending
 from shared.store.store import Store, get_bundle, get_json, get_record, materialize, put_json
 from shared.tasks.task import Task
+
+LAST_S = 90.0  # of a job's limit, beside one reply's: no reply is asked for any more
+Shard = ShardOpened | CandidatesScored
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Deps:
     adapters_of: Callable[[ModelSection, str], Adapters]  # of a base on its endpoint
     pool: ScaffoldPool
     cache: Path
+    job_limit_s: float = 900.0
+    open_shards: Callable[[str], int] = lambda run_id: 1  # of that run, in work at this moment
 
 
 def handlers(deps: Deps) -> dict[type[Message], Handler]:
@@ -69,7 +78,11 @@ def on_rollouts_opened(event: RolloutsOpened, *, deps: Deps) -> list[Message]:
     if not instances or not event.releases or not event.seeds:
         raise TaskError(f"nothing to attempt in {event.purpose}: no instance, release or seed")
     parents = _parents(event, len(instances), config, deps) if event.purpose == "train" else []
-    shards = plan_shards(event, instances, config.rollouts.shard, parents)
+    nulls = _null_arms(event, config, deps) if event.purpose == "screen" else {}
+    living = [contender for contender in event.releases if contender.arm not in nulls]
+    event = event.model_copy(update={"releases": tuple(living)})
+    planned = plan_shards(event, instances, config.rollouts.shard, parents)
+    shards = [shard.model_copy(update={"null_arms": nulls}) for shard in planned]
     join_id = f"{event.run_id}-g{event.generation}-{event.purpose}-{event.round}-{event.digest[:12]}"
     return [
         ShardOpened(
@@ -85,6 +98,19 @@ def on_rollouts_opened(event: RolloutsOpened, *, deps: Deps) -> list[Message]:
     ]
 
 
+def _null_arms(event: RolloutsOpened, config: RunConfig, deps: Deps) -> dict[str, str]:
+    """Why an arm can't be measured, for each whose adapter the endpoint does not serve as what it is. The
+    other arms are measured all the same."""
+    reasons = {}
+    for contender in event.releases:
+        if contender.release.adapter is not None:
+            try:
+                deps.adapters_of(config.model, contender.release.base).ensure([contender.release])
+            except (ArtifactError, AdaptersUnsupportedError) as error:
+                reasons[contender.arm] = str(error)
+    return reasons
+
+
 def _parents(event: RolloutsOpened, instance_count: int, config: RunConfig, deps: Deps) -> list[Parent]:
     """For half of the train attempts, what the archive offers them to start from."""
     low = deps.load_task(config.run.task).manifest.score.low
@@ -96,16 +122,20 @@ def _parents(event: RolloutsOpened, instance_count: int, config: RunConfig, deps
 def on_shard_opened(event: ShardOpened, *, deps: Deps) -> list[Message]:
     """Play the shard up to its first evaluation."""
     plan = get_record(deps.store, event.plan, ShardPlan)
-    state = ShardState(attempts=tuple(AttemptState(plan=attempt) for attempt in plan.attempts))
+    attempts = tuple(AttemptState(plan=attempt) for attempt in plan.attempts)
+    state = ShardState(attempts=attempts, null_arms=plan.null_arms)
     reload = find_reload(deps.ledger.events(event.run_id), _releases(state))
-    stage, adapters = _set_stage(event.config, state, deps)
     times = {}
-    if reload and "adapter_ms" in reload.missing:
-        adapters.verify(reload.release)
-        times["adapter_ms"] = reload.now_ms()
-    state = advance(state, stage)
-    if reload and "harness_ms" in reload.missing:
-        times["harness_ms"] = reload.since_ms(stage.first_step_at[reload.release.harness])
+    with _set_stage(event, state, deps) as (stage, adapters):
+        if reload and "adapter_ms" in reload.missing:
+            adapters.verify(reload.release)
+            times["adapter_ms"] = reload.now_ms()
+        try:
+            state = advance(state, stage)
+        except BudgetSpentError as error:
+            return [_lost(event, state, stage, error)]
+        if reload and "harness_ms" in reload.missing:
+            times["harness_ms"] = reload.since_ms(stage.first_step_at[reload.release.harness])
     return _next(event, state.model_copy(update={"reload": times}), 0, deps)
 
 
@@ -116,8 +146,11 @@ def on_candidates_scored(event: CandidatesScored, *, deps: Deps) -> list[Message
     state = attach(state, batch, get_record(deps.store, event.scores, BatchScores))
     state = state.model_copy(update={"cost": state.cost + event.cost})
     if event.check == "public":
-        stage, _ = _set_stage(event.config, state, deps)
-        state = advance(state, stage)
+        with _set_stage(event, state, deps) as (stage, _):
+            try:
+                state = advance(state, stage)
+            except BudgetSpentError as error:
+                return [_lost(event, state, stage, error)]
     return _next(event, state, event.turn + 1, deps)
 
 
@@ -146,19 +179,45 @@ def _next(event: ShardOpened | CandidatesScored, state: ShardState, turn: int, d
     return [CandidatesProposed(**about, state=digest, batch=batch)]
 
 
-def _set_stage(config_digest: str, state: ShardState, deps: Deps) -> tuple[Stage, Adapters]:
+def _lost(event: Shard, state: ShardState, stage: Stage, error: BudgetSpentError) -> ShardFinished:
+    """The shard ends unscored where a cap leaves no room for its next request; what it cost is counted."""
+    about = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
+    about |= {"purpose": event.purpose, "round": event.round}
+    return ShardFinished(**about, result=None, reason=str(error), cost=state.cost + stage.asking.cost)
+
+
+@contextmanager
+def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[Stage, Adapters]]:
     """Have ready what the shard's releases need, whatever this worker had before."""
-    config = get_record(deps.store, config_digest, RunConfig)
+    config = get_record(deps.store, event.config, RunConfig)
     releases = _releases(state)
     adapters = deps.adapters_of(config.model, state.attempts[0].plan.release.base)
-    stage = Stage(
-        task=deps.load_task(config.run.task),
-        pool=deps.pool,
-        harnesses={one: _open_harness(one, deps) for one in {release.harness for release in releases}},
-        served=adapters.ensure(releases),
-        sample=lambda requests: adapters.sample(requests, releases),
-    )
-    return stage, adapters
+    spending = _spending(event.run_id, config, deps)
+    until_s = time.monotonic() + deps.job_limit_s - LAST_S - config.model.timeout_s
+    served = adapters.ensure(releases)
+    with adapters.chat.asking(event.digest, spending, until_s) as asking:
+        yield (
+            Stage(
+                task=deps.load_task(config.run.task),
+                pool=deps.pool,
+                harnesses={
+                    one: _open_harness(one, deps) for one in {release.harness for release in releases}
+                },
+                served=served,
+                asking=asking,
+                reload=lambda lost: adapters.reload(releases, lost),
+            ),
+            adapters,
+        )
+
+
+def _spending(run_id: str, config: RunConfig, deps: Deps) -> Spending | None:
+    """The run's caps on tokens and money, if it has any; agents that ask at the same time share what is
+    left."""
+    if not (config.budget.usd or config.budget.tokens):
+        return None
+    spent = fold_history(deps.ledger.events(run_id)).cost
+    return Spending(config.budget, spent, max(deps.open_shards(run_id), 1))
 
 
 def _releases(state: ShardState) -> list[Release]:

@@ -1,6 +1,5 @@
-"""How long a promotion took to come alive: from its commit to the first step of the new harness and the first
-verified reply of the new adapter. Folded from the event log, so that each is told once in a run.
-"""
+"""How long a promotion took to come alive: from its commit to the first step of the new harness and the
+first verified reply of the new adapter. Folded from the event log, so that each is told once in a run."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Drives attempts: each scaffold steps until it wants candidates tried, answers, or fails. All that the
-attempts of a shard ask of the model in one wave goes out together. Limits are the task's, equal in every arm.
+attempts of a shard ask of the model goes out together, and a slow reply holds up its own attempt alone.
+Limits are the task's, equal in every arm.
 
 A scaffold that fails is data: its attempt ends with the lowest score. A broken box or endpoint raises.
 """
@@ -7,18 +8,19 @@ A scaffold that fails is data: its attempt ends with the lowest score. A broken 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent_service.adapters import Served
 from agent_service.shards import is_trying
+from shared.errors import ChatUnavailableError, UnknownModelError
 from shared.harness.bundle import Harness
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
 from shared.messages.records import (
     AttemptState,
     Candidate,
-    Cost,
     Evaluation,
     JsonObject,
     Outcome,
@@ -27,9 +29,11 @@ from shared.messages.records import (
     canonical_json,
     derive_seed,
 )
-from shared.model.client import Reply, Sampled
+from shared.model.client import Answer, Asking, Reply, gathered
 from shared.model.wire import SampleRequest
 from shared.tasks.task import Task
+
+RELOADS = 3  # of adapters, for one attempt's replies
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,81 @@ class Stage:
     pool: ScaffoldPool
     harnesses: Mapping[str, tuple[Path, Harness]]  # by digest
     served: Mapping[str, Served]  # by release digest
-    sample: Callable[[Sequence[SampleRequest]], Sampled]
+    asking: Asking
+    reload: Callable[[UnknownModelError], None]  # load again what the endpoint has lost
     first_step_at: dict[str, float] = field(default_factory=dict)  # by harness digest; filled while it plays
 
 
 def advance(state: ShardState, stage: Stage) -> ShardState:
-    """Play until every attempt waits for an evaluation or has ended."""
-    attempts, cost = list(state.attempts), state.cost
-    while any(map(_may_step, attempts)):
-        attempts = [_step(attempt, stage) if _may_step(attempt) else attempt for attempt in attempts]
-        attempts, paid = _ask_model(attempts, stage)
-        cost += paid
-    return state.model_copy(update={"attempts": tuple(attempts), "cost": cost})
+    """Play until every attempt waits for an evaluation or has ended. Each goes on as soon as its own replies
+    are there. Raises what concerns all; where single requests alone could not be answered now, the others
+    are played on first."""
+    attempts = list(state.attempts)
+    waiting: dict[int, _Asked] = {}
+    trouble: ChatUnavailableError | None = None
+
+    def go_on(number: int, attempt: AttemptState) -> None:
+        attempts[number] = _play(attempt, stage)
+        if asked := _ask(attempts[number], stage):
+            waiting[number] = asked
+
+    for number, attempt in enumerate(state.attempts):
+        go_on(number, attempt)
+    while waiting:
+        for number in _answered(waiting):
+            try:
+                replies = _replies(waiting.pop(number), stage)
+            except ChatUnavailableError as error:
+                if not error.of_request:
+                    raise
+                trouble = error
+            else:
+                go_on(number, _give(attempts[number], replies, stage))
+    if trouble:
+        raise trouble
+    return state.model_copy(update={"attempts": tuple(attempts), "cost": state.cost + stage.asking.cost})
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What one attempt waits for: a list of futures a request."""
+
+    requests: Sequence[SampleRequest]
+    futures: Sequence[Sequence[Future[Answer]]]
+
+    @property
+    def open(self) -> list[Future[Answer]]:
+        return [future for futures in self.futures for future in futures if not future.done()]
+
+
+def _ask(attempt: AttemptState, stage: Stage) -> _Asked | None:
+    requests = _requests(attempt, stage)
+    return _Asked(requests, [stage.asking.ask(request) for request in requests]) if requests else None
+
+
+def _answered(waiting: Mapping[int, _Asked]) -> list[int]:
+    """Those whose replies are all there, as soon as there are any."""
+    while not (ready := [number for number, asked in waiting.items() if not asked.open]):
+        wait([future for asked in waiting.values() for future in asked.open], return_when=FIRST_COMPLETED)
+    return ready
+
+
+def _replies(asked: _Asked, stage: Stage) -> list[Reply]:
+    """Raises what concerns all, and ChatUnavailableError."""
+    for _ in range(RELOADS):
+        try:
+            return [gathered(futures) for futures in asked.futures]
+        except UnknownModelError as error:
+            stage.reload(error)
+            asked = _Asked(asked.requests, [stage.asking.again(request) for request in asked.requests])
+    return [gathered(futures) for futures in asked.futures]
+
+
+def _play(attempt: AttemptState, stage: Stage) -> AttemptState:
+    """Step until the attempt waits for replies or for an evaluation, or has ended."""
+    while _may_step(attempt) and not _requests(attempt, stage):
+        attempt = _step(attempt, stage)
+    return attempt
 
 
 def _may_step(attempt: AttemptState) -> bool:
@@ -104,19 +171,6 @@ def _take(attempt: AttemptState, action: JsonObject, stage: Stage) -> AttemptSta
     if tried > limits.candidates:
         return _cut_off(attempt, f"tries candidate {tried} of at most {limits.candidates}", stage)
     return attempt.model_copy(update={"turns": (*attempt.turns, Turn(action=action))})
-
-
-def _ask_model(attempts: Iterable[AttemptState], stage: Stage) -> tuple[list[AttemptState], Cost]:
-    """Everything that the attempts wait for, asked at once and given to them."""
-    wave = [(attempt, _requests(attempt, stage)) for attempt in attempts]
-    requests = [request for _, asked in wave for request in asked]
-    if not requests:
-        return [attempt for attempt, _ in wave], Cost()
-    sampled = stage.sample(requests)
-    replies = iter(sampled.replies)
-    return [
-        _give(attempt, [next(replies) for _ in asked], stage) if asked else attempt for attempt, asked in wave
-    ], sampled.cost
 
 
 def _requests(attempt: AttemptState, stage: Stage) -> list[SampleRequest]:

@@ -1,4 +1,5 @@
-"""Between attempts and events: plans cut into shards, candidates laid into batches, scores put back. Pure."""
+"""Between attempts and events: plans cut into shards, candidates laid into batches, scores put back.
+Pure."""
 
 from __future__ import annotations
 

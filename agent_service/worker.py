@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from agent_service.adapters import Adapters
@@ -14,37 +13,39 @@ from shared.config.secrets import open_ledger, open_store
 from shared.config.settings import ModelSection, StackSettings
 from shared.errors import ChatUnavailableError, SettingsError
 from shared.harness.steps import ScaffoldPool
-from shared.model.client import Chat
+from shared.model.opening import open_chat
 from shared.model.served import ServedModel, look_up
 from shared.store.store import Store
 from shared.tasks.task import load_task
-
-NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
 
 
 def build(stack: StackSettings) -> Handlers:
     """The handlers with all that they need. Raises BoxNotWholeError where scaffolds can't be isolated."""
     store = open_store(stack)
+    ledger = open_ledger(stack)
     deps = Deps(
         store=store,
-        ledger=open_ledger(stack),
+        ledger=ledger,
         load_task=load_task,
         adapters_of=_adapters_by_endpoint(stack, store),
         pool=ScaffoldPool(open_box()),
         cache=stack.cache_dir,
+        job_limit_s=stack.job_limit_s,
+        open_shards=lambda run_id: ledger.jobs(run_id).get(("agent", "leased"), 0),
     )
     return handlers(deps)
 
 
 def _adapters_by_endpoint(stack: StackSettings, store: Store) -> Callable[[ModelSection, str], Adapters]:
-    opened: dict[tuple[ModelSection, ServedModel], Adapters] = {}
+    opened: dict[str, Adapters] = {}
 
     def adapters_of(model: ModelSection, base: str) -> Adapters:
         served = endpoint_of(model, base, stack)
-        if (model, served) not in opened:
-            chat = _open_chat(model, served.url, store)
-            opened[model, served] = Adapters(chat, store, stack.cache_dir, served.name)
-        return opened[model, served]
+        key = f"{model.model_dump_json()} {served.model_dump_json()}"
+        if key not in opened:
+            chat = open_chat(model, store, url=served.url, concurrency=model.concurrency)
+            opened[key] = Adapters(chat, store, stack.cache_dir, served.name)
+        return opened[key]
 
     return adapters_of
 
@@ -63,11 +64,6 @@ def endpoint_of(model: ModelSection, base: str, stack: StackSettings) -> ServedM
     if served is None:
         raise ChatUnavailableError(f"nobody serves the base model {base[:12]} yet", "the stack starts it")
     return served
-
-
-def _open_chat(model: ModelSection, url: str, store: Store) -> Chat:
-    key = os.environ.get(model.api_key_env) or NO_KEY
-    return Chat(url, store, api_key=key, timeout_s=model.timeout_s, concurrency=model.concurrency)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,6 @@ from shared.store.store import Store
 
 if TYPE_CHECKING:
     from shared.model.client import Chat
-
-NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
 
 
 def build(stack: StackSettings) -> Handlers:
@@ -29,10 +26,9 @@ def build(stack: StackSettings) -> Handlers:
 
 def open_advisor(section: AdvisorSection, store: Store) -> Chat:
     """The advisor's endpoint; its key comes from the environment, by name."""
-    from shared.model.client import Chat
+    from shared.model.opening import open_chat
 
-    key = os.environ.get(section.api_key_env) or NO_KEY
-    return Chat(section.url, store, api_key=key, timeout_s=section.timeout_s, concurrency=1)
+    return open_chat(section, store)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,12 @@ class LedgerRefusedError(LedgerError):
     exit_code = 2
 
 
+class JobHandedBackError(RatchetError):
+    """A job ends before its limit, to go on where it was: what it waits for is slow. No failed try."""
+
+    transient = True
+
+
 class LostLeaseError(RatchetError):
     """Another worker holds this job now; whatever this one still does must not count."""
 
@@ -96,6 +102,14 @@ class EndpointBlockedError(ChatError):
     exit_code = 75
 
 
+class ForbiddenError(ChatError):
+    """The endpoint forbids this (403): one prompt, one route, or everything; the caller finds out which."""
+
+
+class BudgetSpentError(ChatError):
+    """A hard cap of the run leaves no room for another request."""
+
+
 class UnknownModelError(ChatError):
     """The endpoint does not serve that model, or no longer: a restart loses adapters."""
 
@@ -109,6 +123,23 @@ class ChatUnavailableError(RatchetError):
 
     transient = True
     exit_code = 75
+    of_request = False  # may it be this request's fault alone? Not where the endpoint is away or busy
+
+
+class UnreachableError(ChatUnavailableError):
+    """Nothing answers at the endpoint's address."""
+
+
+class SlowReplyError(ChatUnavailableError):
+    """The endpoint did not finish its answer within the section's timeout_s."""
+
+    of_request = True
+
+
+class UnusableReplyError(ChatUnavailableError):
+    """The endpoint answered, and its answer is no completion."""
+
+    of_request = True
 
 
 class BoxError(RatchetError):

@@ -3,6 +3,8 @@ evidence."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from feedback_service.course.course import go_on, room
 from feedback_service.course.situation import Situation, open_rollouts
 from shared.decisions.arms import Paired, pair
@@ -51,8 +53,10 @@ def null_arms(now: Situation, generation: Generation) -> dict[str, str]:
 
 
 def screen_record(now: Situation, generation: Generation) -> GateRecord:
-    paired = _paired(now, generation.rollouts[("screen", 0)])
-    return screened(paired, null_arms(now, generation), now.task.manifest.score)
+    rollout = generation.rollouts[("screen", 0)]
+    unserved = {arm: why for state in now.states(rollout) for arm, why in state.null_arms.items()}
+    paired = _paired(now, rollout, unserved)
+    return screened(paired, null_arms(now, generation) | unserved, now.task.manifest.score)
 
 
 def confirm_record(now: Situation, generation: Generation) -> GateRecord:
@@ -73,8 +77,8 @@ def confirm_record(now: Situation, generation: Generation) -> GateRecord:
     )
 
 
-def _paired(now: Situation, rollout: Rollout) -> Paired:
-    arms = [contender.arm for contender in rollout.opened.releases]
+def _paired(now: Situation, rollout: Rollout, unserved: Collection[str] = ()) -> Paired:
+    arms = [contender.arm for contender in rollout.opened.releases if contender.arm not in unserved]
     return pair(now.states(rollout), arms, now.instances(rollout), now.task.manifest.score, rollout.losses)
 
 

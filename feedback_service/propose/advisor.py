@@ -86,6 +86,8 @@ def advise(chat: Chat, section: AdvisorSection, question: Question) -> Advice:
         except (ChatError, ChatUnavailableError) as error:
             return Advice(why=f"the advisor can't be asked: {error.message}", cost=cost)
         cost += sampled.cost
+        if sampled.replies[0].refused:
+            return Advice(why=f"the advisor refuses: {sampled.replies[0].refused}", cost=cost)
         text = sampled.replies[0].samples[0].text
         found = read(text, question)
         if not isinstance(found, str):

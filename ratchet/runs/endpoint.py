@@ -1,72 +1,87 @@
-"""Asks a user's own model endpoint, before a run begins, whether it is there, serves the model and takes
-adapters. Where it takes none, the run is left with the harness lever, and a sentence says so.
-"""
+"""Asks the endpoints of a run, before it begins, one real request each: are they there, do they let us
+in, do they serve the model, how do they want to be asked, what do they cost. What was found is frozen
+into the run's config; a sentence says what differs from what was set."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
-from shared.config.settings import AdvisorSection, RunConfig
+from ratchet.runs.endpoint_probe import Found, examine, why_no_adapters
+from shared.config.settings import EndpointSection, RunConfig
 from shared.decisions.levers import serves_own_base, why_off
-from shared.errors import AdaptersUnsupportedError, ChatUnavailableError, SettingsError, UnknownModelError
-from shared.model.client import Chat
-from shared.store.store import LocalStore
+from shared.errors import AdaptersUnsupportedError, SettingsError
+from shared.model.prices import look_up
 
-PROBE_S = 15.0
-NO_KEY = "none"
-T = TypeVar("T")
+MAX_TOKENS = 256
+S = TypeVar("S", bound=EndpointSection)
 
 
-def check_advisor(advisor: AdvisorSection) -> None:
-    """Raises SettingsError if there is to be an advisor and it is not there, or serves no such model."""
-    if advisor.url:
-        _reachable(advisor.url, advisor.name, advisor.api_key_env, "advisor", lambda chat: None)
+def settle(config: RunConfig, max_tokens: int = MAX_TOKENS) -> tuple[RunConfig, list[str]]:
+    """The config as its endpoints need it, and a sentence for each change. `max_tokens`: as the task's
+    replies have. Raises SettingsError for an endpoint that can't be used, AdaptersUnsupportedError where
+    no lever is left."""
+    notes: list[str] = []
+    if config.advisor.url:
+        advisor = settled(config.advisor, "advisor", examine(config.advisor, "advisor", max_tokens), notes)
+        config = config.model_copy(update={"advisor": advisor})
+    if config.model.url:
+        found = examine(config.model, "model", max_tokens)
+        config = config.model_copy(update={"model": settled(config.model, "model", found, notes)})
+        config = _settle_levers(config, notes)
+    if config.budget.usd:
+        _require_prices(config)
+    return config, notes
 
 
-def settle_levers(config: RunConfig) -> tuple[RunConfig, str]:
-    """The config with the levers that its endpoint leaves, and a sentence where those are fewer than before.
+def settled(section: S, name: str, found: Found, notes: list[str]) -> S:
+    """The section as its endpoint was found to need it."""
+    notes += found.notes
+    changes: dict[str, object] = {
+        "url": found.url,
+        "omit": tuple(sorted(found.options.omit)),
+        "max_tokens_name": found.options.max_tokens_name,
+    }
+    price = look_up(found.url, section.name)
+    if price and section.usd_prompt is None and section.usd_completion is None:
+        changes |= {"usd_prompt": price.prompt, "usd_completion": price.completion}
+        notes.append(
+            f"{name}: {section.name} costs ${price.prompt:g} a million prompt tokens and "
+            f"${price.completion:g} a million of its own (list price; {name}.usd_prompt and "
+            f"{name}.usd_completion say otherwise)"
+        )
+    return section.model_copy(update=changes)
 
-    Raises SettingsError for an endpoint that can't be used, AdaptersUnsupportedError where no lever is left.
-    """
-    if not config.model.url:
-        return config, ""
-    model = config.model
-    loads_adapters = _reachable(model.url, model.name, model.api_key_env, "model", Chat.loads_adapters)
-    if config.run.levers == "harness" or (loads_adapters and not serves_own_base(config)):
-        return config, ""
-    why = why_off(config, "weights") or f"{config.model.url} can't load adapters: harness-only run"
+
+def require_answers(config: RunConfig) -> None:
+    """Before a paused run goes on. Raises SettingsError where its endpoint still can't be used."""
+    if config.model.url:
+        examine(config.model, "model", MAX_TOKENS)
+
+
+def _settle_levers(config: RunConfig, notes: list[str]) -> RunConfig:
+    if config.run.levers == "harness":
+        return config
+    why = why_off(config, "weights")
+    if not why and (refused := why_no_adapters(config.model)):
+        why = f"{refused}: harness-only run"
+    if not why and not serves_own_base(config):
+        return config
     if config.run.levers == "weights":
         hint = (
             "run with --levers harness, or give an endpoint that loads adapters and its model as model.base"
         )
         raise AdaptersUnsupportedError(why, hint)
+    notes.append(why)
     run = config.run.model_copy(update={"levers": "harness"})
-    model = model.model_copy(update={"base": "seed"})  # nobody needs the weights any more
-    return config.model_copy(update={"run": run, "model": model}), why
+    model = config.model.model_copy(update={"base": "seed"})  # the weights are not needed any more
+    return config.model_copy(update={"run": run, "model": model})
 
 
-def _reachable(url: str, name: str, key_env: str, section: str, ask: Callable[[Chat], T]) -> T:
-    """What `ask` says. Raises SettingsError if the endpoint is not there, or does not serve that model."""
-    key = os.environ.get(key_env) or NO_KEY
-    nothing = LocalStore(Path(os.devnull))  # a probe stores no reply
-    chat = Chat(url, nothing, api_key=key, timeout_s=PROBE_S, concurrency=1)
-    try:
-        names = _names(chat)
-        if names and name not in names:
-            hint = f"set {section}.name to one of: {', '.join(names[:8])}"
-            raise SettingsError(f"{url} does not serve {name!r}", hint)
-        return ask(chat)
-    except ChatUnavailableError as error:
-        raise SettingsError(error.message, f"start it, or correct {section}.url; nothing was begun") from None
-    finally:
-        chat.close()
-
-
-def _names(chat: Chat) -> list[str]:
-    try:
-        return chat.models()
-    except UnknownModelError:  # it has no such list
-        return []
+def _require_prices(config: RunConfig) -> None:
+    """A cap on money that could never be met is none."""
+    for name, section in (("model", config.model), ("advisor", config.advisor)):
+        if section.url and section.usd_prompt is None and section.usd_completion is None:
+            raise SettingsError(
+                f"budget.usd is set, and no price is known of {section.name} at {section.url}",
+                f"set {name}.usd_prompt and {name}.usd_completion (US dollars a million tokens; 0: free)",
+            )

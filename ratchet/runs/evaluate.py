@@ -14,6 +14,7 @@ from typing import Any
 from ratchet.runs import checks, parts
 from ratchet.runs import folder as runs
 from ratchet.runs.comparing import by_name, compared
+from ratchet.runs.endpoint import settle
 from ratchet.runs.folder import RunFolder
 from ratchet.runs.follow import follow
 from ratchet.runs.instances import load_instances
@@ -64,6 +65,7 @@ def score(
 ) -> tuple[RunFolder, dict[str, Any]]:
     """The evaluation's own run, and what it measured. `moved`: where the release is (parts_beside)."""
     checks.require_tools(own)
+    config, _ = settle(config, own.manifest.attempt.max_tokens)
     checks.require_parts(moved)
     with _instances(own, instances, root) as (copy, loaded):
         check_instances(load_task(str(copy)) if copy else own, loaded)

@@ -44,19 +44,18 @@ def stack_of(folder: RunFolder) -> Stack:
 
 def create(request: RunRequest, stack: Stack) -> RunFolder:
     """Check everything that can be checked now, then make the run's folder. Raises RatchetError."""
-    from ratchet.runs.endpoint import check_advisor, settle_levers
+    from ratchet.runs.endpoint import settle
     from ratchet.tasks.task_data import bound
     from trainer_service.base.pretrained import check_source
 
     task = load_task(request.config.run.task)
     stack.check(request, task)
-    config, lost = settle_levers(request.config)
+    config, notes = settle(request.config, task.manifest.attempt.max_tokens)
     check_source(config.model.base)
-    check_advisor(config.advisor)
     with bound(task, request.data, request.root, config) as own:
         folder = runs.create(replace(request, config=config), own)
-    if lost:
-        typer.echo(lost, err=True)
+    for note in notes:
+        typer.echo(note, err=True)
     return folder
 
 
@@ -73,7 +72,11 @@ def drive(folder: RunFolder, stack: Stack, refresh: Callable[[], None], note: Ca
     stack.open_run(folder)
     first = _first_event(folder)
     ledger = folder.open_ledger()
-    pausing.go_on(ledger, folder.run_id)
+    if ledger.run_state(folder.run_id) == "paused":
+        from ratchet.runs.endpoint import require_answers
+
+        require_answers(folder.config())
+        pausing.go_on(ledger, folder.run_id)
     if ledger.run_state(folder.run_id) != "running":
         return
     with _stopping_in_order(folder, stack):

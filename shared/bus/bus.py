@@ -13,7 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shared import children
-from shared.errors import ChatUnavailableError, LostLeaseError, RatchetError, SettingsError
+from shared.errors import (
+    ChatUnavailableError,
+    JobHandedBackError,
+    LostLeaseError,
+    RatchetError,
+    SettingsError,
+)
 from shared.ledger import pausing
 from shared.ledger.lease import renewed
 from shared.ledger.ledger import Claim, Ledger, Ring
@@ -110,6 +116,9 @@ class Bus:
             _log.warning("%s pauses the run: %s", name, reason)
             pausing.pause(self.ledger, claim.job_id, claim.fence, reason)
             return []
+        if isinstance(error, JobHandedBackError):
+            _log.info("%s goes on later: %s", name, reason)
+            return pausing.hand_back(self.ledger, claim.job_id, claim.fence)
         transient = _passes(error)
         retry_s = None if known and not transient else self._retry_s(claim, error, transient)
         bug = None if known else error  # only a bug's traceback tells anything

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, select, update
 
 from shared.ledger.database import tried_again
-from shared.ledger.ledger import Ledger, held, set_job
+from shared.ledger.ledger import Ledger, Ring, held, set_job
 from shared.ledger.schema import jobs, runs
 
 
@@ -35,6 +35,17 @@ def pause(ledger: Ledger, job_id: str, fence: int, why: str) -> None:
         set_job(connection, job_id, **given_back, failing_since=None, last_error=why)
         running = and_(runs.c.id == job.run_id, runs.c.state == "running")
         connection.execute(update(runs).where(running).values(state="paused"))
+
+
+@tried_again
+def hand_back(ledger: Ledger, job_id: str, fence: int) -> list[Ring]:
+    """Give the lease back at no cost of attempts, to be taken again at once. Raises LostLeaseError."""
+    with ledger.database.write() as connection:
+        job = held(connection, job_id, fence)
+        now = ledger.database.now(connection)
+        given_back = {"state": "ready", "attempts": job.attempts - 1, "not_before": now}
+        set_job(connection, job_id, **given_back, ring_at=now + ledger.ring_s, failing_since=None)
+        return [Ring(job.id, job.service, job.type)]
 
 
 @tried_again

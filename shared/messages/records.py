@@ -65,6 +65,7 @@ class Cost(Record):
     train_s: float = 0.0
     gpu_s: float = 0.0
     usd: float = 0.0
+    estimated_tokens: int = 0  # of the tokens above: what the endpoint did not tell
 
     def __add__(self, other: Cost) -> Cost:
         mine, its = self.model_dump(), other.model_dump()
@@ -114,6 +115,7 @@ class ShardPlan(Record):
     """All attempts of a shard. Every release's attempt on an instance stands in the same shard."""
 
     attempts: tuple[AttemptPlan, ...]
+    null_arms: dict[str, str] = Field(default_factory=dict)  # arms that can't be measured, and why
 
 
 class Sample(Record):
@@ -125,6 +127,15 @@ class Sample(Record):
     logprobs: tuple[float, ...] = ()  # of each sampled token, under the policy that sampled it
     free: tuple[bool, ...] = ()
     finish_reason: str = ""
+    reasoning: str = ""  # what a thinking model wrote before its answer; no part of `text`
+
+
+class StoredReply(Record):
+    """A reply as it is kept, with what it cost and the job that paid for it."""
+
+    sample: Sample
+    cost: Cost = Cost()
+    payer: str = ""
 
 
 class Candidate(Record):
@@ -180,6 +191,7 @@ class ShardState(Record):
     attempts: tuple[AttemptState, ...]
     cost: Cost = Cost()
     reload: dict[str, float] = Field(default_factory=dict)  # as in ShardFinished
+    null_arms: dict[str, str] = Field(default_factory=dict)  # as in ShardPlan
 
 
 class Block(Record):

@@ -1,49 +1,53 @@
-"""The model's endpoint: OpenAI's API plus vLLM's routes for LoRA. The only importer of openai.
+"""The model's endpoint as the loop uses it: replies by request, each asked for and paid for once.
 
-Every reply is stored under (its request, its index) before it is used and looked up there first, so none is
-paid for twice. One layer of retries, ours: a few quick ones here; what is still unavailable then is the bus's
-to try again later. A refusal (400, 401, 403, 404) is never tried again.
+Every reply is stored under (endpoint, options, request, index) before it is used, and looked up there
+first. One layer of retries, ours: a few quick ones here; an outage is the bus's to wait out. What fails
+three times alike while other requests are answered is final for that one request.
 """
 
 from __future__ import annotations
 
-import email.utils
-import json
 import logging
+import math
 import random
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar, cast
-from urllib.parse import urlsplit
-
-import httpx2  # what openai is built on; its errors come through while a body is read
-import openai
-from openai.types.chat import ChatCompletionMessageParam
+from types import TracebackType
+from typing import TypeVar
 
 from shared.errors import (
-    AdaptersUnsupportedError,
-    ArtifactError,
-    ChatError,
     ChatUnavailableError,
+    EndpointBlockedError,
+    ForbiddenError,
+    JobHandedBackError,
     RequestRefusedError,
-    UnknownModelError,
+    UnusableReplyError,
 )
-from shared.messages.records import Cost, JsonObject, Sample
-from shared.model.wire import SampleRequest, parse_completion, parse_prompt_logprobs
+from shared.messages.records import Cost, Sample, StoredReply
+from shared.model.address import split_urls
+from shared.model.options import Options, learned
+from shared.model.prices import Price, cost_of, most_of
+from shared.model.reading import Usage, parse_completion
+from shared.model.refusals import Refusal, as_error
+from shared.model.server import RefusedError, Server
+from shared.model.spending import Spending
+from shared.model.wire import SampleRequest
 from shared.store.store import Store, get_record, put_json
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 TRIES = 4
-FIRST_WAIT_S = (
-    0.25  # doubles with each try; the wait is drawn evenly below it, so that workers don't march in step
-)
-RETRYABLE = frozenset({408, 409, 425, 429})  # and all from 500 up
-NOT_IMPLEMENTED = 501
-MAX_BODY_BYTES = 64 << 20  # a reply with its logprobs; more is no reply
+SAME_ERRORS = 3  # of one request, after which it is asked whether the others fare better
+FIRST_WAIT_S = 0.25  # doubles with each try; drawn evenly below it, so that workers don't march in step
+LONGEST_WAIT_S = 10.0  # asked for by the endpoint; a longer one is left to the bus
+CONTROL_S = 30.0  # how long an answered control request vouches for the endpoint
+CONTROL = [{"role": "user", "content": "Say OK."}]
+Answer = Sample | RequestRefusedError
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,232 +66,232 @@ class Sampled:
     cost: Cost
 
 
-class Chat:
-    """One endpoint. Raises ChatUnavailableError when it can't answer now, ChatError when it will not."""
+def patiently(call: Callable[[], T]) -> T:
+    """The call's result, tried a few times while the endpoint is away or busy for a moment."""
+    for tries in range(1, TRIES):
+        try:
+            return call()
+        except ChatUnavailableError as error:
+            wait_s = max(random.uniform(0, FIRST_WAIT_S * 2**tries), error.retry_after_s or 0.0)
+            if wait_s > LONGEST_WAIT_S:
+                raise
+            log.info("try %d of %d failed: %s", tries, TRIES, error.message)
+        time.sleep(wait_s)
+    return call()
 
-    def __init__(self, url: str, store: Store, *, api_key: str, timeout_s: float, concurrency: int) -> None:
+
+class Chat:
+    """One endpoint, at one or several addresses. Raises ChatUnavailableError when it can't answer now,
+    EndpointBlockedError when it answers nobody, ChatError when it will not."""
+
+    def __init__(
+        self,
+        url: str,
+        store: Store,
+        *,
+        api_key: str,
+        timeout_s: float,
+        concurrency: int,
+        options: Options | None = None,
+        headers: Mapping[str, str] | None = None,
+        identity: str = "",
+        price: Price | None = None,
+    ) -> None:
         self.url = url
-        self._store = store
-        self._timeout_s = timeout_s
-        self._concurrency = concurrency
-        self._extensions = True  # until the endpoint refuses them
-        local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-        http = openai.DefaultHttpxClient(trust_env=not local)  # a proxy never leads to this machine
-        self._client = openai.OpenAI(base_url=url, api_key=api_key, max_retries=0, http_client=http)
+        self.store = store
+        self.timeout_s = timeout_s
+        self.concurrency = concurrency
+        self.options = options or Options()
+        self.price = price or Price()
+        self.servers = [Server(one, api_key=api_key, headers=headers) for one in split_urls(url)]
+        self._asked_of = f"{identity} {self.options.key}".strip()
+        self._failed: Counter[tuple[str, str]] = Counter()  # by request and error
+        self._lock = threading.Lock()
+        self._vouched_until_s = 0.0
 
     def close(self) -> None:
-        self._client.close()
+        for server in self.servers:
+            server.close()
 
     def sample(self, requests: Sequence[SampleRequest]) -> Sampled:
-        """All replies of all requests, asked at once. Raises RequestRefusedError only if all are refused."""
-        started = time.monotonic()
-        wanted = {request.key(i): (request, i) for request in requests for i in range(request.n)}
-        found = {key: self._stored(key) for key in wanted}
-        missing = [key for key, sample in found.items() if sample is None]
-        cost, refused = Cost(), dict[str, RequestRefusedError]()
-        for key, outcome in zip(missing, self._ask_all([wanted[key] for key in missing]), strict=True):
-            if isinstance(outcome, RequestRefusedError):
-                refused[key] = outcome
-            else:
-                found[key], paid = outcome
-                cost += paid
-        if refused and len(refused) == len(wanted):
-            raise next(iter(refused.values()))
-        waited_s = time.monotonic() - started if missing else 0.0
-        replies = tuple(_reply(request, found, refused) for request in requests)
-        return Sampled(replies, cost + Cost(model_s=waited_s))
+        """All replies of all requests, asked at once."""
+        with self.asking() as asking:
+            asked = [asking.ask(request) for request in requests]
+            replies = tuple(gathered(futures) for futures in asked)
+        return Sampled(replies, asking.cost)
 
-    def load_adapter(self, name: str, path: str) -> None:
-        """Raises ArtifactError for an adapter that is not taken, AdaptersUnsupportedError if none ever is."""
-        body = {"lora_name": name, "lora_path": path}
-        try:
-            self._retry(lambda timeout_s: self._post("/load_lora_adapter", body, timeout_s))
-        except RequestRefusedError as error:
-            raise ArtifactError(f"{self.url} refuses adapter {name}: {error.message}") from error
-        except UnknownModelError as error:
-            said = error.message.replace("load_lora_adapter", "")  # some 404s repeat the route
-            if "adapter" in said:  # vLLM's 404 for a folder that it can't see
-                raise ArtifactError(
-                    f"{self.url} can't see adapter {name} in {path}: {error.message}"
-                ) from error
-            hint = "run with --levers harness, or serve with vLLM and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
-            raise AdaptersUnsupportedError(f"{self.url} can't load adapters", hint) from error
+    def asking(self, payer: str = "", spending: Spending | None = None, until_s: float = math.inf) -> Asking:
+        """A conversation of many requests, each answered when it is. `payer`: the job that pays; what it
+        paid for in a try that failed counts in the one that succeeds. `until_s`: on the monotonic clock,
+        after which nothing is asked any more."""
+        return Asking(self, payer, spending, until_s)
 
-    def loads_adapters(self) -> bool:
-        """Does it take adapters at all? Asked with one that is nowhere, so whoever takes it loads nothing."""
-        try:
-            self.load_adapter("ratchet-probe", "/nonexistent/ratchet-probe")
-        except ArtifactError:
-            return True
-        except AdaptersUnsupportedError:
-            return False
-        return False
+    def key(self, request: SampleRequest, index: int) -> str:
+        return request.key(index, self._asked_of)
 
-    def unload_adapter(self, name: str) -> None:
-        """Also when it is not loaded any more."""
-        body = {"lora_name": name}
-        try:
-            self._retry(lambda timeout_s: self._post("/unload_lora_adapter", body, timeout_s))
-        except (RequestRefusedError, UnknownModelError) as error:
-            log.info("adapter %s was not loaded: %s", name, error.message)
-
-    def models(self) -> list[str]:
-        """Names of the base model and of every adapter that is loaded."""
-        text = self._retry(
-            lambda timeout_s: self._client.get("/models", cast_to=str, options={"timeout": timeout_s})
-        )
-        try:
-            return [str(model["id"]) for model in json.loads(text)["data"]]
-        except (ValueError, LookupError, TypeError) as error:
-            raise ChatError(f"{self.url}/models lists no models: {text[:200]!r}") from error
-
-    def prompt_logprobs(self, model: str, token_ids: list[int]) -> list[float]:
-        """Log-probabilities of token_ids[1:] under that model."""
-        body = {
-            "model": model,
-            "prompt": token_ids,
-            "max_tokens": 1,
-            "temperature": 0.0,
-            "prompt_logprobs": 0,
-        }
-        text = self._retry(lambda timeout_s: self._post("/completions", body, timeout_s))
-        logprobs = parse_prompt_logprobs(text.encode(), token_ids)
-        if logprobs is None:
-            hint = "adapters are verified by prompt_logprobs on /v1/completions, as vLLM gives them"
-            raise ChatError(f"{self.url} gives no prompt_logprobs for {model}", hint)
-        return logprobs
-
-    def _stored(self, key: str) -> Sample | None:
-        digest = self._store.lookup("reply", key)
-        return get_record(self._store, digest, Sample) if digest else None
-
-    def _ask_all(
-        self, wanted: list[tuple[SampleRequest, int]]
-    ) -> list[tuple[Sample, Cost] | RequestRefusedError]:
-        """In the order given. An error that concerns all stops what has not begun; what runs is stored."""
-        if not wanted:
-            return []
-        with ThreadPoolExecutor(min(self._concurrency, len(wanted))) as threads:
-            futures = [threads.submit(self._ask_and_store, request, index) for request, index in wanted]
-            try:
-                return [_result_or_refusal(future) for future in futures]
-            except BaseException:
-                threads.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _ask_and_store(self, request: SampleRequest, index: int) -> tuple[Sample, Cost]:
-        sample, cost = self._retry(lambda timeout_s: self._ask(request, index, timeout_s))
-        digest = self._store.bind("reply", request.key(index), put_json(self._store, sample))
-        return get_record(
-            self._store, digest, Sample
-        ), cost  # another worker may have been first: its reply counts
-
-    def _ask(self, request: SampleRequest, index: int, timeout_s: float) -> tuple[Sample, Cost]:
-        extensions = self._extensions
-        try:
-            body = self._complete(request, index, extensions, timeout_s)
-        except openai.BadRequestError as error:
-            if not (extensions and "return_token_ids" in str(error)):
-                raise
-            log.warning("%s tells no token ids: nothing can be learned from its replies", self.url)
-            self._extensions = False
-            body = self._complete(request, index, False, timeout_s)
-        parsed = parse_completion(body)
-        if parsed is None:
-            raise ChatUnavailableError(f"{self.url} answered with no completion: {body[:200]!r}")
-        return parsed
-
-    def _complete(self, request: SampleRequest, index: int, extensions: bool, timeout_s: float) -> bytes:
-        """The body of the answer, read against the clock: a trickle must not outlast the deadline. The key
-        goes along, so that an endpoint can tell a second request for the same reply."""
-        deadline = time.monotonic() + timeout_s
-        messages = cast(list[ChatCompletionMessageParam], request.messages)
-        create = self._client.chat.completions.with_streaming_response.create
-        received = bytearray()
-        with create(
-            model=request.model,
-            messages=messages,
-            extra_body=request.body(index, extensions),
-            extra_headers={"Idempotency-Key": request.key(index)},
-            timeout=timeout_s,
-        ) as response:
-            for chunk in response.iter_bytes():
-                received += chunk
-                if time.monotonic() > deadline:
-                    raise ChatUnavailableError(
-                        f"{self.url} did not finish its answer within {timeout_s:.0f} s"
-                    )
-                if len(received) > MAX_BODY_BYTES:
-                    raise ChatError(f"{self.url} answered with more than {MAX_BODY_BYTES >> 20} MB")
-        return bytes(received)
-
-    def _post(self, path: str, body: JsonObject, timeout_s: float) -> str:
-        return self._client.post(path, cast_to=str, body=body, options={"timeout": timeout_s})
-
-    def _retry(self, call: Callable[[float], T]) -> T:
-        """The one layer of retries: TRIES within the total time, each wait fully jittered."""
-        deadline = time.monotonic() + self._timeout_s
-        tries = 0
+    def answer(self, request: SampleRequest, index: int) -> tuple[Sample, Usage]:
+        """One reply, with quick retries. Raises RequestRefusedError where this request is at fault."""
+        key, tries = self.key(request, index), 0
         while True:
             tries += 1
+            server = min(self.servers, key=lambda one: (one.open_requests, random.random()))
             try:
-                return call(max(deadline - time.monotonic(), 0.1))
-            except (openai.APIError, httpx2.HTTPError, ChatUnavailableError) as error:
-                unavailable = self._unavailable(error)
-            wait_s = random.uniform(0, FIRST_WAIT_S * 2**tries)
-            wait_s = max(wait_s, unavailable.retry_after_s or 0.0)
-            if tries == TRIES or time.monotonic() + wait_s > deadline:
-                raise unavailable
-            log.info("try %d of %d failed: %s", tries, TRIES, unavailable.message)
+                return self.try_once(server, request, index)
+            except ForbiddenError as error:
+                self._require_fault(request, str(error))
+                raise RequestRefusedError(error.message) from error
+            except ChatUnavailableError as error:
+                self._judge(request, key, error)
+                wait_s = max(random.uniform(0, FIRST_WAIT_S * 2**tries), error.retry_after_s or 0.0)
+                if tries == TRIES or wait_s > LONGEST_WAIT_S:
+                    raise
+                log.info("try %d of %d failed: %s", tries, TRIES, error.message)
             time.sleep(wait_s)
 
-    def _unavailable(self, error: Exception) -> ChatUnavailableError:
-        """What may be tried again as ChatUnavailableError; raises what may not as ChatError."""
-        if isinstance(error, ChatUnavailableError):
+    def try_once(self, server: Server, request: SampleRequest, index: int) -> tuple[Sample, Usage]:
+        """One reply. A refusal that names a parameter is learned from, if the request is taken without
+        it."""
+        options = self.options
+        while True:
+            body = request.body(index, options)
+            try:
+                answered = server.complete(body, self.key(request, index), self.timeout_s)
+            except RefusedError as refused:
+                other = options.after(refused.refusal, body)
+                if other is None:
+                    raise as_error(server.url, refused.refusal) from refused
+                options = other
+                continue
+            if options != self.options:
+                self._learn(options)
+            parsed = parse_completion(answered)
+            if not isinstance(parsed, Refusal):
+                return parsed
+            if parsed.status:
+                raise as_error(server.url, parsed)
+            raise UnusableReplyError(f"{server.url} answered with no completion: {parsed.message[:200]}")
+
+    def _learn(self, options: Options) -> None:
+        with self._lock:
+            if said := learned(self.options, options):
+                log.warning("%s %s", self.url, said)
+            self.options = options
+
+    def _judge(self, request: SampleRequest, key: str, error: ChatUnavailableError) -> None:
+        """Raises RequestRefusedError once the same error has met this request too often, and it alone."""
+        if not error.of_request:
+            return
+        with self._lock:
+            self._failed[key, error.message] += 1
+            count = self._failed[key, error.message]
+        if count >= SAME_ERRORS:
+            self._require_fault(request, str(error), outage=not isinstance(error, UnusableReplyError))
+            raise RequestRefusedError(
+                f"{error.message} ({count} times, while other requests are answered)"
+            ) from error
+
+    def _require_fault(self, request: SampleRequest, said: str, outage: bool = False) -> None:
+        """Raises unless a plain request for the same model is answered: the endpoint itself is at fault."""
+        with self._lock:
+            if time.monotonic() < self._vouched_until_s:
+                return
+        control = SampleRequest(request.model, CONTROL, seed=0, max_tokens=request.max_tokens)
+        try:
+            self.try_once(random.choice(self.servers), control, 0)
+        except (ChatUnavailableError, RequestRefusedError, ForbiddenError) as error:
+            if outage:
+                raise ChatUnavailableError(said) from error
+            raise EndpointBlockedError(f"{said}; a plain request fares no better: {error.message}") from error
+        with self._lock:
+            self._vouched_until_s = time.monotonic() + CONTROL_S
+
+
+class Asking:
+    """Context manager. `ask` starts a request's replies, each in a thread of at most `concurrency`; equal
+    requests are one. An error that concerns all stops what has not begun. `cost`: paid so far."""
+
+    def __init__(self, chat: Chat, payer: str, spending: Spending | None, until_s: float) -> None:
+        self._chat = chat
+        self._until_s = until_s
+        self._payer = payer
+        self._spending = spending
+        self._threads = ThreadPoolExecutor(chat.concurrency, "reply")
+        self._asked: dict[str, Future[Answer]] = {}
+        self._lock = threading.Lock()
+        self._waiting_since_s = time.monotonic()
+        self.cost = Cost()
+
+    def ask(self, request: SampleRequest) -> list[Future[Answer]]:
+        """One future a reply. Its error is what concerns all; a refusal of this one request is its
+        result."""
+        return [self._ask_one(request, index) for index in range(request.n)]
+
+    def again(self, request: SampleRequest) -> list[Future[Answer]]:
+        """As `ask`, but what failed before is asked anew."""
+        for index in range(request.n):
+            future = self._asked.get(self._chat.key(request, index))
+            if future is not None and future.done() and future.exception() is not None:
+                del self._asked[self._chat.key(request, index)]
+        return self.ask(request)
+
+    def _ask_one(self, request: SampleRequest, index: int) -> Future[Answer]:
+        key = self._chat.key(request, index)
+        if key not in self._asked:
+            self._asked[key] = self._threads.submit(self._fetch, request, index, key)
+        return self._asked[key]
+
+    def _fetch(self, request: SampleRequest, index: int, key: str) -> Answer:
+        store = self._chat.store
+        if digest := store.lookup("reply", key):
+            kept = get_record(store, digest, StoredReply)
+            if self._payer and kept.payer == self._payer:  # a try of this very job that was not committed
+                self._pay(kept.cost)
+            return kept.sample
+        if time.monotonic() > self._until_s:
+            raise JobHandedBackError("the model is slow: what is there is kept, the rest is asked for again")
+        most = most_of(request, self._chat.price)
+        if self._spending:
+            self._spending.reserve(most)
+        cost, started_s = Cost(), time.monotonic()
+        try:
+            sample, usage = self._chat.answer(request, index)
+            cost = cost_of(request, sample, usage, self._chat.price)
+        except RequestRefusedError as error:
             return error
-        if not isinstance(error, openai.APIStatusError):
-            hint = "is it running? the job is tried again"
-            return ChatUnavailableError(f"{self.url} can't be reached: {error or type(error).__name__}", hint)
-        status, said = error.status_code, error.message[:500]
-        if status in RETRYABLE or (status >= 500 and status != NOT_IMPLEMENTED):
-            later = ChatUnavailableError(f"{self.url} answers {status}: {said}")
-            later.retry_after_s = _retry_after_s(error.response.headers.get("retry-after"))
-            return later
-        if status in (404, 405, NOT_IMPLEMENTED):
-            raise UnknownModelError(
-                f"{self.url} answers {status}: {said}", "GET /v1/models lists what it serves"
-            )
-        if status in (400, 413, 422):
-            raise RequestRefusedError(f"{self.url} refuses the request ({status}): {said}")
-        raise ChatError(f"{self.url} answers {status}: {said}", "set the key that model.api_key_env names")
+        finally:
+            if self._spending:
+                self._spending.settle(most, cost)
+        reply = StoredReply(sample=sample, cost=cost, payer=self._payer)
+        self._pay(cost, started_s)
+        digest = store.bind("reply", key, put_json(store, reply))
+        return get_record(store, digest, StoredReply).sample  # another worker may have been first
+
+    def _pay(self, cost: Cost, started_s: float | None = None) -> None:
+        """Count it. Seconds are of the clock: replies that were waited for together count once."""
+        with self._lock:
+            now_s = time.monotonic()
+            if started_s is not None:
+                cost += Cost(model_s=now_s - max(started_s, self._waiting_since_s))
+                self._waiting_since_s = now_s
+            self.cost += cost
+
+    def call_off(self) -> None:
+        """Start nothing more; what is under way is finished and kept."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Asking:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.call_off()
 
 
-def _result_or_refusal(future: Future[tuple[Sample, Cost]]) -> tuple[Sample, Cost] | RequestRefusedError:
-    try:
-        return future.result()
-    except RequestRefusedError as error:
-        return error
-
-
-def _reply(
-    request: SampleRequest, found: dict[str, Sample | None], refused: dict[str, RequestRefusedError]
-) -> Reply:
-    keys = [request.key(i) for i in range(request.n)]
-    for key in keys:
-        if key in refused:
-            return Reply(refused=str(refused[key]))
-    return Reply(tuple(sample for key in keys if (sample := found[key]) is not None))
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """Retry-After in seconds: a number, or an HTTP date."""
-    if not header:
-        return None
-    try:
-        return max(float(header), 0.0)
-    except ValueError:
-        pass
-    try:
-        return max(email.utils.parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
-    except ValueError:
-        return None
+def gathered(futures: Sequence[Future[Answer]]) -> Reply:
+    """The reply of one request, when it is there. Raises what concerns all."""
+    answers = [future.result() for future in futures]
+    refused = [str(answer) for answer in answers if isinstance(answer, RequestRefusedError)]
+    if refused:
+        return Reply(refused=refused[0])
+    return Reply(tuple(answer for answer in answers if isinstance(answer, Sample)))

@@ -1,21 +1,13 @@
-"""What goes over the wire to an OpenAI-compatible endpoint and what comes back, as plain values. No client.
-
-A reply is data whatever it says: empty, cut short, not JSON, with odd characters. Token ids, free flags and
-prompt ids are extensions: where an endpoint does not tell them, or does so wrongly, their tuples are empty.
+"""What goes over the wire to an OpenAI-compatible endpoint, as plain values. No client; what comes back is
+read in reading.py.
 """
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
-
-from shared.messages.records import Cost, JsonObject, Sample, derive_seed, digest_of
-
-MAX_TEXT = 1_000_000  # characters; an endpoint that ignores max_tokens must not fill the store
+from shared.messages.records import JsonObject, derive_seed, digest_of
+from shared.model.options import Options
 
 
 @dataclass(frozen=True)
@@ -31,103 +23,36 @@ class SampleRequest:
     schema: JsonObject | None = None
     weights: str = ""  # digests of what stands behind `model`; a name alone may mean other weights elsewhere
 
-    def key(self, index: int) -> str:
-        """The name under which reply `index` is stored: whatever the reply depends on, and nothing else."""
+    def key(self, index: int, asked_of: str = "") -> str:
+        """The name under which reply `index` is stored: whatever the reply depends on, and nothing else.
+        `asked_of`: which endpoint with which options."""
         parts = [self.weights or self.model, self.messages, self.schema, self.temperature, self.max_tokens]
-        return f"{digest_of([*parts, self.seed])}-{index}"
+        return f"{digest_of([*parts, self.seed, *([asked_of] if asked_of else [])])}-{index}"
 
-    def body(self, index: int, extensions: bool) -> JsonObject:
-        """The request for reply `index`, less `model` and `messages`."""
+    def body(self, index: int, options: Options) -> JsonObject:
+        """The whole request for reply `index`, in the endpoint's own words."""
         body: JsonObject = {
             "n": 1,
             "seed": derive_seed(self.seed, index),
             "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
+            options.max_tokens_name: self.max_tokens,
             "logprobs": True,
+            "return_token_ids": True,
         }
-        if extensions:
-            body["return_token_ids"] = True
         if self.schema is not None:
             schema = {"name": "reply", "schema": self.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
+        kept = {name: value for name, value in (body | options.added).items() if name not in options.omit}
+        return {"model": self.model, "messages": self.messages} | kept
+
+    def prompt_tokens_about(self) -> int:
+        """An estimate for endpoints that tell no usage, and for what is not yet paid: a token is about four
+        characters, and each message brings a few of its own."""
+        return sum(tokens_about(message["content"]) + 4 for message in self.messages)
 
 
-def _clean(text: object) -> object:
-    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+CHARS_A_TOKEN = 4
 
 
-class _Message(BaseModel):
-    content: Annotated[str, BeforeValidator(_clean)] | None = None
-
-
-class _Token(BaseModel):
-    logprob: float
-
-
-class _Logprobs(BaseModel):
-    content: list[_Token] | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message = _Message()
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-    token_ids: list[int] | None = None
-    free_tokens: list[bool] | None = None
-    prompt_token_ids: list[int] | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-class _Completion(BaseModel):
-    choices: list[_Choice]
-    usage: _Usage | None = None
-    prompt_token_ids: list[int] | None = None
-
-
-def parse_completion(body: bytes) -> tuple[Sample, Cost] | None:
-    """The one reply in a completion and what it cost; None where the body is no completion at all."""
-    try:
-        completion = _Completion.model_validate(json.loads(body.decode("utf-8", "replace")))
-    except (ValueError, RecursionError, ValidationError):
-        return None
-    choice = completion.choices[0] if completion.choices else _Choice(finish_reason="no_choice")
-    usage = completion.usage or _Usage()
-    cost = Cost(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
-    return _sample(choice, choice.prompt_token_ids or completion.prompt_token_ids or []), cost
-
-
-def _sample(choice: _Choice, prompt_ids: list[int]) -> Sample:
-    text = choice.message.content or ""
-    finish = choice.finish_reason or ""
-    tokens = (choice.logprobs.content if choice.logprobs else None) or []
-    logprobs = [token.logprob for token in tokens]
-    told = [column for column in (choice.token_ids, logprobs, choice.free_tokens) if column]
-    if len(text) > MAX_TEXT:
-        return Sample(text=text[:MAX_TEXT], finish_reason="too_long")
-    if len({len(column) for column in told}) > 1 or not all(map(math.isfinite, logprobs)):
-        return Sample(
-            text=text, finish_reason=finish
-        )  # what the tokens were can't be trusted: nothing to learn
-    return Sample(
-        text=text,
-        prompt_ids=tuple(prompt_ids),
-        token_ids=tuple(choice.token_ids or ()),
-        logprobs=tuple(logprobs),
-        free=tuple(choice.free_tokens or ()),
-        finish_reason=finish,
-    )
-
-
-def parse_prompt_logprobs(body: bytes, token_ids: list[int]) -> list[float] | None:
-    """Log-probabilities of token_ids[1:], from vLLM's form; None where the body does not hold them."""
-    try:
-        told = json.loads(body)["choices"][0]["prompt_logprobs"]
-        logprobs = [float(told[i][str(token_ids[i])]["logprob"]) for i in range(1, len(token_ids))]
-    except (ValueError, LookupError, TypeError):
-        return None
-    return logprobs if all(map(math.isfinite, logprobs)) else None
+def tokens_about(text: str) -> int:
+    return -(-len(text.encode("utf-8", "replace")) // CHARS_A_TOKEN)

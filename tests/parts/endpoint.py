@@ -23,6 +23,10 @@ class Fault:
     trickle_s: float = 0.0  # between the bytes of the body
 
 
+def is_control(body: Body) -> bool:
+    return body.get("messages") == [{"role": "user", "content": "Say OK."}]
+
+
 def base_logprobs(token_ids: list[int]) -> list[float]:
     """Of token_ids[1:], under the endpoint's base model."""
     return [-1.0 - (token % 7) / 10 for token in token_ids[1:]]
@@ -49,16 +53,23 @@ def completion(text: str, **choice: Any) -> Body:
 class Endpoint:
     """Context manager. `answer` makes a reply's text from a request's body."""
 
-    def __init__(self, answer: Callable[[Body], str] = lambda body: f"seed {body['seed']}") -> None:
+    def __init__(self, answer: Callable[[Body], str] = lambda body: f"seed {body.get('seed')}") -> None:
         self.answer = answer
         self.faults: list[Fault] = []
         self.seen: list[tuple[str, Body]] = []  # path and body of every POST
-        self.adapters: dict[str, list[float]] = {}  # name -> its fingerprint's log-probabilities
+        self._turn = 0
         self.base = "seed"
+        self.well = True  # are plain requests answered, whatever becomes of the others?
+        self.known: list[dict[str, list[float]]] = [{}]  # by replica: its adapters
+        self.replicas = 1  # servers behind this address, which answer in turn
+        self.loads_on_first_alone = False
         self.lora_routes = True
         self.no_lora = _json(404, {"detail": "Not Found"})  # the answer where there are no such routes
         self.ignores_adapters = False
-        self.refuses_extensions = False
+        self.tells_prompt_logprobs = True
+        self.lists: list[str] | None = None  # what the list of models says, where that is not what is served
+        self.refuses: dict[str, str] = {}  # parameter -> the message of its 400
+        self.controls = 0  # plain requests that only ask whether the endpoint is well
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -67,8 +78,20 @@ class Endpoint:
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
     @property
+    def adapters(self) -> dict[str, list[float]]:
+        """Name -> its fingerprint's log-probabilities: of the server whose turn it is."""
+        self.known += [{} for _ in range(self.replicas - len(self.known))]
+        return self.known[self._turn % self.replicas]
+
+    @adapters.setter
+    def adapters(self, adapters: dict[str, list[float]]) -> None:
+        self.known[0] = adapters
+
+    @property
     def asked(self) -> list[Body]:
-        return [body for path, body in self.seen if path == "/v1/chat/completions"]
+        """All chat requests but the plain ones."""
+        chat = [body for path, body in self.seen if path == "/v1/chat/completions"]
+        return [body for body in chat if not is_control(body)]
 
     def __enter__(self) -> "Endpoint":
         self._thread.start()
@@ -79,18 +102,27 @@ class Endpoint:
         self._server.server_close()
 
     def respond(self, path: str, body: Body) -> Fault:
+        self._turn += 1
+        if not path.startswith("/v1/"):
+            return _json(404, {"detail": "Not Found"})
         if path == "/v1/models":
-            return _json(200, {"data": [{"id": name} for name in [self.base, *self.adapters]]})
+            listed = [self.base, *self.adapters] if self.lists is None else self.lists
+            return _json(200, {"data": [{"id": name} for name in listed]})
         if path.endswith("_lora_adapter"):
             return self._lora(path, body)
         if body["model"] not in (self.base, *self.adapters):
             return _error(404, f"no model {body['model']}")
+        if path == "/v1/completions" and not self.tells_prompt_logprobs:
+            return _json(200, {"choices": [{"text": ""}]})
         if path == "/v1/completions":
             return _json(200, self._score(body))
+        if is_control(body) and self.well:
+            self.controls += 1
+            return _json(200, completion("OK"))
         if self.faults:
             return self.faults.pop(0)
-        if self.refuses_extensions and "return_token_ids" in body:
-            return _error(400, "Unrecognized request argument supplied: return_token_ids")
+        if said := next((self.refuses[name] for name in body if name in self.refuses), None):
+            return _error(400, said)
         return _json(200, completion(self.answer(body)))
 
     def _lora(self, path: str, body: Body) -> Fault:
@@ -104,7 +136,8 @@ class Endpoint:
         card = json.loads((Path(body["lora_path"]) / "ratchet.json").read_text())
         if card.get("broken"):
             return _error(400, "adapter_model.safetensors: lora_A is not finite")
-        self.adapters[name] = card["served"]
+        into = self.known[0] if self.loads_on_first_alone else self.adapters
+        into[name] = card["served"]
         return Fault(200, b"Success")
 
     def _score(self, body: Body) -> Body:

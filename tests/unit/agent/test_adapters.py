@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 
 from agent_service.adapters import Adapters
-from shared.errors import AdaptersUnsupportedError, ArtifactError
+from shared.errors import (
+    AdaptersUnsupportedError,
+    ArtifactError,
+    EndpointBlockedError,
+    UnknownModelError,
+)
 from shared.messages.records import Release
 from shared.model.client import Chat
-from shared.model.wire import SampleRequest
 from shared.store.store import LocalStore, put_bundle
 from tests.parts.endpoint import Endpoint, base_logprobs
 
@@ -64,7 +68,7 @@ def test_an_adapter_is_loaded_and_verified_once(
     release = publish(store, "run-g1-aa")
     for _ in range(2):
         assert adapters.ensure([release])[release.digest].name == "run-g1-aa"
-    assert [path for path, _ in endpoint.seen] == ["/v1/load_lora_adapter", "/v1/completions"]
+    assert [path for path, _ in endpoint.seen] == ["/v1/load_lora_adapter", *["/v1/completions"] * 2]
 
 
 def test_replies_of_base_and_adapter_are_told_apart(adapters: Adapters, store: LocalStore) -> None:
@@ -130,8 +134,41 @@ def test_adapters_that_a_restart_lost_are_loaded_again(
     adapters: Adapters, store: LocalStore, endpoint: Endpoint
 ) -> None:
     release = publish(store, "run-g1-aa")
-    served = adapters.ensure([release])[release.digest]
+    adapters.ensure([release])
     endpoint.adapters.clear()
-    request = SampleRequest(model=served.name, weights=served.weights, messages=[], seed=1, max_tokens=5)
-    assert len(adapters.sample([request], [release]).replies[0].samples) == 1
+    adapters.reload([release], UnknownModelError("404"))
     assert "run-g1-aa" in endpoint.adapters
+
+
+def test_a_base_model_that_is_gone_blocks_the_run(adapters: Adapters) -> None:
+    plain = Release(base="basedigest", harness="h")
+    with pytest.raises(EndpointBlockedError, match="404"):
+        adapters.reload([plain], UnknownModelError("404"))
+
+
+def test_each_of_several_servers_is_loaded_and_checked(store: LocalStore, tmp_path: Path) -> None:
+    release = publish(store, "run-g1-aa")
+    with Endpoint() as one, Endpoint() as two:
+        chat = Chat(f"{one.url} {two.url}", store, api_key="k", timeout_s=20, concurrency=4)
+        Adapters(chat, store, tmp_path / "cache", "seed").ensure([release])
+        assert list(one.adapters) == list(two.adapters) == ["run-g1-aa"]
+        two.ignores_adapters = True
+        with pytest.raises(ArtifactError, match=f"refused on {two.url}.*ignores"):
+            Adapters(chat, store, tmp_path / "cache", "seed").ensure([release])
+        chat.close()
+
+
+def test_behind_one_address_every_server_in_turn_gets_the_adapter(
+    adapters: Adapters, store: LocalStore, endpoint: Endpoint
+) -> None:
+    endpoint.replicas = 3
+    adapters.ensure([publish(store, "run-g1-aa")])
+    assert [list(known) for known in endpoint.known] == [["run-g1-aa"]] * 3
+
+
+def test_servers_that_are_never_all_reached_are_named_as_the_cause(
+    adapters: Adapters, store: LocalStore, endpoint: Endpoint
+) -> None:
+    endpoint.replicas, endpoint.loads_on_first_alone = 2, True
+    with pytest.raises(ArtifactError, match=r"stands for several servers.*address of each in model.url"):
+        adapters.ensure([publish(store, "run-g1-aa")])

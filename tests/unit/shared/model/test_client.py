@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import ChatError, ChatUnavailableError, RequestRefusedError, UnknownModelError
+from shared.errors import ChatError, ChatUnavailableError, EndpointBlockedError, UnknownModelError
 from shared.messages.records import derive_seed
 from shared.model.client import Chat
 from shared.model.wire import SampleRequest
@@ -88,12 +88,12 @@ def test_token_ids_free_flags_and_prompt_ids_are_kept(chat: Chat) -> None:
 
 
 def test_an_endpoint_that_knows_no_extensions_is_asked_without(chat: Chat, endpoint: Endpoint) -> None:
-    endpoint.refuses_extensions = True
+    endpoint.refuses = {"return_token_ids": "Unrecognized request argument supplied: return_token_ids"}
     assert texts(chat, ASK)[0][0].startswith("seed")
 
 
 def test_what_was_paid_before_a_failure_is_kept(chat: Chat, endpoint: Endpoint) -> None:
-    one_by_one = Chat(endpoint.url, chat._store, api_key="k", timeout_s=20, concurrency=1)
+    one_by_one = Chat(endpoint.url, chat.store, api_key="k", timeout_s=20, concurrency=1)
     endpoint.faults = [Fault(200, json.dumps(completion("paid")).encode()), Fault(401)]
     with pytest.raises(ChatError, match="401"):
         one_by_one.sample([ASK])
@@ -138,33 +138,77 @@ def test_nobody_listening_is_unavailable(store: LocalStore) -> None:
 
 
 def test_a_trickle_does_not_outlast_the_deadline(endpoint: Endpoint, store: LocalStore) -> None:
-    patient = Chat(endpoint.url, store, api_key="k", timeout_s=0.5, concurrency=1)
-    endpoint.faults = [Fault(200, b"x" * 600, trickle_s=0.05)]
-    with pytest.raises(ChatUnavailableError):
-        patient.sample([replace(ASK, n=1)])
-    patient.close()
+    hasty = Chat(endpoint.url, store, api_key="k", timeout_s=0.5, concurrency=1)
+    endpoint.faults = [Fault(200, b"x" * 600, trickle_s=0.05)] * 4
+    endpoint.well = False
+    with pytest.raises(ChatUnavailableError, match=r"did not finish its answer within 0.5 s \(timeout_s"):
+        hasty.sample([replace(ASK, n=1)])
+    hasty.close()
 
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(400, RequestRefusedError), (401, ChatError), (403, ChatError), (404, UnknownModelError)],
+    [(401, EndpointBlockedError), (402, EndpointBlockedError), (404, UnknownModelError)],
 )
-def test_a_refusal_is_final_and_told(
+def test_a_refusal_of_everybody_is_final_and_told(
     chat: Chat, endpoint: Endpoint, status: int, error: type[ChatError]
 ) -> None:
-    endpoint.faults = [Fault(status, b'{"error": {"message": "context too long"}}')]
-    with pytest.raises(error, match="context too long") as caught:
+    endpoint.faults = [Fault(status, b'{"error": {"message": "no credit"}}')]
+    with pytest.raises(error, match="no credit") as caught:
         chat.sample([replace(ASK, n=1)])
     assert not caught.value.transient
     assert len(endpoint.asked) == 1
 
 
-def test_one_refused_request_among_others_is_data(chat: Chat, endpoint: Endpoint) -> None:
-    chat.sample([ASK])
-    endpoint.faults = [Fault(400, b'{"error": {"message": "context too long"}}')]
-    replies = chat.sample([ASK, replace(ASK, seed=8, n=1)]).replies
-    assert len(replies[0].samples) == 3
-    assert "context too long" in replies[1].refused
+@pytest.mark.parametrize("status", [400, 403, 413, 422])
+def test_a_request_that_is_refused_is_data(chat: Chat, endpoint: Endpoint, status: int) -> None:
+    endpoint.faults = [Fault(status, b'{"error": {"message": "context too long"}}')]
+    replies = chat.sample([replace(ASK, n=1), replace(ASK, seed=8, n=1)]).replies
+    assert sorted(len(reply.samples) for reply in replies) == [0, 1]
+    assert "context too long" in "".join(reply.refused for reply in replies)
+    endpoint.faults = [Fault(status, b'{"error": {"message": "context too long"}}')]
+    [alone] = chat.sample([replace(ASK, seed=9, n=1)]).replies  # nor is a lone one an error
+    assert "context too long" in alone.refused
+
+
+def test_a_403_for_everything_blocks_the_run(chat: Chat, endpoint: Endpoint) -> None:
+    endpoint.well = False
+    endpoint.faults = [Fault(403, b'{"error": {"message": "key revoked"}}')] * 9
+    with pytest.raises(EndpointBlockedError, match="key revoked"):
+        chat.sample([replace(ASK, n=1)])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(500, b'{"error": {"message": "unhashable prompt"}}'),
+        Fault(200, b"<html><title>Sign in</title></html>"),
+        Fault(200, b'{"choices": [{"error": {"message": "provider broke"}, "finish_reason": "error"}]}'),
+    ],
+    ids=["500", "html", "error in a choice"],
+)
+def test_the_same_error_three_times_is_final_for_that_request_where_others_are_answered(
+    chat: Chat, endpoint: Endpoint, fault: Fault
+) -> None:
+    endpoint.faults = [fault] * 3
+    [refused] = chat.sample([replace(ASK, n=1)]).replies
+    assert "3 times, while other requests are answered" in refused.refused
+    assert (len(endpoint.asked), endpoint.controls) == (3, 1)
+
+
+def test_nonsense_for_everybody_blocks_the_run_after_three_tries(chat: Chat, endpoint: Endpoint) -> None:
+    endpoint.well = False
+    endpoint.faults = [Fault(200, b"<!doctype html><title>Sign in</title>")] * 9
+    with pytest.raises(EndpointBlockedError, match=r"an HTML page .'Sign in'"):
+        chat.sample([replace(ASK, n=1)])
+    assert len(endpoint.asked) == 3
+
+
+def test_a_busy_endpoint_is_never_the_requests_fault(chat: Chat, endpoint: Endpoint) -> None:
+    endpoint.faults = [Fault(429, headers={"Retry-After": "0"})] * 4
+    with pytest.raises(ChatUnavailableError, match="429"):
+        chat.sample([replace(ASK, n=1)])
+    assert endpoint.controls == 0
 
 
 def test_odd_replies_are_data(chat: Chat, endpoint: Endpoint) -> None:

@@ -1,0 +1,145 @@
+"""Looks at one endpoint by asking it: a chat request as a scaffold's would be, its list of models, its
+routes for adapters. It stores nothing and decides nothing."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.config.settings import EndpointSection, ModelSection
+from shared.errors import (
+    AdaptersUnsupportedError,
+    ArtifactError,
+    ChatError,
+    ChatUnavailableError,
+    SettingsError,
+    UnknownModelError,
+    UnreachableError,
+    UnusableReplyError,
+)
+from shared.messages.records import JsonObject, Sample
+from shared.model.address import likely, split_urls
+from shared.model.client import Chat, patiently
+from shared.model.opening import open_chat
+from shared.model.options import Options, learned, options_of
+from shared.model.reading import Usage
+from shared.model.server import Server
+from shared.model.wire import SampleRequest
+from shared.store.store import LocalStore
+
+QUESTION = [{"role": "user", "content": "Say OK."}]
+NOWHERE = "/nonexistent/ratchet-probe"
+LOGPROBS_S = 60.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an endpoint was seen to do. `sample` None: it is busy, and was not seen to answer."""
+
+    url: str
+    options: Options
+    sample: Sample | None = None
+    usage: Usage = field(default_factory=Usage)
+    notes: tuple[str, ...] = ()
+
+
+def examine(section: EndpointSection, name: str, max_tokens: int, schema: JsonObject | None = None) -> Found:
+    """One request to each of its addresses. `name`: of the section, for what is said to the user. Raises
+    SettingsError with one sentence where it can't be used."""
+    found = [
+        _first_that_answers(section.model_copy(update={"url": url}), name, max_tokens, schema)
+        for url in split_urls(section.url)
+    ]
+    notes = tuple(note for one in found for note in one.notes)
+    omit = frozenset().union(*(one.options.omit for one in found))
+    options = next((one.options for one in found if one.sample), found[0].options)
+    whole = Options(options.max_tokens_name, omit, options.added)
+    if said := learned(options_of(section), whole):
+        notes += (f"{section.url} {said}",)
+    return Found(" ".join(one.url for one in found), whole, found[0].sample, found[0].usage, notes)
+
+
+def _first_that_answers(
+    section: EndpointSection, name: str, max_tokens: int, schema: JsonObject | None
+) -> Found:
+    """The address as given, or as it was meant: without a route's end, below /v1."""
+    candidates = likely(section.url)
+    trouble: ChatError | ChatUnavailableError | None = None
+    for url in candidates:
+        with closing(open_chat(section.model_copy(update={"url": url}), _nothing())) as chat:
+            try:
+                found = _ask(chat, section, max_tokens, schema)
+            except (UnknownModelError, UnusableReplyError) as error:
+                if names := _names(chat.servers[0]):  # the address is right, and the model's name is not
+                    raise _wrong_name(section, name, names, error) from None
+                trouble = trouble or error
+                continue
+            except (ChatError, ChatUnavailableError) as error:
+                raise _unusable(error, name) from None
+        corrected = f"{name}.url: {section.url} is asked as {url}"
+        return found if url == section.url else Found(**(vars(found) | {"notes": (corrected, *found.notes)}))
+    assert trouble is not None
+    raise _unusable(trouble, name) from None
+
+
+def _ask(chat: Chat, section: EndpointSection, max_tokens: int, schema: JsonObject | None) -> Found:
+    request = SampleRequest(section.name, QUESTION, seed=0, max_tokens=max_tokens, schema=schema)
+    try:
+        sample, usage = patiently(lambda: chat.try_once(chat.servers[0], request, 0))
+    except ChatUnavailableError as error:
+        if error.of_request or isinstance(error, UnreachableError):
+            raise
+        return Found(chat.url, chat.options, notes=(f"{error.message}: the run begins, and waits for it",))
+    return Found(chat.url, chat.options, sample, usage)
+
+
+def _unusable(error: ChatError | ChatUnavailableError, name: str) -> SettingsError:
+    hint = error.hint if isinstance(error, ChatError) else f"start it, or correct {name}.url"
+    hint = hint.replace("api_key_env", f"{name}.api_key_env").replace("timeout_s of", f"{name}.timeout_s of")
+    return SettingsError(error.message, f"{hint}; nothing was begun" if hint else "nothing was begun")
+
+
+def _wrong_name(
+    section: EndpointSection, name: str, names: list[str], error: ChatError | ChatUnavailableError
+) -> SettingsError:
+    if section.name in names:
+        return _unusable(error, name)
+    listed = f"set {name}.name to one of: {', '.join(names[:8])}"
+    return SettingsError(f"{section.url} does not serve {section.name!r}", listed)
+
+
+def _names(server: Server) -> list[str]:
+    try:
+        return server.models()
+    except (ChatError, ChatUnavailableError):  # it has no such list
+        return []
+
+
+def why_no_adapters(section: ModelSection) -> str:
+    """Why the endpoint can't take adapters, as it was seen; empty: it can, on each of its addresses."""
+    with closing(open_chat(section, _nothing())) as chat:
+        return next((why for server in chat.servers if (why := _why_none(server, section.name))), "")
+
+
+def _why_none(server: Server, base: str) -> str:
+    """Asked with an adapter that is nowhere, so that nothing is loaded; and for the log-probabilities of a
+    prompt, without which no adapter could be verified."""
+    try:
+        server.load_adapter("ratchet-probe", NOWHERE)
+        return f"{server.url} can't load adapters (it takes one that is nowhere)"
+    except ArtifactError:
+        pass
+    except (AdaptersUnsupportedError, ChatUnavailableError) as error:
+        if isinstance(error, AdaptersUnsupportedError) or "adapter" not in error.message.lower():
+            return error.message
+    try:
+        server.prompt_logprobs(base, [1, 2, 3], LOGPROBS_S)
+    except (ChatError, ChatUnavailableError) as error:
+        return f"{server.url} can't verify adapters ({error.message})"
+    return ""
+
+
+def _nothing() -> LocalStore:
+    return LocalStore(Path(os.devnull))  # a probe stores no reply

@@ -1,0 +1,38 @@
+"""Opens an endpoint from its section of the config: its key and secret headers come from the environment or
+from files, by name.
+"""
+
+from __future__ import annotations
+
+import os
+
+from shared.config.secrets import read_secret
+from shared.config.settings import SECRET_NAME, EndpointSection
+from shared.model.address import identity
+from shared.model.client import Chat
+from shared.model.options import options_of
+from shared.model.prices import Price
+from shared.store.store import Store
+
+NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
+
+
+def open_chat(section: EndpointSection, store: Store, *, url: str = "", concurrency: int = 1) -> Chat:
+    """`url`: where the section names none, as for a model that the stack serves: its replies hang on the
+    weights alone. A user's endpoint shares none with another."""
+    return Chat(
+        section.url or url,
+        store,
+        api_key=os.environ.get(section.api_key_env) or NO_KEY,
+        timeout_s=section.timeout_s,
+        concurrency=concurrency,
+        options=options_of(section),
+        headers=_headers(section),
+        identity=identity(section.url),
+        price=Price(section.usd_prompt or 0.0, section.usd_completion or 0.0),
+    )
+
+
+def _headers(section: EndpointSection) -> dict[str, str]:
+    given = section.headers.items()
+    return {name: read_secret(value) if SECRET_NAME.match(value) else value for name, value in given}

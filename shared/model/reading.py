@@ -1,0 +1,176 @@
+"""Reads what an endpoint answered to a chat request. What was paid for is used whatever its form: content as
+a list of parts, a stream that nobody asked for, null where numbers belong, fewer choices than asked for.
+
+Reasoning, in its own field or in a <think> block, is kept apart from the answer. Token ids, free flags and
+prompt ids are extensions: where they are not told, or told wrongly, their tuples are empty.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from shared.messages.records import JsonObject, Sample
+from shared.model.refusals import Refusal, read_refusal
+from shared.model.streams import assembled
+
+MAX_TEXT = 1_000_000  # characters; an endpoint that ignores max_tokens must not fill the store
+ONLY_REASONING = "reasoning"  # finish_reason of a reply whose tokens all went into reasoning
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+_THINK = re.compile(
+    r"\s*(?:<(?P<tag>think|thinking)>|\[THINK\])(?P<inside>.*?)(?:</(?P=tag)>|\[/THINK\]|\Z)", re.S
+)
+_OPENED_BEFORE = re.compile(r"(?P<inside>.*?)</think(?:ing)?>", re.S)  # a chat template opened the block
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens as the endpoint tells them; None: it does not. `usd`: what a gateway says that it charged."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    usd: float | None = None
+
+
+def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
+    """The one reply in a completion and its usage; a Refusal where there is none (status 0: for no reason
+    that it tells)."""
+    text = body.decode("utf-8", "replace")
+    told = assembled(text)
+    if not isinstance(told, dict) or not isinstance(told.get("choices"), list):
+        return _error_inside(told, text)
+    choice = told["choices"][0] if told["choices"] else {"finish_reason": "no_choice"}
+    if not isinstance(choice, dict):
+        return read_refusal(0, text)
+    if choice.get("error") or choice.get("finish_reason") == "error":
+        return _error_inside({"error": choice.get("error") or "an error in a choice"}, text)
+    usage = _usage(told.get("usage"))
+    prompt_ids = _integers(choice.get("prompt_token_ids")) or _integers(told.get("prompt_token_ids"))
+    return _sample(choice, prompt_ids, usage), usage
+
+
+def _error_inside(told: Any, text: str) -> Refusal:
+    error = told.get("error") if isinstance(told, dict) else None
+    if not error:
+        return read_refusal(0, text)
+    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
+    status = _count(code) or 0
+    status = status if 400 <= status < 600 else 0
+    return read_refusal(status, json.dumps({"error": error}))
+
+
+def _sample(choice: JsonObject, prompt_ids: tuple[int, ...], usage: Usage) -> Sample:
+    told = choice.get("message")
+    message: JsonObject = told if isinstance(told, dict) else {}
+    text, reasoning = _content(message.get("content", choice.get("text")))
+    given = [message[name] for name in _REASONING_FIELDS if isinstance(message.get(name), str)]
+    reasoning = reasoning or (given[0] if given else "")
+    text, inside = _split_thinking(text)
+    text = text or (message["refusal"] if isinstance(message.get("refusal"), str) else "")
+    reasoning, finish = _clean(reasoning or inside), str(choice.get("finish_reason") or "")
+    if not text.strip() and (reasoning or (finish == "length" and usage.completion_tokens)):
+        finish = ONLY_REASONING
+    text = _clean(text)
+    if len(text) > MAX_TEXT:
+        return Sample(text=text[:MAX_TEXT], finish_reason="too_long")
+    plain = Sample(text=text, reasoning=reasoning[:MAX_TEXT], finish_reason=finish)
+    return plain.model_copy(update=_tokens(choice, prompt_ids))
+
+
+def _tokens(choice: JsonObject, prompt_ids: tuple[int, ...]) -> dict[str, tuple[Any, ...]]:
+    """Columns of the reply's tokens. Nothing where they don't fit each other: nothing can be learned
+    then."""
+    ids, free = _integers(choice.get("token_ids")), choice.get("free_tokens")
+    flags = tuple(map(bool, free)) if isinstance(free, list) else ()
+    logprobs = _logprobs(choice.get("logprobs"))
+    told = [column for column in (ids, logprobs, flags) if column]
+    if len({len(column) for column in told}) > 1 or not all(map(math.isfinite, logprobs or ())):
+        return {}
+    return {"prompt_ids": prompt_ids, "token_ids": ids, "logprobs": logprobs, "free": flags}
+
+
+def _logprobs(told: Any) -> tuple[float, ...]:
+    content = told.get("content") if isinstance(told, dict) else None
+    values = [token.get("logprob") if isinstance(token, dict) else None for token in content or ()]
+    whole = all(isinstance(value, int | float) for value in values)
+    return tuple(float(value) for value in values if value is not None) if whole else ()
+
+
+def _content(content: Any) -> tuple[str, str]:
+    """Text and reasoning of a message's content: a string, or typed parts."""
+    if isinstance(content, str):
+        return content, ""
+    if isinstance(content, dict):
+        return _content([content])
+    if not isinstance(content, list):
+        return "", ""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict):
+            kind = str(part.get("type", "text"))
+            into = thoughts if "think" in kind or "reason" in kind else texts
+            into.append(_text_of(part))
+    return "".join(texts), "".join(thoughts)
+
+
+def _text_of(part: JsonObject) -> str:
+    for name in ("text", "thinking", "reasoning", "content", "value", "refusal"):
+        value = part.get(name)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, dict | list):
+            inner, thought = _content(value)
+            return inner or thought
+    return ""
+
+
+def _split_thinking(text: str) -> tuple[str, str]:
+    """The answer, and the block of reasoning before it."""
+    for pattern in (_THINK, _OPENED_BEFORE):
+        if pattern is _OPENED_BEFORE and "<think" in text:
+            break
+        if found := pattern.match(text):
+            return text[found.end() :].lstrip(), found["inside"].strip()
+    return text, ""
+
+
+def _usage(told: Any) -> Usage:
+    if not isinstance(told, dict):
+        return Usage()
+    prompt, completion = _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
+    charged = told.get("cost")
+    usd = float(charged) if isinstance(charged, int | float) and charged >= 0 else None
+    return Usage(prompt, completion, usd) if prompt or completion else Usage(usd=usd)
+
+
+def _count(value: Any) -> int | None:
+    try:
+        return max(int(value), 0)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _integers(value: Any) -> tuple[int, ...]:
+    whole = isinstance(value, list) and all(isinstance(item, int) for item in value)
+    return tuple(value) if whole else ()
+
+
+def _clean(text: str) -> str:
+    """What UTF-8 can hold."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def parse_prompt_logprobs(body: bytes, token_ids: list[int]) -> list[float] | None:
+    """Log-probabilities of token_ids[1:], from vLLM's form; None where the body does not hold them."""
+    try:
+        told = json.loads(body)["choices"][0]["prompt_logprobs"]
+        logprobs = [float(told[i][str(token_ids[i])]["logprob"]) for i in range(1, len(token_ids))]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return logprobs if all(map(math.isfinite, logprobs)) else None

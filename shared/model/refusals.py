@@ -1,0 +1,150 @@
+"""Reads an endpoint's refusal: what kind of error it is, and which parameter of the request it names.
+
+Servers say the same in many shapes: {"error": {...}}, {"detail": [...]}, {"message": {"detail": [...]}}, an
+error object in a reply of status 200, or inside a choice.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import (
+    ChatError,
+    ChatUnavailableError,
+    EndpointBlockedError,
+    ForbiddenError,
+    RequestRefusedError,
+    UnknownModelError,
+)
+from shared.messages.records import JsonObject
+
+SHOWN_CHARS = 500
+RETRYABLE = frozenset({408, 409, 425, 429})  # and all from 500 up
+NOT_IMPLEMENTED = 501
+_ACCOUNT = re.compile(
+    r"insufficient_quota|exceeded your current quota|insufficient (credit|balance|funds)", re.I
+)
+_KEY = re.compile(
+    r"api[ _-]?key.{0,40}(invalid|not valid|incorrect|missing|expired)|invalid api[ _-]?key", re.I
+)
+_UNSUPPORTED = re.compile(
+    r"unsupported|not supported|does(n't| not) support|unknown|unrecogni[sz]ed|unexpected|extra|not permitted"
+    r"|not available|unavailable|not allowed|not enabled|can'?t be used|cannot be used|no longer|deprecated",
+    re.I,
+)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What an answer that is no reply says. `status` 0: it names none."""
+
+    status: int
+    message: str
+    parameter: str = ""
+    code: str = ""
+    places: tuple[str, ...] = ()  # fields of the request that a validator names
+    retry_after_s: float | None = None
+
+    def parameters(self, sent: JsonObject) -> set[str]:
+        """Which of the parameters sent it does not know or support. Not those whose value is out of range:
+        that is a mistake of whoever chose the value."""
+        unsupported = _UNSUPPORTED.search(f"{self.message} {self.code}")
+        if not self.places and not unsupported:
+            return set()
+        found = {name for name in (*self.places, self.parameter) if name in sent}
+        return found or {name for name in sent if _mentions(self.message, name)}
+
+
+def _mentions(text: str, name: str) -> bool:
+    quote = "" if "_" in name else "[`'\"]"  # `n`, 'seed': common words count only where they are quoted
+    plain = name in ("logprobs", "temperature")
+    pattern = rf"\b{name}\b" if plain or not quote else rf"{quote}{name}{quote}"
+    return re.search(pattern, text) is not None
+
+
+def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refusal:
+    try:
+        told: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        text = _page_title(body) or body.strip()[:SHOWN_CHARS] or "an empty answer"
+        return Refusal(status, text, retry_after_s=retry_after_s(retry_after))
+    error = told.get("error", told)
+    if not isinstance(error, dict):
+        error = {"message": error}
+    places = tuple(_places(told)) if status in (400, 422) else ()
+    message = error.get("message", error.get("detail", error))
+    text = message if isinstance(message, str) else json.dumps(message)
+    raw = error.get("metadata", {}).get("raw") if isinstance(error.get("metadata"), dict) else None
+    if isinstance(raw, str) and raw:  # a gateway passes on what its provider said
+        text = f"{text}: {raw}"
+    return Refusal(
+        status,
+        text[:SHOWN_CHARS],
+        str(error.get("param") or ""),
+        str(error.get("code") or error.get("type") or ""),
+        places,
+        retry_after_s(retry_after),
+    )
+
+
+def _places(told: Any) -> list[str]:
+    """Fields in the `loc` of a validator's list of unknown inputs, wherever that list stands."""
+    if isinstance(told, dict):
+        loc, kind = told.get("loc"), f"{told.get('type', '')} {told.get('msg', '')}"
+        if isinstance(loc, list) and loc:
+            return [str(loc[-1])] if "extra" in kind or "unknown" in kind or "not permitted" in kind else []
+        return [name for value in told.values() for name in _places(value)]
+    if isinstance(told, list):
+        return [name for value in told for name in _places(value)]
+    return []
+
+
+def as_error(url: str, refusal: Refusal) -> ChatError | ChatUnavailableError:
+    """The error that a refusal is, with what a user can do about it."""
+    status = refusal.status
+    said = f"{url} answers {status}: {refusal.message}"
+    about = f"{refusal.message} {refusal.code}"
+    if status == 402 or _ACCOUNT.search(about):
+        return EndpointBlockedError(said, "see to the account; what was paid for is kept")
+    if status == 401 or (status in (400, 403) and _KEY.search(about)):
+        return EndpointBlockedError(said, "put a valid key in the variable that api_key_env names")
+    if status == 403:
+        return ForbiddenError(said)
+    if status in RETRYABLE or (status >= 500 and status != NOT_IMPLEMENTED):
+        later = ChatUnavailableError(said)
+        later.retry_after_s = refusal.retry_after_s
+        later.of_request = status in (500, 502)  # such as a prompt that upsets the server
+        return later
+    if status in (404, 405, NOT_IMPLEMENTED):
+        return UnknownModelError(said, "GET /v1/models lists what it serves")
+    if status in (400, 413, 422, 431):
+        return RequestRefusedError(f"{url} refuses the request ({status}): {refusal.message}")
+    return EndpointBlockedError(said, "is that the address of an OpenAI-compatible API?")
+
+
+def retry_after_s(header: str | None) -> float | None:
+    """Retry-After in seconds: a number, or an HTTP date."""
+    if not header:
+        return None
+    try:
+        return max(float(header), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max(email.utils.parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return None
+
+
+def _page_title(body: str) -> str:
+    if not re.match(r"\s*<(!doctype|html)", body, re.I):
+        return ""
+    title = re.search(r"<title[^>]*>(.*?)</title>", body, re.I | re.S)
+    return f"an HTML page ({title.group(1).strip()[:80]!r})" if title else "an HTML page"

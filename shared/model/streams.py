@@ -1,0 +1,63 @@
+"""Puts a streamed completion (server-sent events) together to what an unstreamed one would have been: some
+servers stream whatever was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from shared.messages.records import JsonObject
+
+_EVENT = re.compile(r"^\s*(data|event|id|retry|):", re.M)
+
+
+def assembled(text: str) -> Any:
+    """The JSON value of a body; None: it is neither JSON nor a stream of JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    if not _EVENT.match(text):
+        return None
+    whole: JsonObject = {}
+    for line in text.splitlines():
+        name, _, data = line.strip().partition(":")
+        if name != "data" or data.strip() == "[DONE]":
+            continue
+        try:
+            chunk = json.loads(data)
+        except (ValueError, RecursionError):
+            continue  # cut off: what came before it counts
+        if isinstance(chunk, dict):
+            _add(whole, chunk)
+    return whole or None
+
+
+def _add(whole: JsonObject, chunk: JsonObject) -> None:
+    for name, value in chunk.items():
+        if name != "choices" and value is not None:
+            whole[name] = value
+    for part in chunk.get("choices") or ():
+        if isinstance(part, dict) and not part.get("index"):
+            whole.setdefault("choices", [{"message": {}}])
+            _add_choice(whole["choices"][0], part)
+
+
+def _add_choice(choice: JsonObject, part: JsonObject) -> None:
+    message = choice["message"]
+    for name, value in (part.get("delta") or part.get("message") or {}).items():
+        if isinstance(value, str) and name != "role":
+            message[name] = (message.get(name) or "") + value
+        elif isinstance(value, list):
+            message[name] = [*(message.get(name) or []), *value]
+    for name in ("finish_reason", "error"):
+        if part.get(name) is not None:
+            choice[name] = part[name]
+    for name in ("token_ids", "free_tokens"):
+        if isinstance(part.get(name), list):
+            choice[name] = [*choice.get(name, []), *part[name]]
+    told = part.get("logprobs")
+    if isinstance(told, dict) and isinstance(told.get("content"), list):
+        choice.setdefault("logprobs", {"content": []})["content"] += told["content"]
