@@ -121,7 +121,8 @@ def _by_attempt(batch: CandidateBatch, scores: BatchScores) -> dict[str, list[Ev
 def _attach_one(attempt: AttemptState, check: Check, results: list[Evaluation]) -> AttemptState:
     if not results:
         return attempt
-    if check == "final":
-        return attempt.model_copy(update={"final": results[0]})
+    lost = [result for result in results if result.outcome == "lost"]
+    if check == "final" or lost:  # on a score that says nothing no scaffold may go on
+        return attempt.model_copy(update={"final": (lost or results)[0]})
     turn = attempt.turns[-1].model_copy(update={"results": tuple(results)})
     return attempt.model_copy(update={"turns": (*attempt.turns[:-1], turn)})

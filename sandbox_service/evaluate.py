@@ -6,22 +6,35 @@ and its kin), so that the job is tried again; it never becomes a score.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sandbox_service import cache
+from sandbox_service.apart import evaluate_apart, may_be_a_candidates_doing
 from sandbox_service.toolchains import answer
 from sandbox_service.toolchains.c import toolchain as c
 from sandbox_service.toolchains.cuda import toolchain as cuda
 from sandbox_service.toolchains.python import toolchain as python
 from sandbox_service.verify.process import VerifierProcess
 from shared.errors import TaskError
-from shared.messages.records import BatchScores, Block, CandidateBatch, Check, Cost, Evaluation, JsonObject
+from shared.messages.records import (
+    UNSCORED,
+    BatchScores,
+    Block,
+    CandidateBatch,
+    Check,
+    Cost,
+    Evaluation,
+    JsonObject,
+)
 from shared.store.store import Store
 from shared.tasks.task import Task, load_task
 
 MAX_CANDIDATE_BYTES = 64 << 10
+PLAIN = "0"  # a candidate that every toolchain but "c" can deal with: an answer, or no program
+log = logging.getLogger(__name__)
 Toolchain = Callable[
     [VerifierProcess, Check, Sequence[tuple[JsonObject, Sequence[str]]], Path], Iterator[list[Evaluation]]
 ]
@@ -75,18 +88,35 @@ class Evaluator:
 
     def _run(
         self, task: Task, check: Check, blocks: list[tuple[JsonObject, Sequence[str]]]
-    ) -> Iterator[list[Evaluation]]:
+    ) -> list[list[Evaluation]]:
         toolchain = TOOLCHAINS.get(task.manifest.toolchain)
         if toolchain is None:
             known = ", ".join(TOOLCHAINS)
             raise TaskError(f"{task.name}: unknown toolchain {task.manifest.toolchain!r}", f"known: {known}")
-        if blocks:
-            yield from toolchain(self._verifier(task), check, blocks, self._folder)
+        if not blocks:
+            return []
+        try:
+            return list(toolchain(self._verifier(task), check, blocks, self._folder))
+        except Exception as error:  # it may be any candidate's doing
+            if not may_be_a_candidates_doing(error, self._verifier(task, alive=False).alive()):
+                raise
+            log.warning("%s: trying each candidate by itself: %s", task.name, error)
 
-    def _verifier(self, task: Task) -> VerifierProcess:
+        def run(instance: JsonObject, content: str) -> Evaluation:
+            (found,) = toolchain(self._verifier(task), check, [(instance, [content])], self._folder)
+            return found[0]
+
+        def control(instance: JsonObject) -> str:
+            timed = task.manifest.toolchain == "c"  # only the baseline shows that timing works
+            return str(self._verifier(task).ask("baseline", instance=instance)) if timed else PLAIN
+
+        return evaluate_apart(run, blocks, control, task.manifest.score.low)
+
+    def _verifier(self, task: Task, *, alive: bool = True) -> VerifierProcess:
+        """The task's warm one; started again if it died, unless a dead one will do."""
         name = str(task.folder)
         found = self._verifiers.get(name)
-        if found is None or not found.alive():
+        if found is None or (alive and not found.alive()):
             if found is not None:
                 found.close()
             found = self._verifiers[name] = VerifierProcess(task)
@@ -104,7 +134,7 @@ class Evaluator:
     def _keep(
         self, task: Task, instance: JsonObject, content: str, check: Check, evaluation: Evaluation
     ) -> Evaluation:
-        if evaluation.outcome == "not_timed":  # on a machine with a device it will be another
+        if evaluation.outcome in UNSCORED:  # another time, or on a machine with a device, it is another
             return evaluation
         return cache.keep(self._store, self._key(task, instance, content, check), evaluation)
 

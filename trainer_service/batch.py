@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from shared.errors import TrainingError
-from shared.messages.records import AttemptState, Parent, Sample, ShardState, Turn, digest_of
+from shared.messages.records import UNSCORED, AttemptState, Parent, Sample, ShardState, Turn, digest_of
 from shared.store.store import Store, get_record
 from trainer_service.algorithms import find
 from trainer_service.algorithms.algorithm import Graded
@@ -92,11 +92,11 @@ def rewards_of(attempt: AttemptState) -> list[float | None]:
     tried candidates count: its end is the fault of the scaffold or of the machine, not of the model."""
     earned: dict[int, float] = {}
     for candidate, result in attempt.tried:
-        if result.outcome != "not_timed":  # right, but without a device there is no score
+        if result.outcome not in UNSCORED:
             for index in candidate.samples:
                 earned[index] = max(result.score, earned.get(index, result.score))
     final = None if attempt.error else attempt.final
-    rest = final.score if final is not None and final.outcome != "not_timed" else None
+    rest = final.score if final is not None and final.outcome not in UNSCORED else None
     return [earned.get(index, rest) for index in range(len(attempt.replies))]
 
 

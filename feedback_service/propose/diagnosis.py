@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from feedback_service.propose.objective import density, group_size
 from shared.messages.records import (
+    UNSCORED,
     AttemptState,
     Candidate,
     Cost,
@@ -119,7 +120,7 @@ def scored_replies(attempt: AttemptState) -> list[Scored]:
             attempt.plan.instance, _reply(candidate, replies), candidate.content, result.score, result.outcome
         )
         for candidate, result in pairs
-        if result.outcome != "not_timed"
+        if result.outcome not in UNSCORED
     ]
 
 
@@ -155,7 +156,7 @@ def _failures(attempts: Iterable[AttemptState]) -> tuple[Failure, ...]:
             counts["scaffold"] += 1
             examples.setdefault("scaffold", attempt.error)
         for _, result in attempt.tried or _final(attempt):
-            if result.outcome not in ("ok", "not_timed"):
+            if result.outcome != "ok" and result.outcome not in UNSCORED:
                 counts[result.outcome] += 1
                 examples.setdefault(result.outcome, result.detail)
     return tuple(Failure(kind, count, examples[kind]) for kind, count in counts.most_common())

@@ -119,6 +119,8 @@ def _whole(parts: list[np.ndarray[Any, Any]], shape: Any) -> Value:
     rows, columns = shape
     if type(rows) is not int or type(columns) is not int or len(indptr) != rows + 1:
         raise ArrayFileError(f"a sparse matrix of shape {shape!r} with {len(indptr) - 1} rows")
+    if data.dtype == np.float16:  # scipy has no sparse matrices of it: most of their methods raise
+        data = data.astype(np.float32)
     matrix = sparse.csr_matrix((data, indices, indptr), shape=(rows, columns))
     matrix.check_format(full_check=True)  # scipy's C code trusts indices
     matrix.sum_duplicates()

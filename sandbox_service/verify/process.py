@@ -20,6 +20,7 @@ from typing import Any
 
 from shared import children, errors
 from shared.errors import BoxError, RatchetError, VerifierError
+from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 from shared.packaged import TOP
 from shared.tasks.draws import last_line, where
@@ -57,7 +58,7 @@ class VerifierProcess:
             self._process.stdin.write(request.encode())
         except BrokenPipeError:
             raise self._dead() from None
-        reply: JsonObject = json.loads(self._line(operation, timeout_s))
+        reply: JsonObject = plain(json.loads(self._line(operation, timeout_s)))
         if "error" in reply:
             raise getattr(errors, reply["error"])(reply["message"], reply["hint"])
         return reply["value"]

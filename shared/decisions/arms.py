@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shared.errors import TaskError
-from shared.messages.records import AttemptState, JsonObject, ShardState, digest_of
+from shared.messages.records import UNSCORED, AttemptState, JsonObject, ShardState, digest_of
 from shared.tasks.task import ScoreSection
 
 
@@ -35,7 +35,7 @@ def final_score(attempt: AttemptState, bounds: ScoreSection) -> float | None:
     verifier."""
     if attempt.final is None:
         return bounds.low if attempt.error else None  # a scaffold that could not go on has answered nothing
-    if attempt.final.outcome == "not_timed":
+    if attempt.final.outcome in UNSCORED:
         return None
     score = attempt.final.score
     if not bounds.low <= score <= bounds.high:

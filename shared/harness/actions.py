@@ -16,6 +16,7 @@ from shared.tasks.task import AttemptSection
 
 MAX_TEXT_CHARS = 1 << 18  # of one message or candidate: a long C program is a tenth of it
 MAX_SCHEMA_BYTES = 1 << 16
+MAX_SCHEMA_DEPTH = 64  # objects and lists in each other: about 30 levels of properties
 MAX_MESSAGES = 64
 MAX_DEMONSTRATIONS = 64  # of one answer
 REASON_CHARS = 500
@@ -110,5 +111,17 @@ def _check_requests(requests: list[_Request], limits: AttemptSection) -> None:
     for request in requests:
         if request.max_tokens is not None and request.max_tokens > limits.max_tokens:
             raise ScaffoldFailed(f"max_tokens {request.max_tokens} is over the task's {limits.max_tokens}")
+        if request.answer_schema is not None and _depth(request.answer_schema) > MAX_SCHEMA_DEPTH:
+            raise ScaffoldFailed(f"a schema is nested more than {MAX_SCHEMA_DEPTH} deep")
         if len(json.dumps(request.answer_schema)) > MAX_SCHEMA_BYTES:
             raise ScaffoldFailed(f"a schema is longer than {MAX_SCHEMA_BYTES} bytes")
+
+
+def _depth(value: object) -> int:
+    """How deep lists and objects are nested in a JSON value; not more than one above MAX_SCHEMA_DEPTH."""
+    level, depth = [value], 0
+    while level and depth <= MAX_SCHEMA_DEPTH:
+        inside = [one for one in level if isinstance(one, dict | list)]
+        level = [item for one in inside for item in (one.values() if isinstance(one, dict) else one)]
+        depth += bool(inside)
+    return depth

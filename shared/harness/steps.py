@@ -21,6 +21,7 @@ from shared.box.box import Bind, Box, BoxedProcess, Limits, hiding_binds
 from shared.errors import BoxError
 from shared.harness.actions import ScaffoldFailed, check_action, check_demonstrations
 from shared.harness.bundle import Harness
+from shared.messages.plain import plain
 from shared.messages.records import Demonstration, JsonObject, Parent
 from shared.tasks.task import AttemptSection, Task
 
@@ -209,7 +210,7 @@ def _start(box: Box, folder: Path, key: Key, knobs: JsonObject) -> _Host:
 
 def _object(line: bytes) -> JsonObject:
     try:
-        value: Any = json.loads(line)
+        value: Any = plain(json.loads(line))
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

@@ -14,6 +14,7 @@ from shared.ledger.database import Database
 from shared.ledger.joins import arrive
 from shared.ledger.schema import events, jobs, runs
 from shared.messages.events import JobDied, Message, RunFinished
+from shared.messages.plain import plain_text
 from shared.messages.records import canonical_json, digest_of
 from shared.messages.routes import GATHERED_INTO, HEARD_BY
 
@@ -100,3 +101,8 @@ def run_row(connection: Connection, run_id: str, lock: bool = False) -> Row[Any]
 def body_of(connection: Connection, job: Row[Any]) -> str:
     """The JSON of a job's message."""
     return str(connection.execute(select(events.c.body).where(events.c.seq == job.seq)).scalar_one())
+
+
+def column_text(text: str) -> str:
+    """What any text column takes: no half characters, and no NUL, which PostgreSQL refuses."""
+    return plain_text(text).replace("\0", "\ufffd")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, func, or_, select, true, update
 from shared.errors import DecodeError, LostLeaseError
 from shared.ledger import migrate as migrating
 from shared.ledger.database import Database, tried_again
-from shared.ledger.effects import Effects, body_of, run_row
+from shared.ledger.effects import Effects, body_of, column_text, run_row
 from shared.ledger.effects import Ring as Ring
 from shared.ledger.schema import events, jobs, leaders, runs
 from shared.messages.events import Message, decode
@@ -164,6 +164,7 @@ class Ledger:
     ) -> list[Ring]:
         """Give a lease back. Without `retry_after_s`, or when its attempts are used up, the job is dead.
         A transient failure uses up none within `outage_s` of the first. Raises LostLeaseError."""
+        error = column_text(error)
         with self.database.write() as connection:
             now = self.database.now(connection)
             job = held(connection, job_id, fence)

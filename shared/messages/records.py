@@ -26,9 +26,11 @@ Outcome = Literal[
     "over_limit",  # memory, processes, output size
     "refused",  # not an acceptable candidate: empty, too long, bad schema
     "not_timed",  # right, but there is no device to time it on: never a score
+    "lost",  # broken infrastructure, tried again in vain: never a score
 ]
 
 GATE_PURPOSES: frozenset[str] = frozenset({"screen", "confirm", "test", "eval"})  # never from the cache
+UNSCORED: frozenset[str] = frozenset({"not_timed", "lost"})  # outcomes whose score says nothing
 ARMS: tuple[Arm, ...] = ("base", "harness", "weights", "both")  # also the order in which ties prefer
 
 

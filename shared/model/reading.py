@@ -70,10 +70,9 @@ def _sample(choice: JsonObject, prompt_ids: tuple[int, ...], usage: Usage) -> Sa
     reasoning = reasoning or (given[0] if given else "")
     text, inside = _split_thinking(text)
     text = text or (message["refusal"] if isinstance(message.get("refusal"), str) else "")
-    reasoning, finish = _clean(reasoning or inside), str(choice.get("finish_reason") or "")
+    reasoning, finish = reasoning or inside, str(choice.get("finish_reason") or "")
     if not text.strip() and (reasoning or (finish == "length" and usage.completion_tokens)):
         finish = ONLY_REASONING
-    text = _clean(text)
     if len(text) > MAX_TEXT:
         return Sample(text=text[:MAX_TEXT], finish_reason="too_long")
     plain = Sample(text=text, reasoning=reasoning[:MAX_TEXT], finish_reason=finish)
@@ -159,11 +158,6 @@ def _count(value: Any) -> int | None:
 def _integers(value: Any) -> tuple[int, ...]:
     whole = isinstance(value, list) and all(isinstance(item, int) for item in value)
     return tuple(value) if whole else ()
-
-
-def _clean(text: str) -> str:
-    """What UTF-8 can hold."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def parse_prompt_logprobs(body: bytes, token_ids: list[int]) -> list[float] | None:

@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any
 
+from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 
 _EVENT = re.compile(r"^\s*(data|event|id|retry|):", re.M)
@@ -16,7 +17,7 @@ _EVENT = re.compile(r"^\s*(data|event|id|retry|):", re.M)
 def assembled(text: str) -> Any:
     """The JSON value of a body; None: it is neither JSON nor a stream of JSON."""
     try:
-        return json.loads(text)
+        return plain(json.loads(text))
     except (ValueError, RecursionError):
         pass
     if not _EVENT.match(text):
@@ -32,7 +33,7 @@ def assembled(text: str) -> Any:
             continue  # cut off: what came before it counts
         if isinstance(chunk, dict):
             _add(whole, chunk)
-    return whole or None
+    return plain(whole) or None  # now only: a chunk may end within a character
 
 
 def _add(whole: JsonObject, chunk: JsonObject) -> None:

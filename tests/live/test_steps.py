@@ -42,6 +42,8 @@ def step(instance, history, knobs, context):
         time.sleep(600)
     if kind == "raises":
         return history[5]
+    if kind == "raises half a character":
+        raise ValueError("\\ud800")
     if kind == "exits":
         sys.exit(3)
     if kind == "ends":
@@ -108,6 +110,7 @@ def test_what_a_scaffold_prints_does_not_reach_the_protocol(pool: ScaffoldPool, 
     ("kind", "reason"),
     [
         ("raises", r"IndexError: list index out of range \(scaffold.py line 28\)"),
+        ("raises half a character", "ValueError: \ufffd"),
         ("exits", "SystemExit: 3"),
         ("ends", "exit code 3"),
         ("eats", "MemoryError"),

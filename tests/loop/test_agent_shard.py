@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from agent_service.shards import attach, gather, pending_check
 from shared.box.open import open_box
+from shared.decisions.arms import final_score
 from shared.harness.steps import ScaffoldPool
 from shared.messages.events import (
     CandidatesProposed,
@@ -15,8 +17,19 @@ from shared.messages.events import (
     ShardFinished,
     ShardOpened,
 )
-from shared.messages.records import CandidateBatch, ShardPlan
+from shared.messages.records import (
+    AttemptPlan,
+    AttemptState,
+    BatchScores,
+    CandidateBatch,
+    Evaluation,
+    Outcome,
+    ShardPlan,
+    ShardState,
+    Turn,
+)
 from shared.store.store import get_record, put_bundle
+from shared.tasks.task import ScoreSection
 from tests.loop.agent_world import SCAFFOLD, Agent, made_agent, worth
 from tests.parts.endpoint import Fault, base_logprobs
 
@@ -123,11 +136,36 @@ def test_a_question_that_the_endpoint_refuses_ends_its_attempt_alone(agent: Agen
 
 
 def test_an_action_that_can_not_be_stored_is_refused(agent: Agent) -> None:
-    odd = SCAFFOLD.replace('"n": 2', '"n": 2, "schema": {"maximum": "\\ud800"}')
+    odd = SCAFFOLD.replace('"n": 2', '"n": 2, "schema": {"maximum": float("nan")}')
     [ended], _ = agent.play(agent.opened(agent.harness(odd), count=1))
     [attempt] = agent.state(ended).attempts
     assert attempt.final is not None
     assert attempt.final.outcome in ("refused", "crashed")
+
+
+def test_half_a_character_in_an_action_is_mended(agent: Agent) -> None:
+    odd = SCAFFOLD.replace('"n": 2', '"n": 2, "schema": {"title": "\\ud800"}')
+    [ended], _ = agent.play(agent.opened(agent.harness(odd), count=1))
+    [attempt] = agent.state(ended).attempts
+    assert attempt.final is not None
+    assert attempt.final.outcome == "ok"
+    assert attempt.turns[0].action["ask"][0]["schema"] == {"title": "\ufffd"}
+
+
+def test_an_attempt_whose_tried_candidate_is_lost_ends_without_a_score(agent: Agent) -> None:
+    plan = AttemptPlan(
+        attempt_id="a", instance={"id": "1"}, arm="base", release=agent.harness(SCAFFOLD), seed=1
+    )
+    tried = Turn(action={"try": [{"content": "x", "samples": []}, {"content": "y", "samples": []}]})
+    state = ShardState(attempts=(AttemptState(plan=plan, turns=(tried,)),))
+    batch = gather(state, "public", "train", "task")
+    outcomes: tuple[Outcome, ...] = ("ok", "lost")
+    results = tuple(Evaluation(outcome=outcome, score=0.5) for outcome in outcomes)
+
+    attached = attach(state, batch, BatchScores(blocks=(results,)))
+
+    assert pending_check(attached) is None
+    assert final_score(attached.attempts[0], ScoreSection()) is None
 
 
 def test_max_tokens_is_the_tasks_in_every_arm(agent: Agent) -> None:

@@ -50,6 +50,22 @@ def smooth(*_):
     os._exit(0)
 """
 SPOIL = f"{HEAD}import os; open('/candidate/outputs', 'wb').write({{!r}}); os._exit(0)"
+SPARSE_HALF = """
+import numpy as np
+from scipy import sparse
+class Half:
+    nnz = 0
+    def __init__(self, m):
+        self.m, self.shape = m.tocsr(), m.shape
+        self.indices, self.indptr = self.m.indices, self.m.indptr
+    def tocsr(self):
+        return self
+    @property
+    def data(self):
+        return self.m.data.astype(np.float16)
+def smooth(noisy, neighbours, sigma):
+    return Half(sparse.csr_matrix(noisy[:, None]))
+"""
 CORPUS = {
     "loops": ("timeout", f"{HEAD}while True: pass", "not done after 6 s"),  # first: others run meanwhile
     "honest": ("ok", HONEST, ""),
@@ -78,6 +94,19 @@ CORPUS = {
     "returns NaN": ("wrong", f"{HEAD}noisy[7] = np.nan; return noisy", "1 of 400 elements are NaN"),
     "returns complex numbers": ("wrong", f"{HEAD}return noisy + 0j", "not real numbers"),
     "returns its input": ("wrong", f"{HEAD}return noisy", "no better"),
+    "returns a sparse matrix of float16": ("wrong", SPARSE_HALF, "shape (400, 1)"),
+    "raises half a character": ("crashed", f"{HEAD}raise ValueError('\\ud800')", "ValueError: \ufffd"),
+    "names its output with half a character": (
+        "no_output",
+        HEAD + "return {'\\ud800': noisy}",
+        "there is \ufffd",
+    ),
+    "reports half a character": (
+        "wrong",
+        f"{HEAD}import os; open('/candidate/report', 'w').write("
+        '\'{"outcome": "wrong", "detail": "\\\\ud800"}\'); os._exit(0)',
+        "\ufffd",
+    ),
     "returns too much": ("over_limit", f"{HEAD}return np.zeros(20_000_000)", "output is too large"),
     "eats memory": ("over_limit", f"{HEAD}return [bytearray(1 << 25) for _ in range(99)]", "may use 512 MB"),
     "forks without end": ("crashed", f"{HEAD}import os\n    while True: os.fork()", "BlockingIOError"),

@@ -126,3 +126,25 @@ def test_a_file_cut_short_is_refused():
     for length in range(len(data)):
         with pytest.raises(ArrayFileError):
             read(data[:length])
+
+
+def test_a_sparse_matrix_of_float16_is_read_as_one_that_scipy_has() -> None:
+    class Half:
+        """As a candidate may make one: scipy's own refuse the type."""
+
+        nnz, shape = 2, (1, 3)
+        data = np.array([1.5, 2.0], np.float16)
+        indices, indptr = np.array([0, 2], np.int32), np.array([0, 2], np.int32)
+
+        def tocsr(self) -> "Half":
+            return self
+
+    file = io.BytesIO()
+    write_arrays(file, {"out": Half()})
+    size = file.tell()
+    file.seek(0)
+
+    found = read_arrays(file, size)["out"]
+
+    assert found.toarray().tolist() == [[1.5, 0.0, 2.0]]
+    assert found.dtype == np.float32

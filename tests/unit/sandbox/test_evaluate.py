@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sandbox_service.evaluate import MAX_CANDIDATE_BYTES, Evaluator
-from shared.errors import TaskError, VerifierError
+from shared.errors import TaskError
 from shared.messages.records import Block, CandidateBatch
 from shared.store.store import LocalStore
 
@@ -85,9 +85,11 @@ def test_a_score_out_of_bounds_is_an_error_of_the_task(task, evaluator):
         evaluator.evaluate(batch(task, "absurd"))
 
 
-def test_a_verifier_that_ends_its_process_is_an_error_of_the_task_and_is_started_again(task, evaluator):
-    with pytest.raises(VerifierError, match="exit code 3"):
-        evaluator.evaluate(batch(task, "die"))
+def test_a_candidate_on_which_the_verifier_ends_is_at_fault_and_the_verifier_is_started_again(
+    task, evaluator
+):
+    (found,) = evaluator.evaluate(batch(task, "die")).blocks[0]
+    assert (found.outcome, found.score) == ("crashed", 0.0)
     assert evaluator.evaluate(batch(task, "e")).blocks[0][0].outcome == "ok"
 
 

@@ -36,6 +36,20 @@ def test_a_try_and_an_answer_may_name_replies_that_exist() -> None:
     assert check_action({"answer": candidate}, LIMITS, 2) == {"answer": candidate}
 
 
+def nested(levels: int) -> dict[str, Any]:
+    """A schema of objects in each other: two JSON objects a level, but for the innermost."""
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"x": schema}}
+    return schema
+
+
+def test_a_schema_as_deep_as_any_that_is_meant_is_an_action() -> None:
+    asked = {"ask": [{"messages": MESSAGES, "schema": nested(31)}]}  # 63 objects in each other
+
+    assert check_action(asked, LIMITS, 0)["ask"][0]["schema"] == nested(31)
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -64,6 +78,7 @@ def test_a_try_and_an_answer_may_name_replies_that_exist() -> None:
         {"ask": [{"messages": MESSAGES, "max_tokens": 101}]},
         {"ask": [{"messages": MESSAGES, "temperature": float("nan")}]},
         {"ask": [{"messages": MESSAGES, "schema": {"x": "y" * 70_000}}]},
+        {"ask": [{"messages": MESSAGES, "schema": nested(33)}]},
         {"ask": [{"messages": MESSAGES, "model": "another"}]},
     ],
 )

@@ -138,6 +138,18 @@ def test_the_last_attempt_that_fails_kills_the_job_and_somebody_hears(ledger_url
     assert e.decode(died.event) == started()
 
 
+@pytest.mark.parametrize("retry_s", [0.0, None], ids=["tried again", "given up"])
+def test_a_reason_that_no_column_takes_is_mended_and_not_lost(ledger: Ledger, retry_s: float | None) -> None:
+    [ring] = ledger.submit([started()])
+    claim = ledger.claim(ring.job_id, ME)
+    assert claim is not None
+
+    ledger.fail(claim.job_id, claim.fence, "it was \ud800 and \0", retry_s)
+
+    state = "ready" if retry_s is not None else "dead"
+    assert ledger.jobs(RUN)[("feedback", state)] == 1
+
+
 def test_transient_failures_use_up_no_attempts(ledger_url: str) -> None:
     ledger = open_ledger(ledger_url, max_attempts=2)
     [ring] = ledger.submit([started()])

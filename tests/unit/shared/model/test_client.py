@@ -226,7 +226,7 @@ def test_odd_replies_are_data(chat: Chat, endpoint: Endpoint) -> None:
         ('{"tile": ', "length"),
         ("", "stop"),
     ]
-    assert got[2].text == "? \x00"
+    assert got[2].text == "\ufffd \x00"
     assert got[3].token_ids == got[3].logprobs == ()
     assert (len(got[4].text), got[4].finish_reason) == (1_000_000, "too_long")
     assert got[5].text == ""
