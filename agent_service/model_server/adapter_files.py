@@ -40,7 +40,8 @@ def _read_config(path: Path) -> LoraConfig:
     if not isinstance(said, dict) or said.get("peft_type") != "LORA":
         raise Refusal(f"{path} is no LoRA adapter's config")
     default = dataclasses.asdict(LoraConfig(task_type="CAUSAL_LM"))
-    odd = [key for key in said.keys() - PLAIN - {"init_lora_weights"} if said[key] != default.get(key)]
+    changed = {key for key, value in said.items() if (value or None) != (default.get(key) or None)}
+    odd = list(changed - PLAIN - {"init_lora_weights"})
     if said.get("init_lora_weights", True) not in HARMLESS_INITS:
         odd.append("init_lora_weights")
     if odd:

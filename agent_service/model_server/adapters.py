@@ -6,17 +6,23 @@ the model as it was.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import get_peft_model, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from transformers.cache_utils import Cache
 
 from agent_service.model_server.adapter_files import read_adapter
+from agent_service.model_server.decoding.reading import Runner
 from agent_service.model_server.refusal import Refusal, unknown_model
 
+MIXING_TOLERANCE = 0.1  # nats; half precision rounds, a wrong row is further off
+logger = logging.getLogger(__name__)
 BASE_ROW = "__base__"  # PEFT's word in `adapter_names` for a row without an adapter
 
 
@@ -28,6 +34,10 @@ class Adapters:
         self._base = model
         self._peft: Any = None  # the same model, wrapped, while there is an adapter
         self._max_loras = max_loras
+        self._runner = Runner(model)
+        head = model.get_output_embeddings().weight
+        self._probe_ids = torch.tensor([[3, 5, 7, 11]], device=head.device).remainder(head.shape[0])
+        self.mixes = True  # may rows of several names stand in one batch?
         self._loaded: dict[str, tuple[str, str]] = {}  # name -> (PEFT's name, folder)
         self._numbers = itertools.count()  # PEFT's names must be fit for attributes: a0, a1, ...
 
@@ -56,6 +66,11 @@ class Adapters:
             self._remove(inner)
             raise Refusal(f"{folder} does not fit the base model: {str(error)[:500]}") from error
         self._loaded[name] = (inner, str(folder))
+        try:
+            self._check_mixing(name)
+        except Refusal:
+            self.unload(name)
+            raise
 
     def unload(self, name: str) -> None:
         if name not in self._loaded:
@@ -77,21 +92,62 @@ class Adapters:
         names: Sequence[str],
         keep: int,
     ) -> torch.Tensor:
-        """Logits of the last `keep` tokens; each row through the adapter that it names."""
-        arguments: dict[str, Any] = {
-            "input_ids": ids_BL,
-            "attention_mask": seen_BK,
-            "position_ids": positions_BL,
-            "past_key_values": cache,
-            "use_cache": cache is not None,
-            "logits_to_keep": keep,
-        }
+        """Logits of the last `keep` tokens; each row through the adapter that it names. All name the same one
+        where `mixes` is False."""
+        given = (ids_BL, seen_BK, positions_BL, cache, keep)
         if self._peft is None:
-            logits_BLV: torch.Tensor = self._base(**arguments).logits
-        else:
+            return self._runner.run(self._base, *given)
+        if len(set(names)) > 1:
             inner = [BASE_ROW if name == self.base_name else self._loaded[name][0] for name in names]
-            logits_BLV = self._peft(**arguments, adapter_names=inner).logits
-        return logits_BLV
+            return self._runner.run(self._peft, *given, adapter_names=inner)
+        with self._only(names[0]):
+            return self._runner.run(self._peft, *given)
+
+    @contextmanager
+    def _only(self, name: str) -> Iterator[None]:
+        """The whole model with one adapter, or with none."""
+        if name == self.base_name:
+            with self._peft.disable_adapter():
+                yield
+        else:
+            self._peft.set_adapter(self._loaded[name][0])
+            yield
+
+    def _check_mixing(self, name: str) -> None:
+        """Do rows of the base and of this adapter answer side by side as alone? Where they don't, batches
+        hold rows of one name from then on. Raises Refusal for an adapter that can't be run at all."""
+        try:
+            with torch.inference_mode():
+                alone = [self._probe([each]) for each in (self.base_name, name)]
+                if self._keeps_rows_apart():
+                    together = self._probe([self.base_name, name])
+                    if (torch.cat(alone) - together).abs().max() <= MIXING_TOLERANCE:
+                        return
+        except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+            raise Refusal(f"this model can't be run with the adapter: {str(error)[:500]}") from error
+        self.mixes = False
+        logger.warning("rows of several adapters can't share a batch of this model: one at a time")
+
+    def _probe(self, names: list[str]) -> torch.Tensor:
+        """Log-probabilities after the same few tokens in each row: axes BV."""
+        ids_BL = self._probe_ids.repeat(len(names), 1)
+        positions_BL = torch.arange(ids_BL.shape[1], device=ids_BL.device).expand_as(ids_BL)
+        logits_BLV = self.forward(ids_BL, torch.ones_like(ids_BL), positions_BL, None, names, 1)
+        return logits_BLV[:, -1].float().log_softmax(-1)
+
+    def _keeps_rows_apart(self) -> bool:
+        """Is a batch's first axis the rows in every layer that has an adapter? Some architectures (OPT) lay
+        all rows end to end, and PEFT would take the tokens for rows."""
+        shapes: list[int] = []
+        adapted = [module for module in self._peft.modules() if isinstance(module, LoraLayer)]
+        hooks = [m.register_forward_pre_hook(lambda _, x: shapes.append(x[0].shape[0])) for m in adapted]
+        try:
+            with self._peft.disable_adapter():
+                self._peft(input_ids=self._probe_ids.repeat(2, 1), use_cache=False)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return set(shapes) == {2}
 
     def _insert(self, inner: str, config: Any, weights: dict[str, torch.Tensor]) -> None:
         if self._peft is None:

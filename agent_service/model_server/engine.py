@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,13 +18,14 @@ import torch
 
 from agent_service.model_server.adapters import Adapters
 from agent_service.model_server.decoding.batching import Batch
+from agent_service.model_server.decoding.memory import Room, is_out_of_memory
+from agent_service.model_server.decoding.prefixes import Prefixes
 from agent_service.model_server.decoding.rows import Call, Row, settle
 from agent_service.model_server.decoding.sampling import logprob_of
 from agent_service.model_server.loading import LanguageModel
 from agent_service.model_server.refusal import Refusal
 from shared.box.machine_lock import busy
 
-ROWS_PER_BATCH = 96
 GATHER_S = 0.01  # how long the first waiting row waits for company
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ class Engine:
     def __init__(self, language: LanguageModel, adapters: Adapters) -> None:
         self._language = language
         self._adapters = adapters
+        self._prefixes = Prefixes()
+        self._room = Room(language.token_bytes, language.vocab, language.device)
         self._waiting: deque[Row | Call[object]] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -57,7 +61,7 @@ class Engine:
 
     def unload_adapter(self, name: str) -> Future[None]:
         """Waits behind what was asked of the adapter before."""
-        return self._call(lambda: self._adapters.unload(name))
+        return self._call(lambda: self._unload(name))
 
     def prompt_logprobs(self, model: str, prompt: Sequence[int]) -> Future[list[float]]:
         """Log-probability of each token after the first, given those before it."""
@@ -99,15 +103,19 @@ class Engine:
                 return None
             if isinstance(self._waiting[0], Row):
                 self._changed.wait_for(
-                    lambda: len(self._waiting) >= ROWS_PER_BATCH or self._closing, GATHER_S
+                    lambda: len(self._waiting) >= self._room.most_rows or self._closing, GATHER_S
                 )
-            head = self._waiting.popleft()
+            head = self._waiting[0]
             if isinstance(head, Call):
+                self._waiting.popleft()
                 return head
-            rows = [head]
-            while self._waiting and len(rows) < ROWS_PER_BATCH and isinstance(self._waiting[0], Row):
-                rows.append(self._waiting.popleft())  # type: ignore[arg-type]
-            return rows
+            rows = list(takewhile(lambda job: self._joins(job, head), self._waiting))
+            fitting = self._room.fitting(rows)  # type: ignore[arg-type]
+            return [self._waiting.popleft() for _ in range(fitting)]  # type: ignore[misc]
+
+    def _joins(self, job: Row | Call[object], head: Row) -> bool:
+        """Whether it may be in one batch with the head of the queue."""
+        return isinstance(job, Row) and (self._adapters.mixes or job.model == head.model)
 
     def _run(self, call: Call[object]) -> None:
         try:
@@ -122,14 +130,44 @@ class Engine:
         known = [row for row in rows if not row.future.cancelled() and self._is_known(row)]
         if not known:
             return
-        stops = frozenset(self._language.stop_tokens)
         try:
-            with torch.inference_mode():
-                Batch(known, self._adapters.forward, stops, self._language.device).run()
+            self._run_batch(known)
         except Exception as error:  # the model's thread outlives a batch, whatever broke it
+            if is_out_of_memory(error):
+                self._decode_halves(known)
+                return
             logger.exception("a batch of %d rows failed", len(known))
             for row in known:
                 settle(row.future, error)
+
+    def _run_batch(self, rows: Sequence[Row]) -> None:
+        language = self._language
+        stops = frozenset(language.stop_tokens)
+        with torch.inference_mode():
+            Batch(rows, self._adapters.forward, self._prefixes, stops, language.device).run()
+
+    def _decode_halves(self, rows: Sequence[Row]) -> None:
+        """After a batch ran out of memory: what it left, once more in two halves. Where a half is still too
+        much, its rows are refused."""
+        left = [row for row in rows if not row.future.done()]
+        self._room.shrink(len(rows))
+        self._prefixes = Prefixes()  # what it keeps takes memory too
+        logger.warning(
+            "a batch of %d rows ran out of memory: at most %d from now on", len(rows), self._room.most_rows
+        )
+        middle = -(-len(left) // 2)
+        for half in filter(None, (left[:middle], left[middle:])):
+            try:
+                self._run_batch(half)
+            except Exception as error:
+                outcome = _too_large(len(half)) if is_out_of_memory(error) else error
+                logger.exception("a batch of %d rows failed", len(half))
+                for row in half:
+                    settle(row.future, outcome)
+
+    def _unload(self, name: str) -> None:
+        self._adapters.unload(name)
+        self._prefixes.forget(name)
 
     def _is_known(self, row: Row) -> bool:
         try:
@@ -149,6 +187,11 @@ class Engine:
             )
             scores: list[float] = logprob_of(logits_BLV[0, :-1], ids_BL[0, 1:]).tolist()
         return scores
+
+
+def _too_large(rows: int) -> Refusal:
+    message = f"{rows} such answers at once need more memory than there is: ask for fewer, or shorter ones"
+    return Refusal(message, status=503, kind="ServiceUnavailableError")
 
 
 def _closing() -> Refusal:

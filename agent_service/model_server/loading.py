@@ -1,17 +1,33 @@
-"""Opens a model folder in Hugging Face format: weights, tokenizer, and what the server must know about
-them.
+"""Opens a model folder in Hugging Face format: weights, tokenizer, and what the server must know about them.
+What this server can't serve is refused here, with the reason, before it listens.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from agent_service.model_server.decoding.self_check import check_reading
 from shared.errors import SettingsError
+
+logger = logging.getLogger(__name__)
+
+# For a model that was never taught a chat's form.
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}\n\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+ENDLESS = 1 << 30  # as a window: wider than any context
+ATTENTION = ("full_attention", "sliding_attention")
+# What configs call the longest context; the default is for those that know no limit (ALiBi).
+CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+DEFAULT_CONTEXT = 2048
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,7 @@ class LanguageModel:
     vocab: int  # width of the logits; at least the tokenizer's
     context: int  # most tokens that a prompt and its answer may have together
     stop_tokens: tuple[int, ...]
+    token_bytes: int  # of the key-value cache, for one token of one row
 
 
 def load_language_model(folder: Path, device: torch.device) -> LanguageModel:
@@ -30,32 +47,83 @@ def load_language_model(folder: Path, device: torch.device) -> LanguageModel:
         raise SettingsError(
             f"{folder} is no model folder", "it needs config.json, model.safetensors, tokenizer.json"
         )
-    dtype: Any = torch.float32 if device.type == "cpu" else "auto"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device).eval()
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    config = model.config.get_text_config()
-    if _sees_a_window_only(config):
-        raise SettingsError(
-            f"{folder}: layers without full attention are not served here", "serve it with vLLM"
-        )
-    if not tokenizer.is_fast:
-        raise SettingsError(f"{folder} has no fast tokenizer", "save it with tokenizer.json")
+    tokenizer = _tokenizer(folder)
+    model, context = _model(folder, device)
+    vocab = model.get_output_embeddings().weight.shape[0]
+    if len(tokenizer) > vocab:
+        raise SettingsError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {vocab}")
     return LanguageModel(
         model=model,
         tokenizer=tokenizer,
         device=device,
-        vocab=model.get_output_embeddings().weight.shape[0],
-        context=config.max_position_embeddings,
+        vocab=vocab,
+        context=context,
         stop_tokens=_stop_tokens(model, tokenizer),
+        token_bytes=check_reading(model, vocab, device),
     )
 
 
-def _sees_a_window_only(config: Any) -> bool:
-    """The batch leaves gaps in its cache, which full attention masks and a window would count."""
-    layer_types = getattr(config, "layer_types", None)
-    if layer_types is not None:
-        return any(kind != "full_attention" for kind in layer_types)
-    return getattr(config, "sliding_window", None) is not None
+def _tokenizer(folder: Path) -> Any:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (ValueError, KeyError, OSError, ImportError) as error:
+        raise SettingsError(f"{folder}: the tokenizer can't be read: {_first_line(error)}") from error
+    if not tokenizer.is_fast:
+        raise SettingsError(f"{folder} has no fast tokenizer", "save it with tokenizer.json")
+    if not tokenizer.chat_template:
+        logger.warning("%s has no chat template: messages are written as `Role: text`", folder)
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
+
+
+def _model(folder: Path, device: torch.device) -> tuple[Any, int]:
+    """The model, and the tokens that it can take in."""
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        text = config.get_text_config()
+        context = _context(text)
+        window = _widen_windows(folder, text)
+        if window < context:
+            logger.warning("%s looks back %d tokens in some layers: that is its context here", folder, window)
+            context = window
+        dtype = _precision(config, device)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=dtype, local_files_only=True
+        )
+    except (ValueError, KeyError, OSError, ImportError, AttributeError, RuntimeError) as error:
+        hint = "is its architecture one that transformers reads?"
+        raise SettingsError(f"{folder} can't be loaded: {_first_line(error)}", hint) from error
+    return model.to(device).eval(), context
+
+
+def _precision(config: Any, device: torch.device) -> torch.dtype:
+    """float32 on a CPU, where half precision is slower (benchmarks/serving.py); half on a GPU."""
+    if device.type == "cpu":
+        return torch.float32
+    own = getattr(config, "dtype", None)
+    return own if own in (torch.float16, torch.bfloat16) else torch.bfloat16
+
+
+def _context(config: Any) -> int:
+    known = [getattr(config, key, None) for key in CONTEXT_KEYS]
+    return next((int(value) for value in known if isinstance(value, int) and value > 0), DEFAULT_CONTEXT)
+
+
+def _widen_windows(folder: Path, config: Any) -> int:
+    """The narrowest window of the model's layers, and none in the config from here on: the batch leaves gaps
+    in its cache, which a window would count as tokens. Within that many tokens both give the same."""
+    layer_types = getattr(config, "layer_types", None) or []
+    other = sorted({kind for kind in layer_types if kind not in ATTENTION})
+    if other:
+        raise SettingsError(
+            f"{folder}: layers of the kind {', '.join(other)} are not served here",
+            "serve it with vLLM and give its address as model.url",
+        )
+    window = getattr(config, "sliding_window", None)
+    if window is None or (layer_types and "sliding_attention" not in layer_types):
+        return ENDLESS
+    config.sliding_window = ENDLESS
+    return int(window)
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
@@ -65,3 +133,7 @@ def _stop_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
     if not tokens:
         raise SettingsError("the tokenizer names no eos token", "without one no answer can end")
     return tokens
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -28,7 +28,7 @@ TEXT = [
 
 def write_model(folder: Path, kind: str = "llama") -> Path:
     """A random model with weights large enough that its answers hang on its prompt."""
-    tokenizer = _tokenizer()
+    tokenizer = tiny_tokenizer()
     torch.manual_seed(7)
     model = AutoModelForCausalLM.from_config(
         _config(kind, len(tokenizer) + 3)
@@ -56,7 +56,7 @@ def write_adapter(folder: Path, base: Path, seed: int, **settings: Any) -> Path:
     return folder
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def tiny_tokenizer(**settings: Any) -> PreTrainedTokenizerFast:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -68,9 +68,13 @@ def _tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     bpe.train_from_iterator(TEXT * 20, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, eos_token="</s>", bos_token="<s>", pad_token="<pad>", chat_template=TEMPLATE
-    )
+    named = {
+        "eos_token": "</s>",
+        "bos_token": "<s>",
+        "pad_token": "<pad>",
+        "chat_template": TEMPLATE,
+    } | settings
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, **named)
 
 
 def _config(kind: str, vocab: int) -> Any:

@@ -6,93 +6,38 @@ so that a timed block never waits long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from transformers.cache_utils import Cache
 
-from agent_service.model_server.decoding.cache import new_cache, select_rows
+from agent_service.model_server.decoding.cache import Beginning
+from agent_service.model_server.decoding.prefixes import Prefixes, Prompt
+from agent_service.model_server.decoding.progress import Progress
+from agent_service.model_server.decoding.reading import Context, Forward
 from agent_service.model_server.decoding.rows import Answer, Row, settle
-from agent_service.model_server.decoding.sampling import logprob_of, sample, uniforms
+from agent_service.model_server.decoding.sampling import logprob_of, sample
 from agent_service.model_server.refusal import Refusal
 from shared.box.machine_lock import busy
 
-PROMPT_PIECE = 128  # prompt tokens of each row that are read under one hold of the machine lock
 WASTE = 0.25  # share of finished rows at which the batch is made smaller
-
-# (token ids, attention mask, positions, cache, model name of each row, logits to keep) -> logits
-Forward = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Cache, Sequence[str], int], torch.Tensor]
-
-
-@dataclass
-class Progress:
-    """How far one row is."""
-
-    row: Row
-    stop_tokens: frozenset[int]
-    uniforms: NDArray[np.float64]
-    opening: list[int]  # what the grammar forces before anything is sampled
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    free: list[bool] = field(default_factory=list)
-    unread: list[int] = field(default_factory=list)  # tokens that the model has not read yet
-    finish: str = ""
-
-    @classmethod
-    def begin(cls, row: Row, stop_tokens: frozenset[int]) -> Progress:
-        opening = row.grammar.opening if row.grammar else []
-        return cls(row, stop_tokens, uniforms(row.seed, row.index, row.max_tokens), opening)
-
-    def allowed_V(self) -> NDArray[np.bool_] | None:
-        return (
-            self.row.grammar.allowed_V() if self.row.grammar and not self.opening and not self.over else None
-        )
-
-    def take(self, sampled: int, logprob: float, free: bool) -> None:
-        """Append a sampled token, or the opening in its place, and all that the grammar forces next."""
-        if self.opening:
-            (token, *forced), free = self.opening, False
-            self.opening = []
-        else:
-            token, forced = sampled, self.row.grammar.take(sampled) if self.row.grammar else []
-        forced = forced[: self.row.max_tokens - len(self.tokens) - 1]
-        self.unread = [token, *forced]
-        self.tokens += self.unread
-        self.logprobs.append(logprob)
-        self.free += [free] + [False] * len(forced)
-        if self.tokens[-1] in self.stop_tokens:
-            self.finish = "stop"
-        elif len(self.tokens) == self.row.max_tokens:
-            self.finish = "length"
-        if self.finish:
-            self.unread.pop()  # nothing comes after it, so nobody asks what the model makes of it
-
-    def forced_after(self) -> list[int]:
-        """The tokens whose log-probability the next reading gives: all after the one that was sampled."""
-        return self.tokens[len(self.logprobs) :]
-
-    @property
-    def over(self) -> bool:
-        """Answered, failed, cancelled, or complete with nothing left to read."""
-        return (bool(self.finish) and not self.unread) or self.row.future.done()
-
-    def next_token(self, sampled: int) -> int:
-        return self.opening[0] if self.opening else sampled
 
 
 class Batch:
     """The live rows and what the model has read of them. Used by the model's thread only."""
 
     def __init__(
-        self, rows: Sequence[Row], forward: Forward, stop_tokens: frozenset[int], device: torch.device
+        self,
+        rows: Sequence[Row],
+        forward: Forward,
+        prefixes: Prefixes,
+        stop_tokens: frozenset[int],
+        device: torch.device,
     ) -> None:
         self._forward = forward
+        self._prefixes = prefixes
         self._device = device
         self._all = [Progress.begin(row, stop_tokens) for row in rows]
-        self._cache = new_cache()
 
     def run(self) -> None:
         """Decode to the end, settling each row's future as it finishes. Raises what the model raises."""
@@ -106,16 +51,31 @@ class Batch:
                     self._settle_finished()
 
     def _read_prompts(self) -> None:
+        """Each distinct prompt once, and of several with one beginning that beginning once."""
         distinct = list(dict.fromkeys((p.row.model, tuple(p.row.prompt)) for p in self._all))
-        self._names = [name for name, _ in distinct]
-        self._seen_BK = torch.zeros(len(distinct), 0, dtype=torch.long, device=self._device)
-        ids_BL, fresh_BL = self._aligned([prompt for _, prompt in distinct])
-        for start in range(0, ids_BL.shape[1], PROMPT_PIECE):
-            piece = slice(start, start + PROMPT_PIECE)
-            with busy():
-                self._logits_BV = self._read(ids_BL[:, piece], fresh_BL[:, piece], keep=1)[:, -1]
+        prefixes = self._prefixes.shared(distinct)
+        beginnings = self._read_prefixes([prefix for prefix in prefixes if prefix[1]])
+        self._context = self._new_context(distinct, [beginnings.get(prefix) for prefix in prefixes])
+        tails = [prompt[1][len(prefix[1]) :] for prompt, prefix in zip(distinct, prefixes, strict=True)]
+        self._logits_BV = self._context.read_prompts(tails, busy)
         place = {key: index for index, key in enumerate(distinct)}
         self._keep([place[p.row.model, tuple(p.row.prompt)] for p in self._all])
+
+    def _read_prefixes(self, prefixes: Sequence[Prompt]) -> dict[Prompt, Beginning]:
+        """What the model makes of each; those that it read before are not read again."""
+        known = {prefix: self._prefixes.find(prefix) for prefix in prefixes}
+        found = {prefix: beginning for prefix, beginning in known.items() if beginning is not None}
+        new = [prefix for prefix in known if prefix not in found]
+        if new:
+            context = self._new_context(new, [])
+            context.read_prompts([tokens for _, tokens in new], busy)
+            for row, prefix in enumerate(new):
+                found[prefix] = context.beginning(row, len(prefix[1]))
+                self._prefixes.keep(prefix, found[prefix])
+        return found
+
+    def _new_context(self, prompts: Sequence[Prompt], beginnings: Sequence[Beginning | None]) -> Context:
+        return Context(self._forward, [name for name, _ in prompts], self._device, beginnings)
 
     def _choose(self) -> None:
         """A token for every row from the logits of its last one."""
@@ -150,11 +110,10 @@ class Batch:
 
     def _read_chosen(self) -> None:
         """Let the model read what each row has taken, and note the log-probabilities of the forced tokens."""
-        ids_BL, fresh_BL = self._aligned([p.unread for p in self._all])
-        logits_BLV = self._read(ids_BL, fresh_BL, keep=ids_BL.shape[1])
+        logits_BLV = self._context.read([p.unread for p in self._all])
         rows, places, tokens = [], [], []
         for index, progress in enumerate(self._all):
-            first = ids_BL.shape[1] - len(progress.unread)
+            first = logits_BLV.shape[1] - len(progress.unread)
             for offset, token in enumerate(progress.forced_after()):
                 rows.append(index)
                 places.append(first + offset)
@@ -167,12 +126,6 @@ class Batch:
         for progress in self._all:
             progress.unread = []
         self._logits_BV = logits_BLV[:, -1]
-
-    def _read(self, ids_BL: torch.Tensor, fresh_BL: torch.Tensor, keep: int) -> torch.Tensor:
-        before_B1 = self._seen_BK.sum(dim=1, keepdim=True)
-        positions_BL = (before_B1 + fresh_BL.cumsum(dim=1) - 1).clamp(min=0)
-        self._seen_BK = torch.cat([self._seen_BK, fresh_BL], dim=1)
-        return self._forward(ids_BL, self._seen_BK, positions_BL, self._cache, self._names, keep)
 
     def _settle_finished(self) -> None:
         """Answer the rows that are over; once enough are, take them out of the batch."""
@@ -187,17 +140,8 @@ class Batch:
                 self._keep(live)
 
     def _keep(self, rows: Sequence[int]) -> None:
-        select_rows(self._cache, rows)
-        self._names = [self._names[row] for row in rows]
-        self._seen_BK = self._seen_BK[rows]
+        self._context.select(rows)
         self._logits_BV = self._logits_BV[rows]
-
-    def _aligned(self, lists: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids aligned on the right, and 1 where there is a token."""
-        width = max(len(tokens) for tokens in lists)
-        ids = [[0] * (width - len(tokens)) + list(tokens) for tokens in lists]
-        fresh = [[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in lists]
-        return torch.tensor(ids, device=self._device), torch.tensor(fresh, device=self._device)
 
     def _column(self, values: Sequence[float]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.float64, device=self._device)

@@ -1,5 +1,6 @@
 """The key-value cache of one batch. transformers' own copies everything for each token; this one keeps
-spare room and copies when that is full, and can keep, drop or repeat rows.
+spare room and copies when that is full, can keep, drop or repeat rows, and can start from beginnings that
+were read before.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 SPARE_TOKENS = 64
+
+Beginning = list[tuple[torch.Tensor, torch.Tensor]]  # of one row: keys and values of each layer, axes HTD
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]
@@ -47,10 +50,46 @@ def new_cache() -> Cache:
     return Cache(layer_class_to_replicate=RoomyLayer)
 
 
+def cache_of(beginnings: Sequence[Beginning | None], width: int) -> Cache:
+    """A row for each beginning, aligned on the right in `width` places; None: a row with nothing read yet."""
+    known = next((beginning for beginning in beginnings if beginning is not None), None)
+    if known is None or width == 0:
+        return new_cache()
+    layers = []
+    for number, (like, _) in enumerate(known):
+        layer = RoomyLayer()
+        kinds = []
+        for kind in (0, 1):
+            filled = like.new_zeros(len(beginnings), like.shape[0], width, like.shape[2])
+            for row, beginning in enumerate(beginnings):
+                if beginning is not None:
+                    part = beginning[number][kind]
+                    filled[row, :, width - part.shape[1] :] = part
+            kinds.append(filled)
+        layer.update(*kinds)
+        layers.append(layer)
+    return Cache(layers=layers)
+
+
+def beginning_of(cache: Cache, row: int, tokens: int) -> Beginning:
+    """A copy of the last `tokens` places of a row."""
+    return [
+        (layer.keys[row, :, -tokens:].clone(), layer.values[row, :, -tokens:].clone())
+        for layer in cache.layers
+    ]
+
+
 def select_rows(cache: Cache, rows: Sequence[int]) -> None:
     """Keep these rows, in this order; a row named twice is there twice."""
     for layer in cache.layers:
         layer.select(torch.tensor(rows, device=layer.keys.device))
+
+
+def bytes_a_token(cache: Cache) -> int:
+    """What the cache takes for one token of one row. It must have read something."""
+    return sum(
+        2 * layer.keys.shape[1] * layer.keys.shape[3] * layer.keys.element_size() for layer in cache.layers
+    )
 
 
 def _larger(filled: torch.Tensor, like: torch.Tensor, needed: int) -> torch.Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
+from copy import copy
 from threading import Lock
 from typing import Any
 
@@ -26,9 +27,16 @@ class Grammar:
     """One row's place in its schema. `opening`: what must come before anything is sampled."""
 
     def __init__(self, matcher: LLMatcher, stop_token: int) -> None:
+        """At the start of an answer, where `matcher` is."""
         self._matcher = matcher
         self._stop_token = stop_token
         self.opening = self._forced()
+
+    def copy(self) -> Grammar:
+        """One to go on with from here; this one stays."""
+        other = copy(self)
+        other._matcher, other.opening = self._matcher.deep_copy(), list(self.opening)
+        return other
 
     def allowed_V(self) -> NDArray[np.bool_]:
         """Which tokens may come now."""

@@ -99,6 +99,17 @@ def test_no_more_adapters_are_loaded_than_fit(engine: Engine, adapters: dict[str
     engine.load_adapter("d", adapters["run.x-g1"]).result(timeout=60)
 
 
+def test_an_empty_list_of_parameters_as_peft_writes_it_for_experts_is_plain_lora(
+    engine: Engine, base: Path, tmp_path: Path
+) -> None:
+    folder = write_adapter(tmp_path / "adapter", base, 1)
+    _set(folder, target_parameters=[])
+    engine.load_adapter("a", folder).result(timeout=60)
+    _set(folder, target_parameters=["mlp.experts"])
+    with pytest.raises(Refusal, match="unsupported: target_parameters"):
+        engine.load_adapter("b", folder).result(timeout=60)
+
+
 def _spoil_nan(folder: Path) -> None:
     weights = load_file(folder / "adapter_model.safetensors")
     next(iter(weights.values()))[0, 0] = float("nan")

@@ -15,7 +15,6 @@ from agent_service.model_server.decoding.rows import Row
 from agent_service.model_server.engine import Engine
 from agent_service.model_server.loading import LanguageModel, load_language_model
 from agent_service.model_server.refusal import Refusal
-from shared.errors import SettingsError
 from tests.parts.tiny_model import write_adapter, write_model
 from tests.unit.agent.model_server.asking import PROMPTS, answers, expected_logprobs, row
 
@@ -177,18 +176,3 @@ def test_closing_refuses_what_still_waits(base: Path) -> None:
     assert all(each.future.done() for each in rows)
     with pytest.raises(Refusal, match="closing"):
         engine.submit(rows)
-
-
-def test_a_model_with_sliding_windows_is_refused_at_the_start(base: Path, tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "sliding", "qwen2")
-    config = json.loads((folder / "config.json").read_text())
-    config |= {
-        "use_sliding_window": True,
-        "sliding_window": 8,
-        "layer_types": ["full_attention", "sliding_attention"],
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(SettingsError, match="full attention"):
-        load_language_model(folder, torch.device("cpu"))
-    with pytest.raises(SettingsError, match="no model folder"):
-        load_language_model(tmp_path / "nowhere", torch.device("cpu"))
