@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (run, resume, stop, watch, show, report, export):
-        app.command()(command)
+    for command in (run, resume, stop, watch, show, list_runs, ui, report, export):
+        app.command(name="ls" if command is list_runs else None)(command)
     app.command(name="eval")(evaluate)
 
 
@@ -142,6 +142,28 @@ def show(run_name: RunName, root: Root = RUNS, as_json: AsJson = False) -> None:
         return
     shown = show_run(runs.find(run_name, root))
     typer.echo(json.dumps(shown, indent=2)) if as_json else tables.print_run(shown)
+
+
+def list_runs(root: Root = RUNS, as_json: AsJson = False) -> None:
+    """The runs under --root, a line each."""
+    from ratchet.cli import tables
+    from ratchet.ui.pages import run_row
+    from ratchet.ui.runs import Runs
+
+    runs = Runs(root)
+    rows = [run_row(runs.view(name)) for name in runs.names()]
+    typer.echo(json.dumps(rows, indent=2)) if as_json else tables.print_runs(rows)
+
+
+def ui(
+    root: Root = RUNS,
+    host: Annotated[str, typer.Option(help="Another address than the loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8600,
+) -> None:
+    """Serve the console: every run in a browser, read-only."""
+    from ratchet.ui.serve import serve
+
+    serve(root, host, port)
 
 
 def evaluate(

@@ -39,6 +39,19 @@ def print_run(shown: dict[str, Any]) -> None:
         console.print(shown["why"])
 
 
+def print_runs(rows: Sequence[dict[str, Any]]) -> None:
+    """`ratchet ls`."""
+    table = Table()
+    names = ("name", "state", "generations", "promoted", "test", "evaluations")
+    for name in names:
+        table.add_column(
+            "sealed gain" if name == "test" else name, justify="left" if name == "name" else "right"
+        )
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in names))
+    console.print(table)
+
+
 def print_generation(generation: dict[str, Any]) -> None:
     console.print(f"[bold]generation {generation['generation']}[/bold] {generation['gate']['why']}")
     for lever in ("harness", "weights"):

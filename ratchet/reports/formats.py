@@ -1,9 +1,14 @@
-"""Numbers as text for people: intervals. Units stand beside them."""
+"""Numbers as text for people: intervals, four significant digits. Units stand beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+
+def number_text(value: object) -> str:
+    """A float with four significant digits, anything else as it is."""
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
 
 
 def interval_text(interval: Mapping[str, Any] | None) -> str:

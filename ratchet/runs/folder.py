@@ -160,9 +160,13 @@ def find(name: str, root: Path = DEFAULT_ROOT) -> RunFolder:
     for path in (Path(name), root / name):
         if any((path / file).exists() for file in _MARKS):
             return RunFolder(path.resolve())
-    known = {path.parent.name for mark in _MARKS for path in root.glob(f"*/{mark}")}
-    there = ", ".join(sorted(known)) or "none yet"
+    there = ", ".join(names(root)) or "none yet"
     raise SettingsError(f"no run {name!r} in {root}", f"runs there: {there}")
+
+
+def names(root: Path) -> list[str]:
+    """The runs under `root`, in alphabetical order."""
+    return sorted({path.parent.name for mark in _MARKS for path in root.glob(f"*/{mark}")})
 
 
 @contextmanager

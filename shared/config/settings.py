@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from shared.errors import SettingsError
 
@@ -30,6 +38,8 @@ SECRET_QUERY = {
 }
 SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.I)
 SECRET_NAME = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")
+FROM_USER = "from the user"  # validation context: unknown keys are mistakes
+RETIRED = {"training": ("micro_batch",)}  # keys of older versions, by section
 
 
 class Section(BaseModel):
@@ -172,6 +182,19 @@ class RunConfig(Section):
         default_factory=dict
     )  # for the task's data.py; the task's [defaults.data] names them all
 
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_retired(cls, values: Any, info: ValidationInfo) -> Any:
+        """A stored config of an older version still reads; a key that a user writes is never ignored."""
+        if info.context == FROM_USER or not isinstance(values, dict):
+            return values
+        return {
+            name: {key: value for key, value in section.items() if key not in RETIRED.get(name, ())}
+            if isinstance(section, dict)
+            else section
+            for name, section in values.items()
+        }
+
 
 class StackParts(Section):
     """Whose ledger, store and broker a run uses; empty: Ratchet makes its own. No URL holds a password: where
@@ -230,7 +253,7 @@ def load_config(layers: Iterable[dict[str, Any]]) -> RunConfig:
     for layer in layers:
         _merge(merged, layer)
     try:
-        return RunConfig.model_validate(merged)
+        return RunConfig.model_validate(merged, context=FROM_USER)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         known = ", ".join(RunConfig.model_fields)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.config.settings import load_config, parse_override
+from shared.config.settings import RunConfig, load_config, parse_override
 from shared.errors import SettingsError
 
 
@@ -40,3 +40,14 @@ def test_an_override_is_a_dotted_key_and_a_value(text: str, value: dict) -> None
 def test_what_is_no_override_says_how_to_write_one() -> None:
     with pytest.raises(SettingsError, match=r"section\.key=value"):
         parse_override("alpha")
+
+
+def test_a_stored_config_with_a_retired_key_still_reads() -> None:
+    stored = RunConfig().model_dump()
+    stored["training"]["micro_batch"] = 16
+    assert RunConfig.model_validate(stored) == RunConfig()
+
+
+def test_a_retired_key_that_a_user_writes_is_a_mistake() -> None:
+    with pytest.raises(SettingsError, match=r"training\.micro_batch"):
+        load_config([{"training": {"micro_batch": 16}}])

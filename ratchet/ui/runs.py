@@ -1,0 +1,62 @@
+"""The runs under one root, as the console reads them: each history is folded once and then kept current."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ratchet.reports.narrate import narrate
+from ratchet.runs.folder import RunFolder, find, names
+from shared.ledger.history import RunHistory, apply
+from shared.ledger.ledger import Ledger
+from shared.store.store import Store
+
+SENTENCES = 200  # of the newest events, kept for the page
+
+
+@dataclass
+class RunView:
+    """One run. `sentences`: (sequence number, seconds since the start, text) of its newest events."""
+
+    folder: RunFolder
+    ledger: Ledger
+    store: Store
+    history: RunHistory = field(default_factory=RunHistory)
+    seq: int = 0
+    sentences: list[tuple[int, float, str]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def refresh(self) -> list[tuple[int, float, str]]:
+        """Fold the events since the last call; returns their sentences."""
+        with self.lock:
+            fresh = []
+            for logged in self.ledger.events(self.folder.run_id, after=self.seq):
+                apply(self.history, logged.event, logged.at)
+                self.seq = logged.seq
+                if text := narrate(logged.event):
+                    fresh.append((logged.seq, logged.at - self.history.started_at, text))
+            self.sentences = [*self.sentences, *fresh][-SENTENCES:]
+            return fresh
+
+
+class Runs:
+    """Every run under `root`, opened on first use."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._opened: dict[str, RunView] = {}
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        return names(self.root)
+
+    def view(self, name: str) -> RunView:
+        """Raises SettingsError for an unknown run."""
+        with self._lock:
+            if name not in self._opened:
+                folder = find(name, self.root)
+                self._opened[name] = RunView(folder, folder.open_ledger(), folder.open_store())
+        view = self._opened[name]
+        view.refresh()
+        return view
