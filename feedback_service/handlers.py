@@ -14,6 +14,7 @@ from shared.bus.bus import Handler
 from shared.decisions.levers import levers_in_use, serves_own_base, why_off
 from shared.errors import DecodeError
 from shared.harness.bundle import with_knobs
+from shared.harness.folder import read_harness
 from shared.ledger.history import fold
 from shared.messages import events as e
 from shared.messages.records import Release
@@ -106,13 +107,7 @@ def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
 def keep_seed_harness(now: Situation) -> str:
     """The task's harness, with the config's knobs, as the run's first bundle: as it was when the run first
     looked."""
-    folder = now.task.folder / "harness"
-    files = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-    files = with_knobs(files, now.config.harness)
+    files = with_knobs(read_harness(now.task.folder / "harness"), now.config.harness)
     return now.store.bind("seed_harness", now.run_id, put_bundle(now.store, files))
 
 

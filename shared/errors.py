@@ -41,6 +41,10 @@ class VerifierError(TaskError):
     Trying again gives the same, so the run ends here."""
 
 
+class LostInstancesError(RatchetError):
+    """An evaluation ended, but not all of its instances have a score."""
+
+
 class DecodeError(RatchetError):
     """Bytes that are no known message or record (unknown tag, wrong shape). Never retried."""
 

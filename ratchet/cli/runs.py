@@ -23,6 +23,7 @@ from ratchet.cli.options import (
     TaskName,
 )
 from ratchet.stack.side_programs import FLOWER_PORT
+from shared.errors import LostInstancesError
 
 if TYPE_CHECKING:
     from ratchet.runs.folder import RunFolder
@@ -182,6 +183,8 @@ def evaluate(
 
     result = evaluation.evaluate(task, release, instances, set_ or [], root)
     typer.echo(json.dumps(result, indent=2)) if as_json else tables.print_evaluation(result)
+    if result["lost"]:
+        raise LostInstancesError(result["why"], f"logs are in {result['logs']}")
 
 
 def report(run_name: RunName, root: Root = RUNS) -> None:

@@ -121,7 +121,7 @@ def request(
     release: Release | None,
     instances: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """Drive the evaluation's run to its end; returns what it measured."""
+    """Drive the evaluation's run to its end; returns what it measured, and in words what it lost ("why")."""
     stack = OwnStack()
     stack.open_run(folder)
     objects = folder.open_store()
@@ -138,4 +138,4 @@ def request(
     if history.test is None:
         raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.logs}")
     found: dict[str, Any] = get_json(objects, history.test)
-    return found
+    return found | {"why": history.why, "logs": folder.logs}

@@ -12,7 +12,7 @@ from ratchet.tasks.task_data import check_settings
 from shared.config.settings import RunConfig, StackParts, load_config, parse_override, read_toml
 from shared.errors import SettingsError
 from shared.harness.bundle import PatchRefused, with_knobs
-from shared.store.store import read_folder
+from shared.harness.folder import read_harness
 from shared.tasks.task import find_task
 
 
@@ -41,7 +41,7 @@ def resolve_config(task: str, file: Path | None, overrides: Sequence[str], lever
     config = load_config(layers)
     check_settings(loaded, config)
     try:
-        with_knobs(read_folder(loaded.folder / "harness"), config.harness)
+        with_knobs(read_harness(loaded.folder / "harness"), config.harness)
     except PatchRefused as error:
         raise SettingsError(f"harness: {error.message}", "knobs are in the task's harness.toml") from None
     return config

@@ -1,153 +1,164 @@
-"""`ratchet validate`: tries a task folder part by part, on the parts that a run would use, without a model.
+"""`ratchet validate`: tries a task folder part by part, on the parts that a run would use, without a model:
+all that a run calls is called, with well-formed, empty, senseless and hostile answers.
 
-The model's place is taken by an empty reply: the scaffold must get through an attempt with it, and the
-verifier must say something about what comes out, be it "refused".
+It says what breaks (not ok), what a model could get without doing the task, and how long a run would take.
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from ratchet.check import Check
-from sandbox_service.demonstrating import demonstrations
-from sandbox_service.evaluate import Evaluator
-from shared.box.open import open_box
+from ratchet.tasks import answers_check, seed_answers, splits_check, task_data
+from ratchet.tasks.attempt_check import Trial
+from ratchet.tasks.rehearsal.client import rehearse
+from sandbox_service.evaluate import TOOLCHAINS
+from shared.config.settings import RunConfig, load_config
+from shared.decisions.plan import plan
 from shared.errors import RatchetError, TaskError
 from shared.harness.bundle import load_harness
-from shared.harness.scaffold_check import has_function
-from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
-from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
-from shared.store.store import LocalStore, put_bundle, read_folder
+from shared.harness.folder import left_out, read_harness
+from shared.harness.steps import ScaffoldFailed
+from shared.messages.records import JsonObject
 from shared.tasks.draws import draw
 from shared.tasks.task import Task, find_task
 
-SPLITS = ("train", "gate", "test")
-DRAWN = 16
+FAULTS_SHOWN = 6
+
+
+@dataclass
+class Tried:
+    """What the parts have found so far."""
+
+    task: Task
+    config: RunConfig
+    instances: list[JsonObject] = field(default_factory=list)  # of the train split
+    answers: list[str] = field(default_factory=list)  # well-formed ones
+    notes: list[str] = field(default_factory=list)  # what could be gamed, or does not suit a run
+    scoring_s: float = 0.0  # of one candidate
 
 
 def validate(name: str) -> list[Check]:
     """One Check a part; a part that rests on a broken one is left out."""
     task = find_task(name)
-    parts: list[tuple[str, Callable[[Task], str]]] = [
-        ("manifest", lambda task: f"{task.name}, toolchain {task.manifest.toolchain}"),
+    tried = Tried(task, load_config([task.manifest.defaults]))
+    parts: list[tuple[str, Callable[[Tried], str]]] = [
+        ("manifest", check_manifest),
         ("splits", check_splits),
         ("harness", check_harness),
+        ("seed corpus", check_corpus),
+        ("verifier", check_verifier),
         ("attempt", check_attempt),
+        ("right answers", check_answers),
+        ("baselines", check_baselines),
+        ("what could be gamed", told_notes),
+        ("a run", told_costs),
     ]
-    if tells_answers(task):
-        parts.append(("right answers", check_answers))
     checks: list[Check] = []
     for part, look in parts:
         try:
-            checks.append(Check(part, True, look(task)))
+            checks.append(Check(part, True, look(tried)))
         except (RatchetError, ScaffoldFailed) as error:
-            checks.append(Check(part, False, str(error), getattr(error, "hint", "")))
+            checks.append(Check(part, False, error.message, error.hint))
             break
     return checks
 
 
-def check_splits(task: Task) -> str:
-    """Every split draws, the same arguments draw the same, and no instance stands in two splits."""
-    drawn: dict[str, list[JsonObject]] = {}
-    for split in SPLITS:
-        drawn[split] = draw(task, split, DRAWN, 1)
-        if not drawn[split]:
-            raise TaskError(f"draw({split!r}) gives no instance", "every split needs some")
-        if any("id" not in instance for instance in drawn[split]):
-            raise TaskError(f"draw({split!r}) gives an instance without an id", "name each one")
-        if draw(task, split, DRAWN, 1) != drawn[split]:
-            raise TaskError(f"draw({split!r}) differs from call to call", "draw from the seed alone")
-    seen: dict[str, str] = {}
-    for split in SPLITS:
-        for instance in drawn[split]:
-            bare = json.dumps({key: value for key, value in instance.items() if key != "id"}, sort_keys=True)
-            other = seen.setdefault(str(instance["id"]), split)
-            if other != split:
-                raise TaskError(f"instance {instance['id']} stands in {other} and in {split}: {bare}")
-    return ", ".join(f"{split} {len(instances)}" for split, instances in drawn.items())
+def check_manifest(tried: Tried) -> str:
+    manifest = tried.task.manifest
+    if manifest.toolchain not in TOOLCHAINS:
+        raise TaskError(f"unknown toolchain {manifest.toolchain!r}", f"known: {', '.join(TOOLCHAINS)}")
+    if not manifest.score.low < manifest.score.high:
+        raise TaskError(
+            f"[score] low {manifest.score.low:g} is not below high {manifest.score.high:g}",
+            "they are the bounds of what the verifier's score may be",
+        )
+    return f"{manifest.name}, toolchain {manifest.toolchain}, in {tried.task.folder}"
 
 
-def check_harness(task: Task) -> str:
-    harness = load_harness(read_folder(task.folder / "harness"))
-    return f"{len(harness.knobs)} knobs, {len(harness.prompts)} prompts, {len(harness.exemplars)} exemplars"
+def check_splits(tried: Tried) -> str:
+    found = splits_check.check(tried.task)
+    tried.instances = found["train"]
+    tried.notes += splits_check.notes(tried.task, found, tried.config)
+    return ", ".join(f"{split} {len(instances)}" for split, instances in found.items())
 
 
-def check_attempt(task: Task) -> str:
-    """One whole attempt in the box, with empty replies; returns how it was scored."""
-    files = read_folder(task.folder / "harness")
-    harness = load_harness(files)
-    instance = draw(task, "train", 1, 2)[0]
-    limits = task.manifest.attempt
-    context = scaffold_context(task, harness, None, 0)
-    history: list[JsonObject] = []
-    with tempfile.TemporaryDirectory() as folder, ScaffoldPool(open_box()) as pool:
-        digest = put_bundle(LocalStore(Path(folder) / "store"), files)
-        evaluator = Evaluator(LocalStore(Path(folder) / "store"), Path(folder) / "cache")
-        try:
-            for _ in range(limits.turns):
-                payload = {
-                    "instance": instance,
-                    "history": history,
-                    "knobs": harness.values,
-                    "context": context,
-                }
-                action = pool.step(digest, task.folder / "harness", payload, limits, task.public)
-                if "answer" in action:
-                    final = evaluate(evaluator, task, instance, [action["answer"]["content"]])[0]
-                    return f"scored {final.score} ({final.outcome}) with an empty reply"
-                history.append(answered(evaluator, task, instance, action))
-        finally:
-            evaluator.close()
-    raise TaskError(
-        f"the scaffold gives no answer within {limits.turns} turns", "raise [attempt] turns, or answer"
+def check_harness(tried: Tried) -> str:
+    folder = tried.task.folder / "harness"
+    harness = load_harness(read_harness(folder))
+    said = f"{len(harness.knobs)} knobs, {len(harness.prompts)} prompts, {len(harness.exemplars)} exemplars"
+    out = left_out(folder)
+    return f"{said}; left out, as no part of a harness: {', '.join(out)}" if out else said
+
+
+def check_corpus(tried: Tried) -> str:
+    """Well-formed answers, from the program that the seed model learns them from."""
+    if tried.task.manifest.seed_corpus is None:
+        return "none: bring a model (model.url or model.base)"
+    tried.answers = seed_answers.answers(tried.task)
+    return f"{len(tried.answers)} well-formed answers, such as {tried.answers[0][:60]!r}"
+
+
+def check_verifier(tried: Tried) -> str:
+    found = rehearse(tried.task, tried.instances, tried.answers)
+    tried.notes += found.notes
+    tried.scoring_s = found.score_s
+    if found.faults:
+        shown = "; ".join(what for what, _ in found.faults[:FAULTS_SHOWN])
+        more = f"; and {len(found.faults) - FAULTS_SHOWN} more" if len(found.faults) > FAULTS_SHOWN else ""
+        raise TaskError(shown + more, found.faults[0][1])
+    return f"{found.scorings} answers or outputs judged, senseless and hostile ones too"
+
+
+def check_attempt(tried: Tried) -> str:
+    """Whole attempts in the box, with empty, senseless and well-formed replies, and plain candidates."""
+    instance = draw(tried.task, "train", 1, 2)[0]
+    with Trial(tried.task) as trial:
+        said = [f"scored {trial.attempt(instance, ['']).score:g} with an empty reply"]
+        trial.attempt(instance, ["[" * 2000 + "\x00 {0} %s 答案 "])
+        if tried.answers:
+            final = trial.attempt(instance, tried.answers)
+            said.append(f"{final.score:g} ({final.outcome}) with a well-formed one")
+        said += trial.candidates(instance)
+        if tried.task.manifest.toolchain != "answer":  # compiling and boxes take most of the time there
+            tried.scoring_s = trial.scoring_s
+    return ", ".join(said)
+
+
+def check_answers(tried: Tried) -> str:
+    if not answers_check.tells_answers(tried.task):
+        return "not told: no weight update can imitate them"
+    with Trial(tried.task) as trial:
+        return answers_check.check(tried.task, trial)
+
+
+def check_baselines(tried: Tried) -> str:
+    found = task_data.baselines(tried.task, tried.instances[:2])
+    for name, rows in found.items():
+        if not isinstance(rows, list) or len(rows) != len(tried.instances[:2]):
+            raise TaskError(f"baselines.py: {name!r} is no list of a row an instance", "see docs/tasks.md")
+        if not all(isinstance(row.get("score"), int | float) for row in rows):
+            raise TaskError(f"baselines.py: a row of {name!r} has no score", "see docs/tasks.md")
+    return ", ".join(found) or "none"
+
+
+def told_notes(tried: Tried) -> str:
+    return "; ".join(tried.notes) or "nothing was found"
+
+
+def told_costs(tried: Tried) -> str:
+    """By the task's own settings, at most."""
+    whole = plan(tried.config, tried.task)[-1]
+    return (
+        f"at most {whole.evaluations:,} scorings, {_duration(whole.evaluations * tried.scoring_s)} of this "
+        f"machine's time at {_duration(tried.scoring_s)} each, and {whole.tokens:,} tokens of replies"
     )
 
 
-def tells_answers(task: Task) -> bool:
-    return has_function((task.folder / "verifier.py").read_text(encoding="utf-8"), "answers")
-
-
-def check_answers(task: Task) -> str:
-    """The verifier gives its own right answers the highest score, and the scaffold can show them."""
-    files, high = read_folder(task.folder / "harness"), task.manifest.score.high
-    if not has_function(load_harness(files).scaffold, "demonstrate"):
-        raise TaskError("verifier.py has answers, but scaffold.py no demonstrate", "docs/tasks.md shows both")
-    with tempfile.TemporaryDirectory() as folder, ScaffoldPool(open_box()) as pool:
-        store = LocalStore(Path(folder) / "store")
-        evaluator = Evaluator(store, Path(folder) / "cache")
-        try:
-            told = evaluator.answers(task, DRAWN, 1)
-            for instance, answers in told:
-                for answer, found in zip(answers, evaluate(evaluator, task, instance, answers), strict=True):
-                    if found.score < high:
-                        raise TaskError(
-                            f"instance {instance['id']}: the right answer {answer!r} scores {found.score}"
-                        )
-        finally:
-            evaluator.close()
-        made, failure = demonstrations(store, pool, Path(folder), task, put_bundle(store, files), told)
-    if failure:
-        raise TaskError(f"demonstrate failed: {failure}")
-    known = sum(bool(answers) for _, answers in told)
-    return f"of {known} of {len(told)} train instances; {len(made.items)} demonstrations"
-
-
-def answered(evaluator: Evaluator, task: Task, instance: JsonObject, action: JsonObject) -> JsonObject:
-    """The action as it will stand in the history: empty replies to an ask, real results to a try."""
-    replies = ["" for request in action.get("ask", ()) for _ in range(request.get("n", 1))]
-    contents = [candidate["content"] for candidate in action.get("try", ())]
-    results = (
-        [result.model_dump() for result in evaluate(evaluator, task, instance, contents)] if contents else []
-    )
-    return {"action": action, "replies": replies, "results": results}
-
-
-def evaluate(
-    evaluator: Evaluator, task: Task, instance: JsonObject, contents: list[str]
-) -> tuple[Evaluation, ...]:
-    block = Block(instance=instance, entries=tuple((str(i), content) for i, content in enumerate(contents)))
-    batch = CandidateBatch(task=str(task.folder), check="public", fresh=True, blocks=(block,))
-    return evaluator.evaluate(batch).blocks[0]
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ratchet.tasks.from_kernelbot import create, read
-from ratchet.tasks.validate import check_splits
+from ratchet.tasks.splits_check import check
 from shared.errors import SettingsError
 from shared.harness.bundle import load_harness
 from shared.store.store import read_folder
@@ -50,7 +50,11 @@ def test_the_skeleton_loads_and_draws_with_the_benchmarks_sealed(source: Path, t
     create(source, tmp_path / "row_sums")
 
     task = load_task(str(tmp_path / "row_sums"))
-    assert check_splits(task) == "train 16, gate 16, test 16"
+    assert {split: len(drawn) for split, drawn in check(task).items()} == {
+        "train": 16,
+        "gate": 16,
+        "test": 16,
+    }
     specs = json.loads((task.folder / "specs.json").read_text())
     assert specs["test"] == [{"rows": 128, "nomask": False}, {"rows": 4096, "nomask": False}]
     assert specs["train"] + specs["gate"] == [

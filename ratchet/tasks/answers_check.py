@@ -1,0 +1,35 @@
+"""What `ratchet validate` looks at where a verifier tells right answers: it gives them the highest score, and
+the scaffold can show them to a learner.
+"""
+
+from __future__ import annotations
+
+from ratchet.tasks.attempt_check import Trial
+from sandbox_service.demonstrating import demonstrations
+from shared.errors import TaskError
+from shared.harness.scaffold_check import has_function
+from shared.tasks.task import Task
+
+TOLD = 16  # train instances that are asked for
+
+
+def tells_answers(task: Task) -> bool:
+    return has_function((task.folder / "verifier.py").read_text(encoding="utf-8-sig"), "answers")
+
+
+def check(task: Task, trial: Trial) -> str:
+    """Raises TaskError."""
+    if not has_function(trial.harness.scaffold, "demonstrate"):
+        raise TaskError("verifier.py has answers, but scaffold.py no demonstrate", "docs/tasks.md shows both")
+    told = trial.evaluator.answers(task, TOLD, 1)
+    for instance, answers in told:
+        for answer, found in zip(answers, trial.evaluate(instance, answers), strict=True):
+            if found.score < task.manifest.score.high:
+                raise TaskError(
+                    f"instance {instance['id']}: the right answer {answer!r} scores {found.score}"
+                )
+    made, failure = demonstrations(trial.store, trial.pool, trial.folder, task, trial.digest, told)
+    if failure:
+        raise TaskError(f"demonstrate failed: {failure}")
+    known = sum(bool(answers) for _, answers in told)
+    return f"of {known} of {len(told)} train instances; {len(made.items)} demonstrations"

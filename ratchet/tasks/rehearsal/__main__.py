@@ -1,0 +1,42 @@
+"""`python -m ratchet.tasks.rehearsal TASK_DIR < {"instances", "answers"}`: calls all that a run would call of
+a verifier, in a process of its own, and prints what it found as JSON lines (calls.py).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from ratchet.tasks.rehearsal import answers, kernels, programs
+from ratchet.tasks.rehearsal.calls import FAILED, Calls
+from shared.tasks.draw_program import load_verifier, private_streams
+from shared.tasks.task import load_task
+
+
+def main(arguments: list[str]) -> None:
+    requests, replies = private_streams()
+    task, calls = load_task(arguments[0]), Calls(replies)
+    asked = json.load(requests)
+    verifier = calls("import", "verifier.py", load_verifier, task.folder)
+    bounds, toolchain = task.manifest.score, task.manifest.toolchain
+    if verifier is FAILED:
+        return
+    check = getattr(verifier, "check_instance", None)
+    if check is not None:
+        for instance in asked["instances"]:
+            reason = calls("check_instance", "a drawn instance", check, instance)
+            if reason and reason is not FAILED:
+                calls.fault("check_instance", f"check_instance refuses what draw gave: {reason}")
+    if toolchain == "answer":
+        if not hasattr(verifier, "score"):
+            calls.fault("score", "verifier.py has no score", "def score(instance, answer) gives a number")
+            return
+        answers.rehearse(calls, verifier, asked["instances"], asked["answers"], bounds)
+    elif toolchain == "python":
+        programs.rehearse(calls, verifier, asked["instances"], bounds)
+    else:
+        kernels.rehearse(calls, verifier, toolchain, asked["instances"], bounds)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
