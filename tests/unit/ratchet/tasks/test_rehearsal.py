@@ -86,7 +86,6 @@ def test_a_call_that_never_returns_is_named(of: Rehearse):
         ("return min(1.0, len(answer) / 100)", "60,000 letters scores 1"),
         ("return float(instance['text'] in answer)", "the instance's own 'text' scores 1"),
         ("return time.time_ns() % 1000 / 1000", "scores differently each time"),
-        ("return float(answer == 'never')", "none of 2 well-formed answers scores above the lowest"),
     ],
 )
 def test_what_could_be_gamed_is_noted(of: Rehearse, body: str, said: str):
