@@ -63,12 +63,8 @@ def rehearse(
         ]
     _evaluated(calls, verifier, some[0], bounds)
     _repeated(calls, verifier, some[0], bounds)
-    _gamed(calls, {name: found for name, found in scores.items() if name not in formed}, bounds)
-    _all_alike(calls, scores)
-    if formed and all(score <= bounds.low for name in formed for score in scores[name]):
-        calls.note(
-            f"none of {len(formed)} well-formed answers scores above the lowest: do form and score fit?"
-        )
+    if not _all_alike(calls, scores, bounds):
+        _gamed(calls, {name: found for name, found in scores.items() if name not in formed}, bounds)
 
 
 def _score(
@@ -130,7 +126,10 @@ def _gamed(calls: Calls, scores: Mapping[str, Sequence[float]], bounds: ScoreSec
             calls.note(f"{name} scores {max(found):g} on {high} of {len(found)} instances")
 
 
-def _all_alike(calls: Calls, scores: Mapping[str, Sequence[float]]) -> None:
+def _all_alike(calls: Calls, scores: Mapping[str, Sequence[float]], bounds: ScoreSection) -> bool:
+    """Whether every answer scores the same, and not just the lowest."""
     every = [score for found in scores.values() for score in found]
-    if len(every) > 1 and len(set(every)) == 1:
+    alike = len(every) > 1 and len(set(every)) == 1 and every[0] > bounds.low
+    if alike:
         calls.note(f"all {len(every)} answers score {every[0]:g}: nothing can be learned from that")
+    return alike
