@@ -16,11 +16,12 @@ test-all: .venv/.installed  ## the slow ones too
 test-live: .venv/.installed-live  ## a whole run on Valkey, PostgreSQL, S3 and a model server; more S3 servers
 	$(PY) -m pytest -m live $(ARGS)
 
-check: .venv/.installed  ## format, lint, types, import rules
+check: .venv/.installed  ## format, lint, types, import rules, the shape of the tree
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
+	$(PY) tools/structure.py
 
 deploy-check: .venv/.installed  ## the Kubernetes manifests, offline
 	.venv/bin/ratchet deploy --check

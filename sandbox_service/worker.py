@@ -8,6 +8,7 @@ from shared.bus.bus import Handlers
 from shared.bus.celery_app import run_worker
 from shared.config.settings import StackSettings
 from shared.errors import ToolMissingError
+from shared.harness.steps import ScaffoldPool
 
 
 def build(stack: StackSettings) -> Handlers:
@@ -16,7 +17,6 @@ def build(stack: StackSettings) -> Handlers:
     from sandbox_service.handlers import Deps, handlers
     from shared.box.open import open_box
     from shared.config.secrets import open_store
-    from shared.harness.steps import ScaffoldPool
 
     if shutil.which("gcc") is None:
         raise ToolMissingError("gcc is not installed", "apt-get install gcc libc6-dev")

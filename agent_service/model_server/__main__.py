@@ -11,6 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
+from agent_service.model_server.given import Given
 from shared.children import die_with_parent
 from shared.errors import RatchetError, SettingsError
 
@@ -43,7 +44,6 @@ def serve(options: argparse.Namespace) -> None:
     from agent_service.model_server.adapters import Adapters
     from agent_service.model_server.app import create_app
     from agent_service.model_server.engine import Engine
-    from agent_service.model_server.given import Given
     from agent_service.model_server.loading import load_language_model
     from agent_service.model_server.prompts import Prompter
 

@@ -24,7 +24,7 @@ from types import TracebackType
 from urllib.parse import parse_qs, urlsplit
 
 from ratchet.deploy.local_pod import LocalPod
-from ratchet.deploy.manifests import of_kind, pods_of
+from ratchet.deploy.manifests import ROOT, find_renderer, of_kind, pods_of, render
 from ratchet.deploy.pod_policies import SANDBOX, host_stays_out_of_reach, not_root
 from shared.messages.records import JsonObject
 
@@ -180,7 +180,6 @@ def _status(code: int, message: str) -> Reply:
 
 def main(arguments: Sequence[str]) -> None:
     """The overlay `local`, with all images there are."""
-    from ratchet.deploy.manifests import ROOT, find_renderer, render
 
     documents = render(ROOT / "overlays" / "local", find_renderer())
     pods = pods_of([found for found in documents if found["kind"] == "PodTemplate"])
