@@ -56,7 +56,7 @@ def main(root: Path) -> int:
         circles(graph, bounds.packages),
         late_imports(root, files, graph, bounds),
     ]
-    for measure in measures:
+    for measure in sorted(measures, key=lambda measure: measure.broken > 0):  # what is wrong comes last
         print(f"{measure.title}: {measure.broken or 'none'} out of bounds")
         for line in measure.lines[: max(SHOWN, measure.broken)]:
             print(f"  {line}")

@@ -13,7 +13,7 @@ from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObjec
 from shared.store.store import LocalStore
 from shared.tasks.task import load_task
 from tests.parts.denoising import TASK, part
-from tests.unit.tasks.test_denoising_scaffold import PLAIN, TEXT, scaffold
+from tests.unit.tasks.denoising.test_scaffold import PLAIN, TEXT, scaffold
 
 HEAD = "import numpy as np\n\n\ndef denoise(counts):\n    "
 MEAN = "np.asarray(counts.sum(1)) @ np.asarray(counts.sum(0)) / counts.sum()"

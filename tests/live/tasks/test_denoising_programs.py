@@ -11,7 +11,7 @@ import pytest
 
 from ratchet.tasks.validate import validate
 from tests.parts.denoising import TASK, made_counts, part
-from tests.unit.tasks.test_denoising_scaffold import PLAIN, TEXT, scaffold
+from tests.unit.tasks.denoising.test_scaffold import PLAIN, TEXT, scaffold
 
 NAMES = ["no denoising", "library size x gene mean", "MAGIC", "kNN pooling", "truncated SVD", "Poisson NMF"]
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.unit.tasks.intents import ask, lines, write
+from tests.unit.tasks.intents.parts import ask, lines, write
 
 CASES = [
     {"id": f"{label}-{number}", "text": f"{label} query {number}", "label": label}

@@ -9,7 +9,7 @@ import pytest
 from sandbox_service.toolchains.cuda.launch import checked
 from shared.tasks.draw_program import load_verifier
 
-FOLDER = Path(__file__).parents[3] / "tasks" / "trimul_cuda"
+FOLDER = Path(__file__).parents[4] / "tasks" / "trimul_cuda"
 # Published arithmetic: microseconds below which no H200 and no H100 can be, by B, N, C.
 FLOORS = {
     (2, 256, 128): (44, 49),

@@ -12,8 +12,8 @@ from shared.harness.actions import check_action
 from shared.harness.bundle import load_harness
 from shared.store.store import read_folder
 from shared.tasks.task import load_task
-from tests.unit.tasks import lawbench
-from tests.unit.tasks.lawbench import FOLDER, lines
+from tests.unit.tasks.lawbench import parts as lawbench
+from tests.unit.tasks.lawbench.parts import FOLDER, lines
 
 HARNESS = load_harness(read_folder(FOLDER / "harness"))
 LIMITS = load_task("lawbench").manifest.attempt

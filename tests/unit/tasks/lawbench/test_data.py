@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.unit.tasks.lawbench import FOLDER, ask, lines, write
+from tests.unit.tasks.lawbench.parts import FOLDER, ask, lines, write
 
 OWN = [case for split in ("train", "gate") for case in lines(FOLDER / "data" / f"{split}.jsonl")]
 TEST = lines(FOLDER / "data" / "test.jsonl")

@@ -10,8 +10,8 @@ from shared.harness.actions import check_action
 from shared.harness.bundle import load_harness
 from shared.store.store import read_folder
 from shared.tasks.task import load_task
-from tests.unit.tasks import intents
-from tests.unit.tasks.intents import FOLDER, lines
+from tests.unit.tasks.intents import parts as intents
+from tests.unit.tasks.intents.parts import FOLDER, lines
 
 HARNESS = load_harness(read_folder(FOLDER / "harness"))
 LIMITS = load_task("intents").manifest.attempt

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.tasks import lawbench
+from tests.unit.tasks.lawbench import parts as lawbench
 
 charges = lawbench.load("charges.py")
 verifier = lawbench.load("verifier.py")
