@@ -20,6 +20,8 @@ from shared.box.box import BASE_ENV, FIRST_UID, SHARED, Bind, Limits
 STAGE = Path("/run/ratchet-box")  # an empty folder; each box mounts its own tmpfs there, unseen by the host
 INSIDE_ID = "1000"  # who a program is inside, in every box
 HARD_STACK_MB = 64  # gcc raises its own stack that far
+PACKAGE_FOLDERS = ("site-packages", "dist-packages")
+OURS = ("ratchet", "agent_service", "feedback_service", "sandbox_service", "trainer_service", "benchmarks")
 TOOLS = ("bwrap", "prlimit")
 ROOT_TOOLS = ("unshare", "setpriv", "mount")
 
@@ -53,13 +55,20 @@ def launch_argv(
     python: bool,
 ) -> list[str]:
     """The whole chain. As root it also gives this box a uid of its own, and it the writable folders."""
-    everything = [*(toolchain_binds() if python else []), *binds]
+    toolchain = toolchain_binds() if python else []
+    everything = [*toolchain, *binds]
     uid = FIRST_UID + secrets.randbelow(1_000_000_000) if os.geteuid() == 0 else None
     for bind in binds:
         _admit(bind, uid)
     staged: list[Path] = []
     sources = {bind: _source(bind, uid, staged) for bind in everything}
-    chain = _bwrap(everything, sources, limits, {**BASE_ENV, **env}, cwd, status_fd)
+    mounts = [
+        *(_mount(bind, sources[bind]) for bind in toolchain),
+        *(["--tmpfs", path] for path in covered(toolchain)),
+        *(_mount(bind, sources[bind]) for bind in binds),
+        *(["--remount-ro", path] for path in covered(toolchain)),
+    ]
+    chain = _bwrap(mounts, limits, {**BASE_ENV, **env}, cwd, status_fd)
     if filter_fd is not None:
         chain[1:1] = ["--seccomp", str(filter_fd)]
     chain += _prlimit(limits) + list(program)
@@ -74,10 +83,26 @@ def launch_argv(
 
 
 def toolchain_binds() -> list[Bind]:
-    """The interpreter, its environment and shared/, each at its own path; /usr is bound by _system()."""
+    """The interpreter, its environment and shared/, each at its own path; /usr is bound by _system(). A .pth
+    file may add packages of another environment, as `uv run --with` does."""
     interpreter = Path(os.path.realpath(sys.executable)).parents[1]
-    places = dict.fromkeys([Path(sys.base_prefix), interpreter, Path(sys.prefix), SHARED])
+    added = [Path(place) for place in sys.path if Path(place).name in PACKAGE_FOLDERS]
+    places = dict.fromkeys([Path(sys.base_prefix), interpreter, Path(sys.prefix), *added, SHARED])
     return [Bind(path, str(path)) for path in places if not path.is_relative_to("/usr")]
+
+
+def covered(shown: Sequence[Bind]) -> list[str]:
+    """Folders to hide where Ratchet is installed in what a box is shown: of its packages shared/ alone may be
+    seen, for the tasks hold verifiers and the sealed split."""
+    places = [(Path("/usr"), "/usr"), *((bind.source.resolve(), bind.target) for bind in shown)]
+    ours = [SHARED.parent / name for name in OURS if (SHARED.parent / name).is_dir()]
+    found = [
+        str(Path(target, path.relative_to(source)))
+        for source, target in places
+        for path in ours
+        if path.is_relative_to(source)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _admit(bind: Bind, uid: int | None) -> None:
@@ -101,9 +126,12 @@ def _source(bind: Bind, uid: int | None, staged: list[Path]) -> str:
     return str(STAGE / str(len(staged) - 1))
 
 
+def _mount(bind: Bind, source: str) -> list[str]:
+    return ["--bind" if bind.writable else "--ro-bind", source, bind.target]
+
+
 def _bwrap(
-    everything: Sequence[Bind],
-    sources: Mapping[Bind, str],
+    mounts: Sequence[Sequence[str]],
     limits: Limits,
     env: Mapping[str, str],
     cwd: str,
@@ -115,8 +143,8 @@ def _bwrap(
     argv += ["--hostname", "box", "--json-status-fd", str(status_fd)]
     argv += [*_system(), "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"]
     argv += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]
-    for bind in everything:
-        argv += ["--bind" if bind.writable else "--ro-bind", sources[bind], bind.target]
+    for mount in mounts:
+        argv += mount
     argv += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", cwd, "--clearenv"]
     for name, value in env.items():
         argv += ["--setenv", name, value]
