@@ -6,6 +6,7 @@ import shutil
 
 import typer
 
+from sandbox_service.toolchains.cuda.compiler import find_nvcc
 from shared.config.settings import StackParts
 from shared.errors import ToolMissingError
 from shared.tasks.task import Task
@@ -35,8 +36,6 @@ def require_tools(task: Task) -> None:
 
 
 def _require_cuda(task: Task) -> None:
-    from sandbox_service.toolchains.cuda.compiler import find_nvcc
-
     if find_nvcc() is None:
         raise ToolMissingError(
             f"task {task.name!r} compiles CUDA, and nvcc is not installed", "install the CUDA toolkit"

@@ -18,6 +18,7 @@ from ratchet.runs.follow import Stack, follow
 from ratchet.runs.own_stack import OwnStack, how_to_resume, plan_flower
 from ratchet.runs.request import RunRequest
 from ratchet.runs.standing_stack import StandingStack
+from ratchet.tasks.task_data import bound
 from shared.errors import RatchetError, SettingsError
 from shared.ledger import pausing
 from shared.messages.events import EvaluationRequested, RunStarted
@@ -45,7 +46,6 @@ def stack_of(folder: RunFolder) -> Stack:
 def create(request: RunRequest, stack: Stack) -> RunFolder:
     """Check everything that can be checked now, then make the run's folder. Raises RatchetError."""
     from ratchet.runs.endpoint import settle
-    from ratchet.tasks.task_data import bound
     from trainer_service.base.pretrained import check_source
 
     task = load_task(request.config.run.task)

@@ -119,15 +119,15 @@ def test_a_port_in_use_is_named_with_its_option() -> None:
         side_programs.take_port(free, "--flower-port")
 
 
-def test_flowers_password_is_told_once_and_the_environment_wins(
+def test_flowers_password_is_printed_once_and_the_environment_wins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / side_programs.PASSWORD_FILE
-    first, second = (side_programs.plan_flower(tmp_path, 0).told for _ in range(2))
+    first, second = (side_programs.plan_flower(tmp_path, 0).notice for _ in range(2))
     made = file.read_text().strip()
     assert (made in first, made in second, str(file) in second) == (True, False, True)
     monkeypatch.setenv(side_programs.PASSWORD_VARIABLE, "mine")
-    assert "mine" not in side_programs.plan_flower(tmp_path, 0).told
+    assert "mine" not in side_programs.plan_flower(tmp_path, 0).notice
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("mine\n", 0o600)
 
 
