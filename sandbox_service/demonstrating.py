@@ -9,7 +9,8 @@ from pathlib import Path
 
 from shared.harness.bundle import load_harness
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
-from shared.messages.records import Demonstration, Demonstrations, JsonObject
+from shared.messages.proposals import Demonstration, Demonstrations
+from shared.messages.records import JsonObject
 from shared.store.store import Store, get_bundle, materialize
 from shared.tasks.task import Task
 

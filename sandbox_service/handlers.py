@@ -26,7 +26,8 @@ from shared.messages.events import (
     Message,
     RunFinished,
 )
-from shared.messages.records import BatchScores, CandidateBatch, Cost, Patch
+from shared.messages.proposals import Patch
+from shared.messages.records import BatchScores, CandidateBatch, Cost
 from shared.store.store import Store, get_record, put_json
 from shared.tasks.task import load_task
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from shared.harness.bundle import Harness, PatchRefused, apply_patch, load_harness
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
-from shared.messages.records import AttemptState, Evaluation, JsonObject, Parent, Patch, ShardState
+from shared.messages.proposals import Patch
+from shared.messages.records import AttemptState, Evaluation, JsonObject, Parent, ShardState
 from shared.store.store import Store, get_bundle, get_record, materialize, put_bundle
 from shared.tasks.draws import draw
 from shared.tasks.task import Task

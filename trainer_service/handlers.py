@@ -18,7 +18,8 @@ from shared.messages.events import (
     WeightUpdateFailed,
     WeightUpdateProposed,
 )
-from shared.messages.records import Cost, TrainingCurves
+from shared.messages.proposals import TrainingCurves
+from shared.messages.records import Cost
 from shared.store.store import Store, get_record, put_json
 from trainer_service.base.base import base_bundle
 from trainer_service.publish import trained_adapter

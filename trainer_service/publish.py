@@ -14,7 +14,7 @@ from pathlib import Path
 from shared.config.settings import RunConfig, TrainingSection
 from shared.errors import ArtifactError, TrainingError
 from shared.messages.events import WeightUpdateProposed
-from shared.messages.records import Demonstrations, WeightUpdate
+from shared.messages.proposals import Demonstrations, WeightUpdate
 from shared.store.store import Store, get_record, materialize, put_bundle, read_folder
 from trainer_service.algorithms import find
 from trainer_service.batch import read_samples, teaching, within_limit

@@ -22,7 +22,8 @@ from feedback_service.propose.moves import edit_key
 from shared.config.settings import AdvisorSection
 from shared.errors import ChatError, ChatUnavailableError
 from shared.harness.bundle import SCAFFOLD, PatchRefused, apply_patch, load_harness
-from shared.messages.records import Cost, Edit, Patch
+from shared.messages.proposals import Edit, Patch
+from shared.messages.records import Cost
 from shared.model.client import Chat
 from shared.model.wire import SampleRequest
 from shared.tasks.task import TaskManifest

@@ -17,7 +17,8 @@ from feedback_service.propose.optuna_moves import ask
 from shared.config.settings import TrainingSection
 from shared.harness.bundle import load_harness
 from shared.messages.events import DemonstrationsReady
-from shared.messages.records import Patch, WeightUpdate, derive_seed
+from shared.messages.proposals import Patch, WeightUpdate
+from shared.messages.records import derive_seed
 
 EDITS = {
     "exploring": 3,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from feedback_service.propose.optuna_moves import Measured
 from shared.harness.bundle import load_harness
 from shared.ledger.history import Generation, RunHistory
-from shared.messages.records import Edit, GateRecord, Patch
+from shared.messages.proposals import Edit, Patch
+from shared.messages.records import GateRecord
 from shared.store.store import Store, get_bundle, get_record
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from feedback_service.propose.diagnosis import Diagnosis
 from feedback_service.propose.effects import JsonScalar, main_effects
 from shared.harness.bundle import EXEMPLARS, MAX_EXEMPLAR_BYTES, MAX_EXEMPLARS, Harness, Knob, KnobValue
-from shared.messages.records import Edit, JsonObject, canonical_json
+from shared.messages.proposals import Edit
+from shared.messages.records import JsonObject, canonical_json
 
 MANY_FAIL = 0.25  # share of candidates: then sampling is too wild
 FEW_DIFFER = 0.5  # share of distinct candidates: then it is too tame

@@ -18,7 +18,7 @@ from optuna.distributions import (
 
 from feedback_service.propose.moves import Move
 from shared.harness.bundle import Harness, Knob, KnobValue
-from shared.messages.records import Edit
+from shared.messages.proposals import Edit
 
 STARTUP = 3  # told harnesses before the sampler trusts its model
 KNOBS_A_MOVE = 2

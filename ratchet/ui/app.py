@@ -41,19 +41,7 @@ def make_app(root: Path, token: str = "", hosts: frozenset[str] = frozenset()) -
     templates.env.filters["number"] = number_text
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        host = request.headers.get("host", "").rsplit(":", 1)[0]
-        if hosts and host not in hosts:
-            return PlainTextResponse(f"no page for the host {host!r} here", 421)
-        given = request.query_params.get("token") or request.cookies.get(COOKIE, "")
-        if token and not hmac.compare_digest(given.encode(), token.encode()):
-            return PlainTextResponse("add ?token=... as `ratchet ui` printed it", 401)
-        response = await call_next(request)
-        if token:
-            response.set_cookie(COOKIE, token, httponly=True, samesite="strict")
-        response.headers.update(HEADERS)
-        return response
+    _guard(app, token, hosts)
 
     @app.exception_handler(RatchetError)
     @app.exception_handler(LookupError)
@@ -96,6 +84,24 @@ def make_app(root: Path, token: str = "", hosts: frozenset[str] = frozenset()) -
         return StreamingResponse(_stream(request, runs, name, after), media_type="text/event-stream")
 
     return app
+
+
+def _guard(app: FastAPI, token: str, hosts: frozenset[str]) -> None:
+    """Answers 421 to other hosts, 401 without the token; adds the security headers to every reply."""
+
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        host = request.headers.get("host", "").rsplit(":", 1)[0]
+        if hosts and host not in hosts:
+            return PlainTextResponse(f"no page for the host {host!r} here", 421)
+        given = request.query_params.get("token") or request.cookies.get(COOKIE, "")
+        if token and not hmac.compare_digest(given.encode(), token.encode()):
+            return PlainTextResponse("add ?token=... as `ratchet ui` printed it", 401)
+        response = await call_next(request)
+        if token:
+            response.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+        response.headers.update(HEADERS)
+        return response
 
 
 async def _stream(request: Request, runs: Runs, name: str, after: int) -> AsyncIterator[str]:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import RatchetError
-from shared.messages.records import Demonstration, JsonObject
+from shared.messages.proposals import Demonstration
+from shared.messages.records import JsonObject
 from shared.tasks.task import AttemptSection
 
 MAX_TEXT_CHARS = 1 << 18  # of one message or candidate: a long C program is a tenth of it

@@ -28,7 +28,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.errors import RatchetError
 from shared.harness.scaffold_check import scaffold_fault
-from shared.messages.records import Edit, Patch, digest_of
+from shared.messages.proposals import Edit, Patch
+from shared.messages.records import digest_of
 
 KnobValue = bool | int | float | str
 

@@ -22,7 +22,8 @@ from shared.errors import BoxError
 from shared.harness.actions import ScaffoldFailed, check_action, check_demonstrations
 from shared.harness.bundle import Harness
 from shared.messages.plain import plain
-from shared.messages.records import Demonstration, JsonObject, Parent
+from shared.messages.proposals import Demonstration
+from shared.messages.records import JsonObject, Parent
 from shared.tasks.task import AttemptSection, Task
 
 __all__ = ["ScaffoldFailed", "ScaffoldPool", "scaffold_context"]

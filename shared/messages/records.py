@@ -219,62 +219,6 @@ class BatchScores(Record):
     cost: Cost = Cost()
 
 
-class Edit(Record):
-    """One bounded change of a harness. Exactly one kind; what it may touch is decided by harness.py."""
-
-    kind: Literal["set_knob", "replace_text", "add_exemplar", "drop_exemplar"]
-    path: str  # a knob's name, or a file of the bundle
-    old: str | None = None  # replace_text: the passage, which must occur exactly once
-    new: Any = None  # the knob's value, the new passage, or the exemplar
-
-
-class Patch(Record):
-    """Edits against a named base harness."""
-
-    base: str
-    edits: tuple[Edit, ...]
-    reason: str
-
-
-class ChatMessage(Record):
-    role: str
-    content: str
-
-
-class WeightUpdate(Record):
-    """Which algorithm, which attempts, which hyper-parameters, and why."""
-
-    algorithm: str
-    shards: tuple[str, ...]  # digests of ShardState to learn from
-    steps: int
-    learning_rate: float
-    kl_weight: float
-    seed: int
-    reason: str
-    demonstrations: str = ""  # digest of Demonstrations: right replies to imitate; empty: none offered
-    evidence: dict[str, float] = Field(default_factory=dict)  # what the choice of the algorithm rests on
-
-
-class TrainingCurves(Record):
-    """What was watched while training, one value a step: loss, kl, entropy, reward, length, norm."""
-
-    series: dict[str, tuple[float, ...]]
-
-
-class Demonstration(Record):
-    """A right reply to one prompt of the scaffold. From the train split only, never from gate or test."""
-
-    instance_id: str
-    messages: tuple[ChatMessage, ...]  # the prompt, as the scaffold would send it
-    reply: str  # what the model should have said, as plain text
-
-
-class Demonstrations(Record):
-    """What a supervised update learns from: the verifier's answers, in the scaffold's own prompts."""
-
-    items: tuple[Demonstration, ...]
-
-
 class Interval(Record):
     """A mean with its interval over n instances."""
 

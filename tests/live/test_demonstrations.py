@@ -14,7 +14,7 @@ from shared.config.settings import load_config
 from shared.errors import VerifierError
 from shared.harness.steps import ScaffoldPool
 from shared.messages.events import DemonstrationsReady, DemonstrationsRequested, Join
-from shared.messages.records import Demonstrations
+from shared.messages.proposals import Demonstrations
 from shared.store.store import LocalStore, get_record, put_bundle, put_json, read_folder
 from shared.tasks.draws import draw
 from shared.tasks.task import TASKS, load_task

@@ -12,16 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from shared.config.settings import load_config
 from shared.messages.events import BaseRequested, Join, WeightUpdateProposed
-from shared.messages.records import (
-    AttemptPlan,
-    AttemptState,
-    Evaluation,
-    Release,
-    Sample,
-    ShardState,
-    Turn,
-    WeightUpdate,
-)
+from shared.messages.proposals import WeightUpdate
+from shared.messages.records import AttemptPlan, AttemptState, Evaluation, Release, Sample, ShardState, Turn
 from shared.store.store import LocalStore, materialize, put_json
 from trainer_service.handlers import Deps, on_base_requested
 from trainer_service.specs import TrainingSample, TrainSpec

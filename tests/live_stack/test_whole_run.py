@@ -17,7 +17,8 @@ from ratchet.runs.folder import RunFolder
 from ratchet.tasks import new_task
 from shared.ledger.history import Generation, fold
 from shared.messages import events as e
-from shared.messages.records import GateRecord, ShardState, WeightUpdate
+from shared.messages.proposals import WeightUpdate
+from shared.messages.records import GateRecord, ShardState
 from shared.store.store import Store, get_json, get_record
 from tests.chaos.test_real_run import SMALL, TINY_SEED
 from tests.servers import postgres, s3, valkey

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.ledger.history import RunHistory
-from shared.messages.records import Edit, Patch, WeightUpdate
+from shared.messages.proposals import Edit, Patch, WeightUpdate
 from shared.store.store import get_record
 from tests.loop.toy_world import World
 from tests.parts.endpoint import Body, Endpoint

@@ -9,7 +9,8 @@ from ratchet.reports.show import show_json
 from shared.decisions.gate import decide
 from shared.ledger.history import RunHistory
 from shared.messages import events as e
-from shared.messages.records import ARMS, GateRecord, Patch, Release
+from shared.messages.proposals import Patch
+from shared.messages.records import ARMS, GateRecord, Release
 from shared.store.store import get_json, get_record, put_bundle, put_json
 from tests.loop.toy_world import RUN, World, purposes
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.messages import events as e
-from shared.messages.records import WeightUpdate
+from shared.messages.proposals import WeightUpdate
 from shared.store.store import get_record
 from tests.loop.toy_world import VERIFIER, World
 

@@ -19,13 +19,13 @@ from shared.harness.bundle import PatchRefused, apply_patch, load_harness
 from shared.ledger.history import RunHistory, fold
 from shared.ledger.ledger import Ledger
 from shared.messages import events as e
+from shared.messages.proposals import Patch
 from shared.messages.records import (
     AttemptPlan,
     AttemptState,
     Candidate,
     Cost,
     Evaluation,
-    Patch,
     Release,
     Sample,
     ShardState,

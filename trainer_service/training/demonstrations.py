@@ -11,7 +11,7 @@ from jinja2.exceptions import TemplateError
 from transformers import AutoTokenizer, GenerationConfig
 
 from shared.errors import TrainingError
-from shared.messages.records import Demonstration, Demonstrations
+from shared.messages.proposals import Demonstration, Demonstrations
 from trainer_service.specs import TrainingSample
 
 

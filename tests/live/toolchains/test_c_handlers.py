@@ -18,14 +18,13 @@ from shared.messages.events import (
     HarnessValidated,
     Join,
 )
+from shared.messages.proposals import Edit, Patch
 from shared.messages.records import (
     AttemptPlan,
     AttemptState,
     BatchScores,
     Block,
     CandidateBatch,
-    Edit,
-    Patch,
     Release,
     Sample,
     ShardState,

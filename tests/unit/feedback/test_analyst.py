@@ -13,7 +13,8 @@ from feedback_service.propose.moves import exemplar_moves
 from feedback_service.propose.optuna_moves import Measured, ask
 from shared.config.settings import TrainingSection
 from shared.harness.bundle import apply_patch, bundle_digest, load_harness
-from shared.messages.records import AttemptState, Edit, Patch
+from shared.messages.proposals import Edit, Patch
+from shared.messages.records import AttemptState
 from shared.tasks.task import ScoreSection
 from tests.unit.feedback.attempts import attempt, shard
 

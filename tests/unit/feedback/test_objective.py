@@ -9,7 +9,8 @@ from feedback_service.propose.diagnosis import diagnose
 from feedback_service.propose.objective import Choice, Evidence, choose, density, group_size
 from shared.config.settings import TrainingSection
 from shared.messages.events import DemonstrationsReady
-from shared.messages.records import AttemptState, Parent, Turn, WeightUpdate
+from shared.messages.proposals import WeightUpdate
+from shared.messages.records import AttemptState, Parent, Turn
 from shared.tasks.task import ScoreSection
 from tests.unit.feedback.attempts import attempt, shard
 

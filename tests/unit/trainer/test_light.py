@@ -10,16 +10,8 @@ import pytest
 from shared.config.settings import load_config
 from shared.errors import ArtifactError
 from shared.messages.events import BaseRequested, Join, WeightUpdateProposed
-from shared.messages.records import (
-    AttemptPlan,
-    AttemptState,
-    Evaluation,
-    Release,
-    Sample,
-    ShardState,
-    Turn,
-    WeightUpdate,
-)
+from shared.messages.proposals import WeightUpdate
+from shared.messages.records import AttemptPlan, AttemptState, Evaluation, Release, Sample, ShardState, Turn
 from shared.store.store import LocalStore, put_bundle, put_json
 from trainer_service.base.weights_check import check_finite
 from trainer_service.handlers import Deps, on_base_requested, on_weight_update_proposed

@@ -16,7 +16,7 @@ from shared.harness.bundle import (
     load_harness,
     with_knobs,
 )
-from shared.messages.records import Edit, Patch
+from shared.messages.proposals import Edit, Patch
 from shared.store.store import LocalStore, put_bundle
 
 TOML = """# the knobs
