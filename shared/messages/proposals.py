@@ -12,7 +12,7 @@ from shared.messages.records import Record
 
 
 class Edit(Record):
-    """One bounded change of a harness, of exactly one kind. shared/harness/bundle.py decides what it may touch."""
+    """One bounded change of a harness, of exactly one kind; shared/harness/bundle.py checks it."""
 
     kind: Literal["set_knob", "replace_text", "add_exemplar", "drop_exemplar"]
     path: str  # a knob's name, or a file of the bundle

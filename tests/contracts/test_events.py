@@ -13,11 +13,20 @@ ALL = [kind for kind in vars(events).values() if isinstance(kind, type) and issu
 SENT = [kind for kind in ALL if kind is not events.Message]
 
 
+def kept(golden: object, written: object) -> bool:
+    """Whether `written` holds all of `golden`; fields with a default may have come since, also inside."""
+    if isinstance(golden, dict) and isinstance(written, dict):
+        return all(key in written and kept(value, written[key]) for key, value in golden.items())
+    if isinstance(golden, list) and isinstance(written, list):
+        return len(golden) == len(written) and all(map(kept, golden, written))
+    return golden == written
+
+
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
 def test_a_golden_message_is_read_and_every_word_of_it_is_kept(path: Path) -> None:
     golden = json.loads(path.read_text())
     written = events.decode(path.read_bytes()).model_dump(mode="json")
-    assert {key: written[key] for key in golden} == golden
+    assert kept(golden, written)
     kind = type(events.decode(path.read_bytes()))
     assert not any(kind.model_fields[key].is_required() for key in written.keys() - golden.keys())
 
