@@ -2,10 +2,13 @@
 PY := .venv/bin/python
 SPREAD := -n 3 --dist loadfile --no-loadscope-reorder# most tests wait for processes: three at a time on two cores
 
-.PHONY: demo test test-all test-live check format clean deploy-check k8s-dry-run
+.PHONY: demo demo-llm test test-all test-live check format clean deploy-check k8s-dry-run
 
 demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, into runs/; FLOWER=1: with Flower's pages
 	.venv/bin/ratchet run trimul $(if $(FLOWER),--flower) $(ARGS)
+
+demo-llm: .venv/.installed  ## improve SmolLM2-135M, a real language model, on sorting customers' queries
+	.venv/bin/ratchet run intents $(ARGS)
 
 test: .venv/.installed  ## the test suite, but for what is marked slow or live
 	$(PY) -m pytest -m "not slow and not live" $(SPREAD) $(ARGS)
