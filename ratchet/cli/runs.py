@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (run, resume, stop, watch, show, list_runs, ui, report, export):
+    for command in (run, resume, stop, watch, show, list_runs, ui, serve, report, export):
         app.command(name="ls" if command is list_runs else None)(command)
     app.command(name="eval")(evaluate)
 
@@ -154,6 +154,19 @@ def list_runs(root: Root = RUNS, as_json: AsJson = False) -> None:
     runs = Runs(root)
     rows = [run_row(runs.view(name)) for name in runs.names()]
     typer.echo(json.dumps(rows, indent=2)) if as_json else tables.print_runs(rows)
+
+
+def serve(
+    release: Annotated[str, typer.Argument(help="RUN, or RUN:GENERATION.", metavar="RELEASE")],
+    root: Root = RUNS,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8700,
+    follow: Annotated[bool, typer.Option(help="Switch to each release that the run promotes.")] = False,
+) -> None:
+    """Answer the OpenAI chat API with a release, harness and adapter."""
+    from ratchet.serving import serve as serving
+
+    serving.serve(release, root, host, port, follow)
 
 
 def ui(

@@ -13,6 +13,7 @@ from types import TracebackType
 from ratchet.stack.broker import Broker, write_private
 from ratchet.stack.model_servers import ModelServers
 from ratchet.stack.processes import TERM_S, Program, stop_all
+from ratchet.stack.served_model import ModelWatch
 from ratchet.stack.state import SETTINGS
 from shared.bus.celery_app import make_app, ring
 from shared.bus.start_checks import check_broker
@@ -42,7 +43,7 @@ class LocalStack:
         self.broker = None if settings.broker_url else Broker(folder / "broker", self.logs / "broker.log")
         self.settings = settings.model_copy(update=self._addresses(settings))
         models_dir = self.settings.models_dir
-        self.models = ModelServers(self.settings, models_dir, self.logs) if models_dir else None
+        self.models = ModelServers(ModelWatch(self.settings), models_dir, self.logs) if models_dir else None
         self.workers = [self._program(name, arguments) for name, arguments in workers.items()]
         for name, arguments in (extras or {}).items():
             self.workers.append(self._program(name, arguments, vital=False))

@@ -11,11 +11,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ratchet.stack.broker import reserve_port
 from ratchet.stack.processes import Program, stop_all
-from ratchet.stack.served_model import ModelWatch, NeededModel
-from shared.config.settings import StackSettings
+from ratchet.stack.served_model import NeededModel
 from shared.errors import RatchetError
 from shared.model import served as served_models
 from shared.model.served import ServedModel
@@ -38,12 +38,25 @@ class _Server:
         return f"http://127.0.0.1:{self.port_holder.getsockname()[1]}/v1"
 
 
+class Needs(Protocol):
+    """Which base models are needed now."""
+
+    @property
+    def runs(self) -> set[str]:
+        """The runs that need them."""
+        ...
+
+    def look(self) -> tuple[dict[str, NeededModel], RatchetError | None]:
+        """By the digest of the base; and the first error that waiting does not end."""
+        ...
+
+
 class ModelServers:
     """`folder` is StackSettings.models_dir; `kept_s`: how long a server waits for another run on its base.
     Call `keep_running` about twice a second, and `close` at the end."""
 
-    def __init__(self, settings: StackSettings, folder: Path, logs: Path, kept_s: float = KEPT_S) -> None:
-        self.watch = ModelWatch(settings)
+    def __init__(self, watch: Needs, folder: Path, logs: Path, kept_s: float = KEPT_S) -> None:
+        self.watch = watch
         self.folder = folder
         self.logs = logs
         self.kept_s = kept_s

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from ratchet.stack.model_servers import ModelServers
+from ratchet.stack.served_model import ModelWatch
 from shared.config.settings import RunConfig, StackSettings
 from shared.ledger.ledger import Ledger
 from shared.messages import events as e
@@ -36,7 +37,7 @@ class World:
         self.config = put_json(store, RunConfig())
         self.base = put_bundle(store, read_folder(self.model))
         self.folder = root / "models"
-        self.servers = ModelServers(self.settings, self.folder, root / "logs", kept_s=1.0)
+        self.servers = ModelServers(ModelWatch(self.settings), self.folder, root / "logs", kept_s=1.0)
 
     def start(self, run: str) -> None:
         self.ledger.create_run(run)

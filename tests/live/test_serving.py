@@ -1,0 +1,182 @@
+"""`ratchet serve`: a real openai client asks a served release while five more are promoted. The model is a
+small endpoint that answers with the prompt's last word, so that a reply shows the harness it came from.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from openai import BadRequestError, OpenAI
+
+from ratchet.runs import folder as runs
+from ratchet.runs.folder import RunFolder
+from ratchet.runs.request import RunRequest, resolve_config
+from ratchet.serving.app import make_app
+from ratchet.serving.instances import read_instance, text_field
+from ratchet.serving.serve import SCORES, field_of, serving
+from ratchet.stack.side_programs import take_port
+from ratchet.tasks import new_task
+from shared.errors import SettingsError
+from shared.messages.events import BaseReady, ReleasePromoted, RolloutsOpened, RunStarted
+from shared.messages.records import ArmRelease, Release
+from shared.store.store import put_bundle, put_json, read_folder
+from tests.parts.endpoint import Endpoint
+
+PROMOTIONS = 5
+
+
+@dataclass
+class Served:
+    folder: RunFolder
+    releases: list[Release]
+    url: str
+
+    def promote(self, number: int) -> None:
+        promoted = ReleasePromoted(
+            run_id=self.folder.run_id,
+            generation=number,
+            release=self.releases[number],
+            arm="harness",
+            evidence="",
+            why="for the test",
+        )
+        self.folder.open_ledger().submit([promoted])
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """A run whose log holds a first release; served, and followed."""
+    new_task.create(tmp_path / "words")
+    with Endpoint(lambda body: body["messages"][-1]["content"].split()[-1]) as endpoint:
+        config = resolve_config(str(tmp_path / "words"), None, [f"model.url='{endpoint.url}'"], None)
+        folder = runs.create(RunRequest(config, "words", tmp_path / "runs"))
+        releases = releases_of(folder, tmp_path / "words/harness")
+        begin(folder, releases[0])
+        with serving(folder, releases[0], follow=True) as batches:
+            app = make_app(batches, "words", field_of(folder), folder.path / SCORES)
+            with listening(app) as url:
+                yield Served(folder, releases, url)
+
+
+def releases_of(folder: RunFolder, harness: Path) -> list[Release]:
+    """Harnesses that differ in the last word of their prompt: its number."""
+    store, files = folder.open_store(), read_folder(harness)
+    prompt = files["prompts/user.md"].decode()
+    numbered = [
+        files | {"prompts/user.md": f"{prompt}\nw{number}".encode()} for number in range(PROMOTIONS + 1)
+    ]
+    return [Release(base="endpoint:seed", harness=put_bundle(store, one)) for one in numbered]
+
+
+def begin(folder: RunFolder, first: Release) -> None:
+    store, ledger = folder.open_store(), folder.open_ledger()
+    ledger.create_schema()
+    ledger.create_run(folder.run_id, folder.queue_prefix)
+    config, run_id = put_json(store, folder.config()), folder.run_id
+    opened = RolloutsOpened(
+        run_id=run_id,
+        generation=1,
+        config=config,
+        purpose="train",
+        releases=(ArmRelease(arm="train", release=first),),
+        instances=put_json(store, []),
+        seeds=(1,),
+    )
+    ledger.submit(
+        [RunStarted(run_id=run_id, config=config), BaseReady(run_id=run_id, base=first.base), opened]
+    )
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+class listening:
+    def __init__(self, app: object) -> None:
+        self.port = take_port(0, "--port")
+        config = uvicorn.Config(app, host="127.0.0.1", port=self.port, log_level="error")  # type: ignore[arg-type]
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run)
+
+    def __enter__(self) -> str:
+        self.thread.start()
+        while not self.server.started:
+            self.thread.join(0.02)
+        return f"http://127.0.0.1:{self.port}"
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join()
+
+
+def ask(client: OpenAI, length: int) -> tuple[str, str]:
+    """The answer, and the digest of the release that gave it."""
+    instance = json.dumps({"id": f"n{length}", "length": length})
+    raw = client.chat.completions.with_raw_response.create(
+        model="words", messages=[{"role": "user", "content": instance}]
+    )
+    body = json.loads(raw.text)
+    assert body["ratchet"]["release"] == raw.headers["X-Ratchet-Release"]
+    return body["choices"][0]["message"]["content"], raw.headers["X-Ratchet-Release"]
+
+
+@pytest.mark.slow
+def test_no_request_fails_while_five_releases_are_promoted_and_each_answer_is_of_one(served: Served) -> None:
+    client = OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, timeout=60)
+    numbers = {release.digest: number for number, release in enumerate(served.releases)}
+    stop, found = threading.Event(), list[tuple[str, str]]()
+
+    def load(length: int) -> None:
+        while not stop.is_set():
+            found.append(ask(client, length))
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(load, 3 + worker) for worker in range(4)]
+        for number in range(1, PROMOTIONS + 1):
+            served.promote(number)
+            wanted = served.releases[number].digest
+            while not any(release == wanted for _, release in found[-8:]):
+                assert not any(future.done() for future in futures), [future.result() for future in futures]
+                stop.wait(0.05)
+        stop.set()
+        for future in futures:
+            future.result()
+    assert {numbers[release] for _, release in found} == set(range(PROMOTIONS + 1)) - {0} | {
+        numbers[found[0][1]]
+    }
+    assert all(answer == f"w{numbers[release]}" for answer, release in found), "an answer of another release"
+
+
+def test_a_wrong_request_is_the_clients_and_a_posted_score_is_kept(served: Served) -> None:
+    client = OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, timeout=60)
+    assert [model.id for model in client.models.list()] == ["words"]
+    with pytest.raises(BadRequestError, match="no JSON object"):
+        client.chat.completions.create(model="words", messages=[{"role": "user", "content": "a word"}])
+
+    made = client.chat.completions.create(
+        model="words", messages=[{"role": "user", "content": '{"length": 4}'}]
+    )
+    posted = httpx.post(f"{served.url}/v1/scores", json={"id": made.id, "score": 0.5})
+    unknown = httpx.post(f"{served.url}/v1/scores", json={"id": "ratchet-0", "score": 0.5})
+
+    assert (posted.status_code, unknown.status_code) == (200, 400)
+    (line,) = (served.folder.path / SCORES).read_text().splitlines()
+    kept = json.loads(line)
+    assert (kept["score"], kept["instance"]["length"], kept["answer"]) == (0.5, 4, "w0")
+
+
+def test_text_goes_into_the_one_text_field_and_json_is_taken_as_it_is() -> None:
+    assert text_field({"id": "a", "text": "hello", "n": 3}) == "text"
+    assert text_field({"id": "a", "text": "hello", "title": "b"}) is None
+    assert read_instance("hello there", "text")["text"] == "hello there"
+    assert read_instance('{"id": "x", "text": "t"}', "text") == {"id": "x", "text": "t"}
+    assert read_instance("[1]", "text")["text"] == "[1]"
+    with pytest.raises(SettingsError, match="no JSON object"):
+        read_instance("hello", None)
