@@ -17,6 +17,7 @@ from agent_service.rollout import Stage, advance
 from agent_service.shards import attach, gather, pending_check, plan_shards
 from shared.bus.bus import Handler
 from shared.config.settings import ModelSection, RunConfig
+from shared.decisions.endings import count_endings
 from shared.errors import AdaptersUnsupportedError, ArtifactError, BudgetSpentError, TaskError
 from shared.harness.bundle import Harness, load_harness
 from shared.harness.steps import ScaffoldPool
@@ -44,7 +45,7 @@ from shared.messages.records import (
 )
 from shared.model.spending import Spending
 from shared.store.store import Store, get_bundle, get_json, get_record, materialize, put_json
-from shared.tasks.task import Task
+from shared.tasks.task import Task, with_limits
 
 LAST_S = 90.0  # of a job's limit, beside one reply's: no reply is asked for any more
 Shard = ShardOpened | CandidatesScored
@@ -172,9 +173,10 @@ def _next(event: ShardOpened | CandidatesScored, state: ShardState, turn: int, d
     digest = put_json(deps.store, state)
     check = pending_check(state)
     if check is None:
-        return [ShardFinished(**about, result=digest, cost=state.cost, reload=state.reload)]
+        endings = count_endings(state.attempts)
+        return [ShardFinished(**about, result=digest, cost=state.cost, reload=state.reload, endings=endings)]
     config = get_record(deps.store, event.config, RunConfig)
-    batch = put_json(deps.store, gather(state, check, event.purpose, config.run.task))
+    batch = put_json(deps.store, gather(state, check, event.purpose, config))
     about |= {"config": event.config, "check": check, "turn": turn}
     return [CandidatesProposed(**about, state=digest, batch=batch)]
 
@@ -198,7 +200,7 @@ def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[St
     with adapters.chat.asking(event.digest, spending, until_s) as asking:
         yield (
             Stage(
-                task=deps.load_task(config.run.task),
+                task=with_limits(deps.load_task(config.run.task), config.attempt),
                 pool=deps.pool,
                 harnesses={
                     one: _open_harness(one, deps) for one in {release.harness for release in releases}

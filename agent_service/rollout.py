@@ -198,13 +198,13 @@ def _give(attempt: AttemptState, replies: Sequence[Reply], stage: Stage) -> Atte
     turn = attempt.turns[-1].model_copy(update={"replies": samples})
     attempt = attempt.model_copy(update={"turns": (*attempt.turns[:-1], turn)})
     refused = [reply.refused for reply in replies if reply.refused]
-    return _cut_off(attempt, refused[0], stage) if refused else attempt
+    return _cut_off(attempt, refused[0], stage, "request_refused") if refused else attempt
 
 
-def _cut_off(attempt: AttemptState, why: str, stage: Stage) -> AttemptState:
+def _cut_off(attempt: AttemptState, why: str, stage: Stage, outcome: Outcome = "refused") -> AttemptState:
     """End an attempt that may go no further: with the best that it has tried, if anything."""
     if not attempt.tried:
-        return _failed(attempt, "refused", why, stage)
+        return _failed(attempt, outcome, why, stage)
     best, _ = max(attempt.tried, key=lambda pair: pair[1].score)
     return attempt.model_copy(update={"answer": best, "error": why})
 

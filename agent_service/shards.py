@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import product
 
+from shared.config.settings import RunConfig
 from shared.errors import ArtifactError
 from shared.messages.events import RolloutsOpened
 from shared.messages.records import (
@@ -78,7 +79,7 @@ def is_trying(attempt: AttemptState) -> bool:
     return waiting and attempt.answer is None and attempt.final is None
 
 
-def gather(state: ShardState, check: Check, purpose: Purpose, task: str) -> CandidateBatch:
+def gather(state: ShardState, check: Check, purpose: Purpose, config: RunConfig) -> CandidateBatch:
     """What waits for that check, in blocks by instance that hold the candidates of all arms."""
     instances: dict[str, JsonObject] = {}
     entries: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -88,7 +89,13 @@ def gather(state: ShardState, check: Check, purpose: Purpose, task: str) -> Cand
             instances[key] = attempt.plan.instance
             entries[key].append((attempt.plan.attempt_id, content))
     blocks = (Block(instance=instances[key], entries=tuple(entries[key])) for key in instances)
-    return CandidateBatch(task=task, check=check, fresh=purpose in GATE_PURPOSES, blocks=tuple(blocks))
+    return CandidateBatch(
+        task=config.run.task,
+        check=check,
+        fresh=purpose in GATE_PURPOSES,
+        limits=config.attempt,
+        blocks=tuple(blocks),
+    )
 
 
 def _waiting(attempt: AttemptState, check: Check) -> list[str]:

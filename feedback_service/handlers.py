@@ -3,6 +3,7 @@ log, so a handler that runs twice says the same twice."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from feedback_service.course.course import finish_test, go_on
@@ -11,13 +12,14 @@ from feedback_service.course.evaluating import finish_evaluation, open_evaluatio
 from feedback_service.course.situation import Deps, Situation, look
 from feedback_service.propose.proposing import propose, propose_weights
 from shared.bus.bus import Handler
+from shared.decisions.endings import REFUSED
 from shared.decisions.levers import levers_in_use, serves_own_base, why_off
 from shared.errors import DecodeError
 from shared.harness.bundle import with_knobs
 from shared.harness.folder import read_harness
 from shared.ledger.history import fold
 from shared.messages import events as e
-from shared.messages.records import Release
+from shared.messages.records import Release, ShardState
 from shared.store.store import put_bundle
 
 
@@ -55,6 +57,8 @@ def on_rollouts_joined(event: e.RolloutsJoined, *, deps: Deps) -> list[e.Message
     rollout = generation.rollouts[(arrival.purpose, arrival.round)]
     match arrival.purpose:
         case "train":
+            if why := why_unanswered(now.states(rollout)):
+                return [e.RunFinished(run_id=event.run_id, state="failed", why=why)]
             return propose(now, generation, rollout)
         case "screen":
             return after_screen(now, generation)
@@ -102,6 +106,15 @@ def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
         case e.ReleasePromoted() | e.JobDied():
             return []
     return [e.RunFinished(run_id=event.run_id, state="failed", why=reason)]
+
+
+def why_unanswered(states: Sequence[ShardState]) -> str:
+    """Why a run can't go on whose every attempt the endpoint refused; empty: some were answered."""
+    attempts = [attempt for state in states for attempt in state.attempts]
+    refused = [one for one in attempts if one.final is not None and one.final.outcome == REFUSED]
+    if not attempts or len(refused) < len(attempts):
+        return ""
+    return f"all {len(attempts)} train attempts were refused: {refused[0].error}"
 
 
 def keep_seed_harness(now: Situation) -> str:

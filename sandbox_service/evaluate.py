@@ -28,9 +28,10 @@ from shared.messages.records import (
     Cost,
     Evaluation,
     JsonObject,
+    digest_of,
 )
 from shared.store.store import Store
-from shared.tasks.task import Task, load_task
+from shared.tasks.task import Task, load_task, with_limits
 
 MAX_CANDIDATE_BYTES = 64 << 10
 PLAIN = "0"  # a candidate that every toolchain but "c" can deal with: an answer, or no program
@@ -57,7 +58,7 @@ class Evaluator:
 
     def evaluate(self, batch: CandidateBatch) -> BatchScores:
         started = time.monotonic()
-        task = load_task(batch.task)
+        task = with_limits(load_task(batch.task), batch.limits)
         sheets = [_Sheet(block, task.manifest.score.low, batch.fresh) for block in batch.blocks]
         if not batch.fresh:
             for sheet in sheets:
@@ -114,7 +115,7 @@ class Evaluator:
 
     def _verifier(self, task: Task, *, alive: bool = True) -> VerifierProcess:
         """The task's warm one; started again if it died, unless a dead one will do."""
-        name = str(task.folder)
+        name = _with_limits(task)
         found = self._verifiers.get(name)
         if found is None or (alive and not found.alive()):
             if found is not None:
@@ -123,9 +124,10 @@ class Evaluator:
         return found
 
     def _key(self, task: Task, instance: JsonObject, content: str, check: Check) -> str:
-        name = str(task.folder)
+        name = _with_limits(task)
         if name not in self._digests:
-            self._digests[name] = cache.verifier_digest(task)
+            limits = task.manifest.attempt.model_dump()
+            self._digests[name] = digest_of([cache.verifier_digest(task), limits])
         return cache.key_of(self._digests[name], instance, content, check)
 
     def _find(self, task: Task, instance: JsonObject, content: str, check: Check) -> Evaluation | None:
@@ -137,6 +139,11 @@ class Evaluator:
         if evaluation.outcome in UNSCORED:  # another time, or on a machine with a device, it is another
             return evaluation
         return cache.keep(self._store, self._key(task, instance, content, check), evaluation)
+
+
+def _with_limits(task: Task) -> str:
+    """What distinguishes tasks here: a run may have limits of its own."""
+    return f"{task.folder} {task.manifest.attempt.model_dump_json()}"
 
 
 class _Sheet:

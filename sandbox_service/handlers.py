@@ -29,7 +29,7 @@ from shared.messages.events import (
 from shared.messages.proposals import Patch
 from shared.messages.records import BatchScores, CandidateBatch, Cost
 from shared.store.store import Store, get_record, put_json
-from shared.tasks.task import load_task
+from shared.tasks.task import task_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Mes
 
 def on_harness_proposed(event: HarnessProposed, *, deps: Deps) -> list[Message]:
     """Apply the patch and smoke it. Refusal is an answer, not an error."""
-    task = load_task(get_record(deps.store, event.config, RunConfig).run.task)
+    task = task_of(get_record(deps.store, event.config, RunConfig))
     patch = get_record(deps.store, event.patch, Patch)
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
     try:
@@ -67,7 +67,7 @@ def on_harness_proposed(event: HarnessProposed, *, deps: Deps) -> list[Message]:
 def on_demonstrations_requested(event: DemonstrationsRequested, *, deps: Deps) -> list[Message]:
     """Right answers of train instances in the harness's prompts. Having none is an answer, not an error."""
     started = time.monotonic()
-    task = load_task(get_record(deps.store, event.config, RunConfig).run.task)
+    task = task_of(get_record(deps.store, event.config, RunConfig))
     told = deps.answers(task, event.count, event.seed)
     made, failure = demonstrations(deps.store, deps.scaffolds, deps.cache_dir, task, event.harness, told)
     reason = f"{event.reason}; demonstrate failed: {failure}" if failure else event.reason

@@ -1,8 +1,9 @@
 """Hard caps of a run, looked at before anything is opened. Work that is paid for is never thrown away: a step
 is opened only if it fits whole, with room left for the sealed test.
 
-Evaluations are known beforehand, at most. Prompt tokens, time and money are not: they are foreseen at the
-rate of the run so far. A rollout under way is never cut off.
+Evaluations are known beforehand, at most. Prompt tokens and money are estimated for the first step, and then
+foreseen at the rate of the run so far, as time is. Within a rollout, caps on tokens and money are looked at
+before each request (shared/model/spending.py).
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ def _foreseen(history: RunHistory, steps: tuple[Step, ...]) -> dict[str, float]:
     evaluations = sum(step.evaluations for step in steps)
     so_far = history.cost.evaluations
     share = evaluations / so_far if so_far else 0.0
+    prompt_tokens = share * history.cost.prompt_tokens or sum(step.prompt_tokens for step in steps)
     return {
         "evaluations": evaluations,
-        "tokens": sum(step.tokens for step in steps) + share * history.cost.prompt_tokens,
+        "tokens": sum(step.tokens for step in steps) + prompt_tokens,
         "wall_s": share * history.elapsed_s,
         "gpu_s": share * history.cost.gpu_s,
-        "usd": share * history.cost.usd,
+        "usd": share * history.cost.usd if so_far else sum(step.usd for step in steps),
     }

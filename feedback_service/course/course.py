@@ -85,7 +85,10 @@ def finish_test(now: Situation, rollout: Rollout) -> list[Message]:
         "lost": paired.lost,
     }
     state, why = _end(now)
-    return [_finished(now, state, f"{why}; {_test_text(paired, last)}", put_json(now.store, summary))]
+    why, test = f"{why}; {_test_text(paired, last)}", put_json(now.store, summary)
+    if not paired.instances and rollout.losses:  # broken infrastructure: nothing was measured
+        return [RunFinished(run_id=now.run_id, state="failed", why=why, test=test)]
+    return [_finished(now, state, why, test)]
 
 
 def _test_text(paired: Paired, last: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from feedback_service.course.situation import Situation
 from shared.decisions.arms import final_score, instance_key
+from shared.decisions.endings import ending_of
 from shared.decisions.intervals import metric_intervals, t_interval
 from shared.ledger.history import Rollout
 from shared.messages.events import EvaluationRequested, Message, RolloutsOpened, RunFinished
@@ -56,6 +57,9 @@ def _row(instance: JsonObject, attempt: AttemptState | None, now: Situation) -> 
     row["score"] = final_score(attempt, now.task.manifest.score)
     if attempt.final is not None:
         row |= {"outcome": attempt.final.outcome, "detail": attempt.final.detail} | attempt.final.metrics
+        samples = attempt.answer.samples if attempt.answer else ()
+        if attempt.final.outcome != "ok" and (how := ending_of(attempt, samples)):
+            row["ending"] = how
     elif attempt.error:
         row |= {"outcome": "refused", "detail": attempt.error}
     return row

@@ -14,7 +14,7 @@ from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, Sh
 from shared.model.client import Chat
 from shared.store.store import Store, get_json, get_record, put_json
 from shared.tasks.draws import draw
-from shared.tasks.task import Task, load_task
+from shared.tasks.task import Task, task_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def look(event: Message, deps: Deps) -> Situation:
     return Situation(
         history=history,
         config=config,
-        task=load_task(config.run.task),
+        task=task_of(config),
         store=deps.store,
         stop=deps.ledger.stop_requested(event.run_id),
         advisor_of=deps.advisor_of,

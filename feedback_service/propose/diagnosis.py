@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from feedback_service.propose.objective import density, group_size
+from shared.decisions.endings import REFUSED, WORDS, ending_of
 from shared.messages.records import (
     UNSCORED,
     AttemptState,
@@ -41,7 +42,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Failure:
-    kind: str  # an Outcome, or "scaffold"
+    kind: str  # an Outcome, how the reply ended where that explains it, or "scaffold"
     count: int
     example: str
 
@@ -81,7 +82,7 @@ class Diagnosis:
     @property
     def failing(self) -> float:
         """Share of candidates and attempts that came to nothing."""
-        total = len(self.scored) + sum(f.count for f in self.failures if f.kind == "scaffold")
+        total = len(self.scored) + sum(f.count for f in self.failures if f.kind in ("scaffold", REFUSED))
         return sum(failure.count for failure in self.failures) / total if total else 0.0
 
     def summary(self) -> str:
@@ -153,14 +154,17 @@ def _failures(attempts: Iterable[AttemptState]) -> tuple[Failure, ...]:
     examples: dict[str, str] = {}
     for attempt in attempts:
         if attempt.error:
-            counts["scaffold"] += 1
-            examples.setdefault("scaffold", attempt.error)
-        for _, result in attempt.tried or _final(attempt):
+            refused = attempt.final is not None and attempt.final.outcome == REFUSED
+            kind = REFUSED if refused else "scaffold"
+            counts[kind] += 1
+            examples.setdefault(kind, attempt.error)
+        for candidate, result in attempt.tried or _final(attempt):
             if result.outcome != "ok" and result.outcome not in UNSCORED:
-                counts[result.outcome] += 1
-                examples.setdefault(result.outcome, result.detail)
+                kind = ending_of(attempt, candidate.samples) or result.outcome
+                counts[kind] += 1
+                examples.setdefault(kind, WORDS.get(kind, result.detail))
     return tuple(Failure(kind, count, examples[kind]) for kind, count in counts.most_common())
 
 
-def _final(attempt: AttemptState) -> tuple[tuple[None, Evaluation], ...]:
-    return ((None, attempt.final),) if attempt.final and attempt.answer else ()
+def _final(attempt: AttemptState) -> tuple[tuple[Candidate, Evaluation], ...]:
+    return ((attempt.answer, attempt.final),) if attempt.final and attempt.answer else ()

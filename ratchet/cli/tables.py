@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ratchet.check import Check
-from ratchet.reports.formats import interval_text
+from ratchet.reports.formats import interval_text, spent_text
+from ratchet.runs.endpoint import with_list_prices
 from shared.config.settings import RunConfig
+from shared.decisions.endings import endings_text
 from shared.decisions.plan import Step, plan
-from shared.tasks.task import load_task
+from shared.tasks.task import task_of
 
 console = Console(highlight=False)
 
@@ -58,11 +60,15 @@ def print_generation(generation: dict[str, Any]) -> None:
         proposal = generation["proposals"][lever]
         if proposal:
             console.print(f"  {lever}: {proposal['reason']}", markup=False)
+    console.print(f"  cost: {spent_text(generation['cost'])}", markup=False)
+    if odd := endings_text(generation["endings"]):
+        console.print(f"  {odd}", markup=False)
 
 
 def print_plan(config: RunConfig, as_json: bool, with_config: bool = True) -> None:
     """The resolved config and what each step will cost at most."""
-    steps = plan(config, load_task(config.run.task))
+    config = with_list_prices(config)
+    steps = plan(config, task_of(config))
     if as_json:
         shown = {"config": config.model_dump(), "steps": [vars(step) for step in steps]}
         print(json.dumps(shown, indent=2))
@@ -74,10 +80,12 @@ def print_plan(config: RunConfig, as_json: bool, with_config: bool = True) -> No
 
 def print_steps(steps: Sequence[Step]) -> None:
     table = Table(title="what each step may cost", title_justify="left")
-    for column in ("step", "evaluations", "tokens"):
+    for column in ("step", "evaluations", "tokens", "prompt tokens, about", "US dollars, about"):
         table.add_column(column, justify="left" if column == "step" else "right")
     for step in steps:
-        table.add_row(step.name, f"{step.evaluations:,}", f"{step.tokens:,}")
+        usd = f"{step.usd:,.2f}" if step.usd else "-"
+        counts = (step.evaluations, step.tokens, step.prompt_tokens)
+        table.add_row(step.name, *(f"{count:,}" for count in counts), usd)
     console.print(table)
 
 

@@ -16,3 +16,10 @@ def interval_text(interval: Mapping[str, Any] | None) -> str:
     if not interval or interval.get("mean") is None:
         return "-"
     return f"{interval['mean']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+def spent_text(cost: dict[str, Any]) -> str:
+    """Tokens, how many of them were estimated, and money where there is any."""
+    tokens, estimated = cost["prompt_tokens"] + cost["completion_tokens"], cost["estimated_tokens"]
+    about = f" (about {estimated:,} of them estimated: the endpoint does not tell)" if estimated else ""
+    return f"{tokens:,} tokens{about}" + (f", ${cost['usd']:.4f}" if cost["usd"] else "")

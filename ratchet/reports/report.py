@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ratchet.reports import baselines
-from ratchet.reports.formats import interval_text
+from ratchet.reports.formats import interval_text, spent_text
 from ratchet.reports.show import show_json
 from ratchet.runs import findings
 from ratchet.runs.folder import RunFolder
+from shared.decisions.endings import endings_text
 from shared.ledger.history import fold
 from shared.tasks.task import load_task
 
@@ -36,7 +37,14 @@ def write(folder: RunFolder) -> Path:
     template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined)
     best = findings.describe(found.best)
     text = template.render(
-        shown=shown, unit=unit, best=best, text=interval_text, drawn=drawn, baselines=beside
+        shown=shown,
+        unit=unit,
+        best=best,
+        text=interval_text,
+        endings=endings_text,
+        spent=spent_text,
+        drawn=drawn,
+        baselines=beside,
     )
     path = folder.report / "report.md"
     path.write_text(text)

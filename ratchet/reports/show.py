@@ -60,6 +60,7 @@ def show_generation(generation: Generation, store: Store) -> dict[str, Any]:
             "evidence": _evidence(generation, record),
         },
         "cost": generation.cost.model_dump(mode="json"),
+        "endings": dict(generation.endings),
         "reload": {part: generation.reload.get(part) for part in ("harness_ms", "adapter_ms")},
     }
 

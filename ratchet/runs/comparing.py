@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from shared.decisions.intervals import interval_json, metric_intervals
 from shared.messages.records import JsonObject
 
-WORDS = {"id", "instance", "score", "outcome", "detail"}  # of an instance's row; the rest are metrics
+WORDS = {
+    "id",
+    "instance",
+    "score",
+    "outcome",
+    "detail",
+    "ending",
+}  # of an instance's row; the rest are metrics
 Baselines = Mapping[str, Sequence[JsonObject]]  # by name: a row an instance
 
 

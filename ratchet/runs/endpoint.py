@@ -52,6 +52,16 @@ def settled(section: S, name: str, found: Found, notes: list[str]) -> S:
     return section.model_copy(update=changes)
 
 
+def with_list_prices(config: RunConfig) -> RunConfig:
+    """For a plan, which asks no endpoint."""
+    model = config.model
+    price = look_up(model.url, model.name) if model.url and model.usd_prompt is None else None
+    if price is None:
+        return config
+    known = {"usd_prompt": price.prompt, "usd_completion": price.completion}
+    return config.model_copy(update={"model": model.model_copy(update=known)})
+
+
 def require_answers(config: RunConfig) -> None:
     """Before a paused run goes on. Raises SettingsError where its endpoint still can't be used."""
     if config.model.url:

@@ -13,7 +13,7 @@ from shared.config.settings import RunConfig, StackParts, load_config, parse_ove
 from shared.errors import SettingsError
 from shared.harness.bundle import PatchRefused, with_knobs
 from shared.harness.folder import read_harness
-from shared.tasks.task import find_task
+from shared.tasks.task import find_task, with_limits
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def resolve_config(task: str, file: Path | None, overrides: Sequence[str], lever
     layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})
     config = load_config(layers)
     check_settings(loaded, config)
+    with_limits(loaded, config.attempt)
     try:
         with_knobs(read_harness(loaded.folder / "harness"), config.harness)
     except PatchRefused as error:

@@ -23,7 +23,7 @@ from shared.errors import RatchetError, SettingsError
 from shared.ledger import pausing
 from shared.messages.events import EvaluationRequested, RunStarted
 from shared.store.store import put_json
-from shared.tasks.task import load_task
+from shared.tasks.task import task_of
 
 
 class PausedRunError(RatchetError):
@@ -48,7 +48,7 @@ def create(request: RunRequest, stack: Stack) -> RunFolder:
     from ratchet.runs.endpoint import settle
     from trainer_service.base.pretrained import check_source
 
-    task = load_task(request.config.run.task)
+    task = task_of(request.config)
     stack.check(request, task)
     config, notes = settle(request.config, task.manifest.attempt.max_tokens)
     check_source(config.model.base)

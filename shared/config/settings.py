@@ -175,6 +175,7 @@ class RunConfig(Section):
     training: TrainingSection = TrainingSection()
     budget: BudgetSection = BudgetSection()
     convergence: ConvergenceSection = ConvergenceSection()
+    attempt: dict[str, int | float] = Field(default_factory=dict)  # limits in the place of the task's
     harness: dict[str, bool | int | float | str] = Field(
         default_factory=dict
     )  # knobs that the run starts with

@@ -1,15 +1,21 @@
 """What each step of a run may cost at most, before anything is started: for `--dry-run` and for the budget.
 
-Tokens are the replies' (prompts are not known beforehand); an attempt's final answer is one evaluation more.
+Tokens are the replies' at most; a prompt's are about those of the harness's texts, since it is not known
+beforehand. An attempt's final answer is one evaluation more.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from shared.config.settings import RunConfig
 from shared.decisions.levers import arms_in_use
 from shared.tasks.task import Task
+
+CHARS_A_TOKEN = 4
+LEAST_PROMPT = 16  # tokens
+MTOK = 1e6  # prices are those of a million tokens
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,8 @@ class Step:
     evaluations: int
     tokens: int
     attempts: int = 0
+    prompt_tokens: int = 0
+    usd: float = 0.0
 
 
 def plan(config: RunConfig, task: Task) -> list[Step]:
@@ -35,26 +43,36 @@ def plan(config: RunConfig, task: Task) -> list[Step]:
 
 
 def train_step(config: RunConfig, task: Task) -> Step:
-    return _step(task, "train rollouts", config.rollouts.instances * config.rollouts.attempts)
+    return _step(config, task, "train rollouts", config.rollouts.instances * config.rollouts.attempts)
 
 
 def screen_step(config: RunConfig, task: Task) -> Step:
     arms = arms_in_use(config)
-    return _step(task, f"screen of {', '.join(arms)}", config.gate.screen_instances * len(arms))
+    return _step(config, task, f"screen of {', '.join(arms)}", config.gate.screen_instances * len(arms))
 
 
 def confirm_step(config: RunConfig, task: Task, pairs: int) -> Step:
-    return _step(task, f"confirmation, {pairs} pairs", 2 * pairs)
+    return _step(config, task, f"confirmation, {pairs} pairs", 2 * pairs)
 
 
 def test_step(config: RunConfig, task: Task, releases: int) -> Step:
-    return _step(task, "sealed test", config.gate.test_instances * releases)
+    return _step(config, task, "sealed test", config.gate.test_instances * releases)
 
 
-def _step(task: Task, name: str, attempts: int) -> Step:
+def _step(config: RunConfig, task: Task, name: str, attempts: int) -> Step:
     limits = task.manifest.attempt
-    evaluations = attempts * (limits.candidates + 1)
-    return Step(name, evaluations, attempts * limits.requests * limits.max_tokens, attempts)
+    requests = attempts * limits.requests
+    tokens, prompt_tokens = requests * limits.max_tokens, requests * prompt_tokens_about(task)
+    model = config.model
+    usd = (prompt_tokens * (model.usd_prompt or 0.0) + tokens * (model.usd_completion or 0.0)) / MTOK
+    return Step(name, attempts * (limits.candidates + 1), tokens, attempts, prompt_tokens, usd)
+
+
+def prompt_tokens_about(task: Task) -> int:
+    """Of one request, about: the harness's prompts and exemplars, and as much again for the instance."""
+    texts = [*(task.folder / "harness").glob("prompts/*"), task.folder / "harness" / "exemplars.json"]
+    size = sum(path.stat().st_size for path in texts if path.is_file())
+    return 2 * max(size // CHARS_A_TOKEN, LEAST_PROMPT)
 
 
 def _sum(name: str, steps: list[Step]) -> Step:
@@ -63,4 +81,6 @@ def _sum(name: str, steps: list[Step]) -> Step:
         sum(step.evaluations for step in steps),
         sum(step.tokens for step in steps),
         sum(step.attempts for step in steps),
+        sum(step.prompt_tokens for step in steps),
+        math.fsum(step.usd for step in steps),
     )

@@ -6,6 +6,7 @@ Generation 0 holds what belongs to the run as a whole: the sealed test, and eval
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -69,6 +70,7 @@ class Generation:
     promoted: Release | None = None
     cost: Cost = field(default_factory=Cost)
     reload: dict[str, float] = field(default_factory=dict)  # harness_ms, adapter_ms: of its promotion
+    endings: Counter[str] = field(default_factory=Counter)  # of the model's replies
 
     def arms(self, levers: tuple[str, ...]) -> dict[Arm, Release]:
         """The releases that live: base, and those that the answered proposals make of it."""
@@ -173,6 +175,7 @@ def _arrive(history: RunHistory, event: e.ShardFinished) -> None:
         return  # nobody asked for it, or it has arrived before
     rollout.shards[slot] = event
     _pay(history, generation, event.cost)
+    generation.endings.update(event.endings)
     # Times are counted from the promotion before; the first worker to load a part tells the reload time.
     promoted = [
         past for past in history.promotions if past.number < event.generation or event.generation == 0

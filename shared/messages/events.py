@@ -117,6 +117,7 @@ class ShardFinished(Message):
     reason: str = ""
     cost: Cost = Cost()
     reload: dict[str, float] = Field(default_factory=dict)  # harness_ms, adapter_ms: since the promotion
+    endings: dict[str, int] = Field(default_factory=dict)  # of replies (shared/decisions/endings.py)
 
 
 class RolloutsJoined(Message):

@@ -25,6 +25,7 @@ Outcome = Literal[
     "no_output",
     "over_limit",  # memory, processes, output size
     "refused",  # not an acceptable candidate: empty, too long, bad schema
+    "request_refused",  # the endpoint did not take what the attempt asked of the model
     "not_timed",  # right, but there is no device to time it on: never a score
     "lost",  # broken infrastructure, tried again in vain: never a score
 ]
@@ -209,6 +210,7 @@ class CandidateBatch(Record):
     task: str
     check: Check
     fresh: bool
+    limits: dict[str, int | float] = Field(default_factory=dict)  # of RunConfig.attempt
     blocks: tuple[Block, ...]
 
 

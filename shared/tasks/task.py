@@ -11,14 +11,15 @@ task.toml:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.config.settings import read_toml
-from shared.errors import TaskError
+from shared.config.settings import RunConfig, read_toml
+from shared.errors import SettingsError, TaskError
 from shared.packaged import packaged
 
 TASKS = packaged("tasks").resolve()  # the tasks that come with Ratchet
@@ -131,6 +132,27 @@ def load_task(reference: str) -> Task:
             f"known: {', '.join(own_names())}; or the absolute path of a folder with a task.toml",
         )
     return _load(folder)
+
+
+def with_limits(task: Task, limits: Mapping[str, int | float]) -> Task:
+    """The task with other limits of an attempt (RunConfig.attempt), the same in every arm. Raises
+    SettingsError."""
+    if not limits:
+        return task
+    known = {name: value for name, value in task.manifest.attempt.model_dump().items() if name != "hidden"}
+    if strange := sorted(set(limits) - set(known)):
+        raise SettingsError(f"attempt.{strange[0]} is no limit", f"there are {', '.join(known)}")
+    try:
+        attempt = AttemptSection.model_validate(task.manifest.attempt.model_dump() | dict(limits))
+    except ValidationError as error:
+        lines = [f"attempt.{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise SettingsError("; ".join(lines)) from None
+    return Task(task.folder, task.manifest.model_copy(update={"attempt": attempt}))
+
+
+def task_of(config: RunConfig) -> Task:
+    """The task of a run, with the run's limits."""
+    return with_limits(load_task(config.run.task), config.attempt)
 
 
 def own_names() -> list[str]:

@@ -132,7 +132,10 @@ def test_a_question_that_the_endpoint_refuses_ends_its_attempt_alone(agent: Agen
     [ended], _ = agent.play(agent.opened(agent.harness(SCAFFOLD), louder, count=1))
     refused, sound = sorted(agent.state(ended).attempts, key=lambda attempt: not attempt.error)
     assert "context too long" in refused.error
-    assert [attempt.final and attempt.final.outcome for attempt in (refused, sound)] == ["refused", "ok"]
+    assert [attempt.final and attempt.final.outcome for attempt in (refused, sound)] == [
+        "request_refused",
+        "ok",
+    ]
 
 
 def test_an_action_that_can_not_be_stored_is_refused(agent: Agent) -> None:

@@ -242,3 +242,25 @@ def test_a_patch_that_did_not_help_the_old_weights_is_tried_on_the_new_ones_and_
     assert [generation.arm for generation in history.generations] == ["weights", "", ""]
     reasons = [generation.harness.reason for generation in history.generations if generation.harness]
     assert ["pin shape to round" in reason for reason in reasons] == [True, True, False]
+
+
+def test_an_arm_that_the_endpoint_does_not_serve_is_null_and_the_others_are_compared(tmp_path: Path) -> None:
+    made = world(tmp_path, unserved={"weights": "rank 8 is too high", "both": "rank 8 is too high"})
+    history = made.run()
+    shown = show_json(history, made.store)["generations"][0]
+    assert history.generations[0].arm == "harness"
+    assert (shown["arms"]["weights"], shown["arms"]["both"]) == (None, None)
+    assert shown["arm_reasons"]["weights"] == "rank 8 is too high"
+    assert shown["arms"]["base"]["n"] == 6
+
+
+def test_a_run_whose_sealed_test_was_lost_to_the_endpoint_has_failed(tmp_path: Path) -> None:
+    history = world(tmp_path, lose=lambda event: event.purpose == "test").run()
+    assert history.state == "failed"
+    assert "could not be scored" in history.why
+
+
+def test_a_run_whose_every_request_is_refused_has_failed_with_that_reason(tmp_path: Path) -> None:
+    history = world(tmp_path, refused="no chat template").run()
+    assert history.state == "failed"
+    assert "train attempts were refused: no chat template" in history.why

@@ -78,6 +78,8 @@ class World:
     spread: float = 0.05
     refuse_harness: bool = False
     fail_training: bool = False
+    unserved: dict[str, str] = field(default_factory=dict)  # arms of a screen that are null, and why
+    refused: str = ""  # why the endpoint takes no request
     lose: Callable[[e.RolloutsOpened], bool] = lambda event: False
     name: str = RUN
     wrap: Callable[[Handler], Handler] = lambda handler: handler  # around each of feedback's
@@ -129,9 +131,12 @@ class World:
             for instance in instances
             for seed in event.seeds
             for contender in event.releases
+            if event.purpose != "screen" or contender.arm not in self.unserved
         ]
         cost = Cost(evaluations=2 * len(attempts), completion_tokens=10 * len(attempts))
-        result = put_json(self.store, ShardState(attempts=tuple(attempts), cost=cost))
+        result = put_json(
+            self.store, ShardState(attempts=tuple(attempts), cost=cost, null_arms=self.unserved)
+        )
         reload = {"harness_ms": 5.0, "adapter_ms": 7.0}
         return [e.ShardFinished(**where, result=result, cost=cost, reload=reload)]
 
@@ -143,13 +148,16 @@ class World:
         score += 0.1 * (shape == "round") * (pinned == "free")  # what the main effects can see
         result = Evaluation(outcome="ok", score=min(1.0, max(0.0, score)))
         reply = json.dumps({"shape": shape, "n": rng.randrange(3)})
-        content = Candidate(content=f"{reply} {rng.random()}", samples=(0,))
+        tried = Candidate(content=f"{reply} {rng.random()}", samples=(0,))
         turns = (
             Turn(action={"ask": []}, replies=(Sample(text=reply),)),
-            Turn(action={"try": [content.model_dump(mode="json")]}, results=(result,)),
+            Turn(action={"try": [tried.model_dump(mode="json")]}, results=(result,)),
         )
         plan = AttemptPlan(attempt_id="a", instance=instance, arm=arm, release=release, seed=seed)
-        return AttemptState(plan=plan, turns=turns, answer=content, final=result)
+        if self.refused:
+            result = Evaluation(outcome="request_refused", score=0.0, detail=self.refused)
+            return AttemptState(plan=plan, final=result, error=self.refused)
+        return AttemptState(plan=plan, turns=turns, answer=tried, final=result)
 
     def validate(self, event: e.HarnessProposed) -> list[e.Message]:
         where = {"run_id": self.name, "generation": event.generation, "join": event.join}

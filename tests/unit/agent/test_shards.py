@@ -3,6 +3,7 @@
 import pytest
 
 from agent_service.shards import attach, gather, pending_check, plan_shards
+from shared.config.settings import load_config
 from shared.errors import ArtifactError
 from shared.messages.events import RolloutsOpened
 from shared.messages.records import (
@@ -20,6 +21,9 @@ from shared.messages.records import (
 ARMS = tuple(ArmRelease(arm=arm, release=Release(base="b", harness=arm)) for arm in ("base", "harness"))
 INSTANCES = [{"id": i} for i in range(5)]
 OPENED = RolloutsOpened(run_id="r", config="c", purpose="screen", releases=ARMS, instances="i", seeds=(3, 4))
+
+
+CONFIG = load_config([{"run": {"task": "t"}}])
 
 
 def state_of(*attempts: AttemptState) -> ShardState:
@@ -69,19 +73,19 @@ def test_answers_wait_until_nobody_tries_any_more() -> None:
     one, two, *_ = planned()
     trying, answered = tries(one, "x", "y"), answers(two, "z")
     assert pending_check(state_of(trying, answered)) == "public"
-    batch = gather(state_of(trying, answered), "public", "screen", "t")
+    batch = gather(state_of(trying, answered), "public", "screen", CONFIG)
     assert [content for _, content in batch.blocks[0].entries] == ["x", "y"]
 
     both = state_of(answers(trying, "x"), answered)
     assert pending_check(both) == "final"
-    [block] = gather(both, "final", "screen", "t").blocks
+    [block] = gather(both, "final", "screen", CONFIG).blocks
     assert block.entries == ((one.plan.attempt_id, "x"), (two.plan.attempt_id, "z"))
 
 
 def test_only_train_may_use_cached_evaluations() -> None:
     state = state_of(answers(planned()[0], "x"))
     fresh = {
-        purpose: gather(state, "final", purpose, "t").fresh for purpose in ("train", "screen", "confirm")
+        purpose: gather(state, "final", purpose, CONFIG).fresh for purpose in ("train", "screen", "confirm")
     }
     assert fresh == {"train": False, "screen": True, "confirm": True}
 
@@ -89,14 +93,14 @@ def test_only_train_may_use_cached_evaluations() -> None:
 def test_scores_go_back_to_the_attempts_that_wait_for_them() -> None:
     one, two, *_ = planned()
     state = state_of(tries(one, "x", "y"), tries(two, "z"))
-    batch = gather(state, "public", "train", "t")
+    batch = gather(state, "public", "train", CONFIG)
     x, y, z = (Evaluation(outcome="ok", score=score) for score in (0.1, 0.2, 0.3))
     scored = attach(state, batch, BatchScores(blocks=((x, y, z),)))
     assert [attempt.turns[-1].results for attempt in scored.attempts] == [(x, y), (z,)]
 
     ended = attach(
         state_of(answers(one, "x")),
-        gather(state_of(answers(one, "x")), "final", "train", "t"),
+        gather(state_of(answers(one, "x")), "final", "train", CONFIG),
         BatchScores(blocks=((y,),)),
     )
     assert ended.attempts[0].final == y
@@ -106,4 +110,4 @@ def test_scores_go_back_to_the_attempts_that_wait_for_them() -> None:
 def test_scores_of_another_shape_are_no_scores() -> None:
     state = state_of(answers(planned()[0], "x"))
     with pytest.raises(ArtifactError, match="shape"):
-        attach(state, gather(state, "final", "train", "t"), BatchScores(blocks=((),)))
+        attach(state, gather(state, "final", "train", CONFIG), BatchScores(blocks=((),)))

@@ -30,6 +30,7 @@ def attempt(
     outcome: Outcome = "ok",
     error: str = "",
     detail: str = "",
+    ending: str = "",
 ) -> AttemptState:
     """One reply, tried once and answered. score None: it ended without an evaluation."""
     plan = AttemptPlan(attempt_id="a", instance={"id": instance}, arm=arm, release=RELEASE, seed=seed)
@@ -37,7 +38,7 @@ def attempt(
         return AttemptState(plan=plan, error=error)
     candidate = Candidate(content=f"program of {reply}", samples=(0,))
     result = Evaluation(outcome=outcome, score=score, detail=detail)
-    asked = Turn(action={"ask": []}, replies=(Sample(text=reply),))
+    asked = Turn(action={"ask": []}, replies=(Sample(text=reply, finish_reason=ending),))
     tried = Turn(action={"try": [candidate.model_dump(mode="json")]}, results=(result,))
     return AttemptState(plan=plan, turns=(asked, tried), answer=candidate, final=result, error=error)
 

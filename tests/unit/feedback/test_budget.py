@@ -11,6 +11,7 @@ from shared.ledger.history import RunHistory
 from shared.messages.records import Cost
 from shared.tasks.task import AttemptSection, Task, TaskManifest
 
+PROMPT = 2 * 16  # tokens of a prompt about which nothing is known
 STEP = Step("screen", evaluations=100, tokens=1000)
 
 
@@ -57,7 +58,7 @@ def test_the_plan_adds_up() -> None:
     )
     steps = {step.name: step for step in plan(config, task)}
     # an attempt: 3 candidates and the answer, 2 replies of 10 tokens
-    assert steps["train rollouts"] == Step("train rollouts", 12 * 4, 12 * 20, 12)
+    assert steps["train rollouts"] == Step("train rollouts", 12 * 4, 12 * 20, 12, 12 * 2 * PROMPT)
     assert steps["screen of base, harness, weights, both"].attempts == 20
     assert steps["confirmation, 10 pairs"].evaluations == 20 * 4
     assert steps["one generation, at most"].attempts == 12 + 20 + 20
@@ -67,4 +68,23 @@ def test_the_plan_adds_up() -> None:
 def test_one_lever_screens_two_arms() -> None:
     config = load_config([{"run": {"levers": "weights"}, "gate": {"screen_instances": 5}}])
     task = Task(Path(), TaskManifest(name="t"))
-    assert plan(config, task)[1] == Step("screen of base, weights", 20, 10 * 8 * 256, 10)
+    assert plan(config, task)[1] == Step("screen of base, weights", 20, 10 * 8 * 256, 10, 10 * 8 * PROMPT)
+
+
+def test_money_is_foreseen_before_anything_is_spent(tmp_path: Path) -> None:
+    (tmp_path / "harness" / "prompts").mkdir(parents=True)
+    (tmp_path / "harness" / "prompts" / "user.md").write_text("x" * 4000)  # about 1000 tokens
+    task = Task(tmp_path, TaskManifest(name="t", attempt=AttemptSection(requests=2, max_tokens=500)))
+    prices = {"url": "http://x/v1", "usd_prompt": 1.0, "usd_completion": 4.0}
+    config = load_config([{"model": prices, "rollouts": {"instances": 5, "attempts": 1}}])
+    train = plan(config, task)[0]
+    assert (train.tokens, train.prompt_tokens) == (5 * 2 * 500, 5 * 2 * 2000)
+    assert train.usd == pytest.approx(10 * (2000 * 1 + 500 * 4) / 1e6)  # 4 cents
+    assert over_budget(spent(), BudgetSection(usd=0.04), train) == ""
+    assert "usd" in over_budget(spent(), BudgetSection(usd=0.039), train)
+
+
+def test_prompt_tokens_count_before_anything_is_spent() -> None:
+    step = Step("train", evaluations=1, tokens=100, prompt_tokens=50)
+    assert over_budget(spent(), BudgetSection(tokens=150), step) == ""
+    assert "tokens" in over_budget(spent(), BudgetSection(tokens=149), step)

@@ -27,6 +27,20 @@ def test_failures_are_counted_by_kind_with_an_example() -> None:
     assert found.failing == pytest.approx(4 / 5)
 
 
+def test_a_failure_that_the_replys_ending_explains_has_that_name() -> None:
+    cut = attempt("1", 0.0, outcome="wrong", reply="a", ending="length")
+    thought = attempt("2", 0.0, outcome="refused", reply="", ending="reasoning")
+    held = attempt("3", 0.0, outcome="refused", reply="", ending="content_filter")
+    right = attempt("4", 1.0, reply="b", ending="length")
+    found = diagnose([shard([cut, thought, held, right])], BOUNDS)
+    assert [(one.kind, one.count) for one in found.failures] == [
+        ("cut_off", 1),
+        ("only_reasoning", 1),
+        ("content_filter", 1),
+    ]
+    assert found.failures[1].example == "all tokens spent on reasoning"
+
+
 def test_the_shape_of_the_rewards_by_hand() -> None:
     # 0, 0, 0, 1: mean 0.25, sd 0.433, skewness 1.1547
     shape = reward_shape([0.0, 0.0, 0.0, 1.0], BOUNDS)

@@ -1,0 +1,144 @@
+"""Replies in the forms that servers give them: what was paid for is used."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.model.reading import Usage, parse_completion
+from shared.model.refusals import Refusal
+from tests.parts.endpoint import completion
+
+
+def read(body: object) -> tuple[str, str, str, Usage]:
+    """Text, reasoning, ending and usage."""
+    parsed = parse_completion(body if isinstance(body, bytes) else json.dumps(body).encode())
+    assert not isinstance(parsed, Refusal), parsed
+    sample, usage = parsed
+    return sample.text, sample.reasoning, sample.finish_reason, usage
+
+
+def message(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"message": {"role": "assistant", **fields}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "reasoning"),
+    [
+        (message(content="abc"), "abc", ""),
+        (message(content=[{"type": "text", "text": "ab"}, {"type": "text", "text": "c"}]), "abc", ""),
+        (message(content=[{"type": "output_text", "text": {"value": "abc"}}]), "abc", ""),
+        (message(content={"type": "text", "text": "abc"}), "abc", ""),
+        (
+            message(
+                content=[
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                    {"type": "text", "text": "abc"},
+                ]
+            ),
+            "abc",
+            "hm",
+        ),
+        (message(content="abc", reasoning_content="hm"), "abc", "hm"),
+        (message(content="abc", reasoning="hm"), "abc", "hm"),
+        (message(content="<think>\nhm\n</think>\n\nabc"), "abc", "hm"),
+        (message(content="hm\n</think>\nabc"), "abc", "hm"),  # the template had opened the block
+        (message(content="[THINK]hm[/THINK]abc"), "abc", "hm"),
+        (message(content="a <think> b"), "a <think> b", ""),  # talks about it
+        (message(content=None, refusal="I can't help"), "I can't help", ""),
+        ({"choices": [{"text": "abc"}]}, "abc", ""),
+        ({"choices": [{"message": None}]}, "", ""),
+    ],
+)
+def test_answer_and_reasoning_are_told_apart(body: object, text: str, reasoning: str) -> None:
+    assert read(body)[:2] == (text, reasoning)
+
+
+@pytest.mark.parametrize(
+    ("body", "ending"),
+    [
+        (completion("ab", finish_reason="length"), "length"),
+        (completion("", message={"content": None}, finish_reason="content_filter"), "content_filter"),
+        (message(content=None, reasoning_content="hm"), "reasoning"),
+        (message(content="<think> for ever"), "reasoning"),
+        (completion("xyz", message={"content": ""}, finish_reason="length"), "reasoning"),
+        ({"choices": []}, "no_choice"),
+    ],
+)
+def test_how_a_reply_ended_has_a_name(body: object, ending: str) -> None:
+    assert read(body)[2] == ending
+
+
+@pytest.mark.parametrize(
+    ("usage", "read_as"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 2}, Usage(3, 2)),
+        ({"prompt_tokens": 3.0, "completion_tokens": "2"}, Usage(3, 2)),
+        ({"prompt_tokens": 3, "completion_tokens": None}, Usage(3, None)),
+        ({"prompt_tokens": None, "completion_tokens": None}, Usage()),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, Usage()),  # such a thing is no count
+        ({"prompt_tokens": 3, "completion_tokens": 2, "cost": 0.5}, Usage(3, 2, 0.5)),
+        (None, Usage()),
+        ("many", Usage()),
+    ],
+)
+def test_usage_is_what_the_endpoint_tells_or_unknown(usage: object, read_as: Usage) -> None:
+    assert read(message(content="abc") | {"usage": usage})[3] == read_as
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        None,
+        {"content": None},
+        {"content": [{"logprob": None}, {"logprob": -1}]},
+        {"content": "x"},
+        {"tokens": []},
+    ],
+)
+def test_log_probabilities_that_are_not_told_cost_no_reply(logprobs: object) -> None:
+    assert read(completion("ab", logprobs=logprobs))[0] == "ab"
+
+
+def events(*chunks: object, end: str = "data: [DONE]\n\n") -> bytes:
+    return ("".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + end).encode()
+
+
+def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}], "usage": None}
+
+
+def test_a_stream_is_put_together() -> None:
+    usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+    chunks = [
+        delta(role="assistant"),
+        delta(reasoning_content="h"),
+        delta(reasoning_content="m"),
+        delta(content="ab"),
+        delta(content="c", finish="length"),
+    ]
+    assert read(b": keep-alive\n\n" + events(*chunks, usage)) == ("abc", "hm", "length", Usage(3, 2))
+
+
+def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
+    assert read(events(delta(content="abc"), end='data: {"choi'))[0] == "abc"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 0),
+        (b"<!doctype html><title>Sign in</title>", 0),
+        (b"[]", 0),
+        (b'{"error": {"code": 502, "message": "provider returned error"}, "user_id": "u"}', 502),
+        (b'{"error": {"code": "429", "message": "slow down"}}', 429),
+        (b'{"error": {"code": "server_error", "message": "?"}}', 0),
+        (b'{"choices": [{"error": {"code": 402, "message": "no credit"}, "message": {"content": ""}}]}', 402),
+        (b'{"choices": [{"finish_reason": "error", "message": {"content": "half"}}]}', 0),
+    ],
+)
+def test_what_is_no_reply_is_a_refusal_with_its_status(body: bytes, status: int) -> None:
+    parsed = parse_completion(body)
+    assert isinstance(parsed, Refusal)
+    assert parsed.status == status
+    assert parsed.message

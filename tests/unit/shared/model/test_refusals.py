@@ -1,0 +1,109 @@
+"""What a refusal names is learned from; what is the request's own fault is not."""
+
+import json
+
+import pytest
+
+from shared.errors import (
+    ChatError,
+    ChatUnavailableError,
+    EndpointBlockedError,
+    ForbiddenError,
+    RequestRefusedError,
+    UnknownModelError,
+)
+from shared.messages.records import JsonObject
+from shared.model.options import Options
+from shared.model.refusals import as_error, read_refusal
+
+SENT: JsonObject = {
+    "model": "m",
+    "messages": [],
+    "n": 1,
+    "seed": 5,
+    "temperature": 0.7,
+    "max_tokens": 24,
+    "logprobs": True,
+    "return_token_ids": True,
+    "response_format": {},
+}
+
+
+def openai(message: str, **more: object) -> object:
+    return {"error": {"message": message, "type": "invalid_request_error", **more}}
+
+
+def pydantic_list(*names: str) -> list[object]:
+    return [
+        {"type": "extra_forbidden", "loc": ["body", n], "msg": "Extra inputs not permitted"} for n in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "omit"),
+    [
+        (400, openai("Unsupported parameter", param="logprobs", code="unsupported_parameter"), {"logprobs"}),
+        (400, openai("logprobs is not available for this model"), {"logprobs"}),
+        (400, openai("Unrecognized request argument supplied: return_token_ids"), {"return_token_ids"}),
+        (400, openai("'temperature' does not support 0.7", param="temperature"), {"temperature"}),
+        (400, openai("response_format of this type is not available; use json_object"), {"response_format"}),
+        (422, {"detail": pydantic_list("return_token_ids", "seed")}, {"return_token_ids", "seed"}),
+        (422, {"message": {"detail": pydantic_list("logprobs")}}, {"logprobs"}),
+        (422, {"detail": "Unknown field: `n`"}, {"n"}),
+        (400, openai("Provider returned error", metadata={"raw": "unknown field `seed`"}), {"seed"}),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_is_not_known_is_left_out(status: int, body: object, omit: set[str]) -> None:
+    after = Options().after(read_refusal(status, json.dumps(body)), SENT)
+    assert after is not None
+    assert after.omit == omit
+
+
+def test_the_limit_of_tokens_gets_the_name_that_the_endpoint_knows() -> None:
+    told = openai(
+        "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", param="max_tokens"
+    )
+    after = Options().after(read_refusal(400, json.dumps(told)), SENT)
+    assert after is not None
+    assert (after.max_tokens_name, after.omit) == ("max_completion_tokens", frozenset())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+        "max_tokens is too large: 24. This model supports at most 16 completion tokens.",
+        "temperature must be between 0 and 1",
+        "the number of messages is unsupported",
+        "Request too large",
+        "content flagged by the filter",
+    ],
+)
+def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(message: str) -> None:
+    assert Options().after(read_refusal(400, json.dumps(openai(message))), SENT) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "context too long", RequestRefusedError),
+        (400, "API key not valid. Please pass a valid API key.", EndpointBlockedError),
+        (401, "who are you", EndpointBlockedError),
+        (402, "pay first", EndpointBlockedError),
+        (403, "flagged", ForbiddenError),
+        (403, "Invalid API key", EndpointBlockedError),
+        (404, "no such model", UnknownModelError),
+        (408, "", ChatUnavailableError),
+        (413, "too large", RequestRefusedError),
+        (422, "unprocessable", RequestRefusedError),
+        (429, "slow down", ChatUnavailableError),
+        (429, "You exceeded your current quota, please check your plan", EndpointBlockedError),
+        (500, "oops", ChatUnavailableError),
+        (501, "not implemented", UnknownModelError),
+        (529, "overloaded", ChatUnavailableError),
+    ],
+)
+def test_what_a_status_means(status: int, message: str, kind: type[ChatError]) -> None:
+    error = as_error("http://x/v1", read_refusal(status, json.dumps(openai(message))))
+    assert type(error) is kind
+    assert f"http://x/v1 {'refuses' if kind is RequestRefusedError else 'answers'}" in error.message
