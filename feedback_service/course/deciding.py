@@ -71,8 +71,7 @@ def confirm_record(now: Situation, generation: Generation) -> GateRecord:
         screen,
         [difference for part in paired for difference in part.differences(screen.chosen)],
         generation_alpha(gate.alpha, tests, now.config.run.generations, promotions),
-        gate.min_effect,
-        gate.max_pairs,
+        gate,
         "; ".join(part.lost for part in paired if part.lost),
     )
 

@@ -119,6 +119,9 @@ class RolloutsSection(Section):
 
 
 class GateSection(Section):
+    """Which test a confirmation is decided by, and its terms: docs/gate.md."""
+
+    test: Literal["graded", "right_or_wrong", "betting"] = "graded"
     alpha: float = Field(0.05, gt=0, lt=0.5)
     min_effect: float = Field(0.01, ge=0)  # in units of the score
     screen_instances: int = Field(8, ge=2)

@@ -13,6 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 # (share of the most that may be staked, part of the purse). Gains that are large against their spread want
 # the highest stake; noisy ones (right or wrong answers) the lower two, at the price of log(1/0.8) = 0.22.
 STAKES = ((0.99, 0.8), (0.5, 0.1), (0.15, 0.1))
@@ -29,6 +32,18 @@ def log_wealth(differences: Sequence[float], bound: float, min_effect: float) ->
     ]
     highest = max(logs)
     return highest + math.log(sum(math.exp(value - highest) for value in logs))
+
+
+def log_wealth_path(
+    differences: NDArray[np.float64], bound: float, stakes: Sequence[tuple[float, float]]
+) -> NDArray[np.float64]:
+    """log wealth against a mean of 0 after each difference, along the last axis; the same refusals."""
+    shares = differences / bound
+    if not np.all(np.abs(shares) <= 1 + 1e-9):
+        raise ValueError(f"a difference is outside [-{bound}, {bound}]")
+    logs = [np.log(part) + np.log1p(stake * shares.clip(-1, 1)).cumsum(-1) for stake, part in stakes]
+    path: NDArray[np.float64] = np.logaddexp.reduce(np.stack(logs), axis=0)
+    return path
 
 
 def e_value(differences: Sequence[float], bound: float, min_effect: float) -> float:

@@ -1,6 +1,8 @@
 """The gate: pure functions from a GateRecord, which holds all evidence, to the decision and its one sentence.
 
-Screen picks an arm and proves nothing. Confirm is the one test of a generation; it is decided by betting.py.
+Screen picks an arm and proves nothing: its instances are few and shared by arms, and what is picked as the
+best of three looks better than it is, so its pairs don't count for the confirmation. Confirm is the one
+test of a generation, by the test that the task asks for (claims.py).
 """
 
 from __future__ import annotations
@@ -10,14 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.config.settings import GateSection
 from shared.decisions.arms import Paired
-from shared.decisions.betting import e_value, log_wealth
+from shared.decisions.betting import log_wealth
+from shared.decisions.claims import CLAIMS, Finding, Terms, could_pass
 from shared.decisions.intervals import standard_error, t_interval
 from shared.messages.records import ARMS, ArmResult, GateRecord, Interval
 from shared.tasks.task import ScoreSection
 
 FEWEST_PAIRS = 2  # below this nothing is compared
 FEWEST_FOR_FUTILITY = 6  # pairs; before, their spread is not known
+MOST_LOST = 0.05  # of the pairs; beyond, what is missing may be what would have spoken against the arm
+HOPE = {
+    "betting": 2.0,
+    "graded": 3.0,
+    "right_or_wrong": 3.0,
+}  # standard errors: a round is cheaper than a gain
+FEWEST_LOST = 2  # one lost pair alone is no sign of anything
 TIE = 1e-9
 
 
@@ -55,22 +66,25 @@ def confirmed(
     screen: GateRecord,
     differences: Sequence[float],
     alpha: float,
-    min_effect: float,
-    max_pairs: int,
-    lost: str,
+    gate: GateSection,
+    lost: str = "",
+    lost_pairs: int = 0,
 ) -> GateRecord:
     """The record with the confirmation's evidence so far."""
     gain = t_interval(differences, -screen.bound, screen.bound) if differences else None
+    terms = Terms(alpha, gate.min_effect, screen.bound, gate.max_pairs)
     return screen.model_copy(
         update={
+            "test": gate.test,
             "differences": tuple(differences),
-            "e_value": e_value(differences, screen.bound, min_effect),
+            "e_value": CLAIMS[gate.test].look(differences, terms).e_value,
             "threshold": 1.0 / alpha,
             "alpha": alpha,
-            "min_effect": min_effect,
-            "max_pairs": max_pairs,
+            "min_effect": gate.min_effect,
+            "max_pairs": gate.max_pairs,
             "gain": gain,
             "lost": "; ".join(part for part in (screen.lost, lost) if part),
+            "lost_pairs": lost_pairs,
         }
     )
 
@@ -86,14 +100,23 @@ def decide(record: GateRecord) -> Verdict:
                 "rejected", _with_losses(record, f"{record.chosen} was not confirmed: {record.ended}")
             )
         return Verdict("undecided", f"{record.chosen} was picked by the screen")
-    evidence = e_value(record.differences, record.bound, record.min_effect)
-    facts = _facts(record, evidence)
-    if len(record.differences) >= FEWEST_PAIRS and evidence >= record.threshold:
+    found = CLAIMS[record.test].look(record.differences, _terms(record))
+    facts = _facts(record, found)
+    unproven = too_many_lost(record)
+    if found.passed and len(record.differences) >= FEWEST_PAIRS and not unproven:
         return Verdict("promoted", _with_losses(record, facts))
-    stop = record.ended or futile(record)
+    stop = record.ended or unproven or futile(record)
     if stop:
         return Verdict("rejected", _with_losses(record, f"{facts}: {stop}"))
     return Verdict("undecided", facts)
+
+
+def too_many_lost(record: GateRecord) -> str:
+    """Why the pairs that are there prove nothing: too many that should be beside them are missing."""
+    opened = len(record.differences) + record.lost_pairs
+    if record.lost_pairs <= MOST_LOST * opened or record.lost_pairs < FEWEST_LOST:
+        return ""
+    return f"unproven: {record.lost_pairs} of {opened} pairs were lost, more than {MOST_LOST:.0%}"
 
 
 def futile(record: GateRecord) -> str:
@@ -104,14 +127,26 @@ def futile(record: GateRecord) -> str:
     if left <= 0:
         return f"not confirmed within {record.max_pairs} pairs"
     mean = math.fsum(record.differences) / pairs
-    if mean <= record.min_effect:
+    if record.test == "betting" and mean <= record.min_effect:
         return "the gain so far is not above the minimum effect"
     if pairs >= FEWEST_FOR_FUTILITY:
-        hope = min(record.bound, mean + 2 * standard_error(record.differences))
-        best = (*record.differences, *[hope] * left)
-        if log_wealth(best, record.bound, record.min_effect) < math.log(record.threshold):
+        hope = min(record.bound, mean + HOPE[record.test] * standard_error(record.differences))
+        if hope <= record.min_effect:
+            return "the gain so far is not above the minimum effect"
+        if not _reachable(record, hope, left):
             return f"out of reach within {record.max_pairs} pairs even if the rest gained {hope:.3f} each"
     return ""
+
+
+def _reachable(record: GateRecord, hope: float, left: int) -> bool:
+    if record.test != "betting":
+        return could_pass(record.test, record.differences, _terms(record), hope)
+    best = (*record.differences, *[hope] * left)
+    return log_wealth(best, record.bound, record.min_effect) >= math.log(record.threshold)
+
+
+def _terms(record: GateRecord) -> Terms:
+    return Terms(record.alpha, record.min_effect, record.bound, record.max_pairs)
 
 
 def _screen_text(record: GateRecord) -> str:
@@ -132,12 +167,16 @@ def _mean_gain(record: GateRecord, arm: str) -> float:
     return math.fsum(a - b for a, b in zip(record.screen_scores[arm], base, strict=True)) / len(base)
 
 
-def _facts(record: GateRecord, evidence: float) -> str:
-    sign = ">=" if evidence >= record.threshold else "<"
-    return (
+def _facts(record: GateRecord, found: Finding) -> str:
+    sign = ">=" if found.e_value >= record.threshold else "<"
+    facts = (
         f"{record.chosen} against base: {_gain_text(record.gain)} over {len(record.differences)} fresh "
-        f"instances, e-value {evidence:.3g} {sign} {record.threshold:.3g} (alpha {record.alpha:.4f})"
+        f"instances, e-value {found.e_value:.3g} {sign} {record.threshold:.3g} (alpha {record.alpha:.4f})"
     )
+    if record.test == "betting":
+        return facts
+    detail = f", {found.detail}" if found.detail else ""
+    return f"{facts}{detail}; test {record.test}: {CLAIMS[record.test].assumes}"
 
 
 def _gain_text(gain: Interval | None) -> str:

@@ -243,6 +243,7 @@ class GateRecord(Record):
     screen: dict[str, ArmResult] = Field(default_factory=dict)
     screen_scores: dict[str, tuple[float, ...]] = Field(default_factory=dict)  # by arm, by instance
     chosen: str = "base"
+    test: str = "betting"  # a name of claims.py; records from before there were several name none
     differences: tuple[float, ...] = ()  # confirm: chosen minus base, one an instance, in order
     e_value: float = 1.0
     threshold: float = 0.0  # e-value needed: 1 / alpha of this generation
@@ -252,4 +253,5 @@ class GateRecord(Record):
     max_pairs: int = 0
     gain: Interval | None = None  # the recorded gain: the confirm estimate
     lost: str = ""  # instances that were left out of every arm, and why
+    lost_pairs: int = 0  # of the confirmation: neither arm could be scored
     ended: str = ""  # why no more pairs were bought, where it was not the evidence

@@ -1,8 +1,12 @@
 """Screen, confirmation, futility and pairing: decisions from evidence alone."""
 
+from statistics import NormalDist
+
 import pytest
 
+from shared.config.settings import GateSection
 from shared.decisions.arms import pair
+from shared.decisions.claims import CLAIMS
 from shared.decisions.gate import confirmed, decide, futile, pick, screened
 from shared.decisions.intervals import t_interval
 from shared.errors import TaskError
@@ -11,6 +15,7 @@ from shared.tasks.task import ScoreSection
 from tests.unit.feedback.attempts import attempt, compared, shard
 
 BOUNDS = ScoreSection(low=0.0, high=1.0)
+EVEN_NORMAL = [NormalDist().inv_cdf((i * 37 % 48 + 0.5) / 48) for i in range(48)]  # mean 0, spread 1, mixed
 NAMES = ("base", "harness", "weights", "both")
 
 
@@ -19,9 +24,12 @@ def paired_means(**means: float):  # type: ignore[no-untyped-def]
     return pair([compared(scores)], list(means), [{"id": f"i{n}"} for n in range(4)], BOUNDS)
 
 
-def record_of(differences: list[float], *, alpha: float = 0.05, most: int = 24) -> GateRecord:
+def record_of(
+    differences: list[float], *, alpha: float = 0.05, most: int = 24, test: str = "betting", lost: int = 0
+) -> GateRecord:
     screen = screened(paired_means(base=0.3, harness=0.5), {}, BOUNDS)
-    return confirmed(screen, differences, alpha, 0.01, most, "")
+    gate = GateSection(test=test, max_pairs=most)  # type: ignore[arg-type]
+    return confirmed(screen, differences, alpha, gate, lost_pairs=lost)
 
 
 def test_an_interval_is_student_s() -> None:
@@ -136,3 +144,39 @@ def test_the_decision_recomputes_from_the_stored_record() -> None:
 def test_a_stated_e_value_changes_no_decision() -> None:
     forged = record_of([0.0, 0.05] * 6).model_copy(update={"e_value": 1e9})
     assert decide(forged).decision == "rejected"
+
+
+@pytest.mark.parametrize("test", list(CLAIMS))
+def test_the_one_sentence_says_what_the_test_assumes(test: str) -> None:
+    verdict = decide(record_of([0.3, 0.2, 0.4] * 8, test=test))
+    assert verdict.decision == "promoted"
+    assert test == "betting" or (f"test {test}" in verdict.why and "assumes" in verdict.why)
+
+
+def test_a_record_that_names_no_test_is_decided_by_the_bets_that_decided_it() -> None:
+    old = record_of([0.15] * 12, most=48).model_dump(mode="json")
+    del old["test"], old["lost_pairs"]
+    again = GateRecord.model_validate(old)
+    wealth = 0.8 * (1 + 0.99 * 0.14 / 1.01) ** 12 + 0.1 * (1 + 0.5 * 0.14 / 1.01) ** 12
+    wealth += 0.1 * (1 + 0.15 * 0.14 / 1.01) ** 12
+    assert f"e-value {wealth:.3g}" in decide(again).why
+    assert "assumes" not in decide(again).why
+
+
+def test_gains_with_little_spread_are_found_that_bets_on_the_bound_miss() -> None:
+    gains = [0.076 + 0.1 * z for z in EVEN_NORMAL]
+    assert decide(record_of(gains, alpha=0.0273, most=48, test="graded")).decision == "promoted"
+    assert decide(record_of(gains, alpha=0.0273, most=48)).decision == "rejected"
+
+
+def test_a_tiny_gain_without_any_spread_proves_nothing_about_losses_not_yet_seen() -> None:
+    verdict = decide(record_of([0.05] * 48, alpha=0.0273, most=48, test="graded"))
+    assert verdict.decision == "rejected"
+    assert "unseen losses" in verdict.why
+
+
+def test_a_confirmation_with_many_lost_pairs_is_unproven_however_good_the_rest() -> None:
+    assert decide(record_of([0.3, 0.2, 0.4] * 7, lost=1, test="graded")).decision == "promoted"
+    verdict = decide(record_of([0.3, 0.2, 0.4] * 7, lost=3, test="graded"))
+    assert verdict.decision == "rejected"
+    assert "unproven: 3 of 24 pairs were lost" in verdict.why
