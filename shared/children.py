@@ -1,5 +1,5 @@
-"""Processes: a child that dies with its parent, the groups to kill when a lease is lost, who still lives,
-and a lock that keeps a fork out of open connections. It starts nothing itself.
+"""Process control: children that die with their parent, process groups to kill when a lease is lost, whether
+a lease holder is alive, and a lock against forking with open connections. It starts no process.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def die_with_parent() -> None:
 @contextmanager
 def no_fork() -> Iterator[None]:
     """No fork that goes on in Python happens inside. A SQLite connection does not survive one: the child
-    would inherit SQLite's idea of which file locks this process holds, and not the locks."""
+    would believe to hold this process's file locks, and does not."""
     with _fork_lock:
         yield
 
 
 def register(pgid: int) -> None:
-    """This process group works for the current job; it is killed when the job's lease is lost."""
+    """Kill this process group when the current job's lease is lost."""
     with _groups_lock:
         _groups.add(pgid)
 

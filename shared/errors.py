@@ -8,12 +8,12 @@ from __future__ import annotations
 
 
 class RatchetError(Exception):
-    """Root. `exit_code` is what the command line ends with; `hint` is the line that says what to do."""
+    """Root. `exit_code` is the command line's; `hint` is what the user can do."""
 
     exit_code = 1
-    transient = False  # may the bus try the job again?
-    pauses = False  # does the run wait for its user, with this job given back?
-    retry_after_s: float | None = None  # what the other side asked for; None: it did not say
+    transient = False  # may the bus retry the job?
+    pauses = False  # does it pause the run, with the job ready again?
+    retry_after_s: float | None = None  # the server's Retry-After; None: none was sent
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -50,7 +50,7 @@ class DecodeError(RatchetError):
 
 
 class ArtifactError(RatchetError):
-    """An object is missing, or is not what its digest says, or may not be loaded (NaN, shape, norm)."""
+    """An object is missing, does not match its digest, or may not be loaded (NaN, shape, norm)."""
 
 
 class StoreUnavailableError(RatchetError):
@@ -61,7 +61,7 @@ class StoreUnavailableError(RatchetError):
 
 
 class StoreRefusedError(StoreUnavailableError):
-    """The store answers, and refuses: wrong keys, no such bucket, no right. At a start: a wrong setting."""
+    """The store denies access: wrong keys, no such bucket, no permission. At a start: a wrong setting."""
 
     exit_code = 2
 
@@ -74,14 +74,15 @@ class LedgerError(RatchetError):
 
 
 class LedgerRefusedError(LedgerError):
-    """The database answers, and refuses: wrong password, database, schema or right. At a start: a wrong
-    setting; while jobs run it may pass (a password is being changed)."""
+    """The database denies access: wrong password, database, schema or permission. At a start: a wrong
+    setting; while jobs run it may be transient (a password is being changed)."""
 
     exit_code = 2
 
 
 class JobHandedBackError(RatchetError):
-    """A job ends before its limit, to go on where it was: what it waits for is slow. No failed try."""
+    """A job stops before its time limit and is to continue later: what it waits for is slow. Not a
+    failure."""
 
     transient = True
 
@@ -100,14 +101,14 @@ class RequestRefusedError(ChatError):
 
 class EndpointBlockedError(ChatError):
     """The endpoint answers no request like this: key, account, address or model (401, 402, 403, 404).
-    No other request fares better, so the run is paused until its user has seen to it."""
+    Any other request would fail too, so the run is paused until the user has removed the cause."""
 
     pauses = True
     exit_code = 75
 
 
 class ForbiddenError(ChatError):
-    """The endpoint forbids this (403): one prompt, one route, or everything; the caller finds out which."""
+    """The endpoint forbids this (403): one prompt, one route, or everything; the caller tests which."""
 
 
 class BudgetSpentError(ChatError):
@@ -119,15 +120,15 @@ class UnknownModelError(ChatError):
 
 
 class AdaptersUnsupportedError(ChatError):
-    """The endpoint can't load adapters: only the harness lever is left there."""
+    """The endpoint can't load adapters: only the harness lever works there."""
 
 
 class ChatUnavailableError(RatchetError):
-    """The endpoint can't answer now (connection refused, 429, 5xx, time-out). Tried again later."""
+    """The endpoint can't answer now (connection refused, 429, 5xx, time-out). Retried later."""
 
     transient = True
     exit_code = 75
-    of_request = False  # may it be this request's fault alone? Not where the endpoint is away or busy
+    of_request = False  # may this request alone be the cause? Not where the endpoint is unreachable or busy
 
 
 class UnreachableError(ChatUnavailableError):
@@ -147,7 +148,7 @@ class UnusableReplyError(ChatUnavailableError):
 
 
 class BoxError(RatchetError):
-    """The box itself broke (bubblewrap would not start, a pipe was lost). Not the program's fault."""
+    """The box itself broke (bubblewrap would not start, a pipe was lost). Not the program's error."""
 
     transient = True
 

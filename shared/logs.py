@@ -1,4 +1,4 @@
-"""Logging of a process: one line a record on stderr, which whoever started the process keeps in a file."""
+"""Logging of a process: one line a record on stderr, which the supervisor writes to a file."""
 
 from __future__ import annotations
 

@@ -8,6 +8,6 @@ TOP = Path(__file__).resolve().parents[1]
 
 
 def packaged(name: str) -> Path:
-    """The folder `name` that came with this installation of Ratchet."""
+    """The folder `name` of this installation of Ratchet."""
     in_wheel = TOP / "ratchet" / "packaged" / name
     return in_wheel if in_wheel.is_dir() else TOP / name

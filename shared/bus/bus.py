@@ -1,6 +1,7 @@
-"""Takes one job from doorbell to done: claim, decode, handle, commit, ring. Only here is anything committed.
+"""Runs one job: claim it in the ledger, decode its event, call the handler, commit the result, publish the
+next jobs; on an error retry, give up, hand back or pause. Only here is anything committed.
 
-Transport is somebody else's: Celery (celery_app.py), or nothing at all (MemoryBus).
+The transport is Celery (celery_app.py), or none at all (MemoryBus).
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ from shared.ledger.lease import renewed
 from shared.ledger.ledger import Claim, Ledger, Ring
 from shared.messages.events import Message
 
-Handler = Callable[[Any], list[Message]]  # Any: each hears its own kind of message, which its key says
+Handler = Callable[[Any], list[Message]]  # Any: each takes the kind of message that is its key
 Handlers = Mapping[type[Message], Handler]
 RingBells = Callable[[Sequence[Ring]], None]
 
 LONGEST_BACKOFF_S = 60.0
-LONGEST_PASSING_S = 8.0  # ... for what passes: a restarted server must not find everybody asleep
-_FULL = (errno.ENOSPC, errno.EDQUOT)  # of a cache or a log: space comes back, as it does for the store
+LONGEST_TRANSIENT_S = 8.0  # ... after a transient error: a server that is back must not wait for its clients
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk is transient
 POLL_S = 0.02
 _log = logging.getLogger(__name__)
 
 
 class Failure(NamedTuple):
     reason: str
-    retry_s: float | None  # None: given up
+    retry_s: float | None  # None: not retried, the job is dead
 
 
 def backoff_s(tries: int, jitter: float) -> float:
@@ -47,9 +48,9 @@ def backoff_s(tries: int, jitter: float) -> float:
 
 
 class Bus:
-    """`build` makes the handlers at the first job, so that what they need opens after a fork, and a failure
-    to open it ends like a failure of the job. `owner` names this process as a lease holder. `failure` is
-    the last job's, if it had one."""
+    """`build` makes the handlers at the first job: their connections then open after the fork, and an error
+    in it is an error of that job. `owner` names this process as a lease holder. `failure` is the last job's,
+    if it had one."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Bus:
         self._handlers: Handlers | None = None
 
     def process(self, job_id: str) -> bool:
-        """Do the job if it is there to be done; False: it is not. Nothing that a handler raises comes out."""
+        """Run the job if it can be claimed; False: it can't. Errors of a handler end in the ledger."""
         self.failure = None
         claim = self.ledger.claim(job_id, self.owner)
         if claim is None:
@@ -85,17 +86,17 @@ class Bus:
         name = f"{type(claim.event).__name__} {claim.job_id[:12]}"
         try:
             with renewed(self.ledger, claim) as lost:
-                said = self._handler(type(claim.event))(claim.event)
+                produced = self._handler(type(claim.event))(claim.event)
             if lost.is_set():
                 raise LostLeaseError(f"{name}: the lease was lost while it ran")
-            rings = self.ledger.commit(claim.job_id, claim.fence, said)
+            rings = self.ledger.commit(claim.job_id, claim.fence, produced)
         except LostLeaseError:
             raise
         except Exception as error:  # the one broad except: whatever a handler does, its job gets an end
             rings = self._fail(claim, name, error)
         else:
-            words = ", ".join(type(message).__name__ for message in said) or "nothing"
-            _log.info("%s done in %.2f s, said %s", name, time.monotonic() - started_s, words)
+            words = ", ".join(type(message).__name__ for message in produced) or "nothing"
+            _log.info("%s done in %.2f s, produced %s", name, time.monotonic() - started_s, words)
         self.ring(rings)
 
     def _handler(self, kind: type[Message]) -> Handler:
@@ -103,12 +104,13 @@ class Bus:
             self._handlers = self._build()
         if kind not in self._handlers:
             raise SettingsError(
-                f"nobody here hears {kind.__name__}", "is shared/messages/routes.py wired to this service?"
+                f"this service has no handler for {kind.__name__}",
+                "is it routed here in shared/messages/routes.py?",
             )
         return self._handlers[kind]
 
     def _fail(self, claim: Claim, name: str, error: Exception) -> list[Ring]:
-        """What passes is tried again; a RatchetError that does not pass is final; a bug gets max_attempts."""
+        """Transient errors are retried; another RatchetError is final; a bug gets max_attempts."""
         known = isinstance(error, RatchetError)
         reason = str(error) if known else f"{type(error).__name__}: {error}"
         if self._must_pause(claim, error):
@@ -119,40 +121,40 @@ class Bus:
         if isinstance(error, JobHandedBackError):
             _log.info("%s goes on later: %s", name, reason)
             return pausing.hand_back(self.ledger, claim.job_id, claim.fence)
-        transient = _passes(error)
+        transient = _is_transient(error)
         retry_s = None if known and not transient else self._retry_s(claim, error, transient)
-        bug = None if known else error  # only a bug's traceback tells anything
-        again = "given up" if retry_s is None else f"again in {retry_s:.1f} s"
+        bug = None if known else error  # only a bug needs its traceback
+        again = "not retried" if retry_s is None else f"retry in {retry_s:.1f} s"
         self.failure = Failure(reason, retry_s)
         _log.warning("%s failed, %s: %s", name, again, reason, exc_info=bug)
         return self.ledger.fail(claim.job_id, claim.fence, reason, retry_s, transient=transient)
 
     def _must_pause(self, claim: Claim, error: Exception) -> bool:
-        """For what no retry mends, and for an endpoint that is away longer than an outage may last: its jobs
-        are not given up, since their attempts would be lost to every arm."""
+        """For errors that no retry removes, and for an endpoint that is unreachable longer than an outage may
+        last: its jobs do not die, since their attempts would be missing in every arm."""
         if not isinstance(error, ChatUnavailableError):
             return isinstance(error, RatchetError) and error.pauses
-        away_s = max(pausing.failing_s(self.ledger, claim.job_id), error.retry_after_s or 0.0)
-        return away_s > self.ledger.outage_s
+        failing_s = max(pausing.failing_s(self.ledger, claim.job_id), error.retry_after_s or 0.0)
+        return failing_s > self.ledger.outage_s
 
     def _retry_s(self, claim: Claim, error: Exception, transient: bool) -> float:
-        """The backoff, and never sooner than the other side asked for."""
+        """The backoff, but at least the server's Retry-After."""
         wait_s = backoff_s(claim.fence, self.jitter())
         if transient:
-            wait_s = min(wait_s, LONGEST_PASSING_S)
+            wait_s = min(wait_s, LONGEST_TRANSIENT_S)
         asked_s = error.retry_after_s if isinstance(error, RatchetError) else None
         return max(wait_s, asked_s or 0.0)
 
 
-def _passes(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     if isinstance(error, RatchetError):
         return error.transient
     return isinstance(error, OSError) and error.errno in _FULL
 
 
 class MemoryBus:
-    """The bus without a queue: this process does all services' jobs from the ledger, oldest first. It ships
-    for small runs and tests; `handlers` are those of all services together."""
+    """The bus without a queue: this process runs all services' jobs from the ledger, oldest first. For small
+    runs and tests; `handlers` are those of all services together."""
 
     def __init__(
         self, ledger: Ledger, handlers: Handlers, jitter: Callable[[], float] = random.random
@@ -164,8 +166,8 @@ class MemoryBus:
         return self.ledger.submit(messages)
 
     def drain(self, until: Callable[[], bool] | None = None, max_jobs: int | None = None) -> int:
-        """Do jobs until none is open, `until` says so, or `max_jobs` are done; waits for those not due yet.
-        Returns how many were done. What another process holds is waited for as well."""
+        """Run jobs until none is open, `until` is true, or `max_jobs` are done; waits for jobs that are not
+        due yet or leased by another process. Returns how many were run."""
         count = 0
         self.ledger.overdue(children.is_gone)
         while not (until and until()) and (max_jobs is None or count < max_jobs):
@@ -180,4 +182,4 @@ class MemoryBus:
 
 
 def _no_bells(rings: Sequence[Ring]) -> None:
-    """Nobody to wake: drain looks into the ledger."""
+    """No worker to wake: drain reads the ledger."""

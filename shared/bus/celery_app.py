@@ -1,7 +1,8 @@
-"""Celery as the doorbell: the only file that imports it. What Celery calls a task is one event's doorbell,
-`<service>.<EventClass>(job_id)`; all else about the job stands in the ledger.
+"""The queue: Celery workers, and publishing to them. Celery's task `<service>.<EventClass>(job_id)` only
+wakes a worker for a job of the ledger (a doorbell); everything else about the job stands there.
 
-The parent of every worker reconciles and imports nothing heavy; handlers are built in its child.
+A worker's parent process runs the reconciler and imports nothing heavy; handlers are built in its child.
+No other file imports Celery.
 """
 
 from __future__ import annotations
@@ -39,11 +40,13 @@ _log = logging.getLogger(__name__)
 
 
 class JobFailedError(Exception):
-    """What Celery hears of a job that failed: alone if it was given up, in a Retry if it is tried again."""
+    """A failed job, as Celery and Flower see it: raised itself if the job is dead, in a Retry if it is
+    retried."""
 
 
 def make_app(stack: StackSettings, service: Service | None = None) -> Celery:
-    """The app of a service's worker, or (None) one that only rings. Raises SettingsError on drift."""
+    """The app of a service's worker; None: of a program that only publishes. Raises SettingsError on
+    drift."""
     app = Celery(service or "ratchet", set_as_current=False)
     expected = celery_config(stack, service)
     app.conf.update(expected)
@@ -53,12 +56,12 @@ def make_app(stack: StackSettings, service: Service | None = None) -> Celery:
 
 
 def ring(app: Celery, rings: Sequence[Ring]) -> None:
-    """Publish doorbells. A failed ring is no error: the reconciler rings again."""
+    """Publish doorbells. Failing to is no error: the reconciler publishes them again."""
     for job_id, service, kind in rings:
         try:
             app.send_task(TASK_NAMES[kind], args=[job_id], queue=service, ignore_result=True)
         except (OperationalError, redis.RedisError, OSError) as error:
-            _log.warning("%d doorbells not rung, the reconciler will: %s", len(rings), error)
+            _log.warning("%d doorbells not published, the reconciler will: %s", len(rings), error)
             return
 
 
@@ -93,9 +96,9 @@ def read_stack(path: Path) -> StackSettings:
 def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: StackSettings) -> int:
     wait_for_parts(stack)
     app = make_app(stack, service)
-    _hear(app, service, stack, build)
+    _register_tasks(app, service, stack, build)
     signals.setup_logging.connect(_keep_our_logging)
-    alive = functools.partial(_say_alive, stack.cache_dir / f"alive-{service}")
+    alive = functools.partial(_touch_liveness_file, stack.cache_dir / f"alive-{service}")
     signals.heartbeat_sent.connect(alive, weak=False)
     signals.worker_process_init.connect(functools.partial(_enter_child, os.getpid()), weak=False)
     threading.Thread(target=_reconcile, args=(app, stack), name=RECONCILER, daemon=True).start()
@@ -110,20 +113,20 @@ def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: 
     return int(worker.exitcode or 0)
 
 
-def _hear(
+def _register_tasks(
     app: Celery, service: Service, stack: StackSettings, build: Callable[[StackSettings], Handlers]
 ) -> None:
-    """Register a doorbell for each event that the service hears."""
+    """One Celery task for each event that the service handles."""
 
     @functools.cache
-    def bus() -> Bus:  # first called in the pool's child
+    def bus() -> Bus:  # first called in a child of the pool
         return Bus(
             open_ledger(stack), lambda: build(stack), functools.partial(ring, app), children.owner_name()
         )
 
     def doorbell(job_id: str) -> None:
         bus().process(job_id)
-        if failure := bus().failure:  # the ledger has it, and sees to what follows: this is for Flower alone
+        if failure := bus().failure:  # for Flower alone: the ledger has it, and schedules the retry
             error = JobFailedError(failure.reason)
             raise error if failure.retry_s is None else Retry(exc=error, when=failure.retry_s)
 
@@ -133,14 +136,15 @@ def _hear(
 
 
 def _reconcile(app: Celery, stack: StackSettings) -> None:
-    """Ring for what should have been taken long ago. All parents try; the ledger elects one a stack."""
+    """Publish doorbells again for jobs that no worker claimed in time. All parents try; the ledger elects
+    one."""
     ledger, owner, pause = open_ledger(stack), children.owner_name(), threading.Event()
     while not pause.wait(stack.reconcile_s):
         try:
             if ledger.elect(f"{RECONCILER} {stack.queue_prefix}", owner, 3 * stack.reconcile_s):
                 late = ledger.overdue(children.is_gone, stack.queue_prefix)
                 if late:
-                    _log.info("ringing again for %d jobs", len(late))
+                    _log.info("publishing %d doorbells again", len(late))
                     with children.no_fork():  # a child must not inherit the connection pool's locks
                         ring(app, late)
         except LedgerError as error:
@@ -148,11 +152,12 @@ def _reconcile(app: Celery, stack: StackSettings) -> None:
 
 
 def _keep_our_logging(**_: object) -> None:
-    """A receiver of this signal is all it takes to keep Celery from setting up its own."""
+    """Celery sets up no logging of its own while this signal has a receiver."""
 
 
-def _say_alive(file: Path, **_: object) -> None:
-    """For a cluster's probes: the event loop turns, and the broker answers (else no heartbeat is sent)."""
+def _touch_liveness_file(file: Path, **_: object) -> None:
+    """For a cluster's liveness probes: Celery sends no heartbeat unless its loop runs and the broker
+    answers."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
@@ -160,5 +165,5 @@ def _say_alive(file: Path, **_: object) -> None:
 
 def _enter_child(parent: int, **_: object) -> None:
     children.die_with_parent()
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent:  # the parent died before the line above
         os._exit(1)

@@ -1,7 +1,8 @@
-"""The one Celery configuration, its reasons and the check that refuses drift. Imports no Celery.
+"""The Celery configuration of every worker and publisher, and the checks that refuse another. Imports no
+Celery.
 
-A message is a doorbell (a job id): to lose or repeat one is harmless. So the settings aim at never blocking
-for good, never piling up, and never letting a worker hold what it can't do at once.
+A message is a job id (a doorbell): losing or repeating one is harmless. So the settings see to it that
+nothing blocks for ever, that messages do not pile up, and that a worker reserves one job at a time.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from typing import Any
 from shared.config.secrets import broker_url
 from shared.config.settings import StackSettings
 from shared.errors import SettingsError
-from shared.messages.routes import HEARD_BY, SERVICES
+from shared.messages.routes import HANDLED_BY, SERVICES
 
-VISIBILITY_S = 1800  # at least; the same in every app of a stack: the shortest one on a broker wins
+VISIBILITY_S = 1800  # at least; equal in every app of a stack, since the shortest one on a broker applies
 RESTORE_S = 10  # how often Celery looks for messages of dead consumers
 SOFT_SHUTDOWN_S = 25
-LONG_HARD_LIMIT_S = 15_000  # trainer: acknowledged at the start, so longer than the visibility is harmless
-TASK_NAMES = {  # an event's tag: the name under which Celery knows its doorbell
-    kind.model_fields["type"].default: f"{service}.{kind.__name__}" for kind, service in HEARD_BY.items()
+LONG_HARD_LIMIT_S = 15_000  # trainer: acknowledges at the start, so it may exceed the visibility timeout
+TASK_NAMES = {  # an event's tag: the name of its Celery task
+    kind.model_fields["type"].default: f"{service}.{kind.__name__}" for kind, service in HANDLED_BY.items()
 }
 
 
 def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
-    """Settings for a service's worker; None: for an app that only rings."""
+    """Settings for a service's worker; None: for a program that only publishes."""
     broker = broker_url(stack)
     processes = {str(name): count for name, count in stack.workers.items()}
     hard_s = LONG_HARD_LIMIT_S if service == "trainer" else int(stack.job_limit_s)
@@ -39,7 +40,7 @@ def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
         "accept_content": ["json"],
         "result_accept_content": ["json"],
         "task_acks_late": service != "trainer",
-        "task_reject_on_worker_lost": False,  # True loops for ever on a job that kills its worker
+        "task_reject_on_worker_lost": False,  # True would retry for ever a job that kills its worker
         "task_acks_on_failure": True,
         "task_acks_on_timeout": True,
         "worker_pool": "prefork",  # the only pool with time limits
@@ -51,7 +52,7 @@ def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
         "worker_max_tasks_per_child": 200,
         "worker_max_memory_per_child": 4_000_000,  # KiB
         "worker_eta_task_limit": 100,
-        "worker_lost_wait": 1,  # a killed child has no result that could still come; the default is 10
+        "worker_lost_wait": 1,  # no result comes from a killed child; the default is 10
         "worker_soft_shutdown_timeout": SOFT_SHUTDOWN_S,
         "worker_enable_soft_shutdown_on_idle": True,
         "worker_hijack_root_logger": False,
@@ -83,27 +84,29 @@ def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
 
 
 def refuse_drift(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """Raises SettingsError that names every key of the running app that is not as configured here; and
-    one if a job may outlast the visibility of a message acknowledged late (it would run twice at once)."""
+    """Raises SettingsError that names the keys of the running app that differ from the configuration, or
+    where a job may outlast the visibility timeout of a message that is acknowledged late (it would run twice
+    at once)."""
     differing = [key for key, value in expected.items() if actual[key] != value]
     if differing:
         raise SettingsError(
             f"Celery's configuration has drifted: {', '.join(differing)}",
-            "is a CELERY_ variable or another config module in the way?",
+            "unset CELERY_ variables, and remove other Celery config modules",
         )
     visible_s = actual["broker_transport_options"]["visibility_timeout"]
     needed_s = actual["task_time_limit"] + 2 * RESTORE_S + actual["worker_soft_shutdown_timeout"]
     if actual["task_acks_late"] and needed_s >= visible_s:
         raise SettingsError(
-            f"a job may take {needed_s} s, and its message is given to another worker after {visible_s} s",
+            f"a job may take {needed_s} s, and its message is redelivered after {visible_s} s",
             "lower the time limit",
         )
 
 
 def refuse_eviction(policy: str) -> None:
-    """Raises SettingsError if the broker may drop a queue to make room: it does so without any error."""
+    """Raises SettingsError if the broker may evict a queue when its memory is full: it does so without an
+    error."""
     if policy != "noeviction":
         raise SettingsError(
-            f"the broker's maxmemory-policy is {policy!r}: it may silently drop whole queues",
+            f"the broker's maxmemory-policy is {policy!r}: it may evict whole queues without an error",
             "CONFIG SET maxmemory-policy noeviction, and keep caches in another instance",
         )

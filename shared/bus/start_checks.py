@@ -1,5 +1,5 @@
-"""What a program asks of a stack's ledger, store and broker before it begins: that they are there, let it in
-and are what they must be. A wrong setting is an error at once; to a worker, what is only away is waited for.
+"""Checks of a stack's ledger, store and broker before a program starts: reachable, access granted, the right
+schema and settings. A wrong setting is an error at once; a worker waits for what is only unreachable.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from shared.errors import (
 from shared.ledger.migrate import check_schema, settle_schema
 
 PAUSE_S = 2.0
-AWAY = "is it running, and does it speak TLS (rediss://) or not (redis://) as the URL says?"
+UNREACHABLE = "is it running, and with TLS as in the URL (rediss://) or without (redis://)?"
 _log = logging.getLogger(__name__)
 
 
 def check_parts(parts: StackParts) -> list[str]:
-    """For the command line: all that was given must be usable now. Warnings. Raises RatchetError."""
+    """For the command line: every part that the user named must be usable now. Returns warnings. Raises
+    RatchetError."""
     if parts.ledger_url:
         settle_schema(open_ledger(parts).database)
     if parts.store_url:
@@ -37,8 +38,8 @@ def check_parts(parts: StackParts) -> list[str]:
 
 
 def wait_for_parts(stack: StackSettings) -> None:
-    """For a worker: until the ledger answers. A store or a broker that is away is asked again by whoever
-    needs it. Raises RatchetError for a wrong setting."""
+    """For a worker: returns when the ledger answers. An unreachable store or broker is only logged: their
+    clients retry. Raises RatchetError for a wrong setting."""
     ledger = open_ledger(stack)
     while True:
         try:
@@ -60,33 +61,36 @@ def wait_for_parts(stack: StackSettings) -> None:
 
 
 def check_store(parts: StackParts) -> None:
-    """Raises StoreRefusedError, StoreUnavailableError. A folder needs no check: who writes there says so."""
+    """Raises StoreRefusedError, StoreUnavailableError. A folder needs no check: writing to it raises the
+    same."""
     if on_s3(parts):
         open_objects(parts).check()
 
 
 def check_broker(parts: StackParts, must_answer: bool = True) -> list[str]:
-    """Warnings about a broker that forgets. Raises SettingsError for one that may evict queues or does not
-    let us in, and, if it must answer, for one that is away."""
+    """Returns warnings about a broker that does not keep its queues on disk. Raises SettingsError for one
+    that may evict queues or denies access, and, if it must answer, for one that is unreachable."""
     try:
         with redis.Redis.from_url(broker_url(parts), socket_timeout=5, socket_connect_timeout=5) as client:
             facts: dict[str, Any] = client.info("memory") | client.info("persistence")
     except (redis.RedisError, OSError) as error:
-        said = f"the broker {parts.broker_url} can't be used: {error}"
+        problem = f"the broker {parts.broker_url} can't be used: {error}"
         hint = _hint(error)
         if must_answer or hint:
-            raise SettingsError(said, hint or AWAY) from None
-        return [f"{said}: the worker goes on asking"]
+            raise SettingsError(problem, hint or UNREACHABLE) from None
+        return [f"{problem}: the worker tries again"]
     except ValueError as error:
         raise SettingsError(f"not a broker URL: {error}", "redis://user@host:6379/0, or rediss://") from None
     refuse_eviction(str(facts.get("maxmemory_policy", "noeviction")))
-    return _forgets(facts)
+    return _lacks_persistence(facts)
 
 
 def _hint(error: Exception) -> str:
-    """What to do about a refusal; empty: the broker is only away."""
+    """What to do about denied access; empty: the broker is only unreachable."""
     if isinstance(error, redis.AuthenticationError) or "NOAUTH" in str(error):
-        return "the user is in the URL, the password where broker_password says: REDIS_PASSWORD"
+        return (
+            "put the user into the URL and the password into REDIS_PASSWORD (or where broker_password points)"
+        )
     if isinstance(error, redis.exceptions.NoPermissionError):
         return "ACL SETUSER that user +info, and all keys and channels that begin with the queue's prefix"
     if "CERTIFICATE_VERIFY_FAILED" in str(error) or "No such file" in str(error):
@@ -94,11 +98,11 @@ def _hint(error: Exception) -> str:
     return ""
 
 
-def _forgets(facts: dict[str, Any]) -> list[str]:
-    """Lost doorbells are rung again by the reconciler: no error, but work stands still until then."""
+def _lacks_persistence(facts: dict[str, Any]) -> list[str]:
+    """Lost doorbells are published again by the reconciler: no error, but no job runs until then."""
     if not facts.get("aof_enabled"):
         return [
-            "the broker forgets its queues when it restarts, and work stands still until the reconciler rings"
+            "the broker loses its queues when it restarts; no job runs until the reconciler publishes them"
             " again (CONFIG SET appendonly yes, and appendonly yes in its configuration)"
         ]
     if facts.get("aof_last_write_status", "ok") != "ok":

@@ -1,5 +1,5 @@
-"""Reads secrets from where the settings name them, and opens a stack's ledger, store and broker with them.
-Only here, and only when a program puts its parts together; nothing of it is ever written to a file or a log.
+"""Reads secrets from environment variables or files that the settings name, and opens a stack's ledger, store
+and broker with them. No other file reads secrets, and none is ever written to a file or a log.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def read_secret(name: str) -> str:
 
 
 def open_ledger(parts: StackParts) -> Ledger:
-    """The ledger that the settings name; nothing is connected yet. A whole stack's says how patient it is."""
+    """The ledger that the settings name; no connection is opened yet. StackSettings also set its lease,
+    retries and reconciler."""
     if not isinstance(parts, StackSettings):
         return Ledger(ledger_url(parts), outage_s=parts.outage_s)
     patience = {"lease_s": parts.lease_s, "ring_s": parts.reconcile_s}
@@ -42,7 +43,7 @@ def open_ledger(parts: StackParts) -> Ledger:
 
 
 def ledger_url(parts: StackParts) -> str:
-    """With the password in it: for SQLAlchemy alone, which masks it wherever it shows the URL."""
+    """With the password in it: for SQLAlchemy alone, which masks it whenever it prints the URL."""
     if parts.ledger_url.startswith("sqlite:"):
         return parts.ledger_url
     return _with_password(parts.ledger_url, read_secret(parts.ledger_password))
@@ -79,7 +80,7 @@ def broker_url(parts: StackParts) -> str:
 
 
 def _store_keys(parts: StackParts) -> Keys:
-    from shared.store.s3 import Keys  # half a second that a local run does not need
+    from shared.store.s3 import Keys  # takes half a second to import
 
     access, secret = read_secret(parts.store_access_key), read_secret(parts.store_secret_key)
     return Keys(access, secret, read_secret(parts.store_session_token))

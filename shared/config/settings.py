@@ -1,4 +1,4 @@
-"""What a user can set: one run's config (TOML, dotted overrides) and where the stack's parts are.
+"""Settings: a run's config (TOML, dotted overrides), and where a stack's ledger, store and broker are.
 
 Unknown keys and out-of-range values are SettingsError with the key's dotted name. Reads no environment.
 """
@@ -54,9 +54,9 @@ class RunSection(Section):
 
 
 class EndpointSection(Section):
-    """An OpenAI-compatible endpoint and how it wants to be asked (docs/endpoints.md)."""
+    """An OpenAI-compatible endpoint and the parameters of requests to it (docs/endpoints.md)."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong URL may hold a password after all
+    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong URL may hold a password
 
     url: str = ""  # e.g. http://host:8000/v1; several, separated by spaces, serve the same model
     name: str = ""  # the model's name there
@@ -201,10 +201,10 @@ class RunConfig(Section):
 
 
 class StackParts(Section):
-    """Whose ledger, store and broker a run uses; empty: Ratchet makes its own. No URL holds a password: where
-    the secrets are is said as `env:NAME` or `file:/path`, and shared/config/secrets.py alone reads them."""
+    """The ledger, store and broker of a run; empty: Ratchet starts its own. No URL holds a password: a secret
+    is named as `env:NAME` or `file:/path`, and shared/config/secrets.py alone reads it."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong URL may hold a password after all
+    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong URL may hold a password
 
     ledger_url: str = ""  # sqlite:////path, or postgresql+psycopg://user@host:5432/database
     store_url: str = ""  # a folder, or s3://bucket/prefix?endpoint=https://host:9000
@@ -216,10 +216,8 @@ class StackParts(Section):
         "env:AWS_SESSION_TOKEN", pattern=SECRET_NAME.pattern
     )  # where it is temporary
     broker_password: str = Field("env:REDIS_PASSWORD", pattern=SECRET_NAME.pattern)
-    outage_s: float = Field(900.0, gt=0)  # how long an endpoint, a store or a ledger may be away
-    job_limit_s: float = Field(
-        900.0, ge=180
-    )  # of a job; its last minute is for ending in order. Not training's
+    outage_s: float = Field(900.0, gt=0)  # how long an endpoint, a store or a ledger may be unreachable
+    job_limit_s: float = Field(900.0, ge=180)  # of a job, its last minute for an orderly end. Not training's
     workers: dict[WorkerService, Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=dict)
 
     @field_validator("ledger_url", "store_url", "broker_url")
@@ -231,19 +229,21 @@ class StackParts(Section):
             name = field.get(str(info.field_name), "store_secret_key")
             where = cls.model_fields[name].default
             raise ValueError(
-                f"no password may stand in a URL: leave it out, and put it where {name} says ({where})"
+                f"no password may stand in a URL: leave it out, and put it where {name} points ({where})"
             )
         return url
 
 
 class StackSettings(StackParts):
-    """One running stack, whole. Written by what starts the workers, read by them."""
+    """One running stack. Written by the supervisor, read by the workers."""
 
     ledger_url: str
     store_url: str
     broker_url: str
     model_url: str = ""  # an endpoint for every run; a run's model.url wins
-    models_dir: Path | None = None  # where a local stack says which base it serves (served_models.py)
+    models_dir: Path | None = (
+        None  # where a local stack's model servers announce themselves (model/served.py)
+    )
     cache_dir: Path  # unpacked bundles, checkpoints in progress: may be deleted when nothing runs
     queue_prefix: str = "ratchet:"
     lease_s: float = Field(60.0, gt=0)

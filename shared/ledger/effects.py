@@ -16,7 +16,7 @@ from shared.ledger.schema import events, jobs, runs
 from shared.messages.events import JobDied, Message, RunFinished
 from shared.messages.plain import plain_text
 from shared.messages.records import canonical_json, digest_of
-from shared.messages.routes import GATHERED_INTO, HEARD_BY
+from shared.messages.routes import HANDLED_BY, JOINED_INTO
 
 
 class Ring(NamedTuple):
@@ -43,9 +43,9 @@ class Effects:
             seq = self._log(by, message)
             if seq is None:
                 continue
-            if service := HEARD_BY.get(type(message)):
+            if service := HANDLED_BY.get(type(message)):
                 rings.append(self._new_job(seq, service, message))
-            if type(message) in GATHERED_INTO:
+            if type(message) in JOINED_INTO:
                 joined = arrive(self.database, self.connection, seq, message)
                 rings += self.append(by, [joined] if joined else [])
             if isinstance(message, RunFinished):

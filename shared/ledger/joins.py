@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 from shared.ledger.database import Database
 from shared.ledger.schema import arrivals, events, joins
 from shared.messages.events import Message, decode
-from shared.messages.routes import GATHERED_INTO
+from shared.messages.routes import JOINED_INTO
 
 
 def arrive(database: Database, connection: Connection, seq: int, message: Message) -> Message | None:
@@ -42,4 +42,4 @@ def _joined(connection: Connection, last: Message) -> Message:
     there: tuple[Any, ...] = tuple(
         decode(body) for body in connection.execute(bodies.order_by(arrivals.c.slot)).scalars()
     )
-    return GATHERED_INTO[type(last)](run_id=last.run_id, generation=last.generation, arrivals=there)
+    return JOINED_INTO[type(last)](run_id=last.run_id, generation=last.generation, arrivals=there)

@@ -1,7 +1,9 @@
-"""Every message of the system. A message is a fact with a version tag; bulk travels by digest.
+"""Every event that services send each other, as frozen pydantic models with a version tag; large values
+travel by digest.
 
-Frozen, unknown fields refused, no clocks and no random ids inside: a job's id is the digest of its message.
-A new field with a default keeps the version; anything else is a new class, and both are heard until drained.
+Unknown fields are refused. No times and no random ids inside: a job's id is the digest of its event. A new
+field with a default keeps the version; any other change is a new class, and both are handled until the old
+ones are done.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     run_id: str
     generation: int = 0
-    join: Join | None = None  # the join that this work will end in; travels along the chain
+    join: Join | None = None  # the join that this work ends in; copied from event to event
 
     @property
     def digest(self) -> str:
@@ -42,7 +44,7 @@ class RunStarted(Message):
 
 
 class EvaluationRequested(Message):
-    """Score one release on given instances; the run consists of this alone."""
+    """Score one release on these instances; the run consists of this alone."""
 
     type: Literal["evaluation_requested.v1"] = "evaluation_requested.v1"
     config: str
@@ -92,7 +94,7 @@ class CandidatesProposed(Message):
     round: int = 0
     check: Check
     turn: int
-    state: str  # digest of ShardState: the agent's memory, which the sandbox only hands back
+    state: str  # digest of ShardState: the agent's state, returned unread
     batch: str  # digest of CandidateBatch
 
 
@@ -121,7 +123,7 @@ class ShardFinished(Message):
 
 
 class RolloutsJoined(Message):
-    """Said by the bus: every shard of a rollout has arrived."""
+    """Created by the ledger: every shard of a rollout has arrived."""
 
     type: Literal["rollouts_joined.v1"] = "rollouts_joined.v1"
     arrivals: tuple[ShardFinished, ...]
@@ -145,7 +147,7 @@ class HarnessValidated(Message):
 class HarnessRefused(Message):
     type: Literal["harness_refused.v1"] = "harness_refused.v1"
     reason: str
-    cost: Cost = Cost()  # of an advisor whose proposal came to nothing
+    cost: Cost = Cost()  # of an advisor whose proposal could not be used
 
 
 class DemonstrationsRequested(Message):
@@ -156,12 +158,12 @@ class DemonstrationsRequested(Message):
     harness: str  # whose scaffold writes the prompts
     count: int  # train instances, at most
     seed: int  # of their draw
-    reason: str = ""  # handed back
+    reason: str = ""  # returned with the answer
 
 
 class DemonstrationsReady(Message):
     type: Literal["demonstrations_ready.v1"] = "demonstrations_ready.v1"
-    demonstrations: str  # digest of Demonstrations; empty: there are none, `reason` says why
+    demonstrations: str  # digest of Demonstrations; empty: there are none, for `reason`
     count: int = 0
     reason: str = ""
     cost: Cost = Cost()
@@ -191,7 +193,7 @@ class WeightUpdateFailed(Message):
 
 
 class ProposalsJoined(Message):
-    """Said by the bus: both levers have answered (or the one that is in use)."""
+    """Created by the ledger: the proposals of both levers (or of the one in use) have arrived."""
 
     type: Literal["proposals_joined.v1"] = "proposals_joined.v1"
     arrivals: tuple[ProposalAnswer, ...]
@@ -220,7 +222,7 @@ class RunFinished(Message):
 
 
 class JobDied(Message):
-    """Said by the bus in the transaction that gives a job up."""
+    """Created in the transaction that marks a job dead."""
 
     type: Literal["job_died.v1"] = "job_died.v1"
     job_id: str

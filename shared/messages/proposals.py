@@ -58,7 +58,7 @@ class Demonstration(Record):
 
     instance_id: str
     messages: tuple[ChatMessage, ...]  # the prompt, as the scaffold would send it
-    reply: str  # what the model should have said, as plain text
+    reply: str  # the right reply, as plain text
 
 
 class Demonstrations(Record):

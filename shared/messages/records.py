@@ -31,7 +31,7 @@ Outcome = Literal[
 ]
 
 GATE_PURPOSES: frozenset[str] = frozenset({"screen", "confirm", "test", "eval"})  # never from the cache
-UNSCORED: frozenset[str] = frozenset({"not_timed", "lost"})  # outcomes whose score says nothing
+UNSCORED: frozenset[str] = frozenset({"not_timed", "lost"})  # outcomes without a score
 ARMS: tuple[Arm, ...] = ("base", "harness", "weights", "both")  # also the order in which ties prefer
 
 
@@ -58,7 +58,7 @@ def derive_seed(*parts: str | int) -> int:
 
 
 class Cost(Record):
-    """What something used. Adds up with `+`."""
+    """Resources used. Adds up with `+`."""
 
     evaluations: int = 0
     prompt_tokens: int = 0
@@ -68,7 +68,7 @@ class Cost(Record):
     train_s: float = 0.0
     gpu_s: float = 0.0
     usd: float = 0.0
-    estimated_tokens: int = 0  # of the tokens above: what the endpoint did not tell
+    estimated_tokens: int = 0  # of the tokens above: not reported by the endpoint, estimated
 
     def __add__(self, other: Cost) -> Cost:
         mine, its = self.model_dump(), other.model_dump()
@@ -78,7 +78,7 @@ class Cost(Record):
 class Release(Record):
     """(base model, harness, adapter): the one unit that is gated, promoted, rolled back, served, exported."""
 
-    base: str  # digest of the base model's bundle, or "endpoint:<model name>" where it is somebody else's
+    base: str  # digest of the base model's bundle, or "endpoint:<model name>" where an endpoint serves it
     harness: str  # digest of the harness bundle
     adapter: str | None = None  # digest of the adapter bundle; None: the base model as it is
 
@@ -125,12 +125,12 @@ class Sample(Record):
     """One reply of the model. `free[t]` is False where constrained decoding left token t no choice."""
 
     text: str
-    prompt_ids: tuple[int, ...] = ()  # empty: the endpoint does not tell token ids
+    prompt_ids: tuple[int, ...] = ()  # empty: the endpoint returns no token ids
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] = ()  # of each sampled token, under the policy that sampled it
     free: tuple[bool, ...] = ()
     finish_reason: str = ""
-    reasoning: str = ""  # what a thinking model wrote before its answer; no part of `text`
+    reasoning: str = ""  # a reasoning model's thoughts before its answer; no part of `text`
 
 
 class StoredReply(Record):
@@ -149,7 +149,7 @@ class Candidate(Record):
 
 
 class Evaluation(Record):
-    """What the verifier says of one candidate. `score` is within the task's bounds, lowest for a failure."""
+    """The verifier's result for one candidate. `score` is within the task's bounds, lowest for a failure."""
 
     outcome: Outcome
     score: float
@@ -166,7 +166,7 @@ class Turn(Record):
 
 
 class AttemptState(Record):
-    """An attempt under way: what happened so far. `error` says why the scaffold could not go on."""
+    """An attempt under way: what happened so far. `error`: why the scaffold failed."""
 
     plan: AttemptPlan
     turns: tuple[Turn, ...] = ()
@@ -205,7 +205,7 @@ class Block(Record):
 
 
 class CandidateBatch(Record):
-    """What the agent asks the sandbox to score. `fresh` forbids the evaluation cache (gate, test, eval)."""
+    """Candidates that the sandbox is to score. `fresh` forbids the evaluation cache (gate, test, eval)."""
 
     task: str
     check: Check
@@ -254,4 +254,4 @@ class GateRecord(Record):
     gain: Interval | None = None  # the recorded gain: the confirm estimate
     lost: str = ""  # instances that were left out of every arm, and why
     lost_pairs: int = 0  # of the confirmation: neither arm could be scored
-    ended: str = ""  # why no more pairs were bought, where it was not the evidence
+    ended: str = ""  # why no more pairs were measured, if not for the evidence

@@ -1,6 +1,6 @@
-"""The whole wiring on one screen: who hears what, and which messages gather before they are heard.
+"""Which service handles which event, and which events wait in a join until all of them have arrived.
 
-An event that nobody hears stands in the log only, where `ratchet watch` and `ratchet show` read it.
+An event without a handler is written to the log only, where `ratchet watch` and `ratchet show` read it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from shared.messages import events as e
 Service = Literal["agent", "sandbox", "feedback", "trainer"]
 SERVICES: tuple[Service, ...] = ("agent", "sandbox", "feedback", "trainer")
 
-HEARD_BY: dict[type[e.Message], Service] = {
+HANDLED_BY: dict[type[e.Message], Service] = {
     e.RunStarted: "feedback",
     e.EvaluationRequested: "feedback",
     e.BaseRequested: "trainer",
@@ -32,8 +32,8 @@ HEARD_BY: dict[type[e.Message], Service] = {
     e.JobDied: "feedback",
 }
 
-# These wait in a join; the last to arrive makes the message on the right.
-GATHERED_INTO: dict[type[e.Message], type[e.RolloutsJoined] | type[e.ProposalsJoined]] = {
+# These wait in a join; the arrival that completes it creates the event on the right.
+JOINED_INTO: dict[type[e.Message], type[e.RolloutsJoined] | type[e.ProposalsJoined]] = {
     e.ShardFinished: e.RolloutsJoined,
     e.HarnessValidated: e.ProposalsJoined,
     e.HarnessRefused: e.ProposalsJoined,

@@ -16,7 +16,7 @@ from ratchet.runs.folder import RunFolder
 from shared.ledger.ledger import Ledger, LoggedEvent
 from shared.ledger.schema import arrivals, jobs, joins
 from shared.messages import events as e
-from shared.messages.routes import GATHERED_INTO
+from shared.messages.routes import JOINED_INTO
 
 _DONE = re.compile(r"\b\w+ ([0-9a-f]{12}) done in ")
 _GAVE_AGAIN = re.compile(r" gave (\S+) again$", re.MULTILINE)
@@ -91,7 +91,7 @@ def _effects(run: RunRecord) -> Iterator[str]:
 
 
 def _answers(job: Row[Any], asked: e.Message, said: list[e.Message]) -> Iterator[str]:
-    own = [event for event in said if type(event) not in GATHERED_INTO.values()]
+    own = [event for event in said if type(event) not in JOINED_INTO.values()]
     kinds = _ONE_ANSWER.get(type(asked))
     if job.state == "done" and kinds and not (len(own) == 1 and isinstance(own[0], kinds)):
         yield f"{type(asked).__name__} {job.id[:12]} said {[type(event).__name__ for event in own]}"

@@ -41,7 +41,7 @@ def test_every_message_class_has_a_golden_file() -> None:
     [
         b"not json",
         b"[]",
-        b'{"type": "unheard_of.v1", "run_id": "r"}',
+        b'{"type": "unknown.v1", "run_id": "r"}',
         b'{"type": "run_started.v1", "run_id": "r"}',
         b'{"type": "run_started.v1", "run_id": "r", "config": "c", "command": "rm"}',
     ],
@@ -57,11 +57,11 @@ def test_a_messages_digest_depends_on_its_content_alone() -> None:
     assert one.digest != events.RunStarted(run_id="r", config="d").digest
 
 
-def test_a_gathered_message_is_heard_only_through_its_join() -> None:
-    assert not set(routes.GATHERED_INTO) & set(routes.HEARD_BY)
-    assert set(routes.GATHERED_INTO.values()) <= set(routes.HEARD_BY)
+def test_a_message_of_a_join_has_no_handler_of_its_own() -> None:
+    assert not set(routes.JOINED_INTO) & set(routes.HANDLED_BY)
+    assert set(routes.JOINED_INTO.values()) <= set(routes.HANDLED_BY)
 
 
-def test_what_nobody_hears_is_meant_for_the_log() -> None:
-    heard = set(routes.HEARD_BY) | set(routes.GATHERED_INTO)
-    assert set(SENT) - heard == {events.ReleaseRejected, events.RunFinished}
+def test_only_events_meant_for_the_log_have_no_handler() -> None:
+    handled = set(routes.HANDLED_BY) | set(routes.JOINED_INTO)
+    assert set(SENT) - handled == {events.ReleaseRejected, events.RunFinished}

@@ -9,7 +9,7 @@ from feedback_service.handlers import handlers, on_job_died
 from shared.bus.bus import Handler
 from shared.messages import events as e
 from shared.messages.records import ArmRelease, Release
-from shared.messages.routes import HEARD_BY
+from shared.messages.routes import HANDLED_BY
 from tests.loop.toy_world import RUN, World
 
 JOIN = e.Join(id="j", slot="3", expected=4)
@@ -92,7 +92,7 @@ def test_a_run_that_can_not_get_a_base_fails_and_ends(tmp_path: Path) -> None:
 
 
 def test_feedback_hears_what_the_routes_say(deps: Deps) -> None:
-    assert set(handlers(deps)) == {kind for kind, service in HEARD_BY.items() if service == "feedback"}
+    assert set(handlers(deps)) == {kind for kind, service in HANDLED_BY.items() if service == "feedback"}
 
 
 def test_a_job_handled_twice_says_the_same_to_the_byte(tmp_path: Path) -> None:

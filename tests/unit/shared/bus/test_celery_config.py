@@ -46,7 +46,7 @@ def test_limits_and_worker_counts_are_the_stacks() -> None:
 
 def test_a_job_may_not_outlast_the_visibility_of_its_message() -> None:
     config = celery_config(STACK, "agent") | {"task_time_limit": 1760}
-    with pytest.raises(SettingsError, match="given to another worker after 1800 s"):
+    with pytest.raises(SettingsError, match="redelivered after 1800 s"):
         refuse_drift(config, config)
 
 
