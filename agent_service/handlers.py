@@ -200,6 +200,7 @@ def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[St
     with adapters.chat.asking(event.digest, spending, until_s) as asking:
         yield (
             Stage(
+                run_id=event.run_id,
                 task=with_limits(deps.load_task(config.run.task), config.attempt),
                 pool=deps.pool,
                 harnesses={

@@ -40,6 +40,7 @@ RELOADS = 3  # of adapters, for one attempt's replies
 class Stage:
     """What a shard is played on: every harness unpacked, every release served."""
 
+    run_id: str
     task: Task
     pool: ScaffoldPool
     harnesses: Mapping[str, tuple[Path, Harness]]  # by digest
@@ -132,9 +133,8 @@ def _step(attempt: AttemptState, stage: Stage) -> AttemptState:
     digest = attempt.plan.release.harness
     folder, harness = stage.harnesses[digest]
     try:
-        action = stage.pool.step(
-            digest, folder, _payload(attempt, harness, stage.task), limits, stage.task.public
-        )
+        payload, owner = _payload(attempt, harness, stage.task), f"{stage.run_id}/{attempt.plan.arm}"
+        action = stage.pool.step(digest, folder, payload, limits, stage.task.public, owner)
         canonical_json(action)  # what can't be stored (a NaN in a schema) is no action
     except ScaffoldFailed as error:
         return _failed(attempt, "crashed", error.message, stage)

@@ -1,18 +1,21 @@
 """The program inside the box that runs a harness's scaffold: loads it once, then forks for each step, so that
-no step sees what another left in memory. JSON lines on stdin and stdout; the scaffold gets neither.
+no step sees what another left in memory. It locks itself first (scaffold_lock.py): a scaffold has no clock,
+writes nothing and starts nothing. JSON lines on stdin and stdout; the scaffold gets neither.
 
-    scaffold_host.py SCAFFOLD GIVEN  says {"up"}, then {"ready"} or {"failed"}; then one answer a request:
+    scaffold_host.py SCAFFOLD GIVEN  writes {"up"}, then {"ready"} or {"failed"}; then one answer a request:
     {"instance", "history", "knobs", "context"}  ->  {"action": ...} or {"failed": reason}
     {"instance", "answer", "knobs", "context"}  ->  {"demonstrations": ...} or {"failed": reason}
 
 A scaffold may have a function prepare(public, knobs): called once with what GIVEN (JSON) holds, before
 any step; what it returns is every step's context["prepared"].
 
-Started as a file, so it imports the standard library only.
+Started as a file, so it imports the standard library only, and files of this package that do the same.
 """
 
+import ast
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import random
@@ -20,30 +23,49 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from shared.harness.scaffold_lock import lock, lock_step
+
+del sys.path[0]
 
 CAP_BYTES = 1 << 20  # of one action
 REASON_CHARS = 300
 PR_SET_CHILD_SUBREAPER = 36
+PREPARED = "prepared"
+LIBRARIES = ("/usr", "/lib", "/lib64", "/etc")
+FIRST_OTHER, LAST = 3, 255  # descriptors, as the box limits them
 
 Function = Callable[..., Any]
-PREPARED = "prepared"
+
+
+class NotLockedError(Exception):
+    """The kernel refused to take from this process what no scaffold may have."""
 
 
 def main() -> None:
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
-    _say(answers, {"up": True})
+    _write(answers, {"up": True})
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of a step become ours to reap
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     try:
         functions, prepared = _load(sys.argv[1], json.loads(sys.argv[2]))
-    except BaseException as error:  # whatever the scaffold's top level raises, SystemExit too
-        _say(answers, {"failed": f"scaffold.py does not load: {_reason(error)}"})
+    except NotLockedError as error:
+        _write(answers, {"not locked": str(error)})
         return
-    _say(answers, {"ready": True})
+    except BaseException as error:  # whatever the scaffold's top level raises, SystemExit too
+        _write(answers, {"failed": f"scaffold.py does not load: {_reason(error)}"})
+        return
+    for fd in range(FIRST_OTHER, LAST + 1):  # what it opened would be one thing for all steps
+        if fd not in (requests.fileno(), answers.fileno()):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+    _write(answers, {"ready": True})
     for line in requests:
         request = json.loads(line)
         request["context"] |= prepared
@@ -53,8 +75,13 @@ def main() -> None:
 def _load(path: str, given: dict[str, Any]) -> tuple[dict[str, Function], dict[str, Any]]:
     """The scaffold's step and demonstrate (where it has one), and what it prepared for all calls; random
     numbers as in a step of seed 0."""
-    with open(path, encoding="utf-8") as file:
-        code = compile(file.read(), "scaffold.py", "exec")
+    source = Path(path).read_text(encoding="utf-8")
+    code = compile(source, "scaffold.py", "exec")
+    _import(source)
+    try:
+        lock([*LIBRARIES, sys.prefix, sys.base_prefix, *filter(None, [given["public"]])])
+    except OSError as error:
+        raise NotLockedError(str(error)) from None
     names: dict[str, Any] = {"__name__": "scaffold", "__file__": path}
     exec(code, names)
     _seed(0)
@@ -63,6 +90,21 @@ def _load(path: str, given: dict[str, Any]) -> tuple[dict[str, Function], dict[s
     if "demonstrate" in names:
         functions["demonstrate"] = names["demonstrate"]
     return functions, prepared
+
+
+def _import(source: str) -> None:
+    """Import what the scaffold does, while that may still write and start threads. What can't be imported
+    fails in its own place later."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for module in modules:
+            with contextlib.suppress(Exception):
+                importlib.import_module(module)
 
 
 def _in_fork(functions: dict[str, Function], request: dict[str, Any], private: tuple[int, int]) -> bytes:
@@ -112,6 +154,7 @@ def _run(functions: dict[str, Function], request: dict[str, Any], write_end: int
     if "answer" in request:
         name, third, said = "demonstrate", "answer", "demonstrations"
     try:
+        lock_step()
         _seed(request["context"].get("seed", 0))
         found = functions[name](request["instance"], request[third], request["knobs"], request["context"])
         data = _json({said: found})
@@ -147,7 +190,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
-def _say(answers: Any, value: Any) -> None:
+def _write(answers: Any, value: Any) -> None:
     _answer(answers, _json(value))
 
 

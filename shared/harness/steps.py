@@ -36,7 +36,7 @@ LIFE_CPU_S = 7 * 86_400  # a warm process has no CPU limit of its own: every ste
 PROCESSES = 16
 PUBLIC = "/public"  # where a scaffold finds its task's public folder
 
-Key = tuple[str, int, Path | None, tuple[str, ...]]
+Key = tuple[str, str, int, Path | None, tuple[str, ...]]  # owner, harness, and what its box is given
 
 
 def scaffold_context(task: Task, harness: Harness, parent: Parent | None, seed: int) -> JsonObject:
@@ -70,14 +70,16 @@ class ScaffoldPool:
         payload: JsonObject,
         limits: AttemptSection,
         public: Path | None = None,
+        owner: str = "",
     ) -> JsonObject:
         """One step of the scaffold in `folder`: payload is {instance, history, knobs, context}. It may read
-        `public`, a folder that nobody changes any more.
+        `public`, a folder that does not change any more. Steps of different owners (a run's arms) never share
+        a process.
 
         Raises ScaffoldFailed (the scaffold's fault: data) or BoxError (not its fault: tried again).
         """
         replies = sum(len(turn.get("replies", ())) for turn in payload["history"])
-        answer = self._call(harness_digest, folder, payload, limits, public)
+        answer = self._call((owner, harness_digest), folder, payload, limits, public)
         return check_action(answer.get("action"), limits, replies)
 
     def demonstrate(
@@ -90,13 +92,18 @@ class ScaffoldPool:
     ) -> list[Demonstration]:
         """Prompts with right replies, by the scaffold's demonstrate: payload is {instance, answer, knobs,
         context}. Raises as `step` does."""
-        answer = self._call(harness_digest, folder, payload, limits, public)
+        answer = self._call(("", harness_digest), folder, payload, limits, public)
         return check_demonstrations(answer.get("demonstrations"), str(payload["instance"].get("id", "")))
 
     def _call(
-        self, digest: str, folder: Path, payload: JsonObject, limits: AttemptSection, public: Path | None
+        self,
+        whose: tuple[str, str],
+        folder: Path,
+        payload: JsonObject,
+        limits: AttemptSection,
+        public: Path | None,
     ) -> JsonObject:
-        key = (digest, limits.step_memory_mb, public, limits.hidden)
+        key = (*whose, limits.step_memory_mb, public, limits.hidden)
         with self._lock:
             host = self._host(key, folder, payload["knobs"])
             try:
@@ -180,7 +187,7 @@ class _Host:
 
 def _start(box: Box, folder: Path, key: Key, knobs: JsonObject) -> _Host:
     """A host whose scaffold is loaded and has prepared. What fails before it is up is the box's fault."""
-    _, memory_mb, public, hidden = key
+    _, _, memory_mb, public, hidden = key
     limits = Limits(cpu_s=LIFE_CPU_S, memory_mb=memory_mb, processes=PROCESSES)
     given = json.dumps({"public": PUBLIC if public else None, "knobs": knobs})
     argv = [
@@ -201,6 +208,9 @@ def _start(box: Box, folder: Path, key: Key, knobs: JsonObject) -> _Host:
         except ScaffoldFailed as error:
             raise BoxError(f"{error}: {host.process.stderr_tail()}", "run `ratchet doctor`") from None
         loaded = host.read(deadline, f"scaffold.py did not load within {LOAD_TIMEOUT_S:g} s")
+        if "not locked" in loaded:
+            why = f"a scaffold's process can't be locked: {loaded['not locked']}"
+            raise BoxError(why, "the kernel needs CONFIG_SECCOMP_FILTER")
         if "failed" in loaded:
             raise ScaffoldFailed(str(loaded["failed"]))
     except (ScaffoldFailed, BoxError):

@@ -24,7 +24,6 @@ seen = []
 def step(instance, history, knobs, context):
     import os
     import sys
-    import time
 
     kind = instance["kind"]
     seen.append(kind)
@@ -38,8 +37,6 @@ def step(instance, history, knobs, context):
     if kind == "loops":
         while True:
             pass
-    if kind == "sleeps":
-        time.sleep(600)
     if kind == "raises":
         return history[5]
     if kind == "raises half a character":
@@ -50,27 +47,15 @@ def step(instance, history, knobs, context):
         os._exit(3)
     if kind == "eats":
         return [bytearray(1 << 24) for _ in range(1000)]
-    if kind == "kills":
-        os.kill(os.getppid(), 9)
-        time.sleep(600)
     if kind == "object":
         return {"answer": {1, 2}}
     if kind == "nan":
         return {"answer": {"content": float("nan")}}
     if kind == "huge":
         return {"answer": {"content": "x" * 3_000_000}}
-    if kind == "forks":
-        while True:
-            try:
-                os.fork()
-            except OSError:
-                time.sleep(600)
-    if kind == "daemon" and os.fork() == 0:
-        os.setsid()
-        time.sleep(600)
     if kind == "recurses":
         return step(instance, history, knobs, context)
-    return {"answer": {"content": str(len([n for n in os.listdir("/proc") if n.isdigit()]))}}
+    return {"answer": {"content": ""}}
 '''
 
 
@@ -109,12 +94,11 @@ def test_what_a_scaffold_prints_does_not_reach_the_protocol(pool: ScaffoldPool, 
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("raises", r"IndexError: list index out of range \(scaffold.py line 28\)"),
+        ("raises", r"IndexError: list index out of range \(scaffold.py line 25\)"),
         ("raises half a character", "ValueError: \ufffd"),
         ("exits", "SystemExit: 3"),
         ("ends", "exit code 3"),
         ("eats", "MemoryError"),
-        ("kills", "ended its process"),
         ("object", "not JSON serializable"),
         ("nan", "not JSON compliant"),
         ("huge", "longer than"),
@@ -130,19 +114,12 @@ def test_a_bad_step_fails_by_name_and_the_next_one_works(
     assert "answer" in pool.step("faults", folder, payload("good"), LIMITS)
 
 
-@pytest.mark.parametrize("kind", ["loops", "sleeps", "forks"])
+@pytest.mark.parametrize("kind", ["loops"])
 def test_a_step_that_does_not_end_is_ended(pool: ScaffoldPool, folder: Path, kind: str) -> None:
     with pytest.raises(ScaffoldFailed, match=r"longer than 0.5 s"):
         pool.step("faults", folder, payload(kind), HASTY)
 
     assert "answer" in pool.step("faults", folder, payload("good"), LIMITS)
-
-
-def test_a_daemon_of_one_step_is_gone_in_the_next(pool: ScaffoldPool, folder: Path) -> None:
-    alone = pool.step("faults", folder, payload("counts"), LIMITS)
-    pool.step("faults", folder, payload("daemon"), LIMITS)
-
-    assert pool.step("faults", folder, payload("counts"), LIMITS) == alone
 
 
 @pytest.mark.parametrize(
