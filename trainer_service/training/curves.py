@@ -23,4 +23,5 @@ def read(path: Path, names: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
         except ValueError:
             continue
         rows[row["step"]] = row
-    return {name: tuple(rows[step][name] for step in sorted(rows)) for name in names}
+    told = [name for name in names if all(name in row for row in rows.values())]
+    return {name: tuple(rows[step][name] for step in sorted(rows)) for name in told}

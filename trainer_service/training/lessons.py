@@ -26,6 +26,7 @@ class Lesson:
     behaviour: torch.Tensor  # the policy that sampled, at the sample's temperature
     base: torch.Tensor  # the model without any adapter
     correction: torch.Tensor  # serving.corrections
+    prepared: bool = True  # False: nobody asked the fixed policies, since the loss does not
 
 
 def unprepared(samples: Sequence[TrainingSample], weights: Sequence[float]) -> list[Lesson]:
@@ -33,7 +34,7 @@ def unprepared(samples: Sequence[TrainingSample], weights: Sequence[float]) -> l
     lessons = []
     for sample, weight in zip(samples, weights, strict=True):
         nothing = torch.zeros(len(sample.token_ids))
-        lessons.append(Lesson(sample, weight, nothing, nothing, nothing + 1))
+        lessons.append(Lesson(sample, weight, nothing, nothing, nothing + 1, prepared=False))
     return lessons
 
 

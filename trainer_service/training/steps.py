@@ -47,9 +47,9 @@ def take_step(engine: Any, chosen: Sequence[Unit], objective: Objective) -> dict
     loss_sum, kl_sum, entropy_sum = sum_over_ranks(sums).tolist()
     lessons = [lesson for unit in chosen for lesson in unit]
     free_tokens = sum(map(free_count, lessons))
-    return {
+    kl = {"kl": kl_sum / free_tokens} if lessons[0].prepared else {}
+    return kl | {
         "loss": loss_sum / divisor,
-        "kl": kl_sum / free_tokens,
         "entropy": entropy_sum / free_tokens,
         "reward": sum(lesson.sample.reward for lesson in lessons) / len(lessons),
         "length": free_tokens / len(lessons),

@@ -48,10 +48,27 @@ def test_attempts_without_token_ids_end_as_a_failed_update(tmp_path):
     assert "no sample to learn from" in said.reason
 
 
-def release_of_ours(tmp_path):
-    return Release(
-        base=put_bundle(LocalStore(tmp_path / "store"), {"config.json": b'{"hidden_size": 64}'}), harness="h"
-    )
+def test_supervised_without_demonstrations_is_refused_before_a_process_is_started(tmp_path):
+    said = propose(tmp_path, release_of_ours(tmp_path), algorithm="supervised", rewards=(0.1, 0.9))
+    assert "supervised needs demonstrations, and this task offers none" in said.reason
+
+
+def test_replies_longer_than_the_models_context_end_as_a_failed_update(tmp_path):
+    said = propose(tmp_path, release_of_ours(tmp_path, context=1), algorithm="grpo", rewards=(0.1, 0.9))
+    assert "all 2 samples are longer than 1 tokens" in said.reason
+
+
+def test_an_adapter_of_another_base_is_refused(tmp_path):
+    store = LocalStore(tmp_path / "store")
+    foreign = put_bundle(store, {"ratchet.json": json.dumps({"base": "f" * 64}).encode()})
+    release = release_of_ours(tmp_path).model_copy(update={"adapter": foreign})
+    said = propose(tmp_path, release, algorithm="grpo", rewards=(0.1, 0.9))
+    assert "was trained on another base (ffffffffffff)" in said.reason
+
+
+def release_of_ours(tmp_path, context=512):
+    config = json.dumps({"hidden_size": 64, "max_position_embeddings": context}).encode()
+    return Release(base=put_bundle(LocalStore(tmp_path / "store"), {"config.json": config}), harness="h")
 
 
 def attempt(release, reward):

@@ -1,0 +1,69 @@
+"""Right replies become samples: in the base's own template, prompt and reply tokenized apart."""
+
+import json
+
+import pytest
+from transformers import AutoTokenizer
+
+from shared.errors import TrainingError
+from shared.messages.records import ChatMessage, Demonstration, Demonstrations
+from tests.parts.spelling import write_base
+from tests.parts.tiny_model import write_model
+from trainer_service.training.demonstrations import read_demonstrations
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
+def read(tmp_path, base, *items):
+    path = tmp_path / "demonstrations.json"
+    path.write_text(Demonstrations(items=items).model_dump_json())
+    return read_demonstrations(path, base)
+
+
+def demonstration(content, reply, role="user"):
+    return Demonstration(instance_id="i1", messages=(ChatMessage(role=role, content=content),), reply=reply)
+
+
+def test_the_loss_is_on_the_reply_and_its_end_token_and_on_nothing_of_the_prompt(tmp_path, base):
+    (sample,) = read(tmp_path, base, demonstration("red", "a b c"))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    assert tokenizer.convert_ids_to_tokens(sample.prompt_ids) == ["<begin>", "red"]
+    assert tokenizer.convert_ids_to_tokens(sample.token_ids) == ["a", "b", "c", "<end>"]
+    assert sample.free == (True,) * 4
+    assert (sample.reward, sample.group, sample.served) == (1.0, "i1", ())
+
+
+def test_no_token_reaches_from_the_prompt_into_the_reply(tmp_path):
+    base = write_model(tmp_path / "bytes")
+    (sample,) = read(tmp_path, base, demonstration("pick a tile", '{"tile":16,"order":"ijk"}'))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    assert tokenizer.decode(sample.prompt_ids) == "<s>user: pick a tile\n<s>assistant: "
+    assert tokenizer.decode(sample.token_ids) == '{"tile":16,"order":"ijk"}</s>'
+
+
+def test_a_base_without_a_chat_template_is_refused_with_what_to_do(tmp_path, base):
+    for path in base.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(TrainingError, match="no chat template"):
+        read(tmp_path, tmp_path, demonstration("red", "a"))
+
+
+def test_a_template_that_refuses_a_message_names_the_instance(tmp_path, base):
+    for path in base.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    template = "{{ raise_exception('no system role') if messages[0]['role'] == 'system' }}"
+    (tmp_path / "chat_template.jinja").write_text(template)
+    with pytest.raises(TrainingError, match="refuses the demonstration of i1: no system role"):
+        read(tmp_path, tmp_path, demonstration("red", "a", role="system"))
+
+
+def test_no_demonstration_at_all_is_refused(tmp_path, base):
+    with pytest.raises(TrainingError, match="no demonstration"):
+        read(tmp_path, base)
