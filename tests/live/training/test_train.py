@@ -19,7 +19,7 @@ from shared.config.settings import load_config
 from shared.errors import TrainingError
 from shared.messages.events import BaseRequested
 from shared.store.store import LocalStore, get_bundle, materialize, put_json, read_folder
-from tests.live.trainer_stack import Stack, is_valid, largest_difference, mean_reward, train_here, weights
+from tests.live.training.stack import Stack, is_valid, largest_difference, mean_reward, train_here, weights
 from trainer_service.base.seed_model import build
 from trainer_service.handlers import Deps, on_base_requested, on_weight_update_proposed
 from trainer_service.publish import write_spec
@@ -28,7 +28,7 @@ from trainer_service.training.engine import start_processes
 from trainer_service.training.model import sequence_logprobs
 from trainer_service.training.train import train
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
