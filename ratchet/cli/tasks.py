@@ -22,13 +22,23 @@ def init(
     from_kernelbot: Annotated[
         Path | None, typer.Option(help="A folder with a task.yml to make a skeleton from.", metavar="DIR")
     ] = None,
+    from_jsonl: Annotated[
+        Path | None,
+        typer.Option(help="JSON lines with an input and a right answer.", metavar="FILE"),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option(help="With --from-jsonl: exact, contains, f1, numeric, regex or python:FILE.")
+    ] = "exact",
 ) -> None:
     """Make a new task that works; then put your own problem into it."""
+    from ratchet.tasks import from_jsonl as jsonl
     from ratchet.tasks import from_kernelbot as kernelbot
     from ratchet.tasks import new_task
 
     if from_kernelbot is not None:
         typer.echo("\n".join(kernelbot.create(from_kernelbot, folder)))
+    elif folder is not None and from_jsonl is not None:
+        typer.echo("\n".join(jsonl.create(folder, from_jsonl, metric)))
     elif folder is None:
         raise SettingsError("no folder given", "ratchet init FOLDER, or --from-kernelbot DIR [FOLDER]")
     else:

@@ -1,0 +1,47 @@
+"""The trusted side of this task: draws rows, and alone knows their right answers (data/)."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from metrics import METRICS
+
+HERE = Path(__file__).parent
+METRIC = METRICS["METRIC"]
+Row = dict[str, Any]  # {"id", "input", "answer"}; an instance has no answer
+
+
+def read_rows(split: str) -> list[Row]:
+    lines = (HERE / "data" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+ROWS = {split: read_rows(split) for split in ("train", "gate", "test")}
+RIGHT = {row["id"]: row["answer"] for rows in ROWS.values() for row in rows}
+TRAIN = {row["id"]: row["answer"] for row in ROWS["train"]}
+
+
+def draw(split: str, count: int, seed: int) -> list[Row]:
+    """At most `count` rows of the split, each once."""
+    rows = random.Random(f"{split}-{seed}").sample(ROWS[split], min(count, len(ROWS[split])))
+    return [{"id": row["id"], "input": row["input"]} for row in rows]
+
+
+def check_instance(instance: Row) -> str:
+    known = instance.get("id") in RIGHT or isinstance(instance.get("answer"), str)
+    return "" if known else 'its right answer is not known: give it as "answer"'
+
+
+def score(instance: Row, answer: str) -> float:
+    right = RIGHT.get(instance["id"], instance.get("answer"))
+    return METRIC(answer.strip(), right)
+
+
+def answers(instance: Row) -> list[str]:
+    """The right answer of a train row, which weights may learn from. Of any other row nothing is told."""
+    return [TRAIN[instance["id"]]] if instance.get("id") in TRAIN else []

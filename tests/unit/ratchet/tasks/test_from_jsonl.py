@@ -1,0 +1,98 @@
+"""A task out of a file of rows: columns guessed, splits by content, a metric, and the whole task valid."""
+
+import json
+import random
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from ratchet.tasks import from_jsonl
+from ratchet.tasks.validate import validate
+from shared.errors import SettingsError
+from tests.parts.task_modules import load_module
+
+
+def rows_file(folder: Path, count: int = 200, **renamed: str) -> Path:
+    rng = random.Random(0)
+    file = folder / "rows.jsonl"
+    rows = [
+        (f"{a} plus {b}?", str(a + b))
+        for a, b in [(rng.randint(1, 999), rng.randint(1, 999)) for _ in range(count)]
+    ]
+    names = {"question": "question", "answer": "answer"} | renamed
+    lines = [
+        json.dumps({names["question"]: question, "topic": "sums", names["answer"]: answer})
+        for question, answer in rows
+    ]
+    file.write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def inputs(file: Path) -> set[str]:
+    return {json.loads(line)["input"] for line in file.read_text(encoding="utf-8").splitlines()}
+
+
+def test_a_file_of_rows_becomes_a_task_that_validates(tmp_path: Path) -> None:
+    told = from_jsonl.create(tmp_path / "sums", rows_file(tmp_path), "numeric")
+    assert "input from 'question', right answer from 'answer'" in told[0]
+    manifest = tomllib.loads((tmp_path / "sums/task.toml").read_text())
+    assert (manifest["name"], manifest["score"]["unit"]) == ("sums", "numeric")
+    checks = validate(str(tmp_path / "sums"))
+    assert all(check.ok for check in checks), [check for check in checks if not check.ok]
+
+
+def test_a_row_keeps_its_split_when_the_file_grows() -> None:
+    pairs = [(f"input {number}", "x") for number in range(300)]
+    before, after = from_jsonl.split(pairs[:200]), from_jsonl.split(pairs)
+    for name, found in before.items():
+        assert set(found) <= set(after[name])
+    assert 0.1 < len(after["test"]) / 300 < 0.3
+
+
+def test_only_train_rows_and_their_answers_are_public(tmp_path: Path) -> None:
+    from_jsonl.create(tmp_path / "sums", rows_file(tmp_path), "exact")
+    public = inputs(tmp_path / "sums/public/rows.jsonl")
+    for split in ("gate", "test"):
+        hidden = inputs(tmp_path / f"sums/data/{split}.jsonl")
+        assert hidden
+        assert not hidden & public
+
+
+@pytest.mark.parametrize(
+    ("change", "metric", "said"),
+    [
+        ({}, "bleu", "unknown metric"),
+        ({}, "python:none.py", "no score function"),
+        ({"question": "situation"}, "exact", "looks like the input"),
+        ({"answer": "verdict"}, "exact", "looks like the answer"),
+    ],
+)
+def test_a_mistake_is_named_and_leaves_nothing(
+    tmp_path: Path, change: dict[str, str], metric: str, said: str
+) -> None:
+    file = rows_file(tmp_path, **change)
+    with pytest.raises(SettingsError, match=said):
+        from_jsonl.create(tmp_path / "task", file, metric)
+    assert not (tmp_path / "task").exists()
+
+
+def test_a_metric_of_ones_own_scores(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def score(answer: str, right: str) -> float:\n    return 0.25\n")
+    from_jsonl.create(tmp_path / "task", rows_file(tmp_path), f"python:{tmp_path / 'mine.py'}")
+    verifier = load_module(tmp_path / "task", "verifier.py")
+    (instance,) = verifier.draw("gate", 1, 0)
+    assert verifier.score(instance, "anything") == 0.25
+
+
+def test_metrics_on_answers_worked_out_by_hand() -> None:
+    metrics = load_module(from_jsonl.TEMPLATE, "metrics.py").METRICS
+    assert metrics["exact"](" a  b ", "a b") == 1
+    assert metrics["exact"]("a B", "a b") == 0
+    assert metrics["contains"]("It is Paris, of course", "paris") == 1
+    assert metrics["contains"]("Parisian", "paris") == 0
+    assert metrics["f1"]("the cat sat", "the cat ran off") == pytest.approx(2 * 2 / (3 + 4))
+    assert metrics["f1"]("dog", "cat") == 0
+    assert metrics["numeric"]("so 3 and then 1,204.0", "1204") == 1
+    assert metrics["numeric"]("none", "3") == 0
+    assert metrics["regex"]("abc-12", r"^[a-z]+-\d+$") == 1
