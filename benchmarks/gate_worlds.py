@@ -46,7 +46,7 @@ def rare_losses(rate: float, loss: float, spread: float) -> Draw:
 def rare_failures(rng: np.random.Generator, runs: int, pairs: int) -> Array:
     """Both arms fail (score 0) at times, the candidate three times as often; what it gains makes up for
     it."""
-    base, failing, more = rng.normal(0.6, 0.1, (runs, pairs)).clip(0.2, 1.0), 0.02, 0.06
+    base, failing, more = rng.normal(0.6, 0.1, (runs, pairs)).clip(0.2, 0.88), 0.02, 0.06
     gain = base * ((1 - failing) / (1 - more) - 1)  # E(1 - more)(base + gain) = E(1 - failing) base
     candidate = (base + gain + rng.normal(0.0, 0.02, (runs, pairs))).clip(0.0, 1.0)
     fails, base_fails = rng.random((runs, pairs)) < more, rng.random((runs, pairs)) < failing

@@ -66,16 +66,20 @@ def print_generation(generation: dict[str, Any]) -> None:
 
 
 def print_plan(config: RunConfig, as_json: bool, with_config: bool = True) -> None:
-    """The resolved config and what each step will cost at most."""
+    """The resolved config, what each step will cost at most, and which gains the gate can find."""
+    from shared.decisions.power import foreseen, foreseen_text  # scipy
+
     config = with_list_prices(config)
-    steps = plan(config, task_of(config))
+    task = task_of(config)
+    steps, finds = plan(config, task), foreseen(config, task)
     if as_json:
-        shown = {"config": config.model_dump(), "steps": [vars(step) for step in steps]}
+        shown = {"config": config.model_dump(), "steps": [vars(step) for step in steps], "gate": finds}
         print(json.dumps(shown, indent=2))
         return
     if with_config:
         print(json.dumps(config.model_dump(), indent=2))
     print_steps(steps)
+    console.print(foreseen_text(finds), markup=False)
 
 
 def print_steps(steps: Sequence[Step]) -> None:

@@ -10,18 +10,22 @@ from functools import cache
 
 import numpy as np
 
+from shared.config.settings import RunConfig
+from shared.decisions.betting import generation_alpha
 from shared.decisions.claims import CLAIMS, Terms
 from shared.decisions.discordant import EARLY, last_line
 from shared.decisions.graded import passed_in
 from shared.decisions.t_evidence import Array
+from shared.messages.records import JsonObject
+from shared.tasks.task import Task
 
 WANTED = 0.8  # of true gains are to be found
 RUNS = {
-    "graded": 500,
+    "graded": 400,
     "betting": 200,
     "right_or_wrong": 2000,
 }  # simulated; a share of 0.8 is then known to 0.03
-MOST_PAIRS = 2048
+FEWEST_PAIRS, MOST_PAIRS = 16, 2048  # that are tried
 SPREADS = {  # of the differences, as shares of the score's range
     "graded": (0.05, 0.1, 0.2, 0.4),
     "betting": (0.05, 0.1, 0.2, 0.4),
@@ -37,6 +41,47 @@ class Findable:
 
     spread: float
     gain: float | None
+
+
+def foreseen(config: RunConfig, task: Task) -> JsonObject:
+    """For a run's first confirmation, before anything is started: its terms, the gains that it can find,
+    and the pairs that half such a gain would need."""
+    gate, score = config.gate, task.manifest.score
+    alpha = generation_alpha(gate.alpha, 1, config.run.generations, 0)
+    terms = Terms(alpha, gate.min_effect, score.high - score.low, gate.max_pairs)
+    found = findable(gate.test, terms)
+    middle = found[1]
+    wanted = middle.gain / 2 if middle.gain else None
+    return {
+        "test": gate.test,
+        "assumes": CLAIMS[gate.test].assumes,
+        "alpha": alpha,
+        "max_pairs": gate.max_pairs,
+        "found_four_times_in_five": [vars(row) for row in found],
+        "half_the_gain": {
+            "spread": middle.spread,
+            "gain": wanted,
+            "pairs": pairs_needed(gate.test, wanted, middle.spread, terms) if wanted else None,
+        },
+    }
+
+
+def foreseen_text(found: JsonObject) -> str:
+    gains = ", ".join(_row_text(row["gain"], row["spread"]) for row in found["found_four_times_in_five"])
+    half = found["half_the_gain"]
+    text = (
+        f"what the first confirmation can find: of true gains it promotes four in five from {gains} "
+        f"(spread: standard deviation of the difference on one instance), with {found['max_pairs']} pairs at "
+        f"alpha {found['alpha']:.4f}"
+    )
+    if half["gain"]:
+        pairs = f"{half['pairs']} pairs" if half["pairs"] else f"more than {MOST_PAIRS} pairs"
+        text += f"; a gain of {half['gain']:.3g} at {half['spread']:.3g} needs {pairs} (gate.max_pairs)"
+    return f"{text}. Test {found['test']}: it {found['assumes']}."
+
+
+def _row_text(gain: float | None, spread: float) -> str:
+    return f"{gain:.3g} at a spread of {spread:.3g}" if gain else f"none at {spread:.3g}"
 
 
 def findable(test: str, terms: Terms) -> list[Findable]:
@@ -56,19 +101,19 @@ def smallest_gain(test: str, spread: float, terms: Terms) -> float | None:
 
 
 def pairs_needed(test: str, gain: float, spread: float, terms: Terms) -> int | None:
-    """The smallest `max_pairs` that finds this gain. None: MOST_PAIRS do not suffice."""
+    """About the smallest `max_pairs` that finds this gain. None: MOST_PAIRS do not suffice."""
 
     def enough(pairs: int) -> bool:
         changed = Terms(terms.alpha, terms.min_effect, terms.bound, pairs)
         return power(test, gain, spread, changed) >= WANTED
 
-    high = 8
+    high = FEWEST_PAIRS
     while not enough(high):
         high *= 2
         if high > MOST_PAIRS:
             return None
     low = high // 2
-    while high - low > max(1, high // 32):
+    while high - low > max(1, high // 16):
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high

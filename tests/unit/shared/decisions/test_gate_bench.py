@@ -12,13 +12,9 @@ from shared.decisions.betting import e_value
 GATE = GateSection()
 
 
-@pytest.mark.parametrize("name", [name for name in NO_GAIN if name != "rare failures"])
+@pytest.mark.parametrize("name", list(NO_GAIN))
 def test_what_is_called_no_gain_has_none(name: str) -> None:
     assert abs(float(NO_GAIN[name](np.random.default_rng(0), 4000, 48).mean())) < 0.006
-
-
-def test_rare_failures_lose_what_the_rest_gains() -> None:
-    assert float(NO_GAIN["rare failures"](np.random.default_rng(0), 4000, 48).mean()) < 0.006
 
 
 def test_no_better_is_hardly_ever_promoted_however_treacherous() -> None:

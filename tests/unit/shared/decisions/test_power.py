@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from benchmarks.gate_worlds import answers
+from ratchet.runs.request import resolve_config
 from shared.decisions.claims import Terms
 from shared.decisions.discordant import walk
-from shared.decisions.power import findable, pairs_needed, power, smallest_gain
+from shared.decisions.power import findable, foreseen, foreseen_text, pairs_needed, power, smallest_gain
+from shared.tasks.task import load_task
 
 TERMS = Terms(alpha=0.0273, min_effect=0.01, bound=1.0, max_pairs=48)
 
@@ -46,3 +48,14 @@ def test_for_right_or_wrong_scores_it_agrees_with_the_test_itself() -> None:
     simulated = walk(drawn, terms.alpha, 48)[1][:, -1].mean()
     said = power("right_or_wrong", 0.2, math.sqrt(0.3 - 0.2**2), terms)
     assert said == pytest.approx(simulated, abs=0.06)
+
+
+def test_a_run_is_told_beforehand_what_its_gate_can_find_and_what_that_assumes() -> None:
+    config, task = resolve_config("trimul", None, ["gate.max_pairs=24"], None), load_task("trimul")
+    told = foreseen(config, task)
+    gains = [row["gain"] for row in told["found_four_times_in_five"]]
+    assert gains == sorted(gains)
+    assert told["half_the_gain"]["pairs"] > 24
+    text = foreseen_text(told)
+    assert "with 24 pairs" in text
+    assert "assumes that ordinary differences lie evenly about their mean" in text
