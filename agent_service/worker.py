@@ -43,7 +43,8 @@ def _adapters_by_endpoint(stack: StackSettings, store: Store) -> Callable[[Model
         served = endpoint_of(model, base, stack)
         key = f"{model.model_dump_json()} {served.model_dump_json()}"
         if key not in opened:
-            chat = open_chat(model, store, url=served.url, concurrency=model.concurrency)
+            server = {"url": served.url, "api_key": served.api_key}
+            chat = open_chat(model, store, **server, concurrency=model.concurrency)
             opened[key] = Adapters(chat, store, stack.cache_dir, served.name)
         return opened[key]
 
@@ -62,7 +63,7 @@ def endpoint_of(model: ModelSection, base: str, stack: StackSettings) -> ServedM
         )
     served = look_up(stack.models_dir, base)
     if served is None:
-        raise ChatUnavailableError(f"nobody serves the base model {base[:12]} yet", "the stack starts it")
+        raise ChatUnavailableError(f"no server has the base model {base[:12]} yet", "the stack starts it")
     return served
 
 

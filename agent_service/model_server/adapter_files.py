@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from agent_service.model_server.refusal import Refusal
 
 MAX_RANK = 512
+FILES = {"adapter_config.json": 1 << 20, "adapter_model.safetensors": 8 << 30}  # and their most bytes
 # What a plain LoRA may say; in all else it must agree with PEFT's default (no DoRA, biases, ...).
 PLAIN = {
     "alpha_pattern", "base_model_name_or_path", "exclude_modules", "fan_in_fan_out", "inference_mode",
@@ -25,6 +26,22 @@ PLAIN = {
     "rank_pattern", "revision", "target_modules", "task_type", "use_rslora",
 }  # fmt: skip
 HARMLESS_INITS = (True, False, "gaussian")  # the others (PiSSA, ...) rest on a changed base
+
+
+def find_adapter(path: str, root: Path | None) -> Path:
+    """The folder, if it lies in `root` and its files are files of its own there. Raises Refusal."""
+    folder = Path(path).resolve()
+    if root is not None and not folder.is_relative_to(root.resolve()):
+        raise Refusal(f"{path} is not in {root}, where adapters are")
+    for name, most_bytes in FILES.items():
+        file = folder / name
+        if root is not None and file.is_symlink():
+            raise Refusal(f"{file} can't be read: it is a link")
+        if not file.is_file():
+            raise Refusal(f"{file} can't be read: there is no such file")
+        if file.stat().st_size > most_bytes:
+            raise Refusal(f"{file} is larger than {most_bytes} bytes")
+    return folder
 
 
 def read_adapter(folder: Path) -> tuple[LoraConfig, dict[str, torch.Tensor]]:

@@ -16,9 +16,12 @@ from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
 
+from agent_service.model_server.access import Access
+from agent_service.model_server.adapter_files import find_adapter
 from agent_service.model_server.engine import Engine
-from agent_service.model_server.given import Given
+from agent_service.model_server.idempotency import ReplyCache
 from agent_service.model_server.prompts import Prompter
 from agent_service.model_server.refusal import Refusal
 from agent_service.model_server.replies import chat_reply, completion_reply, error_reply, models_reply
@@ -34,12 +37,21 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-def create_app(engine: Engine, prompter: Prompter, given: Given) -> FastAPI:
+def create_app(
+    engine: Engine,
+    prompter: Prompter,
+    replies: ReplyCache,
+    *,
+    api_key: str = "",
+    adapters_root: Path | None = None,
+) -> FastAPI:
+    """`adapters_root`: the folder that adapters must lie in; None: they may lie anywhere."""
     app = FastAPI(title="Ratchet model server", docs_url=None, redoc_url=None)
     _add_refusals(app)
-    _add_chat(app, engine, prompter, given)
+    _add_chat(app, engine, prompter, replies)
     _add_completions(app, engine, prompter)
-    _add_adapters(app, engine)
+    _add_adapters(app, engine, adapters_root)
+    app.add_middleware(Access, api_key=api_key)
 
     @app.get("/health")
     async def health() -> PlainTextResponse:
@@ -54,18 +66,18 @@ def create_app(engine: Engine, prompter: Prompter, given: Given) -> FastAPI:
     return app
 
 
-def _add_chat(app: FastAPI, engine: Engine, prompter: Prompter, given: Given) -> None:
+def _add_chat(app: FastAPI, engine: Engine, prompter: Prompter, replies: ReplyCache) -> None:
     @app.post("/v1/chat/completions")
     async def chat(body: ChatRequest, request: Request) -> dict[str, Any]:
         started_s, key, asked = time.monotonic(), request.headers.get("idempotency-key"), body.model_dump()
-        if (known := given.find(key, asked)) is not None:
-            logger.info("gave %s again", key)
+        if (known := replies.find(key, asked)) is not None:
+            logger.info("%s was answered before", key)
             return known
         rows = await run_in_threadpool(prompter.chat_rows, body)
         engine.submit(rows)
         answers = await _wait(request, [row.future for row in rows])
         reply = chat_reply(body, rows[0].prompt, answers, prompter)
-        given.keep(key, asked, reply)
+        replies.keep(key, asked, reply)
         tokens = sum(len(answer.tokens) for answer in answers)
         logger.info("answered %s: %d tokens in %.3f s", key, tokens, time.monotonic() - started_s)
         return reply
@@ -83,10 +95,10 @@ def _add_completions(app: FastAPI, engine: Engine, prompter: Prompter) -> None:
         return completion_reply(body, prompt, answers, logprobs[0] if logprobs else None, prompter)
 
 
-def _add_adapters(app: FastAPI, engine: Engine) -> None:
+def _add_adapters(app: FastAPI, engine: Engine, root: Path | None) -> None:
     @app.post("/v1/load_lora_adapter")
     async def load(body: LoadAdapterRequest) -> PlainTextResponse:
-        await asyncio.wrap_future(engine.load_adapter(body.lora_name, Path(body.lora_path)))
+        await asyncio.wrap_future(engine.load_adapter(body.lora_name, find_adapter(body.lora_path, root)))
         return PlainTextResponse(f"Success: LoRA adapter '{body.lora_name}' added successfully.")
 
     @app.post("/v1/unload_lora_adapter")
@@ -106,6 +118,11 @@ def _add_refusals(app: FastAPI) -> None:
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         lines = [f"{'.'.join(map(str, item['loc'][1:]))}: {item['msg']}" for item in error.errors()]
         return JSONResponse(error_reply(Refusal("; ".join(lines))), 400)
+
+    @app.exception_handler(HTTPException)
+    async def unusable(_: Request, error: HTTPException) -> JSONResponse:
+        """No such path or method, or a body that is no JSON (or is nested too deeply to be read)."""
+        return JSONResponse(error_reply(Refusal(error.detail, status=error.status_code)), error.status_code)
 
     @app.exception_handler(Exception)
     async def broken(_: Request, error: Exception) -> JSONResponse:

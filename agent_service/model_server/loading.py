@@ -38,6 +38,7 @@ class LanguageModel:
     vocab: int  # width of the logits; at least the tokenizer's
     context: int  # most tokens that a prompt and its answer may have together
     stop_tokens: tuple[int, ...]
+    parameters: int
     token_bytes: int  # of the key-value cache, for one token of one row
 
 
@@ -59,6 +60,7 @@ def load_language_model(folder: Path, device: torch.device) -> LanguageModel:
         vocab=vocab,
         context=context,
         stop_tokens=_stop_tokens(model, tokenizer),
+        parameters=sum(weight.numel() for weight in model.parameters()),
         token_bytes=check_reading(model, vocab, device),
     )
 

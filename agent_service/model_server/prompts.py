@@ -12,6 +12,8 @@ from agent_service.model_server.loading import LanguageModel
 from agent_service.model_server.refusal import Refusal
 from agent_service.model_server.schemas import ChatRequest, CompletionRequest, Sampling
 
+MOST_TOKENS = 1 << 18  # of all answers of one request together
+
 
 class Prompter:
     """Holds what turning a request into rows needs. May be used from any thread."""
@@ -73,6 +75,10 @@ class Prompter:
 
     def _rows(self, request: Sampling, prompt: Sequence[int], max_tokens: int) -> list[Row]:
         self._check_length(prompt, max_tokens)
+        if request.n * max_tokens > MOST_TOKENS:
+            raise Refusal(
+                f"too much: {request.n} answers of {max_tokens} tokens, at most {MOST_TOKENS} together"
+            )
         schema = request.schema_or_none()
         seed = secrets.randbits(63) if request.seed is None else request.seed
         return [

@@ -4,9 +4,12 @@ silence.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+MOST_SCHEMA_DEPTH = 64  # what compiles a schema calls itself for each level
 
 
 class Wire(BaseModel):
@@ -31,6 +34,22 @@ class JsonSchema(Wire):
     description: str = ""
     schema_: dict[str, Any] = Field(alias="schema")
     strict: bool | None = None
+
+    @field_validator("schema_")
+    @classmethod
+    def _not_too_deep(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        level, depth = [schema], 0
+        while level := [child for value in level for child in _children(value)]:
+            depth += 1
+            if depth > MOST_SCHEMA_DEPTH:
+                raise ValueError(f"the schema is nested more than {MOST_SCHEMA_DEPTH} deep")
+        return schema
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 class ResponseFormat(Wire):

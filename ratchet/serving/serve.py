@@ -94,8 +94,11 @@ class _OneModel:
         self.runs: set[str] = set()
         self._needed = {base: model}
 
-    def look(self) -> tuple[dict[str, NeededModel], RatchetError | None]:
+    def needed(self) -> tuple[dict[str, NeededModel], RatchetError | None]:
         return self._needed, None
+
+    def fail(self, base: str, reason: str) -> None:
+        typer.echo(f"the model of {base[:12]} can't be served: {reason}", err=True)
 
 
 @contextmanager
@@ -109,7 +112,8 @@ def _model_server(
     bundle = materialize(folder.open_store(), release.base, settings.cache_dir / "bundles")
     assert settings.models_dir is not None
     needs = _OneModel(release.base, NeededModel(bundle, model.name))
-    servers = ModelServers(needs, settings.models_dir, place / "logs")
+    adapters = settings.cache_dir.resolve() / "adapters"
+    servers = ModelServers(needs, settings.models_dir, place / "logs", adapters)
     servers.keep_running()
     ending = threading.Event()
     keeper = threading.Thread(target=_keep, args=(servers, ending), daemon=True)

@@ -43,10 +43,14 @@ class LocalStack:
         self.broker = None if settings.broker_url else Broker(folder / "broker", self.logs / "broker.log")
         self.settings = settings.model_copy(update=self._addresses(settings))
         models_dir = self.settings.models_dir
-        self.models = ModelServers(ModelWatch(self.settings), models_dir, self.logs) if models_dir else None
+        self.models = self._model_servers(models_dir) if models_dir else None
         self.workers = [self._program(name, arguments) for name, arguments in workers.items()]
         for name, arguments in (extras or {}).items():
             self.workers.append(self._program(name, arguments, vital=False))
+
+    def _model_servers(self, folder: Path) -> ModelServers:
+        adapters = self.settings.cache_dir.resolve() / "adapters"  # where the agent unpacks them
+        return ModelServers(ModelWatch(self.settings), folder, self.logs, adapters)
 
     def _addresses(self, settings: StackSettings) -> dict[str, str | Path]:
         found: dict[str, str | Path] = {**self.broker.settings} if self.broker else {}

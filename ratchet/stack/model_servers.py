@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import socket
 import sys
 import time
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ratchet.stack.broker import reserve_port
+from ratchet.stack.broker import reserve_port, write_private
 from ratchet.stack.processes import Program, stop_all
 from ratchet.stack.served_model import NeededModel
-from shared.errors import RatchetError
+from shared.errors import RatchetError, SettingsError
 from shared.model import served as served_models
 from shared.model.served import ServedModel
 
@@ -46,21 +47,30 @@ class Needs(Protocol):
         """The runs that need them."""
         ...
 
-    def look(self) -> tuple[dict[str, NeededModel], RatchetError | None]:
-        """By the digest of the base; and the first error that waiting does not end."""
+    def needed(self) -> tuple[dict[str, NeededModel], RatchetError | None]:
+        """By the digest of the base; and the first error that no retry mends."""
+        ...
+
+    def fail(self, base: str, reason: str) -> None:
+        """That base can't be served, and no retry mends it."""
         ...
 
 
 class ModelServers:
-    """`folder` is StackSettings.models_dir; `kept_s`: how long a server waits for another run on its base.
-    Call `keep_running` about twice a second, and `close` at the end."""
+    """`folder` is StackSettings.models_dir; adapters lie in `adapters`; `kept_s`: how long a server waits for
+    another run on its base. Call `keep_running` about twice a second, and `close` at the end."""
 
-    def __init__(self, watch: Needs, folder: Path, logs: Path, kept_s: float = KEPT_S) -> None:
+    def __init__(
+        self, watch: Needs, folder: Path, logs: Path, adapters: Path, kept_s: float = KEPT_S
+    ) -> None:
         self.watch = watch
         self.folder = folder
         self.logs = logs
         self.kept_s = kept_s
+        self.adapters = adapters
         self._servers: dict[str, _Server] = {}
+        self._key_file = logs.parent / "model_server.key"
+        write_private(self._key_file, secrets.token_urlsafe(32))
 
     @property
     def programs(self) -> list[Program]:
@@ -69,14 +79,15 @@ class ModelServers:
     def keep_running(self) -> None:
         """Raises RatchetError when a model can't be served; the others are."""
         before = self.watch.runs
-        needed, trouble = self.watch.look()
+        needed, trouble = self.watch.needed()
         for run in before - self.watch.runs:
             for server in self._servers.values():
-                _unload_adapters_of(run, server.url)
+                self._unload_adapters_of(run, server.url)
         for base, model in needed.items():
             if base not in self._servers:
                 self._servers[base] = self._start(base, model)
             self._servers[base].needed_at_s = time.monotonic()
+        self._fail_refused()
         for base, server in list(self._servers.items()):
             if time.monotonic() - server.needed_at_s > self.kept_s:
                 self._end(base)
@@ -88,6 +99,15 @@ class ModelServers:
         if trouble:
             raise trouble
 
+    def _fail_refused(self) -> None:
+        """A server that ended with a reason would end with it again: the runs on its base end with it."""
+        for base, server in list(self._servers.items()):
+            process = server.program.process
+            if process is not None and process.poll() == SettingsError.exit_code:
+                reason = server.program.last_line().partition("agent_service.model_server ")[2]
+                self.watch.fail(base, reason or server.program.last_line())
+                self._end(base)
+
     def close(self) -> None:
         stop_all(self.programs)
         for base in list(self._servers):
@@ -98,11 +118,13 @@ class ModelServers:
         port = holder.getsockname()[1]
         name = f"model_server-{base[:8]}"
         arguments = ["--model", str(model.folder), "--port", str(port), "--name", model.name]
-        arguments += ["--max-loras", str(MOST_ADAPTERS)]
+        arguments += ["--max-loras", str(MOST_ADAPTERS), "--adapters", str(self.adapters)]
+        arguments += ["--api-key", f"file:{self._key_file}"]
         arguments += ["--replies", str(self.logs.parent / f"replies-{base[:8]}.sqlite")]
         program = Program(name, [sys.executable, *MODEL_SERVER, *arguments], self.logs / f"{name}.log")
         server = _Server(program, holder, time.monotonic())
-        served_models.announce(self.folder, base, ServedModel(url=server.url, name=model.name))
+        found = ServedModel(url=server.url, name=model.name, api_key=self._key_file.read_text())
+        served_models.announce(self.folder, base, found)
         return server
 
     def _end(self, base: str) -> None:
@@ -111,17 +133,17 @@ class ModelServers:
         stop_all([server.program])
         server.port_holder.close()
 
+    def _unload_adapters_of(self, run: str, url: str) -> None:
+        """Of a run that has ended: the server has little room, and goes on for other runs. (The agent unloads
+        what it loaded, but a worker that was started again does not know what there was before.)"""
+        import httpx
 
-def _unload_adapters_of(run: str, url: str) -> None:
-    """Of a run that has ended: the server has little room, and goes on for other runs. (The agent unloads
-    what it loaded, but a worker that was started again does not know what there was before.)"""
-    import httpx
-
-    adapter = re.compile(rf"{re.escape(run)}-g\d+-[0-9a-f]+")
-    try:
-        with httpx.Client(trust_env=False, timeout=UNLOAD_S) as client:
-            names = [model["id"] for model in client.get(f"{url}/models").json()["data"]]
-            for name in filter(adapter.fullmatch, names):
-                client.post(f"{url}/unload_lora_adapter", json={"lora_name": name})
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        _log.info("adapters of %s stay on %s: %s", run, url, error)
+        key = {"Authorization": f"Bearer {self._key_file.read_text()}"}
+        adapter = re.compile(rf"{re.escape(run)}-g\d+-[0-9a-f]+")
+        try:
+            with httpx.Client(trust_env=False, timeout=UNLOAD_S, headers=key) as client:
+                names = [model["id"] for model in client.get(f"{url}/models").json()["data"]]
+                for name in filter(adapter.fullmatch, names):
+                    client.post(f"{url}/unload_lora_adapter", json={"lora_name": name})
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            _log.info("adapters of %s stay on %s: %s", run, url, error)

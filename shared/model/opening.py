@@ -17,13 +17,15 @@ from shared.store.store import Store
 NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
 
 
-def open_chat(section: EndpointSection, store: Store, *, url: str = "", concurrency: int = 1) -> Chat:
-    """`url`: where the section names none, as for a model that the stack serves: its replies hang on the
-    weights alone. A user's endpoint shares none with another."""
+def open_chat(
+    section: EndpointSection, store: Store, *, url: str = "", api_key: str = "", concurrency: int = 1
+) -> Chat:
+    """`url` and `api_key`: where the section names none, as for a model that the stack serves: its replies
+    hang on the weights alone. A user's endpoint shares none with another."""
     return Chat(
         section.url or url,
         store,
-        api_key=os.environ.get(section.api_key_env) or NO_KEY,
+        api_key=api_key or os.environ.get(section.api_key_env) or NO_KEY,
         timeout_s=section.timeout_s,
         concurrency=concurrency,
         options=options_of(section),

@@ -7,17 +7,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.errors import StoreUnavailableError
 
 
 class ServedModel(BaseModel):
-    """`name`: what requests call the base there."""
+    """`name`: what requests call the base there. `api_key`: what the server asks for; empty: nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     url: str
     name: str
+    api_key: str = Field("", repr=False)
 
 
 def announce(folder: Path, base: str, model: ServedModel) -> None:
@@ -25,7 +26,10 @@ def announce(folder: Path, base: str, model: ServedModel) -> None:
     temporary = folder / f".{base}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(model.model_dump_json())
+        temporary.unlink(missing_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(model.model_dump_json())
         os.replace(temporary, folder / base)
     except OSError as error:
         raise StoreUnavailableError(f"can't write to {folder}: {error.strerror}") from error

@@ -24,11 +24,11 @@ import pytest
 import torch
 import uvicorn
 
-from agent_service.model_server import given
+from agent_service.model_server import idempotency
 from agent_service.model_server.adapters import Adapters
 from agent_service.model_server.app import create_app
 from agent_service.model_server.engine import Engine
-from agent_service.model_server.given import Given
+from agent_service.model_server.idempotency import ReplyCache
 from agent_service.model_server.loading import load_language_model
 from agent_service.model_server.prompts import Prompter
 from tests.parts.tiny_model import write_adapter, write_model
@@ -57,7 +57,7 @@ def url(folder: Path) -> Iterator[str]:
     language = load_language_model(folder / "base", torch.device("cpu"))
     engine = Engine(language, Adapters(language.model, "base", max_loras=8))
     server = uvicorn.Server(
-        uvicorn.Config(create_app(engine, Prompter(language), Given(None)), log_level="warning")
+        uvicorn.Config(create_app(engine, Prompter(language), ReplyCache(None)), log_level="warning")
     )
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -133,13 +133,13 @@ def test_a_reply_that_was_asked_for_under_a_key_is_given_again_and_not_made_agai
     assert ask("one", max_tokens=19) != first  # the key alone does not make it the same request
 
 
-def test_given_replies_outlive_the_server_and_the_oldest_go(
+def test_remembered_replies_outlive_the_server_and_the_oldest_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(given, "MOST", 2)
+    monkeypatch.setattr(idempotency, "MOST_REPLIES", 2)
     for number in range(3):
-        Given(tmp_path / "replies").keep(f"key{number}", {"n": number}, {"reply": number})
-    again = Given(tmp_path / "replies")
+        ReplyCache(tmp_path / "replies").keep(f"key{number}", {"n": number}, {"reply": number})
+    again = ReplyCache(tmp_path / "replies")
     assert [again.find(f"key{n}", {"n": n}) for n in range(3)] == [None, {"reply": 1}, {"reply": 2}]
 
 

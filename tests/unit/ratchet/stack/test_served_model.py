@@ -30,12 +30,12 @@ def test_the_base_model_of_the_log_is_served_under_the_configured_name(watch: Mo
     config = put_json(store, RunConfig(model=ModelSection(name="small")))
     base = put_bundle(store, {"config.json": b"{}"})
     watch.ledger.submit([e.RunStarted(run_id=RUN, config=config)])
-    assert watch.look() == ({}, None)
+    assert watch.needed() == ({}, None)
     watch.ledger.submit([e.BaseReady(run_id=RUN, base=base)])
-    assert watch.look() == ({base: NeededModel(watch.settings.cache_dir / "bundles" / base, "small")}, None)
+    assert watch.needed() == ({base: NeededModel(watch.settings.cache_dir / "bundles" / base, "small")}, None)
     assert (watch.settings.cache_dir / "bundles" / base / "config.json").exists()
     watch.ledger.submit([e.RunFinished(run_id=RUN, state="done", why="")])
-    assert watch.look() == ({}, None)  # nobody needs it any more
+    assert watch.needed() == ({}, None)  # nobody needs it any more
 
 
 def test_each_running_run_has_its_base_served_though_anothers_is_lost(watch: ModelWatch) -> None:
@@ -45,7 +45,7 @@ def test_each_running_run_has_its_base_served_though_anothers_is_lost(watch: Mod
     for run, digest in ((RUN, "0" * 64), ("run-2", base), ("run-3", base)):
         watch.ledger.create_run(run)
         watch.ledger.submit([e.RunStarted(run_id=run, config=config), e.BaseReady(run_id=run, base=digest)])
-    needed, trouble = watch.look()
+    needed, trouble = watch.needed()
     assert list(needed) == [base]
     assert "000000000000 is not in the store" in str(trouble)
 
@@ -55,4 +55,4 @@ def test_somebody_elses_endpoint_needs_no_server(watch: ModelWatch, requested: b
     release = Release(base="endpoint:gpt", harness="h")
     evaluation = e.EvaluationRequested(run_id=RUN, config="c", release=release, instances="i")
     watch.ledger.submit([evaluation if requested else e.BaseReady(run_id=RUN, base="endpoint:gpt")])
-    assert watch.look() == ({}, None)
+    assert watch.needed() == ({}, None)

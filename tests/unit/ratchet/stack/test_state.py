@@ -134,7 +134,7 @@ def test_flowers_password_is_printed_once_and_the_environment_wins(
 def test_each_base_has_its_server_and_a_runs_own_endpoint_wins(tmp_path: Path) -> None:
     where = {"ledger_url": "sqlite:///x", "store_url": "s", "broker_url": "", "cache_dir": tmp_path}
     stack = StackSettings(**where, models_dir=tmp_path)
-    with pytest.raises(ChatUnavailableError, match="nobody serves the base model abc"):
+    with pytest.raises(ChatUnavailableError, match="no server has the base model abc"):
         endpoint_of(ModelSection(), "abc", stack)
     served = {base: ServedModel(url=f"http://127.0.0.1/{base}", name=base) for base in ("abc", "def")}
     for base, model in served.items():

@@ -1,6 +1,6 @@
-"""The replies that were given, by the key of their request (Idempotency-Key), on disk: whoever died before it
-could store a reply gets the same one when it asks again, also from a server that was killed in between. No
-reply is made twice. A request without a key is not remembered.
+"""Replies by the key of their request (Idempotency-Key), on disk: a client that died before it could store a
+reply gets the same one when it asks again, also after the server was restarted. A request without a key is
+not remembered.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from shared.messages.records import JsonObject, digest_of
 
-MOST = 100_000  # replies that are kept, about a generation's worth of a large run
+MOST_REPLIES = 100_000  # about a generation's worth of a large run; the oldest go
 
 
-class Given:
+class ReplyCache:
     """One file. `path` None: in memory, for as long as the process lives."""
 
     def __init__(self, path: Path | None) -> None:
@@ -22,14 +22,14 @@ class Given:
         self._file.execute("PRAGMA journal_mode=WAL")
         self._file.execute("PRAGMA synchronous=NORMAL")  # outlives the process, not the machine's power
         self._file.execute(
-            "CREATE TABLE IF NOT EXISTS given (key TEXT PRIMARY KEY, request TEXT, reply TEXT)"
+            "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, request TEXT, reply TEXT)"
         )
-        newest = "SELECT rowid FROM given ORDER BY rowid DESC LIMIT ?"
-        self._file.execute(f"DELETE FROM given WHERE rowid NOT IN ({newest})", (MOST,))
+        newest = "SELECT rowid FROM replies ORDER BY rowid DESC LIMIT ?"
+        self._file.execute(f"DELETE FROM replies WHERE rowid NOT IN ({newest})", (MOST_REPLIES,))
 
     def find(self, key: str | None, request: JsonObject) -> JsonObject | None:
         """None too where the key stood for another request."""
-        query = "SELECT reply FROM given WHERE key = ? AND request = ?"
+        query = "SELECT reply FROM replies WHERE key = ? AND request = ?"
         row = self._file.execute(query, (key, digest_of(request))).fetchone() if key else None
         reply: JsonObject | None = json.loads(row[0]) if row else None
         return reply
@@ -37,4 +37,4 @@ class Given:
     def keep(self, key: str | None, request: JsonObject, reply: JsonObject) -> None:
         if key:
             row = (key, digest_of(request), json.dumps(reply))
-            self._file.execute("INSERT OR REPLACE INTO given VALUES (?, ?, ?)", row)
+            self._file.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", row)
