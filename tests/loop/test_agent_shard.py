@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_service.shards import attach, gather, pending_check
+from agent_service.shards import attach, pending_check
 from shared.box.open import open_box
 from shared.decisions.arms import final_score
 from shared.harness.steps import ScaffoldPool
@@ -21,6 +21,7 @@ from shared.messages.records import (
     AttemptPlan,
     AttemptState,
     BatchScores,
+    Block,
     CandidateBatch,
     Evaluation,
     Outcome,
@@ -161,7 +162,8 @@ def test_an_attempt_whose_tried_candidate_is_lost_ends_without_a_score(agent: Ag
     )
     tried = Turn(action={"try": [{"content": "x", "samples": []}, {"content": "y", "samples": []}]})
     state = ShardState(attempts=(AttemptState(plan=plan, turns=(tried,)),))
-    batch = gather(state, "public", "train", "task")
+    block = Block(instance={"id": "1"}, entries=(("a", "x"), ("a", "y")))
+    batch = CandidateBatch(task="task", check="public", fresh=False, blocks=(block,))
     outcomes: tuple[Outcome, ...] = ("ok", "lost")
     results = tuple(Evaluation(outcome=outcome, score=0.5) for outcome in outcomes)
 
