@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from feedback_service.propose.diagnosis import Diagnosis
 from feedback_service.propose.memory import Memory
 from feedback_service.propose.moves import edit_key
+from feedback_service.propose.reply_objects import objects_in
 from shared.config.settings import AdvisorSection
 from shared.errors import ChatError, ChatUnavailableError
 from shared.harness.bundle import SCAFFOLD, PatchRefused, apply_patch, load_harness
@@ -102,12 +103,9 @@ def advise(chat: Chat, section: AdvisorSection, question: Question) -> Advice:
 
 def read(text: str, question: Question) -> tuple[Patch, Answer] | str:
     """The patch in a reply, or what is wrong with it in words that the model can act on."""
-    start, end = text.find("{"), text.rfind("}")  # endpoints without constrained decoding talk around it
-    try:
-        answer = Answer.model_validate_json(text[start : end + 1])
-    except ValidationError as error:
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
+    answer = _answer_in(text)
+    if isinstance(answer, str):
+        return answer
     patch = Patch(base=question.base, edits=tuple(answer.edits), reason=f"advisor: {answer.reason}")
     try:
         apply_patch(question.files, patch)
@@ -117,6 +115,20 @@ def read(text: str, question: Question) -> tuple[Patch, Answer] | str:
     if frozenset(map(edit_key, patch.edits)) in tried:
         return "these very edits were tried before"
     return patch, answer
+
+
+def _answer_in(text: str) -> Answer | str:
+    """The last object of a reply that is an answer (what comes before it may be thinking aloud), or what is
+    wrong with the last one."""
+    fault = "the answer: there is no JSON object in it"
+    for found in reversed(list(objects_in(text))):
+        try:
+            return Answer.model_validate(found)
+        except ValidationError as error:
+            first = error.errors()[0]
+            if fault.startswith("the answer: there"):
+                fault = f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
+    return fault
 
 
 def render(question: Question) -> str:

@@ -116,7 +116,7 @@ def _swap(harness: Harness, item: JsonObject) -> list[Edit]:
 
 def _exemplar_score(item: object) -> float:
     score = item.get("score") if isinstance(item, dict) else None
-    return float(score) if isinstance(score, int | float) else float("-inf")
+    return score if isinstance(score, int | float) else float("-inf")  # an int may be beyond all floats
 
 
 def _add(item: JsonObject) -> Edit:

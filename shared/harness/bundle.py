@@ -40,6 +40,7 @@ MAX_FILES = 64
 MAX_EXEMPLARS = 8
 MAX_EXEMPLAR_BYTES = 8 << 10
 MAX_EDITS = 16
+SHOWN_CHARS = 100  # of a value that is refused
 
 
 class HarnessError(RatchetError):
@@ -70,13 +71,25 @@ class Knob(BaseModel):
             choices = self.choices or []
             if any(type(value) is type(choice) and value == choice for choice in choices):
                 return ""
-            return f"{value!r} is none of {choices}"
+            return f"{_shown(value)} is none of {choices}"
         fits = type(value) is int or (self.kind == "float" and type(value) is float)
-        if not fits or not isinstance(value, int | float) or not math.isfinite(value):
-            return f"{value!r} is no {self.kind}"
+        if (
+            not fits
+            or not isinstance(value, int | float)
+            or (type(value) is float and not math.isfinite(value))
+        ):
+            return f"{_shown(value)} is no {self.kind}"
         if self.low is None or self.high is None:
             return "the knob has no low and high"
-        return "" if self.low <= value <= self.high else f"{value!r} is not in [{self.low:g}, {self.high:g}]"
+        bounds = f"[{self.low:g}, {self.high:g}]"
+        return "" if self.low <= value <= self.high else f"{_shown(value)} is not in {bounds}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:SHOWN_CHARS]
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        return "an integer of thousands of digits"
 
 
 @dataclass(frozen=True)
@@ -174,7 +187,7 @@ def apply_patch(files: Mapping[str, bytes], patch: Patch) -> dict[str, bytes]:
             load_harness(changed)
         except (HarnessError, PatchRefused) as error:
             raise PatchRefused(f"edit {number} ({edit.kind} {edit.path}): {error.message}") from None
-        except ValueError:  # NaN, or half of a surrogate pair
+        except (ValueError, ArithmeticError, RecursionError):  # NaN, half a character, an endless number, ...
             raise PatchRefused(f"edit {number} ({edit.kind} {edit.path}): not plain JSON and text") from None
     if bundle_digest(changed) == base:
         raise PatchRefused("the patch changes nothing")

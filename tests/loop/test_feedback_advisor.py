@@ -49,7 +49,9 @@ def proposed(made: World, history: RunHistory) -> Patch:
 
 def test_the_advisors_edits_and_algorithm_are_what_is_proposed(tmp_path: Path, endpoint: Endpoint):
     said = answer(PIN, algorithm="best_of_n", algorithm_reason="few are rewarded")
-    made, history = run(tmp_path, endpoint, f"Here it is:\n```json\n{said}\n```")
+    made, history = run(
+        tmp_path, endpoint, f"I think {{so}}. Here it is:\n```json\n{said}\n```\nIs {{it}} good?"
+    )
     patch = proposed(made, history)
     assert [edit.model_dump(exclude_none=True) for edit in patch.edits] == [PIN]
     assert patch.reason == "advisor: round replies score higher"
@@ -76,7 +78,8 @@ def test_a_model_may_rewrite_scaffold_code_through_the_same_checks(tmp_path: Pat
         (answer(PIN, budget=0), "Extra inputs"),
         (answer(PIN, algorithm="hope"), "algorithm"),
         (answer(*[PIN] * 7), "edits"),
-        ("I would rather not.", "Invalid JSON"),
+        ("I would rather not.", "no JSON object"),
+        (answer({"kind": "set_knob", "path": "temperature", "new": 10**400}), "is not in [0, 1]"),
     ],
 )
 def test_an_answer_that_can_not_be_used_is_sent_back_once_with_the_reason(
