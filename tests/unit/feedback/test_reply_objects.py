@@ -15,7 +15,7 @@ WRITTEN = json.dumps(ANSWER)
     [
         (WRITTEN, [ANSWER]),
         (
-            f"<think>Maybe {{tile: 8}}? Or {{}}?</think>\nHere:\n```json\n{WRITTEN}\n```\nThat {{should}} do.",
+            f"<think>Maybe {{tile: 8}} or {{}}?</think>\nHere:\n```json\n{WRITTEN}\n```\nThat {{should}} do.",
             [{}, ANSWER],
         ),
         ('{"a": 1} and {"a": 2}', [{"a": 1}, {"a": 2}]),
