@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from agent_service.fingerprint import Expected, why_refused
 from shared.errors import ArtifactError, EndpointBlockedError, UnknownModelError
 from shared.messages.records import Release
-from shared.model.client import Chat, patiently
+from shared.model.answering import patiently
+from shared.model.client import Chat
 from shared.model.server import Server
 from shared.store.store import Store, get_bundle, materialize
 

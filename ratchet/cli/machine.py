@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ratchet.cli.options import AsJson
+from ratchet.cli.options import AsJson, Overrides
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,12 +38,26 @@ def attack(
         raise typer.Exit(1)
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """Check this machine layer by layer, with a hint for each gap."""
+def doctor(
+    model: Annotated[
+        str | None, typer.Option(help="Check an endpoint instead: http://host:8000/v1", metavar="URL")
+    ] = None,
+    set_: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine layer by layer, or with --model an endpoint, with a hint for each gap.
+
+    `--set model.name=NAME` and the other keys of [model] are as in a run."""
     from ratchet.cli import doctor as checking
     from ratchet.cli import tables
+    from ratchet.cli.doctor_endpoint import endpoint_checks
+    from shared.config.settings import load_config, parse_override
 
-    checks = checking.checks()
+    if model is None:
+        checks = checking.checks()
+    else:
+        layers = [parse_override(text) for text in set_ or []]
+        checks = endpoint_checks(load_config([{"model": {"url": model}}, *layers]).model)
     tables.print_checks(checks, as_json)
     if not all(check.ok for check in checks):
         raise typer.Exit(78)

@@ -11,21 +11,29 @@ from shared.config.settings import EndpointSection, RunConfig
 from shared.decisions.levers import serves_own_base, why_off
 from shared.errors import AdaptersUnsupportedError, SettingsError
 from shared.model.prices import look_up
+from shared.tasks.task import Task
 
 MAX_TOKENS = 256
 S = TypeVar("S", bound=EndpointSection)
 
 
-def settle(config: RunConfig, max_tokens: int = MAX_TOKENS) -> tuple[RunConfig, list[str]]:
-    """The config as its endpoints need it, and a sentence for each change. `max_tokens`: as the task's
-    replies have. Raises SettingsError for an endpoint that can't be used, AdaptersUnsupportedError where
-    no lever is left."""
+def settle(config: RunConfig, task: Task | None = None) -> tuple[RunConfig, list[str]]:
+    """The config as its endpoints need it, and a sentence for each change. `task`: whose scaffold will ask,
+    with its limit of tokens. Raises SettingsError for an endpoint that can't be used,
+    AdaptersUnsupportedError where no lever is left."""
     notes: list[str] = []
     if config.advisor.url:
-        advisor = settled(config.advisor, "advisor", examine(config.advisor, "advisor", max_tokens), notes)
+        advisor = settled(
+            config.advisor,
+            "advisor",
+            examine(config.advisor, "advisor", config.advisor.max_tokens, with_schema=True),
+            notes,
+        )
         config = config.model_copy(update={"advisor": advisor})
     if config.model.url:
-        found = examine(config.model, "model", max_tokens)
+        scaffold = (task.folder / "harness" / "scaffold.py").read_text(encoding="utf-8") if task else ""
+        max_tokens = task.manifest.attempt.max_tokens if task else MAX_TOKENS
+        found = examine(config.model, "model", max_tokens, with_schema="schema" in scaffold)
         config = config.model_copy(update={"model": settled(config.model, "model", found, notes)})
         config = _settle_levers(config, notes)
     if config.budget.usd:

@@ -21,7 +21,8 @@ from shared.errors import (
 )
 from shared.messages.records import JsonObject, Sample
 from shared.model.address import likely, split_urls
-from shared.model.client import Chat, patiently
+from shared.model.answering import patiently
+from shared.model.client import Chat
 from shared.model.opening import open_chat
 from shared.model.options import Options, learned, options_of
 from shared.model.reading import Usage
@@ -30,6 +31,12 @@ from shared.model.wire import SampleRequest
 from shared.store.store import LocalStore
 
 QUESTION = [{"role": "user", "content": "Say OK."}]
+PROBE_SCHEMA: JsonObject = {
+    "type": "object",
+    "properties": {"word": {"type": "string"}},
+    "required": ["word"],
+    "additionalProperties": False,
+}
 NOWHERE = "/nonexistent/ratchet-probe"
 LOGPROBS_S = 60.0
 
@@ -45,9 +52,11 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def examine(section: EndpointSection, name: str, max_tokens: int, schema: JsonObject | None = None) -> Found:
-    """One request to each of its addresses. `name`: of the section, for what is said to the user. Raises
-    SettingsError with one sentence where it can't be used."""
+def examine(section: EndpointSection, name: str, max_tokens: int, with_schema: bool = False) -> Found:
+    """One request to each of its addresses. `name`: of the section, for what is said to the user;
+    `with_schema`: as scaffolds ask that constrain replies. Raises SettingsError with one sentence where it
+    can't be used."""
+    schema = PROBE_SCHEMA if with_schema else None
     found = [
         _first_that_answers(section.model_copy(update={"url": url}), name, max_tokens, schema)
         for url in split_urls(section.url)
@@ -68,7 +77,7 @@ def _first_that_answers(
     candidates = likely(section.url)
     trouble: ChatError | ChatUnavailableError | None = None
     for url in candidates:
-        with closing(open_chat(section.model_copy(update={"url": url}), _nothing())) as chat:
+        with closing(open_chat(section.model_copy(update={"url": url}), nothing_stored())) as chat:
             try:
                 found = _ask(chat, section, max_tokens, schema)
             except (UnknownModelError, UnusableReplyError) as error:
@@ -87,12 +96,14 @@ def _first_that_answers(
 def _ask(chat: Chat, section: EndpointSection, max_tokens: int, schema: JsonObject | None) -> Found:
     request = SampleRequest(section.name, QUESTION, seed=0, max_tokens=max_tokens, schema=schema)
     try:
-        sample, usage = patiently(lambda: chat.try_once(chat.servers[0], request, 0))
+        sample, usage = patiently(lambda: chat.answering.try_once(chat.servers[0], request, 0))
     except ChatUnavailableError as error:
         if error.of_request or isinstance(error, UnreachableError):
             raise
-        return Found(chat.url, chat.options, notes=(f"{error.message}: the run begins, and waits for it",))
-    return Found(chat.url, chat.options, sample, usage)
+        return Found(
+            chat.url, chat.answering.options, notes=(f"{error.message}: the run begins, and waits for it",)
+        )
+    return Found(chat.url, chat.answering.options, sample, usage)
 
 
 def _unusable(error: ChatError | ChatUnavailableError, name: str) -> SettingsError:
@@ -119,7 +130,7 @@ def _names(server: Server) -> list[str]:
 
 def why_no_adapters(section: ModelSection) -> str:
     """Why the endpoint can't take adapters, as it was seen; empty: it can, on each of its addresses."""
-    with closing(open_chat(section, _nothing())) as chat:
+    with closing(open_chat(section, nothing_stored())) as chat:
         return next((why for server in chat.servers if (why := _why_none(server, section.name))), "")
 
 
@@ -141,5 +152,5 @@ def _why_none(server: Server, base: str) -> str:
     return ""
 
 
-def _nothing() -> LocalStore:
+def nothing_stored() -> LocalStore:
     return LocalStore(Path(os.devnull))  # a probe stores no reply

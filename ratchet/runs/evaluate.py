@@ -65,7 +65,7 @@ def score(
 ) -> tuple[RunFolder, dict[str, Any]]:
     """The evaluation's own run, and what it measured. `moved`: where the release is (parts_beside)."""
     checks.require_tools(own)
-    config, _ = settle(config, own.manifest.attempt.max_tokens)
+    config, _ = settle(config, own)
     checks.require_parts(moved)
     with _instances(own, instances, root) as (copy, loaded):
         check_instances(load_task(str(copy)) if copy else own, loaded)

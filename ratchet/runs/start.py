@@ -50,7 +50,7 @@ def create(request: RunRequest, stack: Stack) -> RunFolder:
 
     task = task_of(request.config)
     stack.check(request, task)
-    config, notes = settle(request.config, task.manifest.attempt.max_tokens)
+    config, notes = settle(request.config, task)
     check_source(config.model.base)
     with bound(task, request.data, request.root, config) as own:
         folder = runs.create(replace(request, config=config), own)

@@ -1,53 +1,32 @@
 """The model's endpoint as the loop uses it: replies by request, each asked for and paid for once.
 
 Every reply is stored under (endpoint, options, request, index) before it is used, and looked up there
-first. One layer of retries, ours: a few quick ones here; an outage is the bus's to wait out. What fails
+first. One layer of retries, ours (answering.py); an outage is the bus's to wait out. What fails
 three times alike while other requests are answered is final for that one request.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import random
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
 
-from shared.errors import (
-    ChatUnavailableError,
-    EndpointBlockedError,
-    ForbiddenError,
-    JobHandedBackError,
-    RequestRefusedError,
-    UnusableReplyError,
-)
+from shared.errors import JobHandedBackError, RequestRefusedError
 from shared.messages.records import Cost, Sample, StoredReply
 from shared.model.address import split_urls
-from shared.model.options import Options, learned
+from shared.model.answering import Answering
+from shared.model.options import Options
 from shared.model.prices import Price, cost_of, most_of
-from shared.model.reading import Usage, parse_completion
-from shared.model.refusals import Refusal, as_error
-from shared.model.server import RefusedError, Server
+from shared.model.server import Server
 from shared.model.spending import Spending
 from shared.model.wire import SampleRequest
 from shared.store.store import Store, get_record, put_json
 
-log = logging.getLogger(__name__)
-
-TRIES = 4
-SAME_ERRORS = 3  # of one request, after which it is asked whether the others fare better
-FIRST_WAIT_S = 0.25  # doubles with each try; drawn evenly below it, so that workers don't march in step
-LONGEST_WAIT_S = 10.0  # asked for by the endpoint; a longer one is left to the bus
-CONTROL_S = 30.0  # how long an answered control request vouches for the endpoint
-CONTROL = [{"role": "user", "content": "Say OK."}]
 Answer = Sample | RequestRefusedError
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,20 +43,6 @@ class Sampled:
 
     replies: tuple[Reply, ...]
     cost: Cost
-
-
-def patiently(call: Callable[[], T]) -> T:
-    """The call's result, tried a few times while the endpoint is away or busy for a moment."""
-    for tries in range(1, TRIES):
-        try:
-            return call()
-        except ChatUnavailableError as error:
-            wait_s = max(random.uniform(0, FIRST_WAIT_S * 2**tries), error.retry_after_s or 0.0)
-            if wait_s > LONGEST_WAIT_S:
-                raise
-            log.info("try %d of %d failed: %s", tries, TRIES, error.message)
-        time.sleep(wait_s)
-    return call()
 
 
 class Chat:
@@ -101,13 +66,11 @@ class Chat:
         self.store = store
         self.timeout_s = timeout_s
         self.concurrency = concurrency
-        self.options = options or Options()
+        options = options or Options()
         self.price = price or Price()
         self.servers = [Server(one, api_key=api_key, headers=headers) for one in split_urls(url)]
-        self._asked_of = f"{identity} {self.options.key}".strip()
-        self._failed: Counter[tuple[str, str]] = Counter()  # by request and error
-        self._lock = threading.Lock()
-        self._vouched_until_s = 0.0
+        self.answering = Answering(self.servers, options, timeout_s)
+        self._asked_of = f"{identity} {options.key}".strip()
 
     def close(self) -> None:
         for server in self.servers:
@@ -128,82 +91,6 @@ class Chat:
 
     def key(self, request: SampleRequest, index: int) -> str:
         return request.key(index, self._asked_of)
-
-    def answer(self, request: SampleRequest, index: int) -> tuple[Sample, Usage]:
-        """One reply, with quick retries. Raises RequestRefusedError where this request is at fault."""
-        key, tries = self.key(request, index), 0
-        while True:
-            tries += 1
-            server = min(self.servers, key=lambda one: (one.open_requests, random.random()))
-            try:
-                return self.try_once(server, request, index)
-            except ForbiddenError as error:
-                self._require_fault(request, str(error))
-                raise RequestRefusedError(error.message) from error
-            except ChatUnavailableError as error:
-                self._judge(request, key, error)
-                wait_s = max(random.uniform(0, FIRST_WAIT_S * 2**tries), error.retry_after_s or 0.0)
-                if tries == TRIES or wait_s > LONGEST_WAIT_S:
-                    raise
-                log.info("try %d of %d failed: %s", tries, TRIES, error.message)
-            time.sleep(wait_s)
-
-    def try_once(self, server: Server, request: SampleRequest, index: int) -> tuple[Sample, Usage]:
-        """One reply. A refusal that names a parameter is learned from, if the request is taken without
-        it."""
-        options = self.options
-        while True:
-            body = request.body(index, options)
-            try:
-                answered = server.complete(body, self.key(request, index), self.timeout_s)
-            except RefusedError as refused:
-                other = options.after(refused.refusal, body)
-                if other is None:
-                    raise as_error(server.url, refused.refusal) from refused
-                options = other
-                continue
-            if options != self.options:
-                self._learn(options)
-            parsed = parse_completion(answered)
-            if not isinstance(parsed, Refusal):
-                return parsed
-            if parsed.status:
-                raise as_error(server.url, parsed)
-            raise UnusableReplyError(f"{server.url} answered with no completion: {parsed.message[:200]}")
-
-    def _learn(self, options: Options) -> None:
-        with self._lock:
-            if said := learned(self.options, options):
-                log.warning("%s %s", self.url, said)
-            self.options = options
-
-    def _judge(self, request: SampleRequest, key: str, error: ChatUnavailableError) -> None:
-        """Raises RequestRefusedError once the same error has met this request too often, and it alone."""
-        if not error.of_request:
-            return
-        with self._lock:
-            self._failed[key, error.message] += 1
-            count = self._failed[key, error.message]
-        if count >= SAME_ERRORS:
-            self._require_fault(request, str(error), outage=not isinstance(error, UnusableReplyError))
-            raise RequestRefusedError(
-                f"{error.message} ({count} times, while other requests are answered)"
-            ) from error
-
-    def _require_fault(self, request: SampleRequest, said: str, outage: bool = False) -> None:
-        """Raises unless a plain request for the same model is answered: the endpoint itself is at fault."""
-        with self._lock:
-            if time.monotonic() < self._vouched_until_s:
-                return
-        control = SampleRequest(request.model, CONTROL, seed=0, max_tokens=request.max_tokens)
-        try:
-            self.try_once(random.choice(self.servers), control, 0)
-        except (ChatUnavailableError, RequestRefusedError, ForbiddenError) as error:
-            if outage:
-                raise ChatUnavailableError(said) from error
-            raise EndpointBlockedError(f"{said}; a plain request fares no better: {error.message}") from error
-        with self._lock:
-            self._vouched_until_s = time.monotonic() + CONTROL_S
 
 
 class Asking:
@@ -246,6 +133,8 @@ class Asking:
             kept = get_record(store, digest, StoredReply)
             if self._payer and kept.payer == self._payer:  # a try of this very job that was not committed
                 self._pay(kept.cost)
+                if self._spending:
+                    self._spending.settle(Cost(), kept.cost)
             return kept.sample
         if time.monotonic() > self._until_s:
             raise JobHandedBackError("the model is slow: what is there is kept, the rest is asked for again")
@@ -254,7 +143,7 @@ class Asking:
             self._spending.reserve(most)
         cost, started_s = Cost(), time.monotonic()
         try:
-            sample, usage = self._chat.answer(request, index)
+            sample, usage = self._chat.answering.answer(request, index, key)
             cost = cost_of(request, sample, usage, self._chat.price)
         except RequestRefusedError as error:
             return error

@@ -12,6 +12,7 @@ from ratchet.runs.endpoint_probe import Found
 from shared.config.settings import ModelSection, RunConfig, load_config
 from shared.errors import AdaptersUnsupportedError, SettingsError
 from shared.model.options import Options
+from shared.tasks.task import find_task
 from tests.parts.endpoint import Endpoint, Fault
 
 
@@ -204,3 +205,18 @@ def test_a_paused_run_goes_on_only_when_its_endpoint_answers(endpoint: Endpoint)
     endpoint.faults, endpoint.well = [error(402, "still no credit")], False
     with pytest.raises(SettingsError, match="still no credit"):
         require_answers(config(endpoint.url))
+
+
+def test_a_scaffold_that_constrains_replies_is_asked_for_as_it_will_ask(endpoint: Endpoint) -> None:
+    endpoint.refuses, endpoint.well = {"response_format": "response_format is not supported"}, False
+    constrains = find_task("lawbench")
+    settled, [note] = settle(config(endpoint.url, levers="harness"), constrains)
+    assert settled.model.omit == ("response_format",)
+    assert "refuses response_format" in note
+
+
+def test_an_advisor_that_knows_no_schema_is_asked_without(endpoint: Endpoint) -> None:
+    endpoint.refuses = {"response_format": "response_format of this type is not available; use json_object"}
+    endpoint.well = False
+    settled, _ = settle(load_config([{"advisor": {"url": endpoint.url, "name": "seed"}}]))
+    assert settled.advisor.omit == ("response_format",)

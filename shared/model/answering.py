@@ -1,0 +1,142 @@
+"""One reply from an endpoint, or why there is none: quick retries, what refusals teach, and whose fault an
+error is. Stores and counts nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from shared.errors import (
+    ChatUnavailableError,
+    EndpointBlockedError,
+    ForbiddenError,
+    RequestRefusedError,
+    UnusableReplyError,
+)
+from shared.messages.records import Sample
+from shared.model.options import Options, learned
+from shared.model.reading import Usage, parse_completion
+from shared.model.refusals import Refusal, as_error
+from shared.model.server import RefusedError, Server
+from shared.model.wire import SampleRequest
+
+log = logging.getLogger(__name__)
+
+TRIES = 4
+SAME_ERRORS = 3  # of one request, after which it is asked whether the others fare better
+FIRST_WAIT_S = 0.25  # doubles with each try; drawn evenly below it, so that workers don't march in step
+LONGEST_WAIT_S = 10.0  # asked for by the endpoint; a longer one is left to the bus
+CONTROL_S = 30.0  # how long an answered control request vouches for the endpoint
+CONTROL = [{"role": "user", "content": "Say OK."}]
+T = TypeVar("T")
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """The call's result, tried a few times while the endpoint is away or busy for a moment."""
+    for tries in range(1, TRIES):
+        try:
+            return call()
+        except ChatUnavailableError as error:
+            wait_s = max(random.uniform(0, FIRST_WAIT_S * 2**tries), error.retry_after_s or 0.0)
+            if wait_s > LONGEST_WAIT_S:
+                raise
+            log.info("try %d of %d failed: %s", tries, TRIES, error.message)
+        time.sleep(wait_s)
+    return call()
+
+
+class Answering:
+    """The servers of one endpoint and how they want to be asked."""
+
+    def __init__(self, servers: Sequence[Server], options: Options, timeout_s: float) -> None:
+        self.options = options
+        self._servers = servers
+        self._timeout_s = timeout_s
+        self._failed: Counter[tuple[str, str]] = Counter()  # by request and error
+        self._lock = threading.Lock()
+        self._vouched_until_s = 0.0
+
+    def answer(self, request: SampleRequest, index: int, key: str) -> tuple[Sample, Usage]:
+        """One reply, with quick retries. `key` names it. Raises RequestRefusedError where this request is at
+        fault."""
+        tries = 0
+        while True:
+            tries += 1
+            server = min(self._servers, key=lambda one: (one.open_requests, random.random()))
+            try:
+                return self.try_once(server, request, index, key)
+            except ForbiddenError as error:
+                self._require_fault(request, str(error))
+                raise RequestRefusedError(error.message) from error
+            except ChatUnavailableError as error:
+                self._judge(request, key, error)
+                wait_s = max(random.uniform(0, FIRST_WAIT_S * 2**tries), error.retry_after_s or 0.0)
+                if tries == TRIES or wait_s > LONGEST_WAIT_S:
+                    raise
+                log.info("try %d of %d failed: %s", tries, TRIES, error.message)
+            time.sleep(wait_s)
+
+    def try_once(
+        self, server: Server, request: SampleRequest, index: int, key: str = ""
+    ) -> tuple[Sample, Usage]:
+        """One reply. A refusal that names a parameter is learned from, if the request is taken without
+        it."""
+        options = self.options
+        while True:
+            body = request.body(index, options)
+            try:
+                answered = server.complete(body, key, self._timeout_s)
+            except RefusedError as refused:
+                other = options.after(refused.refusal, body)
+                if other is None:
+                    raise as_error(server.url, refused.refusal) from refused
+                options = other
+                continue
+            if options != self.options:
+                self._learn(server, options)
+            parsed = parse_completion(answered)
+            if not isinstance(parsed, Refusal):
+                return parsed
+            if parsed.status:
+                raise as_error(server.url, parsed)
+            raise UnusableReplyError(f"{server.url} answered with no completion: {parsed.message[:200]}")
+
+    def _learn(self, server: Server, options: Options) -> None:
+        with self._lock:
+            if said := learned(self.options, options):
+                log.warning("%s %s", server.url, said)
+            self.options = options
+
+    def _judge(self, request: SampleRequest, key: str, error: ChatUnavailableError) -> None:
+        """Raises RequestRefusedError once the same error has met this request too often, and it alone."""
+        if not error.of_request:
+            return
+        with self._lock:
+            self._failed[key, error.message] += 1
+            count = self._failed[key, error.message]
+        if count >= SAME_ERRORS:
+            self._require_fault(request, str(error), outage=not isinstance(error, UnusableReplyError))
+            raise RequestRefusedError(
+                f"{error.message} ({count} times, while other requests are answered)"
+            ) from error
+
+    def _require_fault(self, request: SampleRequest, said: str, outage: bool = False) -> None:
+        """Raises unless a plain request for the same model is answered: the endpoint itself is at fault."""
+        with self._lock:
+            if time.monotonic() < self._vouched_until_s:
+                return
+        control = SampleRequest(request.model, CONTROL, seed=0, max_tokens=request.max_tokens)
+        try:
+            self.try_once(random.choice(self._servers), control, 0)
+        except (ChatUnavailableError, RequestRefusedError, ForbiddenError) as error:
+            if outage:
+                raise ChatUnavailableError(said) from error
+            raise EndpointBlockedError(f"{said}; a plain request fares no better: {error.message}") from error
+        with self._lock:
+            self._vouched_until_s = time.monotonic() + CONTROL_S
