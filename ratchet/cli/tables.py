@@ -54,6 +54,35 @@ def print_runs(rows: Sequence[dict[str, Any]]) -> None:
     console.print(table)
 
 
+def print_comparison(result: dict[str, Any]) -> None:
+    """`ratchet compare`: runs, and which pairs of arms differ."""
+    table = Table(title="runs", title_justify="left")
+    for column in ("arm", "seed", "sealed", "promoted", "generations", "evaluations", "tokens", "minutes"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for row in result["runs"]:
+        cost = row["cost"]
+        tokens = cost["prompt_tokens"] + cost["completion_tokens"]
+        sealed = "-" if row["sealed"] is None else f"{row['sealed']:.3f}"
+        counts = [f"{row[name]}" for name in ("promoted", "generations")]
+        spent = [f"{cost['evaluations']:,}", f"{tokens:,}", f"{row['wall_s'] / 60:.1f}"]
+        table.add_row(row["arm"], str(row["seed"]), sealed, *counts, *spent)
+    console.print(table)
+    table = Table(title="sealed test, paired by seed and instance", title_justify="left")
+    for column in ("pair", "difference [95 %]", "p", "p corrected (Holm)"):
+        table.add_column(column)
+    for row in result["pairs"]:
+        values = [f"{row[name]:.3g}" if row.get(name) is not None else "-" for name in ("p", "p_holm")]
+        table.add_row(f"{row['arm']} minus {row['minus']}", _difference_text(row["difference"]), *values)
+    console.print(table)
+
+
+def _difference_text(found: dict[str, Any]) -> str:
+    if found["mean"] is None:
+        return "-"
+    span = "" if found["low"] is None else f" [{found['low']:+.3f}, {found['high']:+.3f}]"
+    return f"{found['mean']:+.3f}{span}"
+
+
 def print_generation(generation: dict[str, Any]) -> None:
     console.print(f"[bold]generation {generation['generation']}[/bold] {generation['gate']['why']}")
     for lever in ("harness", "weights"):

@@ -1,0 +1,65 @@
+"""Comparisons on numbers worked out by hand: pairs by seed and instance, Holm's correction, arms in turn."""
+
+from dataclasses import replace
+
+import pytest
+from scipy import stats
+
+from ratchet.compare.arms import read_arms
+from ratchet.compare.results import compared_pairs, holm
+from ratchet.compare.study import Study, _settle, config_of, order
+from shared.config.settings import RunConfig
+from shared.errors import SettingsError
+
+
+def test_arms_are_paired_by_seed_and_by_the_instances_that_both_scored() -> None:
+    sealed = {
+        "base": {0: {"a": 0.1, "b": 0.2}, 1: {"a": 0.3, "b": 0.3}},
+        "both": {0: {"a": 0.3, "b": 0.6, "c": 1.0}, 1: {"a": 0.5, "b": 0.3}, 2: {"a": 1.0}},
+    }
+    (row,) = compared_pairs(sealed)
+    assert (row["arm"], row["minus"]) == ("both", "base")
+    assert row["by_seed"] == pytest.approx([0.3, 0.1])  # (0.2 + 0.4) / 2; (0.2 + 0) / 2; seed 2 has no pair
+    assert row["difference"]["mean"] == pytest.approx(0.2)
+    assert row["p"] == pytest.approx(stats.ttest_rel([0.3, 0.1], [0.0, 0.0]).pvalue)
+
+
+def test_one_seed_gives_a_difference_and_no_claim() -> None:
+    (row,) = compared_pairs({"base": {0: {"a": 0.0}}, "both": {0: {"a": 1.0}}})
+    assert row["difference"] == {"mean": 1.0, "low": None, "high": None, "n": 1}
+    assert row["p"] is None
+    assert "p_holm" not in row
+
+
+def test_holms_correction_is_that_of_his_paper() -> None:
+    # sorted .01 .02 .03 .04 times 4 3 2 1, and never below the one before
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+
+
+def test_every_arm_runs_each_seed_and_the_order_turns() -> None:
+    arms = read_arms(["base", "harness", "weights", "both"])
+    turns = list(order(arms, 3))
+    assert len(turns) == len({(arm.name, seed) for arm, seed in turns}) == 9
+    assert [arm.name for arm, seed in turns if seed == 1] == ["weights", "both", "harness"]
+
+
+def test_runs_of_a_study_differ_in_arm_and_seed_alone(tmp_path) -> None:
+    study = Study(RunConfig(), read_arms(["harness", "both"]), 2, 500, tmp_path)
+    one, other = config_of(study, study.arms[0], 1), config_of(study, study.arms[1], 1)
+    assert (one.budget.evaluations, one.run.seed, one.run.levers) == (500, 1, "harness")
+    assert other == one.model_copy(update={"run": one.run.model_copy(update={"levers": "both"})})
+
+
+@pytest.mark.parametrize("names", [["base"], ["both", "both"], ["brain"], ["none.toml"]])
+def test_arms_that_make_no_comparison_are_named(names: list[str]) -> None:
+    with pytest.raises(SettingsError, match="arm"):
+        read_arms(names)
+
+
+def test_a_comparison_goes_on_only_under_the_same_settings(tmp_path) -> None:
+    study = Study(RunConfig(), read_arms(["harness"]), 1, 500, tmp_path / "study")
+    _settle(study)
+    _settle(replace(study, seeds=3))
+    with pytest.raises(SettingsError, match="other settings"):
+        _settle(replace(study, evaluations=501))
