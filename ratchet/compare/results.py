@@ -74,7 +74,7 @@ def t_test(differences: list[float]) -> float | None:
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Holm's step-down correction (Scand. J. Statist. 6, 1979): the smallest times n, the next times n - 1."""
+    """Holm's step-down correction (Scand. J. Statist. 6, 1979): smallest times n, next times n - 1."""
     corrected, most = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(np.argsort(p_values)):
         most = max(most, min(1.0, (len(p_values) - rank) * p_values[index]))
