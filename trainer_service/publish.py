@@ -26,6 +26,7 @@ AS_SET = {  # what a spec takes over from the config as it stands
     "batch",
     "gradient_checkpointing",
     "lora_rank",
+    "lora_targets",
     "max_gap",
     "max_kl",
     "micro_tokens",

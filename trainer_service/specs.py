@@ -97,6 +97,7 @@ class TrainSpec(Spec):
     batch: int = 0  # samples a step; 0: by recipe.py
     kl_weight: float
     lora_rank: int
+    lora_targets: tuple[str, ...] = ()  # of a fresh adapter; empty: all projections
     micro_tokens: int  # of one forward pass of one process, padding included
     max_tokens: int  # of a prompt and its answer; longer samples are left out
     max_kl: float  # nats a token between the base and what may be published

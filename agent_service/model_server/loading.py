@@ -73,7 +73,7 @@ def _tokenizer(folder: Path) -> Any:
     if not tokenizer.is_fast:
         raise SettingsError(f"{folder} has no fast tokenizer", "save it with tokenizer.json")
     if not tokenizer.chat_template:
-        logger.warning("%s has no chat template: messages are written as `Role: text`", folder)
+        logger.warning("no chat template: messages are written as `Role: text`")
         tokenizer.chat_template = PLAIN_TEMPLATE
     return tokenizer
 
@@ -84,9 +84,9 @@ def _model(folder: Path, device: torch.device) -> tuple[Any, int]:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         text = config.get_text_config()
         context = _context(text)
-        window = _widen_windows(folder, text)
+        window = _widen_windows(text)
         if window < context:
-            logger.warning("%s looks back %d tokens in some layers: that is its context here", folder, window)
+            logger.warning("some layers look back %d tokens: that is the context here", window)
             context = window
         dtype = _precision(config, device)
         model = AutoModelForCausalLM.from_pretrained(
@@ -111,14 +111,14 @@ def _context(config: Any) -> int:
     return next((int(value) for value in known if isinstance(value, int) and value > 0), DEFAULT_CONTEXT)
 
 
-def _widen_windows(folder: Path, config: Any) -> int:
+def _widen_windows(config: Any) -> int:
     """The narrowest window of the model's layers, and none in the config from here on: the batch leaves gaps
     in its cache, which a window would count as tokens. Within that many tokens both give the same."""
     layer_types = getattr(config, "layer_types", None) or []
     other = sorted({kind for kind in layer_types if kind not in ATTENTION})
     if other:
         raise SettingsError(
-            f"{folder}: layers of the kind {', '.join(other)} are not served here",
+            f"{config.model_type}: layers of the kind {', '.join(other)} are not served here",
             "serve it with vLLM and give its address as model.url",
         )
     window = getattr(config, "sliding_window", None)

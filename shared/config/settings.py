@@ -140,6 +140,7 @@ class TrainingSection(Section):
     batch: int = Field(0, ge=0)  # samples (or pairs) a step
     kl_weight: float = Field(0.02, ge=0)  # of the divergence from the base, in units of the score
     lora_rank: int = Field(8, ge=1, le=512)
+    lora_targets: tuple[str, ...] = ()  # names of projections, e.g. ["q_proj", "v_proj"]; empty: all
     device: Literal["auto", "cpu"] = "auto"  # auto: the GPU where there is one; unusable, it is an error
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gradient_checkpointing: bool = False  # layers are computed twice, and activations need not be kept

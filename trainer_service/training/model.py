@@ -12,7 +12,9 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
+from shared.errors import TrainingError
 from trainer_service.specs import TrainingSample, TrainSpec
+from trainer_service.training.targets import lora_targets
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,12 @@ def load_policy(spec: TrainSpec, dtype: torch.dtype = torch.float32) -> Any:
             r=spec.lora_rank,
             lora_alpha=2 * spec.lora_rank,
             lora_dropout=0.0,
-            target_modules="all-linear",  # attention and MLP projections; peft leaves the head out
+            target_modules=lora_targets(base, spec.lora_targets),
         )
-        policy = get_peft_model(base, config)
+        try:
+            policy = get_peft_model(base, config)
+        except (ValueError, NotImplementedError) as error:  # an architecture that PEFT does not adapt
+            raise TrainingError(f"{type(base).__name__} can't be trained: {error}") from error
     return policy.train(spec.gradient_checkpointing)  # layers are recomputed in training mode only
 
 
