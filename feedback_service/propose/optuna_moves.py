@@ -50,10 +50,14 @@ def ask(harness: Harness, measured: Sequence[Measured], seed: int) -> Move | Non
         return None
     chosen = sorted(random.Random(seed).sample(changed, min(KNOBS_A_MOVE, len(changed))))
     edits = tuple(Edit(kind="set_knob", path=name, new=wanted[name]) for name in chosen)
-    values = ", ".join(f"{edit.path} = {edit.new}" for edit in edits)
+    values = ", ".join(f"{edit.path} = {_text(edit.new)}" for edit in edits)
     return Move(
         edits, f"try {values}: the knob search asks for it after {len(study.trials) - 1} measured harnesses"
     )
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _frozen(knob: Knob) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ratchet.cli.console import make_console
 from ratchet.reports.formats import interval_text
 from ratchet.reports.narrate import narrate
 from ratchet.runs.folder import RunFolder
@@ -36,7 +37,7 @@ class View:
     def __init__(self, folder: RunFolder, live: bool) -> None:
         self.folder = folder
         self.ledger = folder.open_ledger()
-        self.console = Console(highlight=False)
+        self.console = make_console()
         self.quiet = not live
         self.live = (
             Live(console=self.console, refresh_per_second=2) if live and self.console.is_terminal else None
@@ -76,7 +77,7 @@ class View:
 
     def note(self, text: str) -> None:
         """Something worth knowing that is no event. Never on stdout where JSON goes there."""
-        console = Console(stderr=True, highlight=False) if self.quiet else self.console
+        console = make_console(stderr=True) if self.quiet else self.console
         console.print(text, markup=False)
 
     def picture(self) -> Group:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from ratchet.check import Check
+from ratchet.cli.console import make_console
 from ratchet.reports.formats import interval_text, spent_text
 from ratchet.runs.endpoint import with_list_prices
 from shared.config.settings import RunConfig
@@ -17,7 +17,7 @@ from shared.decisions.endings import endings_text
 from shared.decisions.plan import Step, plan
 from shared.tasks.task import task_of
 
-console = Console(highlight=False)
+console = make_console()
 
 
 def print_run(shown: dict[str, Any]) -> None:

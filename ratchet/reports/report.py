@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ratchet.reports import baselines
-from ratchet.reports.formats import interval_text, spent_text
+from ratchet.reports.formats import interval_text, number_text, spent_text
 from ratchet.reports.show import show_json
 from ratchet.runs import findings
 from ratchet.runs.folder import RunFolder
@@ -43,6 +43,7 @@ def write(folder: RunFolder) -> Path:
         text=interval_text,
         endings=endings_text,
         spent=spent_text,
+        number=number_text,
         drawn=drawn,
         baselines=beside,
     )

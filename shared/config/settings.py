@@ -39,7 +39,7 @@ SECRET_QUERY = {
 SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.I)
 SECRET_NAME = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")
 FROM_USER = "from the user"  # validation context: unknown keys are mistakes
-RETIRED = {"training": ("micro_batch",)}  # keys of older versions, by section
+RETIRED = {"model": ("temperature",), "training": ("micro_batch",)}  # keys of older versions, by section
 
 
 class Section(BaseModel):
