@@ -12,7 +12,7 @@ from shared.messages.records import JsonObject
 def load_instances(path: Path) -> list[JsonObject]:
     """Raises SettingsError with the line's number."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines splits at U+2028, too
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"can't read the instances in {path}: {error}", "UTF-8 JSON lines") from None
     instances = []
@@ -21,8 +21,9 @@ def load_instances(path: Path) -> list[JsonObject]:
             continue
         try:
             instance = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise SettingsError(f"{path}, line {number} is not JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:
+            said = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+            raise SettingsError(f"{path}, line {number} is not JSON: {said}") from None
         if not isinstance(instance, dict):
             raise SettingsError(f"{path}, line {number} is no JSON object")
         instances.append({"id": f"{path.stem}-{number}"} | instance)

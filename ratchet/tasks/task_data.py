@@ -7,6 +7,7 @@ resume) needs to know nothing of data. docs/tasks.md says what data.py must do; 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def create(task: Task, source: Path, folder: Path, config: RunConfig) -> JsonObj
     if folder.exists():
         raise SettingsError(f"{folder} exists", "bound tasks are never overwritten: choose another folder")
     with _copy(task, folder.parent) as copy:
-        summary = json.loads(_ask(task, "import", source, copy, wanted(config)))
+        summary: JsonObject = _json(task, "data.py", _ask(task, "import", source, copy, wanted(config)))
         copy.rename(folder)
     return {"task": task.name, "folder": str(folder), **summary}
 
@@ -44,8 +45,23 @@ def bound(task: Task, source: Path | None, root: Path, config: RunConfig) -> Ite
         yield None
         return
     with _copy(task, root) as copy:
-        _ask(task, "import", source, copy, wanted(config))
+        summary = _json(task, "data.py", _ask(task, "import", source, copy, wanted(config)))
+        for line in told(summary):
+            print(line, file=sys.stderr)
         yield copy
+
+
+def told(summary: JsonObject) -> list[str]:
+    """What an import left out and how it read the rest, a line each: nobody looks for it in a folder."""
+    refused = summary.get("refused") or []
+    if isinstance(refused, dict):
+        refused = [
+            f"{reason}: {found['count']} ({', '.join(found['first'])})" for reason, found in refused.items()
+        ]
+    return [
+        *(f"refused: {line}" for line in refused),
+        *(f"note: {line}" for line in summary.get("warnings") or []),
+    ]
 
 
 def check_settings(task: Task, config: RunConfig) -> None:
@@ -70,8 +86,8 @@ def _known(task: Task) -> dict[str, Any]:
 def examined(task: Task, source: Path, root: Path) -> Iterator[tuple[Path, list[JsonObject]]]:
     """The public side of the instances in `source`, and a copy that holds what only the verifier may know."""
     with _copy(task, root) as copy:
-        lines = _ask(task, "instances", source, copy, "").splitlines()
-        instances: list[JsonObject] = [json.loads(line) for line in lines if line.strip()]
+        lines = _ask(task, "instances", source, copy, "").split("\n")  # splitlines splits at U+2028, too
+        instances: list[JsonObject] = [_json(task, "data.py", line) for line in lines if line.strip()]
         if not instances:
             raise SettingsError(
                 f"{source} holds no instance for task {task.name!r}", "see the task's README.md"
@@ -83,9 +99,8 @@ def baselines(task: Task, instances: list[JsonObject]) -> dict[str, list[dict[st
     """What the task's baselines.py scores on these instances: a row an instance. {} where a task has none."""
     if task.program("baselines.py") is None:
         return {}
-    found: dict[str, list[dict[str, Any]]] = json.loads(
-        _run(task, "baselines.py", [str(task.folder)], json.dumps(instances))
-    )
+    said = _run(task, "baselines.py", [str(task.folder)], json.dumps(instances))
+    found: dict[str, list[dict[str, Any]]] = _json(task, "baselines.py", said)
     return found
 
 
@@ -119,16 +134,35 @@ def _ask(task: Task, operation: str, source: Path, copy: Path, text: str) -> str
 
 
 def _run(task: Task, program: str, arguments: list[str], text: str) -> str:
-    """The program's stdout. Exit code 2 is the user's mistake, with the message on stderr."""
+    """The program's stdout. Exit code 2 is the user's mistake, with the message on stderr; what it says there
+    although it succeeded is passed on."""
     command = [sys.executable, str(task.folder / program), *arguments]
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S)
+        done = subprocess.run(
+            command,
+            input=text.encode(),
+            capture_output=True,
+            timeout=IMPORT_TIMEOUT_S,
+            env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"},
+        )
     except subprocess.TimeoutExpired:
         raise SettingsError(f"{task.name}: {program} took longer than {IMPORT_TIMEOUT_S} s") from None
+    said = done.stderr.decode(errors="replace").strip()[-1500:]
     if done.returncode != 0:
-        said = done.stderr.strip()[-1500:]
         raise SettingsError(said if done.returncode == 2 else f"{task.name}: {program} failed: {said}")
-    return done.stdout
+    if said and program == "data.py":
+        print(said, file=sys.stderr)
+    return done.stdout.decode(errors="replace")
+
+
+def _json(task: Task, program: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise SettingsError(
+            f"{task.name}: {program} printed what is no JSON: {text.strip()[:200]!r}",
+            "print nothing else to stdout: progress belongs on stderr",
+        ) from None
 
 
 def load_bound(task: str, config_task: str) -> Task:

@@ -3,10 +3,9 @@
     data.py import SOURCE INTO      the matrices of a run; prints a JSON object that sums up what was taken
     data.py instances SOURCE INTO   those of `ratchet eval`: prints an instance for each and each split seed
 
-SOURCE is a file (count_files.py says which kinds), a folder of CellRanger (matrix.mtx and its tables), or a
-folder of these. In a folder with subfolders train/ and test/ those decide which matrices the loop learns on
-and which only the sealed test sees; else the one with the most cells is for train and gate, the others for
-test.
+SOURCE is a matrix (count_matrices/files.py says which kinds) or a folder that holds some, at any depth. In a
+folder with subfolders train/ and test/ those decide which matrices the loop learns on and which only the
+sealed test sees; else the one with the most cells is for train and gate, the others for test.
 """
 
 import json
@@ -16,11 +15,13 @@ from pathlib import Path
 
 import matrices
 import numpy as np
-from count_files import CountsError, name_of, read_counts, suffix
-from scipy import sparse
+import roles
+from count_matrices.files import read
+from count_matrices.folders import found_files
+from count_matrices.matrix import CountsError
+from count_matrices.same_cells import repeated
 
 SPLIT_SEEDS = 3  # of every matrix in `ratchet eval`
-MTX = ("matrix.mtx", "matrix.mtx.gz")
 FEWEST_MOLECULES = 2  # of a cell, as in OpenProblems
 
 
@@ -29,11 +30,11 @@ def main(operation, source, into):
     if operation == "instances" and source.suffix == ".jsonl":
         _print_lines(source)
         return
-    files = found_files(source)
+    files, left_out = found_files(source)
     for old in data.iterdir() if data.exists() else ():
         old.unlink()
     data.mkdir(exist_ok=True)
-    summary = write(files, data, for_eval=operation == "instances")
+    summary = write(files, data, operation == "instances", left_out)
     if operation == "instances":
         for instance in eval_instances(data):
             print(json.dumps(instance))
@@ -43,91 +44,85 @@ def main(operation, source, into):
         print(json.dumps(summary))
 
 
-def found_files(source):
-    """[(name, path, role or "")]. Raises CountsError where there is none."""
-    if source.is_file():
-        return [(name_of(source), source, "")]
-    if own := _mtx(source):
-        return [(source.name, own, "")]
-    roles = [role for role in ("train", "test") if (source / role).is_dir()]
-    folders = [(source / role, role) for role in roles] if len(roles) == 2 else [(source, "")]
-    files = [(*found, role) for folder, role in folders for found in _matrices(folder)]
-    if not files:
-        raise CountsError(f"{source}: holds no count matrix; give .h5ad, 10x .h5, .mtx or .npz files")
-    names = [name for name, _, _ in files]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise CountsError(f"{source}: two matrices are named {', '.join(twice)}; rename one")
-    return files
-
-
-def _matrices(folder):
-    """(name, path) of what lies in a folder; NAME.test.npz belongs to NAME.train.npz, labels to nothing."""
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and (own := _mtx(path)):
-            yield path.name, own
-        elif path.is_file() and suffix(path) and not path.name.endswith((".test.npz", ".labels.npz")):
-            yield name_of(path), path
-
-
-def _mtx(folder):
-    return next((folder / name for name in MTX if (folder / name).exists()), None)
-
-
-def write(files, data, for_eval):
+def write(files, data, for_eval, told=()):
     """The matrices, index.json and secret into `data`; returns the summary. A file that can't be used is
-    refused with its reason; CountsError where none can, or where the only one can't."""
-    taken, refused, warned = {}, [], []
-    for name, path, role in files:
-        try:
-            counts, genes = read_counts(path)
-            counts, genes = _tidied(counts, genes, name, warned)
-        except CountsError as error:
-            refused.append(str(error))
-            continue
-        file = f"{len(taken)}.npz"
-        parts = {"data": counts.data.astype(np.int32), "indices": counts.indices, "indptr": counts.indptr}
-        np.savez_compressed(data / file, shape=counts.shape, genes=np.array(genes, str), **parts)
-        depth = int(np.median(np.asarray(counts.sum(axis=1)).ravel()))
-        cells, width = counts.shape
-        taken[name] = {"source": file, "role": role, "cells": cells, "genes": width, "depth": depth}
-        if for_eval and cells > matrices.MOST_ENTRIES // width:
-            warned.append(f"{name}: every split takes {matrices.MOST_ENTRIES // width} of its {cells} cells")
-    lost = {role for _, _, role in files} - {entry["role"] for entry in taken.values()}
-    if lost:
+    refused with its reason; CountsError where none can, or where the only one of a role can't. `told`: what
+    is to be told besides."""
+    refused, warned = [], [*told]
+    samples = [sample for found in files if (sample := _sample(*found, warned, refused))]
+    if not for_eval:
+        samples = [_fitting(sample, refused) for sample in roles.kept_apart(samples, warned)]
+    samples = [sample for sample in samples if sample]
+    lost = {role for _, _, role in files} - {sample.role for sample in samples}
+    if lost or not samples:
         without = [f"{role}/ holds no matrix that can be used" for role in sorted(lost) if role]
         raise CountsError("\n".join([*without, *refused]))
-    _deal_roles(taken, for_eval)
+    taken = {sample.name: _saved(sample, data / f"{number}.npz") for number, sample in enumerate(samples)}
+    if for_eval:
+        for name, entry in taken.items():
+            if entry["cells"] > (most := matrices.MOST_ENTRIES // entry["genes"]):
+                warned.append(f"{name}: every split takes {most} of its {entry['cells']} cells")
+    roles.deal(taken, for_eval)
     (data / "index.json").write_text(json.dumps({"matrices": taken}, indent=1), encoding="utf-8")
     (data / "secret").write_text(secrets.token_hex(32), encoding="ascii")
     return {"matrices": taken, "refused": refused, "warnings": warned}
 
 
-def _tidied(counts, genes, name, warned):
-    """Without cells of fewer than two molecules and without genes of none."""
-    cells = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() >= FEWEST_MOLECULES)
-    kept = counts[cells]
+def _sample(name, path, role, warned, refused):
+    """None where it is refused."""
+    try:
+        counts = read(path)
+        warned += counts.told
+        return _fitting(roles.Sample(name, role, _tidied(counts, name, warned)))
+    except CountsError as error:
+        refused.append(str(error))
+        return None
+
+
+def _fitting(sample, refused=None):
+    """The sample itself; where it has too few cells or genes it is refused: raised, or put into `refused`."""
+    cells, genes = sample.counts.matrix.shape
+    reason = ""
+    if cells < matrices.FEWEST_CELLS:
+        reason = f"{sample.name}: {cells} cells with counts; at least {matrices.FEWEST_CELLS} are needed"
+    elif genes < matrices.FEWEST_GENES:
+        reason = f"{sample.name}: {genes} genes with counts; at least {matrices.FEWEST_GENES} are needed"
+    if not reason:
+        return sample
+    if refused is None:
+        raise CountsError(reason)
+    refused.append(reason)
+    return None
+
+
+def _tidied(counts, name, warned):
+    """Without cells of fewer than two molecules, without genes of none, and every cell once."""
+    enough = np.asarray(counts.matrix.sum(axis=1)).ravel() >= FEWEST_MOLECULES
+    again = repeated(counts.matrix) & enough
+    cells = np.flatnonzero(enough & ~again)
+    kept = counts.matrix[cells]
     wanted = np.flatnonzero(np.asarray(kept.sum(axis=0)).ravel() > 0)
-    lost = counts.shape[0] - len(cells), counts.shape[1] - len(wanted)
+    lost = counts.matrix.shape[0] - int(enough.sum()), counts.matrix.shape[1] - len(wanted)
     if any(lost):
         warned.append(f"{name}: dropped {lost[0]} cells and {lost[1]} genes that hold (nearly) no counts")
-    if len(cells) < matrices.FEWEST_CELLS:
-        raise CountsError(
-            f"{name}: {len(cells)} cells with counts; at least {matrices.FEWEST_CELLS} are needed"
-        )
-    kept = sparse.csr_matrix(kept[:, wanted])
-    kept.sort_indices()
-    return kept, [genes[i] for i in wanted] if len(genes) == counts.shape[1] else []
+    if again.any():
+        warned.append(f"{name}: dropped {int(again.sum())} cells that stand in it twice")
+    counts.matrix = kept[:, wanted].tocsr()
+    counts.matrix.sort_indices()
+    counts.genes = [counts.genes[place] for place in wanted] if counts.genes else []
+    counts.cells = [counts.cells[place] for place in cells] if counts.cells else []
+    return counts
 
 
-def _deal_roles(taken, for_eval):
-    """Train for the largest and test for the others, unless subfolders have said it; all test for eval."""
-    largest = max(taken, key=lambda name: taken[name]["cells"])
-    for name, entry in taken.items():
-        if for_eval:
-            entry["role"] = "test"
-        elif not entry["role"]:
-            entry["role"] = "train" if name == largest else "test"
+def _saved(sample, path):
+    """The matrix as CSR parts; returns what index.json holds of it."""
+    matrix = sample.counts.matrix
+    parts = {"data": matrix.data.astype(np.int32), "indices": matrix.indices, "indptr": matrix.indptr}
+    names = {"genes": np.array(sample.counts.genes, str)}
+    np.savez_compressed(path, shape=matrix.shape, oriented=True, **names, **parts)
+    depth = int(np.median(np.asarray(matrix.sum(axis=1)).ravel()))
+    cells, genes = matrix.shape
+    return {"source": path.name, "role": sample.role, "cells": cells, "genes": genes, "depth": depth}
 
 
 def eval_instances(data):
@@ -153,11 +148,11 @@ def eval_instances(data):
 
 
 def _print_lines(source):
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(source.read_text(encoding="utf-8-sig").split("\n"), 1):
         if line.strip():
             try:
                 print(json.dumps(json.loads(line)))
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise CountsError(f"{source.name}, line {number}: not JSON") from None
 
 

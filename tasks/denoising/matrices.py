@@ -13,13 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from count_files import BUNDLED, bundled_path, read_bundled, read_counts
+from count_matrices.files import read_counts
+from count_matrices.shipped import BUNDLED, bundled_path, read_bundled
 
 DATA = Path(__file__).parent / "data"
 DEALT = {"train": 0.35, "gate": 0.35, "test": 0.3}  # of the only matrix's cells
 DEALT_WITHOUT_TEST = {"train": 0.5, "gate": 0.5}
 MOST_CELLS = 250  # of an instance of a run
 FEWEST_CELLS = 40  # of a matrix
+FEWEST_GENES = 20
 MOST_ENTRIES = 6_000_000  # cells x genes of an instance of `ratchet eval`
 
 

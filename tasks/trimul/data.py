@@ -36,7 +36,7 @@ def main(arguments):
 def read_rows(source):
     """The objects by line number."""
     try:
-        lines = source.read_text(encoding="utf-8").splitlines()
+        lines = source.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ShapeError(f"can't read {source}: {error} (JSON lines in UTF-8 are wanted)") from None
     rows = {}
@@ -45,8 +45,9 @@ def read_rows(source):
             continue
         try:
             rows[number] = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ShapeError(f"{source}, line {number} is not JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:
+            said = getattr(error, "msg", type(error).__name__)
+            raise ShapeError(f"{source}, line {number} is not JSON: {said}") from None
         if not isinstance(rows[number], dict):
             raise ShapeError(f'{source}, line {number} is no JSON object such as {{"N": 256, "C": 128}}')
     if not rows:

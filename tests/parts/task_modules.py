@@ -14,7 +14,7 @@ def load_module(folder: Path, file: str) -> ModuleType:
     """`folder`/`file`, made anew. What stands under a plain name from other tasks' folders is forgotten."""
     for name, module in list(sys.modules.items()):
         origin = Path(getattr(module, "__file__", None) or "/")
-        if "." not in name and origin.is_relative_to(TASKS) and origin.parent != folder:
+        if origin.is_relative_to(TASKS) and not origin.is_relative_to(folder):
             del sys.modules[name]
     sys.path[:] = [str(folder), *(place for place in sys.path if not Path(place).is_relative_to(TASKS))]
     path = folder / file

@@ -1,6 +1,5 @@
 """Count matrices into the denoising task: formats, what is wrong with them, which matrix is for what."""
 
-import gzip
 import json
 import subprocess
 import sys
@@ -14,19 +13,26 @@ import pytest
 from scipy import io, sparse
 
 from tests.parts.denoising import TASK, made_counts, part
+from tests.unit.tasks.denoising.writers import (
+    COUNTS,
+    GENES,
+    write_10x,
+    write_cellranger,
+    write_h5ad,
+    write_halves,
+    write_npz,
+)
 
 data = part("data")
 matrices = data.matrices
-count_files = sys.modules["count_files"]
-COUNTS = made_counts(cells=90, genes=60)
-GENES = [f"gene{i}" for i in range(60)]
+files, matrix, shipped = (sys.modules[f"count_matrices.{name}"] for name in ("files", "matrix", "shipped"))
 
 
 def test_the_counts_behind_the_matrix_that_scanpy_ships_are_recovered_exactly():
     """Its .raw is log(1 + count * 10^4 / n_counts): the counts that we find give back every stored digit."""
-    counts, genes = count_files.read_bundled()
+    counts, genes = shipped.read_bundled()
     assert (counts.shape, len(genes), counts.sum()) == ((700, 765), 765, 486_651)
-    with h5py.File(count_files.bundled_path()) as file:
+    with h5py.File(shipped.bundled_path()) as file:
         raw = {name: file["raw.X"][name][:] for name in ("data", "indices", "indptr")}
         sizes = np.asarray(file["obs"]["n_counts"], np.float64)
     assert counts.nnz == raw["data"].size  # no nonzero is lost
@@ -43,50 +49,8 @@ def test_the_counts_behind_the_matrix_that_scanpy_ships_are_recovered_exactly():
 
 def test_logarithms_that_no_whole_counts_give_are_not_taken_for_counts():
     logs = sparse.csr_matrix(np.log1p([[1e4 * 2.5 / 100, 0.0]]))
-    with pytest.raises(count_files.CountsError, match="away from a whole number"):
-        count_files.recover_counts(logs, np.array([100.0]))
-
-
-def write_h5ad(path: Path, matrix: Any = COUNTS, **parts: Any) -> None:
-    import anndata
-    import pandas
-
-    anndata.AnnData(matrix, var=pandas.DataFrame(index=GENES), **parts).write_h5ad(path)
-
-
-def write_10x(path: Path) -> None:
-    turned = COUNTS.T.tocsc()  # genes x cells, by cells
-    with h5py.File(path, "w") as file:
-        group = file.create_group("matrix")
-        for name in ("data", "indices", "indptr"):
-            group[name] = getattr(turned, name).astype(np.int32)
-        group["shape"] = np.array(turned.shape, np.int32)
-        group["barcodes"] = np.array([f"cell{i}" for i in range(90)], "S")
-        for name in ("id", "name", "feature_type", "genome"):
-            values = GENES if name in ("id", "name") else ["Gene Expression"] * 60
-            group[f"features/{name}"] = np.array(values, "S")
-
-
-def write_cellranger(folder: Path) -> None:
-    folder.mkdir()
-    with gzip.open(folder / "matrix.mtx.gz", "wb") as file:
-        io.mmwrite(file, COUNTS.T.astype(int))
-    for name, lines in (("features.tsv", [f"id\t{gene}\tx" for gene in GENES]), ("barcodes.tsv", ["c"] * 90)):
-        with gzip.open(folder / f"{name}.gz", "wt") as text:
-            text.write("\n".join(lines))
-
-
-def write_npz(path: Path, matrix: sparse.csr_matrix = COUNTS, **more: Any) -> None:
-    parts = {name: getattr(matrix, name) for name in ("data", "indices", "indptr")}
-    np.savez(path, shape=matrix.shape, **{**parts, **more})
-
-
-def write_halves(path: Path) -> None:
-    train, held_out = (COUNTS.copy() for _ in range(2))
-    train.data = np.floor(COUNTS.data / 2)
-    held_out.data = COUNTS.data - train.data
-    write_npz(path, train, genes=np.array(GENES))
-    write_npz(path.with_name("x.test.npz"), held_out)
+    with pytest.raises(matrix.CountsError, match="away from a whole number"):
+        shipped.recover_counts(logs, np.array([100.0]))
 
 
 WRITERS: dict[str, tuple[Callable[[Path], None], bool]] = {
@@ -102,8 +66,8 @@ WRITERS: dict[str, tuple[Callable[[Path], None], bool]] = {
 def test_every_format_gives_the_same_counts(name: str, tmp_path: Path):
     write, named = WRITERS[name]
     write(tmp_path / name)
-    ((found, path, role),) = data.found_files(tmp_path / name)
-    counts, genes = count_files.read_counts(path)
+    ((found, path, role),), _ = data.found_files(tmp_path / name)
+    counts, genes = files.read_counts(path)
     assert (found, role, genes) == ("x", "", GENES if named else [])
     assert (counts != COUNTS).nnz == 0
 
@@ -112,11 +76,11 @@ def test_an_annotated_matrix_gives_its_counts_wherever_they_are(tmp_path: Path):
     logs = COUNTS.copy()
     logs.data = np.log1p(logs.data)
     write_h5ad(tmp_path / "layer.h5ad", logs, layers={"counts": COUNTS})
-    counts, _ = count_files.read_counts(tmp_path / "layer.h5ad")
+    counts, _ = files.read_counts(tmp_path / "layer.h5ad")
     assert (counts != COUNTS).nnz == 0
     write_h5ad(tmp_path / "logs.h5ad", logs)
-    with pytest.raises(count_files.CountsError, match=r"no whole numbers .*give raw counts"):
-        count_files.read_counts(tmp_path / "logs.h5ad")
+    with pytest.raises(matrix.CountsError, match=r"no whole numbers .*give raw counts"):
+        files.read_counts(tmp_path / "logs.h5ad")
 
 
 def changed(value: float) -> sparse.csr_matrix:
@@ -144,7 +108,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_a_matrix_that_is_no_matrix_of_counts_is_refused_by_name(name: str, tmp_path: Path):
     write, said = BAD[name]
     write(tmp_path / "mine.npz")
-    with pytest.raises(count_files.CountsError) as caught:
+    with pytest.raises(matrix.CountsError) as caught:
         data.main("import", tmp_path / "mine.npz", tmp_path)
     assert said in str(caught.value)
     assert "mine" in str(caught.value)
@@ -154,10 +118,8 @@ def test_a_sparse_encoding_that_scanpy_cannot_read_is_refused_by_name(tmp_path: 
     write_h5ad(tmp_path / "odd.h5ad")
     with h5py.File(tmp_path / "odd.h5ad", "a") as file:
         file["X"].attrs["encoding-type"] = "coo_matrix"
-    with pytest.raises(
-        count_files.CountsError, match=r"odd\.h5ad: can't be read .*write it again with scanpy"
-    ):
-        count_files.read_counts(tmp_path / "odd.h5ad")
+    with pytest.raises(matrix.CountsError, match=r"odd\.h5ad: can't be read .*write it again with scanpy"):
+        files.read_counts(tmp_path / "odd.h5ad")
 
 
 def test_the_user_hears_of_a_mistake_by_exit_code_2(tmp_path: Path):
@@ -180,7 +142,7 @@ def test_cells_and_genes_of_zeros_are_dropped_and_said(tmp_path: Path, capsys: p
     data.main("import", tmp_path / "mine.npz", tmp_path)
     summary = json.loads(capsys.readouterr().out)
     lost = 60 - np.count_nonzero(np.asarray(COUNTS[5:].sum(axis=0)).ravel()[3:])
-    assert summary["warnings"] == [f"mine: dropped 5 cells and {lost} genes that hold (nearly) no counts"]
+    assert summary["warnings"][1:] == [f"mine: dropped 5 cells and {lost} genes that hold (nearly) no counts"]
     assert summary["matrices"]["mine"]["cells"] == 85
 
 
@@ -230,11 +192,11 @@ def test_subfolders_say_which_matrix_is_for_what(tmp_path: Path):
         (source / role).mkdir()
         (source / f"{name}.npz").rename(source / role / f"{name}.npz")
     (tmp_path / "data").mkdir()
-    summary = data.write(data.found_files(source), tmp_path / "data", for_eval=False)
+    summary = data.write(data.found_files(source)[0], tmp_path / "data", for_eval=False)
     assert {name: entry["role"] for name, entry in summary["matrices"].items()} == {"a": "train", "b": "test"}
     (source / "train" / "a.npz").write_bytes(b"x")  # the other one is never learned on in its place
-    with pytest.raises(count_files.CountsError, match="train/ holds no matrix that can be used"):
-        data.write(data.found_files(source), tmp_path / "data", for_eval=False)
+    with pytest.raises(matrix.CountsError, match="train/ holds no matrix that can be used"):
+        data.write(data.found_files(source)[0], tmp_path / "data", for_eval=False)
 
 
 def test_evaluation_takes_every_matrix_whole_with_three_split_seeds(
@@ -261,11 +223,11 @@ def test_a_hundred_thousand_cells_are_read_and_each_split_takes_as_many_as_fit(t
     write_npz(tmp_path / "wide.npz", wide)
     (tmp_path / "data").mkdir()
     summary = data.write([("wide", tmp_path / "wide.npz", "")], tmp_path / "data", for_eval=True)
-    assert summary["warnings"] == ["wide: every split takes 12000 of its 100000 cells"]
+    assert summary["warnings"][1:] == ["wide: every split takes 12000 of its 100000 cells"]
     assert {instance["cells"] for instance in data.eval_instances(tmp_path / "data")} == {12_000}
 
 
 def test_a_file_with_more_counts_than_are_read_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(count_files, "MOST_ENTRIES", 1000)
-    with pytest.raises(count_files.CountsError, match="1000 are read: give fewer cells"):
-        count_files.checked(COUNTS, "mine")
+    monkeypatch.setattr(matrix, "MOST_ENTRIES", 1000)
+    with pytest.raises(matrix.CountsError, match="1000 are read: give fewer cells"):
+        matrix.checked(COUNTS, "mine")

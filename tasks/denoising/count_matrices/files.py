@@ -1,0 +1,138 @@
+"""Reads a matrix of counts, cells x genes, from what single-cell tools write, and says what is wrong with it.
+
+    .h5ad .h5 .loom    HDF5: AnnData, 10x, loom, by what is in it (hdf5.py)
+    .zarr              AnnData in a folder
+    .mtx               MatrixMarket, with the tables beside it (market.py)
+    .npz               CSR parts data, indices, indptr, shape; NAME.train.npz and NAME.test.npz are added up
+
+each also with .gz. What a file is its first bytes say, its ending only where these leave it open.
+"""
+
+import gzip
+import shutil
+import tempfile
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from count_matrices.hdf5 import annotated, read_hdf5
+from count_matrices.market import read_mtx
+from count_matrices.matrix import Counts, CountsError, checked, turned
+
+PLAIN = (".h5ad", ".h5", ".hdf5", ".loom", ".mtx", ".npz", ".zarr")
+SUFFIXES = (*PLAIN, *(f"{ending}.gz" for ending in PLAIN if ending != ".zarr"))
+MAGIC = {b"\x89HDF\r\n\x1a\n": "hdf5", b"%%MatrixMarket": "mtx", b"\xef\xbb\xbf%%Matrix": "mtx"}
+BYTES = 16
+
+
+def read_counts(source):
+    """(counts as CSR of float32 whole numbers, names of the genes or []). Raises CountsError."""
+    found = read(source)
+    return found.matrix, found.genes
+
+
+def read(source):
+    """The Counts of a file, checked, cells x genes. Raises CountsError."""
+    path = Path(source)
+    try:
+        with warnings.catch_warnings(), tempfile.TemporaryDirectory() as scratch:
+            warnings.simplefilter("ignore")
+            found = _reader(path)(_unpacked(path, Path(scratch)))
+            matrix = checked(found.matrix, path.name)
+            found = turned(replace(found, matrix=matrix), path.name)
+    except CountsError:
+        raise
+    except MemoryError:
+        raise CountsError(f"{path.name}: too large for this machine's memory; give fewer cells") from None
+    except Exception as error:  # readers raise whatever their libraries do
+        said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        raise CountsError(
+            f"{path.name}: can't be read ({said}); write it again with scanpy (data.write_h5ad)"
+        ) from None
+    genes, cells = ([str(name) for name in names] for names in (found.genes, found.cells))
+    return Counts(sparse.csr_matrix(found.matrix), genes, cells, found.told)
+
+
+def suffix(path):
+    name = path.name.lower()
+    return next((ending for ending in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(ending)), "")
+
+
+def name_of(path):
+    """A matrix's name: the file's without its ending."""
+    name = path.name[: len(path.name) - len(suffix(path))]
+    return name.removesuffix(".train")
+
+
+def kind_of(path):
+    """ "hdf5", "mtx", "npz", "zarr" or "": by its first bytes, then by its ending."""
+    if path.is_dir():
+        return "zarr" if path.name.lower().endswith(".zarr") else ""
+    opened = gzip.open if _is_gzip(path) else open
+    try:
+        with opened(path, "rb") as file:
+            head = file.read(BYTES)
+    except (OSError, EOFError, gzip.BadGzipFile):
+        head = b""
+    for magic, kind in MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    plain = suffix(path).removesuffix(".gz")
+    return {".mtx": "mtx", ".npz": "npz", ".h5ad": "hdf5", ".h5": "hdf5", ".hdf5": "hdf5"}.get(plain, "")
+
+
+def _is_gzip(path):
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _reader(path):
+    reader = {"hdf5": read_hdf5, "mtx": read_mtx, "npz": read_npz, "zarr": read_zarr}.get(kind_of(path))
+    if reader is None:
+        raise CountsError(f"{path.name}: not a format that is read; give one of {', '.join(PLAIN)}")
+    return reader
+
+
+def _unpacked(path, scratch):
+    """The file itself, or unpacked in `scratch`; MatrixMarket stays where its tables are."""
+    if path.is_dir() or kind_of(path) == "mtx" or not _is_gzip(path):
+        return path
+    unpacked = scratch / path.name.removesuffix(".gz")
+    with gzip.open(path) as source, unpacked.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    return unpacked
+
+
+def read_zarr(path):
+    import anndata
+
+    return annotated(anndata.read_zarr(path), path.name)
+
+
+def read_npz(path):
+    found = _npz(path)
+    if path.name.endswith(".train.npz"):
+        rest = path.with_name(path.name.removesuffix(".train.npz") + ".test.npz")
+        if rest.exists():
+            found.matrix = found.matrix + _npz(rest).matrix
+    return found
+
+
+def _npz(path):
+    with np.load(path, allow_pickle=False) as parts:
+        missing = [name for name in ("data", "indices", "indptr", "shape") if name not in parts]
+        if missing:
+            raise CountsError(f"{path.name}: has no {', '.join(missing)}; CSR parts are wanted")
+        if "format" in parts and parts["format"].item() not in (b"csr", "csr"):
+            raise CountsError(
+                f"{path.name}: holds {parts['format'].item()!r} parts; CSR parts are wanted: tocsr()"
+            )
+        shape = tuple(int(length) for length in parts["shape"])
+        indices, pointers = parts["indices"].astype(np.int64), parts["indptr"].astype(np.int64)
+        matrix = sparse.csr_matrix((parts["data"], indices, pointers), shape=shape)
+        matrix.check_format(full_check=True)
+        genes, cells = (list(parts[name]) if name in parts else [] for name in ("genes", "cells"))
+        return Counts(matrix, genes, cells, oriented=bool(genes or cells) or "oriented" in parts)

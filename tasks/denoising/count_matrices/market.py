@@ -1,0 +1,119 @@
+"""Counts out of MatrixMarket files, and the tables of genes and barcodes beside them: CellRanger's and
+STARsolo's folders, velocyto's (spliced.mtx), GEO's (GSM1_ctrl_matrix.mtx.gz), any prefix. Which axis holds
+the cells is told by the tables' lengths.
+"""
+
+import gzip
+import io
+import re
+
+from count_matrices.hdf5 import only_genes
+from count_matrices.matrix import Counts, CountsError
+
+ENDING = re.compile(r"\.(tsv|txt|csv)(\.gz)?$")
+KIND = re.compile(r"barcode|cell|feature|gene")
+CUT = re.compile(r"[_.-]")
+
+
+def read_mtx(path):
+    matrix = _matrix(path).tocsr()
+    cells = tables(path, ("barcode", "cell"))
+    genes = tables(path, ("feature", "gene"))
+    return oriented(matrix, genes, cells, path.name)
+
+
+def _matrix(path):
+    """STARsolo writes "float" for "real" in the first line, which scipy does not know."""
+    from scipy.io import mmread
+
+    data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    first, end, rest = data.lstrip(b"\xef\xbb\xbf").partition(b"\n")
+    words = first.split()
+    if not words or words[0].lower() != b"%%matrixmarket":
+        raise CountsError(f"{path.name}: its first line is no %%MatrixMarket header; is it a whole file?")
+    swapped = [b"real" if word.lower() in (b"float", b"double") else word for word in words]
+    return mmread(io.BytesIO(b" ".join(swapped) + end + rest))
+
+
+def tables(path, kinds):
+    """The rows of each table of these kinds beside a matrix, those first that share most of its name."""
+    found = []
+    for other in sorted(path.parent.iterdir()):
+        name = other.name.lower()
+        if ENDING.search(name) and other.is_file() and not name.startswith("."):
+            kind, prefix = _kind(name, path.name.lower())
+            if kind in kinds:
+                found.append((len(prefix), read_table(other)))
+    found.sort(key=lambda item: -item[0])
+    return [rows for _, rows in found]
+
+
+def _kind(name, matrix):
+    """(what a table names, the part of its name that it shares with the matrix); ("", "") where it is none of
+    that matrix."""
+    for word in reversed(list(KIND.finditer(name))):
+        prefix = name[: word.start()]
+        if not prefix or (matrix.startswith(prefix) and CUT.match(prefix[-1])):
+            return word[0], prefix
+    return "", ""
+
+
+def read_table(path):
+    """Rows of cells, without quotes."""
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix.lower() == ".gz" else data).decode(
+        "utf-8-sig", errors="replace"
+    )
+    comma = "\t" not in text and "," in text
+    return [
+        [cell.strip().strip('"') for cell in line.split("," if comma else "\t")]
+        for line in text.splitlines()
+        if line.strip()
+    ]
+
+
+def oriented(matrix, gene_tables, cell_tables, name):
+    """As Counts, cells x genes. Raises CountsError where the tables fit neither way."""
+    rows, columns = matrix.shape
+    if not gene_tables and not cell_tables:
+        return Counts(matrix, oriented=False)
+    ways = []
+    for turn, shape in ((True, (columns, rows)), (False, (rows, columns))):  # (cells, genes)
+        cells = _fitting(cell_tables, shape[0])
+        genes = _fitting(gene_tables, shape[1])
+        if (cells is not None or not cell_tables) and (genes is not None or not gene_tables):
+            ways.append((turn, genes or [], cells or []))
+    if not ways:
+        said = [f"{len(lines)} genes" for lines in gene_tables] + [
+            f"{len(lines)} barcodes" for lines in cell_tables
+        ]
+        raise CountsError(
+            f"{name}: its shape {matrix.shape} fits neither way what is beside it ({', '.join(said)})"
+        )
+    turn, genes, cells = ways[0]
+    told = []
+    if len(ways) == 2:
+        told.append(f"{name}: as many rows as columns: read as genes x cells, as CellRanger writes it")
+    kinds = [row[2] for row in genes] if genes and all(len(row) > 2 for row in genes) else []
+    found = Counts(
+        matrix.T.tocsr() if turn else matrix,
+        [row[1] if len(row) > 1 else row[0] for row in genes],
+        [row[0] for row in cells],
+        told,
+    )
+    return only_genes(found, kinds if _are_kinds(kinds) else [], name)
+
+
+def _are_kinds(kinds):
+    """10x's third column; other programs write other things there."""
+    return "Gene Expression" in kinds or any(kind in ("Antibody Capture", "Peaks") for kind in kinds)
+
+
+def _fitting(found, length):
+    """The first table with so many lines, a header not counted; None where none has."""
+    for lines in found:
+        if len(lines) == length:
+            return lines
+        if len(lines) == length + 1:
+            return lines[1:]
+    return None

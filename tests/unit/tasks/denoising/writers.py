@@ -1,0 +1,57 @@
+"""Writes one small matrix of counts in the formats that people have."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from scipy import io, sparse
+
+from tests.parts.denoising import made_counts
+
+COUNTS = made_counts(cells=90, genes=60)
+GENES = [f"gene{i}" for i in range(60)]
+CELLS = [f"ACGTACGT{i:04d}".translate(str.maketrans("0123456789", "ACGTACGTAC")) + f"-{i}" for i in range(90)]
+
+
+def write_h5ad(path: Path, matrix: Any = COUNTS, **parts: Any) -> None:
+    import anndata
+    import pandas
+
+    anndata.AnnData(matrix, var=pandas.DataFrame(index=GENES), **parts).write_h5ad(path)
+
+
+def write_10x(path: Path) -> None:
+    turned = COUNTS.T.tocsc()  # genes x cells, by cells
+    with h5py.File(path, "w") as file:
+        group = file.create_group("matrix")
+        for name in ("data", "indices", "indptr"):
+            group[name] = getattr(turned, name).astype(np.int32)
+        group["shape"] = np.array(turned.shape, np.int32)
+        group["barcodes"] = np.array([f"cell{i}" for i in range(90)], "S")
+        for name in ("id", "name", "feature_type", "genome"):
+            values = GENES if name in ("id", "name") else ["Gene Expression"] * 60
+            group[f"features/{name}"] = np.array(values, "S")
+
+
+def write_cellranger(folder: Path) -> None:
+    folder.mkdir()
+    with gzip.open(folder / "matrix.mtx.gz", "wb") as file:
+        io.mmwrite(file, COUNTS.T.astype(int))
+    for name, lines in (("features.tsv", [f"id\t{gene}\tx" for gene in GENES]), ("barcodes.tsv", ["c"] * 90)):
+        with gzip.open(folder / f"{name}.gz", "wt") as text:
+            text.write("\n".join(lines))
+
+
+def write_npz(path: Path, matrix: sparse.csr_matrix = COUNTS, **more: Any) -> None:
+    parts = {name: getattr(matrix, name) for name in ("data", "indices", "indptr")}
+    np.savez(path, shape=matrix.shape, **{**parts, **more})
+
+
+def write_halves(path: Path) -> None:
+    train, held_out = (COUNTS.copy() for _ in range(2))
+    train.data = np.floor(COUNTS.data / 2)
+    held_out.data = COUNTS.data - train.data
+    write_npz(path, train, genes=np.array(GENES))
+    write_npz(path.with_name("x.test.npz"), held_out)
