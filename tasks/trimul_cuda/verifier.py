@@ -16,11 +16,13 @@ _SPEC.loader.exec_module(_maths)
 make_inputs = _maths.make_inputs
 output_shapes = _maths.output_shapes
 expected = _maths.expected
-check = _maths.check
 
 H = _maths.H
 ARCH = "sm_90a"
 FLAGS = ["-O3"]
+RMS_TOLERANCE = (
+    2e-3  # half-precision operands with float32 sums, as the public problem allows them: 2e-4 to 6e-4
+)
 SLOWEST, FASTEST = 0.5, 1000.0  # speed-ups over the plain kernels that score 0 and 1
 
 # No two splits share an N. The test split is the seven shapes of the public benchmark, all with real masks.
@@ -52,6 +54,10 @@ LINE = 128
 # here gets the fastest there is, so that its floor is never too high.
 RATES = {"H200": (790e12, 4.3e12), "H100": (700e12, 2.9e12)}
 FASTEST_KNOWN = (2.5e15, 8e12)
+
+
+def check(instance, expected, got):
+    return _maths.check_within(expected, got, RMS_TOLERANCE)
 
 
 def draw(split, count, seed):

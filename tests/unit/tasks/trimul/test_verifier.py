@@ -113,6 +113,18 @@ def test_the_check_refuses_one_miss_a_nan_and_many_small_errors():
     assert "RMS" in verifier.check(instance, want, {"out": right * np.float32(1.01)})
 
 
+@pytest.mark.parametrize("name", ["wl", "wr", "wog", "wout"])
+def test_half_precision_is_refused_on_a_cpu_and_allowed_on_a_gpu(name):
+    instance = an_instance(n=16, c=16)
+    inputs = inputs_of(instance)
+    want = verifier.expected(instance, inputs)
+    halved = {**inputs, name: inputs[name].astype(np.float16)}
+    got = {"out": verifier.expected(instance, halved)["out"].astype(np.float32)}
+
+    assert "RMS" in verifier.check(instance, want, got)
+    assert load_verifier(TASKS / "trimul_cuda").check(instance, want, got) == ""
+
+
 def test_the_score_is_straight_in_the_log_and_stays_within_the_tasks_bounds():
     bounds = load_task("trimul").manifest.score
     scores = [verifier.score(an_instance() | {"N": 80}, s) for s in (0.0, 1.0, 4.0, 16.0, 1e9)]
