@@ -16,7 +16,7 @@ from agent_service.reload import find_reload
 from agent_service.rollout import Stage, advance
 from agent_service.shards import attach, gather, pending_check, plan_shards
 from shared.bus.bus import Handler
-from shared.config.settings import ModelSection, RunConfig
+from shared.config.settings import LAST_S, ModelSection, RunConfig
 from shared.decisions.endings import count_endings
 from shared.errors import AdaptersUnsupportedError, ArtifactError, BudgetSpentError, TaskError
 from shared.harness.bundle import Harness, load_harness
@@ -47,7 +47,6 @@ from shared.model.spending import Spending
 from shared.store.store import Store, get_bundle, get_json, get_record, materialize, put_json
 from shared.tasks.task import Task, with_limits
 
-LAST_S = 90.0  # of a job's limit, beside one reply's: no reply is asked for any more
 Shard = ShardOpened | CandidatesScored
 
 

@@ -1,8 +1,8 @@
 """Hard caps of a run, looked at before anything is opened. Work that is paid for is never thrown away: a step
 is opened only if it fits whole, with room left for the sealed test.
 
-Evaluations are known beforehand, at most. Prompt tokens and money are estimated for the first step, and then
-foreseen at the rate of the run so far, as time is. Within a rollout, caps on tokens and money are looked at
+Evaluations are known beforehand, at most. Money is estimated for the first step; later money, prompt tokens
+and time are foreseen at the rate of the run so far. Within a rollout, caps on tokens and money are looked at
 before each request (shared/model/spending.py).
 """
 
@@ -24,6 +24,21 @@ def over_budget(history: RunHistory, budget: BudgetSection, *steps: Step) -> str
     return ""
 
 
+def training_over_budget(history: RunHistory, budget: BudgetSection) -> str:
+    """Which cap a weight update would break, foreseen as the dearest so far; empty: it fits."""
+    past = [generation.cost for generation in history.generations]
+    foreseen = {
+        "wall_s": max((cost.train_s for cost in past), default=0.0),
+        "gpu_s": max((cost.gpu_s for cost in past), default=0.0),
+    }
+    spent = _spent(history)
+    for name, more in foreseen.items():
+        cap = getattr(budget, name)
+        if cap and spent[name] + more >= cap:
+            return f"a weight update might use {more:,.0f} {name}; {spent[name]:,.0f} of {cap:,.0f} are spent"
+    return ""
+
+
 def _spent(history: RunHistory) -> dict[str, float]:
     cost = history.cost
     return {
@@ -39,10 +54,9 @@ def _foreseen(history: RunHistory, steps: tuple[Step, ...]) -> dict[str, float]:
     evaluations = sum(step.evaluations for step in steps)
     so_far = history.cost.evaluations
     share = evaluations / so_far if so_far else 0.0
-    prompt_tokens = share * history.cost.prompt_tokens or sum(step.prompt_tokens for step in steps)
     return {
         "evaluations": evaluations,
-        "tokens": sum(step.tokens for step in steps) + prompt_tokens,
+        "tokens": sum(step.tokens for step in steps) + share * history.cost.prompt_tokens,
         "wall_s": share * history.elapsed_s,
         "gpu_s": share * history.cost.gpu_s,
         "usd": share * history.cost.usd if so_far else sum(step.usd for step in steps),

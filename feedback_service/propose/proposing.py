@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from feedback_service.course import seeds
+from feedback_service.course.budget import training_over_budget
 from feedback_service.course.situation import Situation
 from feedback_service.propose import demonstrating
 from feedback_service.propose.advisor import Advice, Question, advise
@@ -125,6 +126,8 @@ def _update(
     )
     if isinstance(update, str):
         return WeightUpdateFailed(**where, reason=update)
+    if broken := training_over_budget(now.history, now.config.budget):
+        return WeightUpdateFailed(**where, reason=broken)
     return WeightUpdateProposed(
         **where,
         config=now.history.config,

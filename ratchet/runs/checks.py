@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 
 import typer
 
 from sandbox_service.toolchains.cuda.compiler import find_nvcc
-from shared.config.settings import StackParts
-from shared.errors import ToolMissingError
+from shared.config.settings import LAST_S, RunConfig, StackParts, longest_reply_s
+from shared.errors import SettingsError, ToolMissingError
 from shared.tasks.task import Task
 
 
@@ -20,6 +21,17 @@ def require_parts(chosen: StackParts) -> None:
 
     for warning in check_parts(chosen):
         typer.echo(f"warning: {warning}", err=True)
+
+
+def require_time(config: RunConfig, job_limit_s: float) -> None:
+    """Raises SettingsError where one slow reply could take a whole job."""
+    most_s = longest_reply_s(job_limit_s)
+    if config.model.timeout_s > most_s:
+        needed_s = math.ceil(2 * config.model.timeout_s + LAST_S)
+        raise SettingsError(
+            f"model.timeout_s is {config.model.timeout_s:g}, and stack.job_limit_s leaves a reply {most_s:g}",
+            f"set stack.job_limit_s={needed_s}",
+        )
 
 
 def require_tools(task: Task) -> None:

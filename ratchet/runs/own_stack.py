@@ -34,6 +34,7 @@ class OwnStack:
     extras: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def check(self, request: RunRequest, task: Task) -> None:
+        checks.require_time(request.config, request.parts.job_limit_s)
         checks.require_tools(task)
         checks.require_parts(request.parts)
 

@@ -50,7 +50,9 @@ class StandingStack:
                 "a run in a stack uses the stack's ledger, store and broker",
                 "leave --stack out, or the others",
             )
-        for warning in check_parts(stacks.require_up(self.place)):
+        settings = stacks.require_up(self.place)
+        checks.require_time(request.config, settings.job_limit_s)
+        for warning in check_parts(settings):
             typer.echo(f"warning: {warning}", err=True)
         if self.place.is_dir():  # else the workers are on other machines
             checks.require_tools(task)

@@ -235,6 +235,14 @@ class StackParts(Section):
         return url
 
 
+LAST_S = 90.0  # of a job's limit, beside one reply's: the model is asked for nothing more
+
+
+def longest_reply_s(job_limit_s: float) -> float:
+    """What model.timeout_s may be at most: one reply must fit into a job twice, or a job could only wait."""
+    return (job_limit_s - LAST_S) / 2
+
+
 class StackSettings(StackParts):
     """One running stack. Written by the supervisor, read by the workers."""
 

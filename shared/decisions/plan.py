@@ -14,7 +14,7 @@ from shared.decisions.levers import arms_in_use
 from shared.tasks.task import Task
 
 CHARS_A_TOKEN = 4
-LEAST_PROMPT = 16  # tokens
+LEAST_PROMPT = 8  # tokens
 MTOK = 1e6  # prices are those of a million tokens
 
 

@@ -110,7 +110,7 @@ class Answering:
     def _learn(self, server: Server, options: Options) -> None:
         with self._lock:
             if said := learned(self.options, options):
-                log.warning("%s %s", server.url, said)
+                log.info("%s %s", server.url, said)
             self.options = options
 
     def _judge(self, request: SampleRequest, key: str, error: ChatUnavailableError) -> None:

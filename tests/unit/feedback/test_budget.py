@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from feedback_service.course.budget import over_budget
+from feedback_service.course.budget import over_budget, training_over_budget
 from shared.config.settings import BudgetSection, load_config
 from shared.decisions.plan import Step, plan
-from shared.ledger.history import RunHistory
+from shared.ledger.history import Generation, RunHistory
 from shared.messages.records import Cost
 from shared.tasks.task import AttemptSection, Task, TaskManifest
 
-PROMPT = 2 * 16  # tokens of a prompt about which nothing is known
+PROMPT = 2 * 8  # tokens of a prompt about which nothing is known
 STEP = Step("screen", evaluations=100, tokens=1000)
 
 
@@ -84,7 +84,13 @@ def test_money_is_foreseen_before_anything_is_spent(tmp_path: Path) -> None:
     assert "usd" in over_budget(spent(), BudgetSection(usd=0.039), train)
 
 
-def test_prompt_tokens_count_before_anything_is_spent() -> None:
-    step = Step("train", evaluations=1, tokens=100, prompt_tokens=50)
-    assert over_budget(spent(), BudgetSection(tokens=150), step) == ""
-    assert "tokens" in over_budget(spent(), BudgetSection(tokens=149), step)
+def test_a_weight_update_is_foreseen_as_the_dearest_so_far() -> None:
+    history = spent(gpu_s=50)
+    history.all[1] = Generation(1, cost=Cost(train_s=20, gpu_s=40))
+    assert training_over_budget(history, BudgetSection()) == ""
+    assert training_over_budget(history, BudgetSection(gpu_s=91)) == ""
+    assert training_over_budget(history, BudgetSection(gpu_s=90)).startswith(
+        "a weight update might use 40 gpu_s"
+    )
+    assert training_over_budget(history, BudgetSection(wall_s=121)) == ""  # 100 s have gone by
+    assert "wall_s" in training_over_budget(history, BudgetSection(wall_s=120))
