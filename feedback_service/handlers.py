@@ -12,7 +12,7 @@ from feedback_service.course.evaluating import finish_evaluation, open_evaluatio
 from feedback_service.course.situation import Deps, Situation, look
 from feedback_service.propose.proposing import propose, propose_weights
 from shared.bus.bus import Handler
-from shared.decisions.endings import REFUSED
+from shared.decisions.endings import REFUSED, count_endings, ending, endings_text
 from shared.decisions.levers import levers_in_use, serves_own_base, why_off
 from shared.errors import DecodeError
 from shared.harness.bundle import with_knobs
@@ -109,12 +109,17 @@ def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
 
 
 def why_unanswered(states: Sequence[ShardState]) -> str:
-    """Why a run can't go on whose every attempt the endpoint refused; empty: some were answered."""
+    """Why a run can't go on whose every attempt the endpoint refused, or whose every reply is without an
+    answer; empty: some were answered."""
     attempts = [attempt for state in states for attempt in state.attempts]
     refused = [one for one in attempts if one.final is not None and one.final.outcome == REFUSED]
-    if not attempts or len(refused) < len(attempts):
-        return ""
-    return f"all {len(attempts)} train attempts were refused: {refused[0].error}"
+    if attempts and len(refused) == len(attempts):
+        return f"all {len(attempts)} train attempts were refused: {refused[0].error}"
+    replies = [reply for attempt in attempts for reply in attempt.replies]
+    if replies and all(ending(reply) and not reply.text.strip() for reply in replies):
+        hint = "set attempt.max_tokens higher, or model.reasoning_effort lower"
+        return f"no reply holds an answer: {endings_text(count_endings(attempts))} ({hint})"
+    return ""
 
 
 def keep_seed_harness(now: Situation) -> str:

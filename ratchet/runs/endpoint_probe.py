@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.config.settings import EndpointSection, ModelSection
+from shared.decisions.endings import WORDS, ending
 from shared.errors import (
     AdaptersUnsupportedError,
     ArtifactError,
@@ -67,6 +68,8 @@ def examine(section: EndpointSection, name: str, max_tokens: int, with_schema: b
     whole = Options(options.max_tokens_name, omit, options.added)
     if said := learned(options_of(section), whole):
         notes += (f"{section.url} {said}",)
+    if found[0].sample and (how := ending(found[0].sample)):
+        notes += (f"{section.url} answers a plain request with a reply that is {WORDS[how]}",)
     return Found(" ".join(one.url for one in found), whole, found[0].sample, found[0].usage, notes)
 
 

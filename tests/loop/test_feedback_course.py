@@ -264,3 +264,12 @@ def test_a_run_whose_every_request_is_refused_has_failed_with_that_reason(tmp_pa
     history = world(tmp_path, refused="no chat template").run()
     assert history.state == "failed"
     assert "train attempts were refused: no chat template" in history.why
+
+
+@pytest.mark.parametrize("ending", ["reasoning", "content_filter"])
+def test_a_run_whose_every_reply_is_without_an_answer_has_failed_at_once(tmp_path: Path, ending: str) -> None:
+    made = world(tmp_path, ending=ending)
+    history = made.run()
+    assert history.state == "failed"
+    assert "no reply holds an answer" in history.why
+    assert purposes(made.opened) == ["train"]

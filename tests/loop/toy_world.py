@@ -80,6 +80,7 @@ class World:
     fail_training: bool = False
     unserved: dict[str, str] = field(default_factory=dict)  # arms of a screen that are null, and why
     refused: str = ""  # why the endpoint takes no request
+    ending: str = ""  # how every reply ends, without an answer
     lose: Callable[[e.RolloutsOpened], bool] = lambda event: False
     name: str = RUN
     wrap: Callable[[Handler], Handler] = lambda handler: handler  # around each of feedback's
@@ -157,6 +158,8 @@ class World:
         if self.refused:
             result = Evaluation(outcome="request_refused", score=0.0, detail=self.refused)
             return AttemptState(plan=plan, final=result, error=self.refused)
+        if self.ending:
+            turns = (Turn(action={"ask": []}, replies=(Sample(text="", finish_reason=self.ending),)),)
         return AttemptState(plan=plan, turns=turns, answer=tried, final=result)
 
     def validate(self, event: e.HarnessProposed) -> list[e.Message]:
