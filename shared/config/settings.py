@@ -5,7 +5,6 @@ Unknown keys and out-of-range values are SettingsError with the key's dotted nam
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     ValidationError,
@@ -22,28 +20,17 @@ from pydantic import (
     model_validator,
 )
 
+from shared.config.endpoints import SECRET_NAME as SECRET_NAME
+from shared.config.endpoints import AdvisorSection as AdvisorSection
+from shared.config.endpoints import EndpointSection as EndpointSection
+from shared.config.endpoints import ModelSection as ModelSection
+from shared.config.endpoints import Section as Section
 from shared.errors import SettingsError
 
 Levers = Literal["both", "harness", "weights"]
 WorkerService = Literal["agent", "sandbox", "feedback"]
-SECRET_QUERY = {
-    "key",
-    "api_key",
-    "apikey",
-    "api-key",
-    "token",
-    "access_token",
-    "password",
-    "subscription-key",
-}
-SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.I)
-SECRET_NAME = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")
 FROM_USER = "from the user"  # validation context: unknown keys are mistakes
 RETIRED = {"model": ("temperature",), "training": ("micro_batch",)}  # keys of older versions, by section
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RunSection(Section):
@@ -51,65 +38,6 @@ class RunSection(Section):
     seed: int = Field(0, ge=0)
     generations: int = Field(3, ge=1, le=10_000)  # at most; convergence or a budget may end it sooner
     levers: Levers = "both"
-
-
-class EndpointSection(Section):
-    """An OpenAI-compatible endpoint and the parameters of requests to it (docs/endpoints.md)."""
-
-    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong URL may hold a password
-
-    url: str = ""  # e.g. http://host:8000/v1; several, separated by spaces, serve the same model
-    name: str = ""  # the model's name there
-    api_key_env: str = ""  # the name of the variable, never the key
-    timeout_s: float = Field(120.0, gt=0)  # for one reply
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    omit: tuple[str, ...] = ()  # parameters that are not sent: seed, temperature, logprobs, n, ...
-    top_p: float | None = Field(None, gt=0, le=1)
-    stop: tuple[str, ...] = ()
-    reasoning_effort: str = ""
-    chat_template: dict[str, Any] = Field(default_factory=dict)  # sent as chat_template_kwargs
-    extra_body: dict[str, Any] = Field(default_factory=dict)  # sent as it is
-    headers: dict[str, str] = Field(default_factory=dict)  # a secret's value is env:NAME or file:/path
-    usd_prompt: float | None = Field(None, ge=0)  # US dollars a million tokens; None: the list price
-    usd_completion: float | None = Field(None, ge=0)
-
-    @field_validator("url")
-    @classmethod
-    def _without_secret(cls, url: str) -> str:
-        for one in re.split(r"[\s,]+", url):
-            split = urlsplit(one)
-            names = {name.lower() for name in parse_qs(split.query)}
-            if split.password is not None or split.username is not None or names & SECRET_QUERY:
-                raise ValueError(
-                    "no key or password may stand in a URL: put it in the variable of api_key_env"
-                )
-        return url
-
-    @field_validator("headers")
-    @classmethod
-    def _secrets_by_name(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if SECRET_HEADER.search(name) and not SECRET_NAME.match(value):
-                raise ValueError(f"the value of {name} is a secret: write env:NAME or file:/path")
-        return headers
-
-
-class ModelSection(EndpointSection):
-    """Which model. Without `url` Ratchet serves the base itself."""
-
-    name: str = "seed"
-    base: str = "seed"  # or "smollm2", a folder in Hugging Face format, a .gguf file, a hub's ID@REVISION
-    api_key_env: str = "OPENAI_API_KEY"
-    concurrency: int = Field(32, ge=1, le=1024)  # requests in flight; the local server batches them
-
-
-class AdvisorSection(EndpointSection):
-    """A language model that proposes harness patches. Without `url` the offline analyst does it alone."""
-
-    api_key_env: str = "ADVISOR_API_KEY"
-    temperature: float = Field(0.7, ge=0.0, le=2.0)
-    max_tokens: int = Field(4096, ge=256)
-    timeout_s: float = Field(300.0, gt=0)
 
 
 class RolloutsSection(Section):
