@@ -1,0 +1,103 @@
+"""One row of a file as a case, whatever form it has: this project's, CAIL2018's, LawBench's 3-3, SIA's table.
+Raises RowError for a fault of form, which says that the file is not what its owner thinks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from charges import FRAME, default_labels, normal
+
+Case = dict[str, Any]  # {"id", "fact", "charges"}
+QUESTION = re.compile(r"^\s*(事实\s*[:：])?\s*")
+ARTICLE = re.compile(r"^\s*(\[?法条\]?|刑法第|依据.*第.*条)|第\s*\d+\s*条")
+SENTENCE = re.compile(r"^\s*(\[?刑期\]?|有期徒刑|\d+\s*个?月)")
+EDGES = " \t\r\n。．.,，、;；:：!！\"'“”‘’"
+SPLITS = (r"[;；\n|/]", r"[,，]", r"\s+", r"、")  # in this order: names of charges hold 、 themselves
+OWN_FORM = 'a line is {"id", "fact": text, "charges": [names]}'
+TRADITIONAL = set(
+    "盜竊詐騙傷貪賄賂槍製運輸販賣國機關證據強姦綁搶奪務職財產權毀壞擾亂違駕險傳開設賭場銷贓隱瞞訴訟罰僞偽"
+)
+
+
+class RowError(Exception):
+    """What is wrong with the row."""
+
+
+def case_of(row: object, name: str) -> Case:
+    """A JSON object as a case; `name` is its id where it has none. Raises RowError."""
+    if not isinstance(row, dict):
+        raise RowError("not a JSON object")
+    if isinstance(row.get("meta"), dict) and "accusation" in row["meta"]:
+        return _whole({"id": name, "fact": row.get("fact"), "charges": row["meta"]["accusation"]})
+    if "question" in row or "answer" in row:
+        return _whole(_lawbench(row, name))
+    if not {"fact", "charges"} & set(row):
+        raise RowError('no text in "fact", and neither the form of CAIL nor of LawBench\'s 3-3')
+    return _whole({"id": str(row.get("id", name)), "fact": row.get("fact"), "charges": row.get("charges")})
+
+
+def table_case(row: dict[str, str | None], name: str) -> Case:
+    """A row of SIA's table: id, text, label. Several charges stand in one label."""
+    if row["text"] is None or row["label"] is None:
+        raise RowError("a row with too few columns")
+    return _whole({"id": name, "fact": row["text"], "charges": names_in(row["label"])})
+
+
+def _lawbench(row: dict[str, Any], name: str) -> Case:
+    question, answer = row.get("question"), row.get("answer")
+    if not isinstance(question, str) or not isinstance(answer, str):
+        raise RowError('no "question" and "answer"; is it LawBench\'s 3-3?')
+    if ARTICLE.search(answer):
+        raise RowError(
+            f"its answer names articles of law ({answer[:30]!r}): LawBench's 3-1 or 3-2; charges are 3-3"
+        )
+    if SENTENCE.search(answer):
+        raise RowError(f"its answer is a sentence ({answer[:30]!r}: LawBench's 3-4); charges are 3-3")
+    return {"id": name, "fact": QUESTION.sub("", question), "charges": names_in(FRAME.sub("", answer))}
+
+
+def _whole(case: Case) -> Case:
+    """With charges in normal form. Raises RowError."""
+    if not isinstance(case["fact"], str):
+        raise RowError('no text in "fact"')
+    charges = case["charges"]
+    if not isinstance(charges, list) or not all(isinstance(name, str) for name in charges):
+        raise RowError('"charges" is not a list of names')
+    for place, text in (("id", case["id"]), ("fact", case["fact"]), *(("charges", name) for name in charges)):
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise RowError(f'half of a surrogate pair in "{place}", which is no character')
+    found = [plain_name(name) for name in charges]
+    return case | {"charges": list(dict.fromkeys(name for name in found if name))}
+
+
+def names_in(text: str) -> list[str]:
+    """The charges that one text names: the whole where it is one, else its parts by the first separator of
+    which all parts are charges, else by semicolons; or a list as JSON or Python writes it."""
+    text = text.strip()
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            listed = json.loads(text.replace("'", '"'))
+        except ValueError:
+            listed = None
+        if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
+            return listed
+    known = set(default_labels())
+    if plain_name(text) in known:
+        return [text]
+    for separator in SPLITS:
+        parts = [part for part in re.split(separator, text) if part.strip(EDGES)]
+        if len(parts) > 1 and all(plain_name(part) in known for part in parts):
+            return parts
+    return [part for part in re.split(SPLITS[0], text) if part.strip(EDGES)]
+
+
+def plain_name(name: str) -> str:
+    """A charge as this task writes it everywhere."""
+    return normal(name.strip(EDGES)).strip(EDGES)
+
+
+def looks_traditional(name: str) -> bool:
+    return bool(TRADITIONAL & set(name))

@@ -1,0 +1,133 @@
+"""Files of cases as people have them: every form gives the same cases; what can't be read is named."""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.tasks.lawbench.parts import load
+
+data = load("data.py")
+reading = sys.modules["reading"]
+FACTS = [f"被告人{number}号在某地取走他人财物" for number in range(3)]
+CHARGES = [["盗窃"], ["诈骗", "盗窃"], ["走私、贩卖、运输、制造毒品"]]
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def lines(items: list[object]) -> str:
+    return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+
+
+def pairs(path: Path) -> list[tuple[str, list[str]]]:
+    return [(case["fact"], case["charges"]) for case in reading.read_cases(path)]
+
+
+WANTED = list(zip(FACTS, CHARGES, strict=True))
+CAIL = [{"fact": fact, "meta": {"accusation": charges, "criminals": ["甲"]}} for fact, charges in WANTED]
+OWN = [{"fact": fact, "charges": charges} for fact, charges in WANTED]
+LAWBENCH = [
+    {
+        "instruction": "x",
+        "question": f"事实：{fact}",
+        "answer": f"罪名：{'；'.join(f'{name}罪' for name in names)}。",
+    }
+    for fact, names in WANTED
+]
+
+
+@pytest.mark.parametrize("form", [CAIL, OWN, LAWBENCH], ids=["cail", "own", "lawbench"])
+@pytest.mark.parametrize("name", ["x.json", "x.jsonl"])
+def test_every_form_is_read_as_lines_and_as_a_list(form: list[object], name: str, tmp_path: Path):
+    assert pairs(write(tmp_path / name, lines(form))) == WANTED
+    assert pairs(write(tmp_path / name, json.dumps(form))) == WANTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
+def test_every_usual_encoding_is_read(encoding: str, tmp_path: Path):
+    assert pairs(write(tmp_path / "x.jsonl", lines(OWN), encoding)) == WANTED
+
+
+def test_a_line_separator_inside_a_fact_ends_no_line(tmp_path: Path):
+    row = {"fact": "甲\u2028乙\x85丙", "charges": ["盗窃"]}
+    assert pairs(write(tmp_path / "x.jsonl", lines([row]))) == [("甲\u2028乙\x85丙", ["盗窃"])]
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ("盗窃;诈骗", ["盗窃", "诈骗"]),
+        ("盗窃罪；诈骗罪。", ["盗窃", "诈骗"]),
+        ("盗窃|诈骗", ["盗窃", "诈骗"]),
+        ("盗窃,诈骗", ["盗窃", "诈骗"]),
+        ("盗窃、诈骗", ["盗窃", "诈骗"]),
+        ("['盗窃', '诈骗']", ["盗窃", "诈骗"]),
+        ("[走私、贩卖、运输、制造]毒品", ["走私、贩卖、运输、制造毒品"]),
+        ("走私、贩卖、运输、制造毒品;盗窃", ["走私、贩卖、运输、制造毒品", "盗窃"]),
+        ("盗窃;盗窃", ["盗窃"]),
+        ("", []),
+    ],
+)
+def test_a_label_of_a_table_holds_one_charge_or_several(label: str, names: list[str], tmp_path: Path):
+    text = io.StringIO()
+    csv.writer(text).writerows([["id", "text", "label"], ["1", "甲", label]])
+    assert pairs(write(tmp_path / "x.csv", text.getvalue())) == [("甲", names)]
+
+
+@pytest.mark.parametrize(
+    "text", ["ID,Text,Label\n1,甲,盗窃\n", "id;text;label\n1;甲;盗窃\n", "id\ttext\tlabel\n1\t甲\t盗窃\n"]
+)
+def test_a_table_is_read_whatever_its_separator_and_capitals(text: str, tmp_path: Path):
+    assert pairs(write(tmp_path / "x.csv", text, "utf-8-sig")) == [("甲", ["盗窃"])]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"question": "x", "answer": "法条:刑法第264条"}, "articles of law .*3-1"),
+        ({"question": "x", "answer": "刑期:12个月"}, "a sentence .*3-4"),
+        ({"fact": "甲\ud83d", "charges": ["盗窃"]}, 'surrogate pair in "fact"'),
+        ({"fact": "甲", "charges": ["盗\ud83d"]}, 'surrogate pair in "charges"'),
+        ({"id": "\ud83d", "fact": "甲", "charges": ["盗窃"]}, 'surrogate pair in "id"'),
+        ({"fact": "甲", "meta": {"accusation": "盗窃"}}, '"charges" is not a list'),
+        ([1], "not a JSON object"),
+    ],
+)
+def test_a_row_of_another_kind_is_named_with_its_line(row: object, said: str, tmp_path: Path):
+    text = lines([OWN[0]]) + json.dumps(row) + "\n"
+    with pytest.raises(reading.DataError, match=f"line 2: .*{said}"):
+        reading.read_cases(write(tmp_path / "x.jsonl", text))
+
+
+def test_one_fault_of_all_rows_is_said_once(tmp_path: Path):
+    path = write(tmp_path / "3-1.json", json.dumps([{"question": "x", "answer": "法条:刑法第264条"}] * 200))
+    with pytest.raises(reading.DataError) as caught:
+        reading.read_cases(path)
+    assert str(caught.value).count("articles of law") == 1
+    assert "(200 times)" in str(caught.value)
+
+
+def test_cail_s_folder_is_read_by_its_own_names(tmp_path: Path):
+    for name in ("data_train", "data_test", "data_valid"):
+        write(tmp_path / f"{name}.json", lines(CAIL))
+    found, labels = reading.read_folder(tmp_path)
+    assert {role: len(cases) for role, cases in found.items()} == {"train": 3, "test": 3, "dev": 3}
+    assert len(labels) == 191
+
+
+def test_traditional_characters_are_refused_with_what_converts_them(tmp_path: Path):
+    path = write(tmp_path / "x.jsonl", lines([{"fact": fact, "charges": ["盜竊"]} for fact in FACTS]))
+    with pytest.raises(reading.DataError, match=r"no train row can be used: 3 rows .*盜竊 .*opencc"):
+        data.import_cases(path, tmp_path)
+
+
+def test_cases_of_two_files_with_one_id_are_two_cases():
+    roles = {"train": [{"id": "1"}, {"id": "2"}], "test": [{"id": "1"}]}
+    data.own_ids(roles)
+    assert roles == {"train": [{"id": "train-1"}, {"id": "2"}], "test": [{"id": "test-1"}]}
