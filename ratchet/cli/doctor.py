@@ -16,6 +16,7 @@ from ratchet.check import Check
 from sandbox_service.toolchains.cuda.compiler import find_nvcc
 from sandbox_service.toolchains.cuda.process import CudaKernel, NoDeviceError
 from shared.box.bubblewrap.probe import probe
+from shared.box.machine_lock import SHARED, busy, lock_folder
 from shared.errors import RatchetError
 
 OLDEST_PYTHON = (3, 11)
@@ -37,7 +38,7 @@ COMPILE_TIMEOUT_S = 60
 
 def checks(runs: Path = RUNS) -> list[Check]:
     """All checks; `runs` is the folder that run folders go into."""
-    return [_python(), _cores(), _compiler(), _cuda(), _valkey(), _packages(), _disk(runs), *_box()]
+    return [_python(), _cores(), _compiler(), _cuda(), _valkey(), _packages(), _disk(runs), _lock(), *_box()]
 
 
 def _python() -> Check:
@@ -104,6 +105,20 @@ def _disk(runs: Path) -> Check:
     free_gb = shutil.disk_usage(place).free / 1e9
     ok = free_gb >= FREE_GB and os.access(place, os.W_OK)
     return Check("disk", ok, f"{free_gb:.1f} GB free in {place}", "" if ok else f"free {FREE_GB} GB there")
+
+
+def _lock() -> Check:
+    """The lock that keeps timings clean."""
+    try:
+        folder = lock_folder()
+        with busy(folder):
+            pass
+    except (RatchetError, OSError) as error:
+        return Check("machine lock", False, getattr(error, "message", str(error)), getattr(error, "hint", ""))
+    whose = (
+        "shared by a group" if folder == SHARED else "this user's own: other users' work is not waited for"
+    )
+    return Check("machine lock", True, f"{folder}, {whose}")
 
 
 def _box() -> list[Check]:

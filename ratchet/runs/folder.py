@@ -126,7 +126,7 @@ def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
     names = [name] if name else (f"{request.label}-{number}" for number in range(1, 100_000))
     for candidate in names:
         try:
-            (root / candidate).mkdir()
+            (root / candidate).mkdir(mode=0o700)  # prompts, replies, labels and passwords of the user's
         except FileExistsError:
             continue
         folder = RunFolder(root / candidate)

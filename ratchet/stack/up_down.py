@@ -43,7 +43,7 @@ def up(
         typer.echo(f"the stack in {folder} is up already", err=True)
         return describe(folder)
     open_box()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if sweep(folder):
         typer.echo(
             "the last supervisor was killed, and all that it had started has ended; starting anew", err=True
