@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from feedback_service.course.confirming import confirm_record, open_again, open_round
 from feedback_service.course.course import go_on, room
 from feedback_service.course.situation import Situation, open_rollouts
 from shared.decisions.arms import Paired, pair
-from shared.decisions.betting import generation_alpha
-from shared.decisions.gate import confirmed, decide, screened
+from shared.decisions.gate import decide, screened
 from shared.decisions.levers import LEVERS, levers_in_use, why_off
 from shared.ledger.history import Generation, Rollout
 from shared.messages.events import Message, ReleasePromoted, ReleaseRejected
@@ -36,7 +36,10 @@ def after_screen(now: Situation, generation: Generation) -> list[Message]:
 
 
 def after_confirm(now: Situation, generation: Generation) -> list[Message]:
-    return _next(now, generation, confirm_record(now, generation))
+    screen = screen_record(now, generation)
+    if tried_again := open_again(now, generation, screen.chosen):
+        return tried_again
+    return _next(now, generation, confirm_record(now, generation, screen))
 
 
 def null_arms(now: Situation, generation: Generation) -> dict[str, str]:
@@ -59,23 +62,6 @@ def screen_record(now: Situation, generation: Generation) -> GateRecord:
     return screened(paired, null_arms(now, generation) | unserved, now.task.manifest.score)
 
 
-def confirm_record(now: Situation, generation: Generation) -> GateRecord:
-    """All rounds so far as one record."""
-    screen, gate = screen_record(now, generation), now.config.gate
-    rounds = [r for (purpose, _), r in sorted(generation.rollouts.items()) if purpose == "confirm"]
-    paired = [_paired(now, rollout) for rollout in rounds]
-    before = [past for past in now.history.generations if past.number < generation.number]
-    tests = 1 + sum(("confirm", 0) in past.rollouts for past in before)  # alpha is spent by tests alone
-    promotions = sum(past.decision == "promoted" for past in before)
-    return confirmed(
-        screen,
-        [difference for part in paired for difference in part.differences(screen.chosen)],
-        generation_alpha(gate.alpha, tests, now.config.run.generations, promotions),
-        gate,
-        "; ".join(part.lost for part in paired if part.lost),
-    )
-
-
 def _paired(now: Situation, rollout: Rollout, unserved: Collection[str] = ()) -> Paired:
     arms = [contender.arm for contender in rollout.opened.releases if contender.arm not in unserved]
     return pair(now.states(rollout), arms, now.instances(rollout), now.task.manifest.score, rollout.losses)
@@ -85,25 +71,8 @@ def _next(now: Situation, generation: Generation, record: GateRecord) -> list[Me
     """What follows from the record: a decision, or another round of pairs if they can still be bought."""
     if decide(record).decision != "undecided":
         return _end(now, generation, record)
-    opened, hindrance = _open_round(now, generation, record)
+    opened, hindrance = open_round(now, generation, record)
     return opened or _end(now, generation, record.model_copy(update={"ended": hindrance}))
-
-
-def _open_round(now: Situation, generation: Generation, record: GateRecord) -> tuple[list[Message], str]:
-    gate = now.config.gate
-    bought = sum(
-        len(now.instances(r)) for (purpose, _), r in generation.rollouts.items() if purpose == "confirm"
-    )
-    pairs = min(gate.round_instances, gate.max_pairs - bought)
-    if pairs <= 0:  # some were lost to broken infrastructure
-        return [], f"all {gate.max_pairs} pairs are used up"
-    if broken := room(now, pairs):
-        return [], broken
-    round_ = sum(purpose == "confirm" for purpose, _ in generation.rollouts)
-    arms = generation.arms(levers_in_use(now.config))
-    releases = {str(arm): arms[arm] for arm in arms if arm in ("base", record.chosen)}
-    opened = open_rollouts(now, generation.number, "confirm", releases, pairs, round_)
-    return opened, "the gate split has no fresh instance left"
 
 
 def _end(now: Situation, generation: Generation, record: GateRecord) -> list[Message]:

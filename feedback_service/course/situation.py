@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from feedback_service.course import seeds
 from shared.config.settings import AdvisorSection, RunConfig
-from shared.decisions.arms import instance_key
+from shared.decisions.pool import fresh, gate_order, uses
 from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
 from shared.messages.events import Message, RolloutsOpened
 from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, ShardState
@@ -68,34 +68,36 @@ def open_rollouts(
     now: Situation, number: int, purpose: Purpose, releases: dict[str, Release], count: int, round_: int = 0
 ) -> list[Message]:
     """A rollout on fresh instances of the purpose's split; nothing where the split has none left."""
-    split = {"train": "train", "test": "test"}.get(purpose, "gate")
-    seed = seeds.instance_seed(now.config, number, purpose, round_)
-    used = _used(now) if split == "gate" else set()
-    drawn = draw(now.task, split, count + len(used), seed)
-    instances = [instance for instance in drawn if instance_key(instance) not in used][:count]
-    if not instances:
-        return []
+    if purpose in ("screen", "confirm"):
+        order = gate_order(now.run_id, now.config, now.task, now.store)
+        instances = fresh(order, uses(now.history, now.store), count)
+    else:
+        split = "test" if purpose == "test" else "train"
+        instances = draw(now.task, split, count, seeds.instance_seed(now.config, number, purpose, round_))
     attempts = (
         now.config.rollouts.attempts if purpose == "train" else 1
     )  # gate and test buy instances, not repeats
-    opened = RolloutsOpened(
+    attempt_seeds = seeds.attempt_seeds(now.config, number, purpose, round_, attempts)
+    return [open_on(now, number, purpose, releases, instances, attempt_seeds, round_)] if instances else []
+
+
+def open_on(
+    now: Situation,
+    number: int,
+    purpose: Purpose,
+    releases: dict[str, Release],
+    instances: Sequence[JsonObject],
+    attempt_seeds: tuple[int, ...],
+    round_: int,
+) -> Message:
+    """A rollout on given instances."""
+    return RolloutsOpened(
         run_id=now.run_id,
         generation=number,
         config=now.history.config,
         purpose=purpose,
         round=round_,
         releases=tuple(ArmRelease(arm=arm, release=release) for arm, release in releases.items()),
-        instances=put_json(now.store, instances),
-        seeds=seeds.attempt_seeds(now.config, number, purpose, round_, attempts),
+        instances=put_json(now.store, list(instances)),
+        seeds=attempt_seeds,
     )
-    return [opened]
-
-
-def _used(now: Situation) -> set[str]:
-    """Gate instances that this run has seen. Each serves once: what a release was chosen on can't prove it,
-    and a confirmation must not meet those of its own screen again."""
-    rollouts = (
-        rollout for generation in now.history.all.values() for rollout in generation.rollouts.values()
-    )
-    seen = [rollout for rollout in rollouts if rollout.opened.purpose in ("screen", "confirm")]
-    return {instance_key(instance) for rollout in seen for instance in now.instances(rollout)}

@@ -111,8 +111,7 @@ def read(text: str, question: Question) -> tuple[Patch, Answer] | str:
         apply_patch(question.files, patch)
     except PatchRefused as refused:
         return refused.message
-    tried = {frozenset(map(edit_key, past.edits)) for past in question.memory.patches}
-    if frozenset(map(edit_key, patch.edits)) in tried:
+    if frozenset(map(edit_key, patch.edits)) in question.memory.closed(question.base):
         return "these very edits were tried before"
     return patch, answer
 

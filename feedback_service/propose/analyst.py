@@ -35,7 +35,7 @@ def propose_patch(
     harness = load_harness(files)
     past = [patch for patch in memory.patches if patch.base == base]
     failed = {edit_key(edit) for patch in past if patch.failed for edit in patch.edits}
-    tried = {frozenset(map(edit_key, patch.edits)) for patch in past}
+    tried = memory.closed(base)
     evidence = [move for move in evidence_moves(harness, files, diagnosis) if not _fails(move, failed)]
     searched = (ask(harness, memory.measured, derive_seed(seed, number)) for number in range(ASKS))
     if state == "exploring":  # on a plateau the search comes first: evidence has stopped to help

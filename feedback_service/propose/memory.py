@@ -4,28 +4,56 @@ history and the store; nothing is kept anywhere else."""
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
+from feedback_service.propose.moves import edit_key
 from feedback_service.propose.optuna_moves import Measured
+from shared.decisions.gate import was_judged
+from shared.decisions.intervals import standard_error
 from shared.harness.bundle import load_harness
 from shared.ledger.history import Generation, RunHistory
 from shared.messages.proposals import Edit, Patch
 from shared.messages.records import GateRecord
 from shared.store.store import Store, get_bundle, get_record
 
+Fate = Literal["failed", "unproven", "kept"]
+CLEAR = 2.0  # standard errors below base that make a screen's word enough
+TRIES = 2  # of a patch that looked well and was never confirmed
+
 
 @dataclass(frozen=True)
 class PastPatch:
+    """failed: refused, clearly worse in the screen, or not confirmed by a confirmation of its own.
+    unproven: no confirmation ever judged it, so nothing is held against its edits."""
+
     base: str
     edits: tuple[Edit, ...]
-    failed: bool  # refused, or measured no better than base, or picked and not confirmed
+    fate: Fate
     outcome: str
+    promising: bool = False  # unproven, but above base in the screen: worth another try
+
+    @property
+    def failed(self) -> bool:
+        return self.fate == "failed"
 
 
 @dataclass(frozen=True)
 class Memory:
     patches: tuple[PastPatch, ...]
     measured: tuple[Measured, ...]
+
+    def closed(self, base: str) -> set[frozenset[str]]:
+        """Patches of this harness that are not to be proposed again, as keys of their edits."""
+        keys = Counter(_key(past) for past in self.patches if past.base == base)
+        promising = {_key(past) for past in self.patches if past.base == base and past.promising}
+        failed = {_key(past) for past in self.patches if past.base == base and past.failed}
+        return {key for key, tries in keys.items() if key in failed or key not in promising or tries >= TRIES}
+
+
+def _key(past: PastPatch) -> frozenset[str]:
+    return frozenset(map(edit_key, past.edits))
 
 
 def remember(history: RunHistory, store: Store) -> Memory:
@@ -34,10 +62,11 @@ def remember(history: RunHistory, store: Store) -> Memory:
     reached = 0.0  # what harness changes alone have brought so far, by the screens
     for generation in history.generations:
         record = get_record(store, generation.evidence, GateRecord) if generation.evidence else None
-        gain = harness_gain(record)
+        gains = harness_gains(record)
+        gain = math.fsum(gains) / len(gains) if gains else None
         proposal = generation.harness
         if proposal and proposal.digest and (proposal.refused or _same_weights(generation, history)):
-            patches.append(_past(generation, get_record(store, proposal.digest, Patch), gain))
+            patches.append(_past(generation, get_record(store, proposal.digest, Patch), record))
         if record and record.screen_scores and generation.release:
             measured.append(Measured(_knobs(store, generation.release.harness), reached))
             if gain is not None and proposal and proposal.made:
@@ -52,24 +81,30 @@ def _same_weights(generation: Generation, history: RunHistory) -> bool:
     return then is not None and now is not None and then.adapter == now.adapter
 
 
-def harness_gain(record: GateRecord | None) -> float | None:
-    """Harness arm minus base, as the screen measured it."""
+def harness_gains(record: GateRecord | None) -> list[float]:
+    """Harness arm minus base on each instance of the screen; none where it was not measured."""
     if record is None or not {"base", "harness"} <= set(record.screen_scores):
-        return None
+        return []
     pairs = zip(record.screen_scores["harness"], record.screen_scores["base"], strict=True)
-    differences = [mine - base for mine, base in pairs]
-    return math.fsum(differences) / len(differences)
+    return [mine - base for mine, base in pairs]
 
 
-def _past(generation: Generation, patch: Patch, gain: float | None) -> PastPatch:
+def _past(generation: Generation, patch: Patch, record: GateRecord | None) -> PastPatch:
     assert generation.harness is not None
     if generation.harness.refused:
-        return PastPatch(patch.base, patch.edits, True, f"refused: {generation.harness.refused}")
-    if gain is not None and gain <= 0:
-        return PastPatch(patch.base, patch.edits, True, f"no better than base in the screen ({gain:+.3f})")
-    if generation.decision == "rejected":
-        return PastPatch(patch.base, patch.edits, True, generation.why)
-    return PastPatch(patch.base, patch.edits, False, generation.why)
+        return PastPatch(patch.base, patch.edits, "failed", f"refused: {generation.harness.refused}")
+    gains = harness_gains(record)
+    if generation.arm in ("harness", "both"):
+        return PastPatch(patch.base, patch.edits, "kept", generation.why)
+    if record and record.chosen in ("harness", "both") and was_judged(record):
+        return PastPatch(patch.base, patch.edits, "failed", generation.why)
+    mean = math.fsum(gains) / len(gains) if gains else 0.0
+    if len(gains) > 1 and mean + CLEAR * standard_error(gains) < 0:
+        why = f"worse than base in the screen ({mean:+.3f})"
+        return PastPatch(patch.base, patch.edits, "failed", why)
+    shown = f"{mean:+.3f} in the screen" if gains else "not measured"
+    why = f"never confirmed ({shown}): {generation.why}"
+    return PastPatch(patch.base, patch.edits, "unproven", why, promising=mean > 0)
 
 
 def _knobs(store: Store, harness: str) -> dict[str, bool | int | float | str]:

@@ -8,7 +8,7 @@ test of a generation, by the test that the task asks for (claims.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ from shared.decisions.arms import Paired
 from shared.decisions.betting import log_wealth
 from shared.decisions.claims import CLAIMS, Finding, Terms, could_pass
 from shared.decisions.intervals import standard_error, t_interval
-from shared.messages.records import ARMS, ArmResult, GateRecord, Interval
+from shared.messages.records import ARMS, Arm, ArmResult, GateRecord, Interval
 from shared.tasks.task import ScoreSection
 
 FEWEST_PAIRS = 2  # below this nothing is compared
@@ -56,8 +56,20 @@ def screened(paired: Paired, null_arms: dict[str, str], bounds: ScoreSection) ->
 
 
 def pick(paired: Paired) -> str:
-    """The arm with the highest mean gain over base; ties prefer nothing, harness, weights, both."""
+    """The arm with the highest mean gain over base; ties prefer nothing, harness, weights, both. `both`
+    must also lead the better of its parts by a standard error of the pairs, or that part is picked: half
+    of what is promoted would be unproven else, for the confirmation compares with base alone."""
     gains = {arm: math.fsum(paired.differences(arm)) for arm in ARMS if arm in paired.scores}
+    best = _first_of_best(gains)
+    if best == "both" and {"harness", "weights"} <= set(gains):
+        part = "harness" if gains["harness"] >= gains["weights"] else "weights"
+        lead = paired.differences("both", part)
+        if math.fsum(lead) / len(lead) < standard_error(lead):
+            return _first_of_best({arm: gain for arm, gain in gains.items() if arm != "both"})
+    return best
+
+
+def _first_of_best(gains: Mapping[Arm, float]) -> Arm:
     best = max(gains.values())
     return next(arm for arm in ARMS if arm in gains and gains[arm] >= best - TIE)
 
@@ -109,6 +121,11 @@ def decide(record: GateRecord) -> Verdict:
     if stop:
         return Verdict("rejected", _with_losses(record, f"{facts}: {stop}"))
     return Verdict("undecided", facts)
+
+
+def was_judged(record: GateRecord) -> bool:
+    """Did the evidence of a confirmation decide it, and not a budget, an empty pool or lost pairs?"""
+    return bool(record.threshold) and not record.ended and not too_many_lost(record)
 
 
 def too_many_lost(record: GateRecord) -> str:

@@ -82,6 +82,7 @@ class World:
     refused: str = ""  # why the endpoint takes no request
     ending: str = ""  # how every reply ends, without an answer
     lose: Callable[[e.RolloutsOpened], bool] = lambda event: False
+    kills: Callable[[str, set[str]], bool] | None = None  # which shards (instance, arms) are lost
     name: str = RUN
     wrap: Callable[[Handler], Handler] = lambda handler: handler  # around each of feedback's
     ledger_url: str = ""  # empty: a file in the folder
@@ -127,6 +128,8 @@ class World:
         where |= {"purpose": event.purpose, "round": event.round}
         if self.lose(event):
             return [e.ShardFinished(**where, result=None, reason="the endpoint was away")]
+        if self.kills is not None:
+            return self.one_shard_each(event, instances, self.kills)
         attempts = [
             self.attempt(instance, contender.arm, contender.release, seed)
             for instance in instances
@@ -140,6 +143,27 @@ class World:
         )
         reload = {"harness_ms": 5.0, "adapter_ms": 7.0}
         return [e.ShardFinished(**where, result=result, cost=cost, reload=reload)]
+
+    def one_shard_each(
+        self, event: e.RolloutsOpened, instances: list[dict[str, Any]], kills: Callable[[str, set[str]], bool]
+    ) -> list[e.Message]:
+        """A shard an instance, lost where `kills` has it so for this instance and these arms together."""
+        where = {"run_id": self.name, "generation": event.generation, "purpose": event.purpose}
+        finished: list[e.Message] = []
+        for number, instance in enumerate(instances):
+            join = e.Join(id=event.digest, slot=f"{number:04d}", expected=len(instances))
+            told = {**where, "round": event.round, "join": join}
+            if kills(instance["id"], {contender.arm for contender in event.releases}):
+                finished.append(e.ShardFinished(**told, result=None, reason="the verifier broke down"))
+                continue
+            attempts = [
+                self.attempt(instance, contender.arm, contender.release, seed)
+                for seed in event.seeds
+                for contender in event.releases
+            ]
+            result = put_json(self.store, ShardState(attempts=tuple(attempts)))
+            finished.append(e.ShardFinished(**told, result=result))
+        return finished
 
     def attempt(self, instance: dict[str, Any], arm: str, release: Release, seed: int) -> AttemptState:
         rng = random.Random(digest_of([instance, arm, release.digest, seed]))

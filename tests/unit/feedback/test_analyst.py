@@ -92,21 +92,23 @@ def test_replies_that_repeat_raise_it() -> None:
 def test_what_failed_on_this_harness_is_not_proposed_again() -> None:
     base = bundle_digest(harness_files(PIN))
     edit = Edit(kind="set_knob", path="pin_tile", new="16")
-    memory = Memory((PastPatch(base, (edit,), True, "refused"),), ())
+    memory = Memory((PastPatch(base, (edit,), "failed", "refused"),), ())
     patch = patch_of(PIN, tiles({8: 0.2, 16: 0.5}), memory)
     assert [edit.new for edit in patch.edits] == ["8"]  # the only move that is left
 
 
 def test_on_another_harness_it_may_be_proposed() -> None:
     edit = Edit(kind="set_knob", path="pin_tile", new="16")
-    memory = Memory((PastPatch("another", (edit,), True, "refused"),), ())
+    memory = Memory((PastPatch("another", (edit,), "failed", "refused"),), ())
     assert patch_of(PIN, tiles({8: 0.2, 16: 0.5}), memory).edits == (edit,)
 
 
 def test_when_everything_was_tried_nothing_is_proposed() -> None:
     files = harness_files(PIN)
     base = bundle_digest(files)
-    past = [PastPatch(base, (Edit(kind="set_knob", path="pin_tile", new=v),), True, "") for v in ("8", "16")]
+    past = [
+        PastPatch(base, (Edit(kind="set_knob", path="pin_tile", new=v),), "failed", "") for v in ("8", "16")
+    ]
     found = diagnose([shard(tiles({8: 0.2, 16: 0.5}))], BOUNDS)
     assert propose_patch(base, files, found, Memory(tuple(past), ()), 1, "exploring") is None
 

@@ -63,6 +63,16 @@ def test_ties_prefer_nothing_then_harness_then_weights(means: tuple[float, ...],
     assert pick(paired_means(**dict(zip(NAMES, means, strict=True)))) == picked
 
 
+def test_both_is_picked_only_where_it_clearly_leads_the_better_of_its_parts() -> None:
+    parts = {"base": [0.2, 0.4, 0.3, 0.3], "harness": [0.5, 0.7, 0.6, 0.6], "weights": [0.2, 0.5, 0.3, 0.2]}
+    rides_along = parts | {"both": [0.7, 0.6, 0.6, 0.52]}  # +0.005 of harness, standard error 0.07
+    adds = parts | {"both": [0.7, 0.9, 0.7, 0.8]}
+    for arms, picked in ((rides_along, "harness"), (adds, "both")):
+        scores = {arm: {f"i{n}": score for n, score in enumerate(row)} for arm, row in arms.items()}
+        paired = pair([compared(scores)], list(arms), [{"id": f"i{n}"} for n in range(4)], BOUNDS)
+        assert pick(paired) == picked
+
+
 def test_seeds_are_averaged_within_an_instance() -> None:
     states = [
         shard([attempt("i", 0.2, arm="base", seed=1), attempt("i", 0.6, arm="base", seed=2)]),

@@ -1,0 +1,117 @@
+"""A confirmation's rounds: which pairs are bought, what became of those that were lost, and the record
+that they make together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from feedback_service.course.course import room
+from feedback_service.course.situation import Situation, open_on, open_rollouts
+from shared.decisions.betting import generation_alpha
+from shared.decisions.gate import confirmed
+from shared.decisions.levers import levers_in_use
+from shared.decisions.settling import Settled, settle
+from shared.ledger.history import Generation, Rollout
+from shared.messages.events import Message
+from shared.messages.records import GateRecord
+
+
+@dataclass
+class Round:
+    """Both arms on the same instances, and each arm alone on what was lost of them."""
+
+    together: Rollout
+    alone: dict[str, Rollout] = field(default_factory=dict)
+
+    @property
+    def losses(self) -> list[str]:
+        return sorted({loss for rollout in (self.together, *self.alone.values()) for loss in rollout.losses})
+
+
+def rounds_of(generation: Generation) -> list[Round]:
+    rounds: list[Round] = []
+    for (purpose, _), rollout in sorted(generation.rollouts.items()):
+        if purpose == "confirm":
+            arms = [contender.arm for contender in rollout.opened.releases]
+            if len(arms) > 1:
+                rounds.append(Round(rollout))
+            else:
+                rounds[-1].alone[arms[0]] = rollout
+    return rounds
+
+
+def open_again(now: Situation, generation: Generation, chosen: str) -> list[Message]:
+    """What the last round lost, with one arm alone: base first, then the other. Nothing where nothing was
+    lost, or no budget is left for it."""
+    rounds = rounds_of(generation)
+    pending = _settled(now, rounds[-1], chosen).pending
+    if not pending or room(now, len(pending)):
+        return []
+    arm = chosen if "base" in rounds[-1].alone else "base"
+    releases = {str(name): release for name, release in generation.arms(levers_in_use(now.config)).items()}
+    seeds, number = rounds[-1].together.opened.seeds, generation.number
+    return [open_on(now, number, "confirm", {arm: releases[arm]}, pending, seeds, _next_round(generation))]
+
+
+def open_round(now: Situation, generation: Generation, record: GateRecord) -> tuple[list[Message], str]:
+    """The next pairs, or why there can be none. What was lost is bought anew: too many losses end it
+    first."""
+    gate = now.config.gate
+    pairs = min(gate.round_instances, gate.max_pairs - len(record.differences))
+    if broken := room(now, pairs):
+        return [], broken
+    arms = generation.arms(levers_in_use(now.config))
+    releases = {str(arm): arms[arm] for arm in arms if arm in ("base", record.chosen)}
+    opened = open_rollouts(now, generation.number, "confirm", releases, pairs, _next_round(generation))
+    return opened, "the gate split has no fresh instance left"
+
+
+def confirm_record(now: Situation, generation: Generation, screen: GateRecord) -> GateRecord:
+    """All rounds so far as one record."""
+    gate, rounds = now.config.gate, rounds_of(generation)
+    settled = [_settled(now, round_, screen.chosen) for round_ in rounds]
+    before = [past for past in now.history.generations if past.number < generation.number]
+    tests = 1 + sum(("confirm", 0) in past.rollouts for past in before)  # alpha is spent by tests alone
+    promotions = sum(past.decision == "promoted" for past in before)
+    alpha = generation_alpha(gate.alpha, tests, now.config.run.generations, promotions)
+    lost = sum(part.lost + len(part.pending) for part in settled)
+    why = "; ".join(sorted({loss for round_ in rounds for loss in round_.losses}))
+    return confirmed(
+        screen,
+        [difference for part in settled for difference in part.differences],
+        alpha,
+        gate,
+        "; ".join(filter(None, (_lost_text(lost, why), _fault_text(settled, why)))),
+        lost,
+    )
+
+
+def _settled(now: Situation, round_: Round, chosen: str) -> Settled:
+    return settle(
+        now.states(round_.together),
+        {arm: now.states(rollout) for arm, rollout in round_.alone.items()},
+        chosen,
+        now.instances(round_.together),
+        now.task.manifest.score,
+    )
+
+
+def _lost_text(lost: int, why: str) -> str:
+    return f"{lost} pairs left out ({why or 'an attempt ended without a score'})" if lost else ""
+
+
+def _fault_text(settled: list[Settled], why: str) -> str:
+    counts: dict[str, int] = {}
+    for part in settled:
+        for arm, count in part.faults.items():
+            counts[arm] = counts.get(arm, 0) + count
+    told = [
+        f"{arm} alone was lost in {n} pairs and counts its lowest score there"
+        for arm, n in counts.items()
+        if n
+    ]
+    return "; ".join([*told, why] if told else [])
+
+
+def _next_round(generation: Generation) -> int:
+    return sum(purpose == "confirm" for purpose, _ in generation.rollouts)

@@ -1,0 +1,64 @@
+"""The gate instances of a run: the whole pool in one seeded order, used from the front, each once.
+
+A task may deal its instances in an order of its own (one of each label in turn, say). Drawing anew for
+each round and leaving out what was used would then compare each generation on another population. So the
+whole pool is drawn once and shuffled: every round is a random sample of it, and what is claimed is the
+mean over its instances, each counting alike. Of a task that never runs out, the pool is as many as are
+asked for here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Collection
+
+from shared.config.settings import RunConfig
+from shared.decisions.arms import instance_key
+from shared.errors import TaskError
+from shared.ledger.history import RunHistory
+from shared.messages.records import JsonObject, derive_seed
+from shared.store.store import Store, get_json, put_json
+from shared.tasks.draws import draw
+from shared.tasks.task import Task
+
+KIND = "gate_order"  # of the binding in the store
+WHOLE_TIMEOUT_S = 60.0
+WHOLE = 4096  # instances that are asked for; a run that may need more asks for those
+
+
+def gate_order(run_id: str, config: RunConfig, task: Task, store: Store) -> list[JsonObject]:
+    """The run's order, as it was drawn when the run first looked."""
+    bound = store.lookup(KIND, run_id)
+    if bound is None:
+        bound = store.bind(KIND, run_id, put_json(store, draw_order(config, task)))
+    order: list[JsonObject] = get_json(store, bound)
+    return order
+
+
+def draw_order(config: RunConfig, task: Task) -> list[JsonObject]:
+    needed = config.run.generations * (config.gate.screen_instances + config.gate.max_pairs)
+    seed = derive_seed(config.run.seed, "gate order")
+    try:
+        drawn = draw(task, "gate", max(WHOLE, needed), seed, WHOLE_TIMEOUT_S)
+    except TaskError:  # it can't deal so many, or not so soon
+        drawn = draw(task, "gate", needed, seed)
+    order = list({instance_key(instance): instance for instance in drawn}.values())
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def fresh(order: list[JsonObject], used: Collection[str], count: int) -> list[JsonObject]:
+    return [instance for instance in order if instance_key(instance) not in used][:count]
+
+
+def uses(history: RunHistory, store: Store) -> Counter[str]:
+    """How often this run has judged by each gate instance. One that a lost shard made it try again, each arm
+    alone, still counts once."""
+    return Counter(
+        instance_key(instance)
+        for generation in history.all.values()
+        for (purpose, _), rollout in generation.rollouts.items()
+        if purpose == "screen" or (purpose == "confirm" and len(rollout.opened.releases) > 1)
+        for instance in get_json(store, rollout.opened.instances)
+    )

@@ -1,0 +1,74 @@
+"""The pairs of a confirmation when some of them were lost on the way, so that no arm gains by what it loses.
+
+A pair that was lost with its shard is tried again, each arm alone. Where one arm is lost once more and the
+other is not, the loss is that arm's doing and counts its lowest score. Where both are, it was the
+infrastructure: the pair is left out and counted, and too many of them leave the confirmation unproven
+(gate.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from shared.decisions.arms import final_score, instance_key
+from shared.messages.records import AttemptState, JsonObject, ShardState
+from shared.tasks.task import ScoreSection
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One round. `pending`: instances that are still to be tried with each arm alone."""
+
+    differences: tuple[float, ...]  # in the instances' order, so that losses don't come late
+    pending: tuple[JsonObject, ...]
+    lost: int  # pairs left out
+    faults: dict[str, int]  # by arm: pairs in which it counts its lowest score because it alone was lost
+
+
+def settle(
+    together: Iterable[ShardState],
+    alone: Mapping[str, Iterable[ShardState]],
+    chosen: str,
+    instances: Sequence[JsonObject],
+    bounds: ScoreSection,
+) -> Settled:
+    """`alone`: by arm, the shards of what was tried again with this arm alone; no entry: not tried yet."""
+    paired = _by_instance(together)
+    again = {arm: _by_instance(states) for arm, states in alone.items()}
+    differences: list[float] = []
+    pending: list[JsonObject] = []
+    lost, faults = 0, {"base": 0, chosen: 0}
+    for instance in instances:
+        key = instance_key(instance)
+        back = paired.get(key)  # what came back without a score was not to be scored, and is not tried again
+        if back is None:
+            if not {"base", chosen} <= set(again):
+                pending.append(instance)
+                continue
+            back = {arm: again[arm][key][arm] for arm in faults if key in again[arm]}
+        found = _difference(back, chosen, bounds)
+        if found is None:
+            lost += 1
+            continue
+        differences.append(found)
+        for arm in faults:
+            faults[arm] += arm not in back
+    return Settled(tuple(differences), tuple(pending), lost, faults)
+
+
+def _by_instance(states: Iterable[ShardState]) -> dict[str, dict[str, AttemptState]]:
+    """instance -> arm -> attempt; a confirmation makes one attempt of each."""
+    found: dict[str, dict[str, AttemptState]] = {}
+    for attempt in (attempt for state in states for attempt in state.attempts):
+        found.setdefault(instance_key(attempt.plan.instance), {})[attempt.plan.arm] = attempt
+    return found
+
+
+def _difference(back: Mapping[str, AttemptState], chosen: str, bounds: ScoreSection) -> float | None:
+    """Chosen minus base; an arm that is missing beside one that is there counts its lowest."""
+    if not back:
+        return None
+    scores = {arm: final_score(back[arm], bounds) if arm in back else bounds.low for arm in ("base", chosen)}
+    mine, base = scores[chosen], scores["base"]
+    return None if mine is None or base is None else mine - base
