@@ -6,6 +6,8 @@ from typing import Any
 
 from ratchet.runs.folder import RunFolder
 from shared.config.settings import RunConfig
+from shared.decisions import pool
+from shared.decisions.claims import CLAIMS
 from shared.decisions.convergence import convergence
 from shared.errors import RatchetError
 from shared.ledger.history import Generation, Proposal, RunHistory, fold
@@ -33,10 +35,28 @@ def show_json(history: RunHistory, store: Store) -> dict[str, Any]:
         "state": history.state,
         "why": history.why,
         "generations": [show_generation(generation, store) for generation in history.generations],
+        "gate": _gate(history, config, store),
         "final": {"test": _test(history, store)},
         "convergence": {"state": state.state, "why": state.why},
         "cost": history.cost.model_dump(mode="json"),
         "wall_s": history.elapsed_s,
+    }
+
+
+def _gate(history: RunHistory, config: RunConfig, store: Store) -> dict[str, Any]:
+    """What the decisions rest on: the test with its assumption, and how much of the pool was used."""
+    decided = [generation.evidence for generation in history.generations if generation.evidence]
+    records = [get_record(store, digest, GateRecord) for digest in decided]
+    test = next((record.test for record in records if record.threshold), config.gate.test)
+    bound, used = store.lookup(pool.KIND, history.run_id), pool.uses(history, store)
+    return {
+        "alpha": config.gate.alpha,
+        "test": test,
+        "assumes": CLAIMS[test].assumes,
+        "claims": "the mean gain over the pool's instances, each counting alike",
+        "pool": len(get_json(store, bound)) if bound else None,  # null: the run drew anew for each round
+        "used": len(used),
+        "most_uses": max(used.values(), default=0),
     }
 
 
@@ -84,7 +104,9 @@ def _evidence(generation: Generation, record: GateRecord | None) -> dict[str, An
     return {
         "digest": generation.evidence,
         "chosen": record.chosen,
+        "test": record.test,
         "pairs": len(record.differences),
+        "lost_pairs": record.lost_pairs,
         "e_value": record.e_value,
         "threshold": record.threshold,
         "alpha": record.alpha,

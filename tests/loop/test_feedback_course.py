@@ -53,6 +53,19 @@ def test_all_four_arms_are_measured_and_both_levers_say_why(improved: tuple[Worl
     assert shown["harness"] == history.generations[0].promoted.harness  # type: ignore[union-attr]
 
 
+def test_what_is_claimed_and_assumed_is_shown_and_each_gate_instance_served_once(
+    improved: tuple[World, RunHistory],
+) -> None:
+    made, history = improved
+    gate = show_json(history, made.store)["gate"]
+    assert (gate["test"], gate["most_uses"], gate["pool"]) == ("graded", 1, 4096)
+    assert "lie evenly about their mean" in gate["assumes"]
+    assert gate["used"] == sum(
+        len(get_json(made.store, event.instances)) for event in made.opened
+        if event.purpose in ("screen", "confirm")
+    )  # fmt: skip
+
+
 def test_every_decision_recomputes_from_its_stored_evidence(improved: tuple[World, RunHistory]) -> None:
     made, history = improved
     for generation in history.generations:
