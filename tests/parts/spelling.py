@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from shared.messages.records import ChatMessage, Demonstration, Demonstrations
+from shared.messages.proposals import ChatMessage, Demonstration, Demonstrations
 from trainer_service.specs import TrainingSample, TrainResult, TrainSpec
 from trainer_service.training.train import train
 
@@ -137,6 +137,7 @@ class Speller:
             "zero_stage": 0,
             "threads": 1,
             "seed": 0,
+            "checkpoints": folder / "checkpoints",
         }
         return train(
             TrainSpec(
@@ -145,7 +146,6 @@ class Speller:
                 demonstrations=folder / "demonstrations.json",
                 out=folder / "adapter",
                 result=folder / "result.json",
-                checkpoints=folder / "checkpoints",
                 name_prefix="run-g1",
                 base_digest="b" * 64,
                 **(chosen | settings),

@@ -6,24 +6,11 @@ import math
 import statistics
 
 import pytest
-import torch
 
-from tests.parts.spelling import LETTERS, WORDS, Speller, mean_reward, share_of_right_letters, write_base
+from tests.parts.spelling import LETTERS, WORDS, mean_reward, share_of_right_letters
 from trainer_service.algorithms import ALGORITHMS
-from trainer_service.training.engine import start_processes
 
 CHANCE = 1 / 12  # measured: the random model is not uniform over its fifteen tokens
-
-
-@pytest.fixture(scope="module")
-def speller(tmp_path_factory):
-    """The task's base, and this process as a training of one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    start_processes()
-    yield Speller(write_base(tmp_path_factory.mktemp("spelling") / "base"))
-    torch.distributed.destroy_process_group()
-    torch.set_num_threads(threads)
 
 
 def learn(

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
@@ -24,7 +23,6 @@ from trainer_service.base.seed_model import build
 from trainer_service.handlers import Deps, on_base_requested, on_weight_update_proposed
 from trainer_service.publish import write_spec
 from trainer_service.specs import SeedSpec, TrainResult, TrainSpec
-from trainer_service.training.engine import start_processes
 from trainer_service.training.model import sequence_logprobs
 from trainer_service.training.train import train
 
@@ -81,14 +79,6 @@ def test_prompt_and_answer_are_tokenized_apart(stack):
         [{"role": "user", "content": "red "}], add_generation_prompt=True, tokenize=False
     )
     assert stack.tokenizer(prompt, add_special_tokens=False)["input_ids"][-1] == marker
-
-
-@pytest.fixture(scope="module")
-def engine_room():
-    """This process as a training of one; torn down with the module."""
-    start_processes()
-    yield
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.usefixtures("engine_room")

@@ -6,7 +6,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from shared.errors import TrainingError
-from shared.messages.records import ChatMessage, Demonstration, Demonstrations
+from shared.messages.proposals import ChatMessage, Demonstration, Demonstrations
 from tests.parts.spelling import write_base
 from tests.parts.tiny_model import write_model
 from trainer_service.training.demonstrations import read_demonstrations
