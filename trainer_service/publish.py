@@ -127,7 +127,15 @@ def starting_point(event: WeightUpdateProposed, store: Store, bundles: Path) -> 
     if release.adapter is None:
         return base, None
     adapter = materialize(store, release.adapter, bundles)
-    its_base = json.loads((adapter / "ratchet.json").read_bytes()).get("base")
-    if its_base != release.base:
-        raise ArtifactError(f"adapter {release.adapter[:12]} was trained on another base ({its_base!s:.12})")
+    check_its_base(adapter, release.base)
     return base, adapter
+
+
+def check_its_base(adapter: Path, base: str) -> None:
+    """Raises ArtifactError where the adapter's folder belongs to another base, or does not tell to which."""
+    try:
+        its_base = json.loads((adapter / "ratchet.json").read_bytes()).get("base")
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"adapter {adapter.name:.12} has no sound ratchet.json: {error}") from error
+    if its_base != base:
+        raise ArtifactError(f"adapter {adapter.name:.12} was trained on another base ({its_base!s:.12})")

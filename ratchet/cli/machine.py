@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +14,7 @@ from ratchet.cli.options import AsJson, Overrides
 
 def add_to(app: typer.Typer) -> None:
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
-    for command in (attack, doctor):
+    for command in (attack, doctor, train):
         app.command()(command)
 
 
@@ -25,6 +28,16 @@ def bench(
     from ratchet.cli import bench as benchmarks
 
     benchmarks.run(name, context.args)
+
+
+def train(
+    job: Annotated[Path, typer.Argument(help="The job's JSON file; docs/weights.md has its keys.")],
+) -> None:
+    """Make one weight update by hand, without a run: an adapter's folder from samples or right replies."""
+    argv = [sys.executable, "-m", "trainer_service.job", str(job)]  # its imports are not the command line's
+    code = subprocess.run(argv).returncode
+    if code:
+        raise typer.Exit(code)
 
 
 def attack(

@@ -72,7 +72,7 @@ class TrainingSection(Section):
     device: Literal["auto", "cpu"] = "auto"  # auto: the GPU where there is one; unusable, it is an error
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gradient_checkpointing: bool = False  # layers are computed twice, and activations need not be kept
-    micro_tokens: int = Field(8192, ge=1)  # of a forward pass of one process, padding included
+    micro_tokens: int = Field(2048, ge=1)  # of a forward pass of one process, padding included
     max_tokens: int = Field(0, ge=0)  # of a prompt and its answer; longer ones are left out. 0: the model's
     max_kl: float = Field(10.0, gt=0)  # nats a token from the base: what has moved further is refused
     max_gap: float = Field(0.25, gt=0)  # nats a token between the endpoint's log-probabilities and ours
