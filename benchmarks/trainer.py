@@ -23,7 +23,11 @@ from pathlib import Path
 from benchmarks._machine import describe_machine
 from shared.messages.records import JsonObject
 
-CONTENDERS = ("ratchet", "torch", "trl")
+PROGRAMS = {
+    "ratchet": "benchmarks.trainer_contenders",
+    "torch": "benchmarks.trainer_contenders",
+    "trl": "benchmarks.trainer_trl",
+}
 SCALES = (1, 2, 4, 8)  # times the tokens of a step
 
 
@@ -45,7 +49,7 @@ def main(arguments: list[str]) -> JsonObject:
     asked = vars(parser.parse_args(arguments))
     growth, rounds = asked.pop("growth"), asked.pop("rounds")
     asked.pop("json")
-    names = [name for name in CONTENDERS if name != "trl" or find_spec("trl")]
+    names = [name for name in PROGRAMS if name != "trl" or find_spec("trl")]
     taken: list[dict[str, JsonObject]] = [{name: run(name, asked) for name in names} for _ in range(rounds)]
     result: JsonObject = {
         "machine": describe_machine(),
@@ -68,7 +72,7 @@ def run(name: str, settings: JsonObject) -> JsonObject:
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "spec.json"
         spec.write_text(json.dumps(settings | {"folder": folder}))
-        argv = [sys.executable, "-m", "benchmarks.trainer_contenders", name, str(spec)]
+        argv = [sys.executable, "-m", PROGRAMS[name], name, str(spec)]
         done = subprocess.run(argv, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{name} failed: {done.stderr[-2000:]}")

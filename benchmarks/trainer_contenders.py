@@ -12,6 +12,7 @@ import random
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,28 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from shared.messages.records import JsonObject
 from trainer_service.base.pretrained import model_folder
 from trainer_service.base.tokenizer import Line, build_tokenizer
 from trainer_service.specs import TrainingSample, TrainSpec
+from trainer_service.training.engine import make_engine, start_processes
+from trainer_service.training.lessons import unprepared
+from trainer_service.training.model import load_policy
+from trainer_service.training.steps import Objective, take_step
 
 SEED_SIZES = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4}
+Contender = Callable[[Path, list[TrainingSample], JsonObject], list[float]]  # seconds of each step
 CACHE = Path.home() / ".cache" / "ratchet"
 
 
-def main(name: str, spec: JsonObject) -> JsonObject:
+def main(contender: Contender, path: Path) -> JsonObject:
+    spec = json.loads(path.read_text())
     torch.set_num_threads(spec["threads"])
     base = base_folder(spec)
     samples = draw_samples(spec, AutoConfig.from_pretrained(base).vocab_size)
-    times_s = {"ratchet": ratchet, "torch": plain, "trl": trl}[name](base, samples, spec)
+    times_s = contender(base, samples, spec)
     tokens = sum(sample.length for sample in samples[spec["batch"] :])
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"tokens_per_s": tokens / sum(times_s[1:]), "peak_mb": round(peak_kb / 1024)}
@@ -76,11 +83,6 @@ def lora(spec: JsonObject) -> LoraConfig:
 
 
 def ratchet(base: Path, samples: list[TrainingSample], spec: JsonObject) -> list[float]:
-    from trainer_service.training.engine import make_engine, start_processes
-    from trainer_service.training.lessons import unprepared
-    from trainer_service.training.model import load_policy
-    from trainer_service.training.steps import Objective, take_step
-
     start_processes()
     folder = Path(spec["folder"])
     update = TrainSpec(
@@ -145,54 +147,5 @@ def timed(step: Any, spec: JsonObject) -> list[float]:
     return times_s
 
 
-def trl(base: Path, samples: list[TrainingSample], spec: JsonObject) -> list[float]:
-    """TRL's SFTTrainer on rows that are tokenized already; one epoch in the given order is its batches."""
-    from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    times_s: list[float] = []
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            times_s.append(-time.perf_counter())
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            times_s[-1] += time.perf_counter()
-
-    rows = [
-        {
-            "input_ids": [*s.prompt_ids, *s.token_ids],
-            "completion_mask": [0] * len(s.prompt_ids) + [1] * len(s.token_ids),
-        }
-        for s in samples
-    ]
-    config = SFTConfig(
-        output_dir=spec["folder"],
-        per_device_train_batch_size=spec["batch"],
-        max_steps=spec["steps"],
-        learning_rate=1e-3,
-        max_length=None,
-        completion_only_loss=True,
-        gradient_checkpointing=False,
-        bf16=False,
-        report_to=[],
-        save_strategy="no",
-        logging_strategy="no",
-        use_cpu=not torch.cuda.is_available(),
-        disable_tqdm=True,
-    )
-    trainer = SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, spec["precision"])),
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        processing_class=AutoTokenizer.from_pretrained(base),
-        peft_config=lora(spec),
-        callbacks=[Clock()],
-    )
-    trainer.train()
-    return times_s
-
-
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], json.loads(Path(sys.argv[2]).read_text()))))
+    print(json.dumps(main({"ratchet": ratchet, "torch": plain}[sys.argv[1]], Path(sys.argv[2]))))
