@@ -5,6 +5,7 @@ a lease holder is alive, and a lock against forking with open connections. It st
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
 import socket
@@ -58,15 +59,27 @@ def kill_all() -> None:
 
 
 def owner_name() -> str:
-    """This process as a lease holder: host, pid and start time (a reused pid is another owner)."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started(os.getpid())}"
+    """This process as a lease holder: host, machine, pid and start time (a reused pid is another owner)."""
+    return f"{socket.gethostname()}/{_machine()}/{os.getpid()}/{_started(os.getpid())}"
 
 
 def is_gone(owner: str) -> bool:
-    """Is that holder a process of this host that no longer lives? False where that can't be known."""
-    host, _, rest = owner.partition("/")
+    """Is that holder a process of this machine that no longer lives? False where that can't be known: hosts
+    may share a name (a copied machine, containers), and then their pids mean nothing here."""
+    place, _, rest = owner.partition("/")[2].partition("/")
     pid, _, started = rest.partition("/")
-    return host == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started
+    return bool(place) and place == _machine() and pid.isdigit() and _started(int(pid)) != started
+
+
+@functools.cache
+def _machine() -> str:
+    """This boot and this pid namespace: where a pid means one process. Empty where they can't be read."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return ""
+    return f"{boot[:13]}-{namespace}"
 
 
 def _started(pid: int) -> str:

@@ -16,7 +16,9 @@ from rich.text import Text
 from ratchet.cli.console import make_console
 from ratchet.reports.formats import interval_text
 from ratchet.reports.narrate import narrate
+from ratchet.reports.show import show_json
 from ratchet.runs.folder import RunFolder
+from shared.ledger.history import fold
 from shared.ledger.ledger import LoggedEvent
 from shared.ledger.pausing import Trouble, troubles
 
@@ -43,6 +45,8 @@ class View:
             Live(console=self.console, refresh_per_second=2) if live and self.console.is_terminal else None
         )
         self.log: list[LoggedEvent] = []
+        self.store = folder.open_store()
+        self.shown: dict[str, Any] = {}  # as `ratchet show --json`
         self.printed: set[str] = set()  # reasons of retries that were printed
 
     def __enter__(self) -> View:
@@ -61,6 +65,8 @@ class View:
         fresh = self.ledger.events(self.folder.run_id, after=self.log[-1].seq if self.log else 0)
         self.log += fresh
         if self.live:
+            if fresh or not self.shown:  # only events change it, and it is read from the store
+                self.shown = show_json(fold(self.log), self.store)
             self.live.update(self.picture())
         elif not self.quiet:
             for logged in fresh:
@@ -81,10 +87,7 @@ class View:
         console.print(text, markup=False)
 
     def picture(self) -> Group:
-        from ratchet.reports.show import show_json
-        from shared.ledger.history import fold
-
-        shown: dict[str, Any] = show_json(fold(self.log), self.folder.open_store())
+        shown = self.shown
         table = Table(title=f"{self.folder.run_id}: {shown['state']}", title_justify="left", expand=True)
         for column in ("gen", "base", "harness", "weights", "both", "decision"):
             table.add_column(column)

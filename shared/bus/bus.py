@@ -34,6 +34,7 @@ LONGEST_BACKOFF_S = 60.0
 LONGEST_TRANSIENT_S = 8.0  # ... after a transient error: a server that is back must not wait for its clients
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk is transient
 POLL_S = 0.02
+OVERDUE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -169,8 +170,11 @@ class MemoryBus:
         """Run jobs until none is open, `until` is true, or `max_jobs` are done; waits for jobs that are not
         due yet or leased by another process. Returns how many were run."""
         count = 0
-        self.ledger.overdue(children.is_gone)
+        looked_s = -OVERDUE_S
         while not (until and until()) and (max_jobs is None or count < max_jobs):
+            if time.monotonic() - looked_s > OVERDUE_S:  # what others left, and a clock that was set back
+                self.ledger.overdue(children.is_gone)
+                looked_s = time.monotonic()
             due = self.ledger.due()
             if due:
                 count += self.bus.process(due[0].job_id)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, and_, func, or_, select, true, update
 
 from shared.errors import DecodeError, LostLeaseError
 from shared.ledger import migrate as migrating
+from shared.ledger.clock import follow
 from shared.ledger.database import Database, tried_again
 from shared.ledger.effects import Effects, body_of, column_text, run_row
 from shared.ledger.effects import Ring as Ring
@@ -201,6 +202,7 @@ class Ledger:
         has in hand just now is left to it."""
         with self.database.write() as connection:
             now = self.database.now(connection)
+            follow(self.database, connection, now)
             looked_at = select(jobs).where(_NOT_PAUSED).order_by(jobs.c.seq)
             looked_at = looked_at.with_for_update(skip_locked=True)
             if stack:

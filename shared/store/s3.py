@@ -148,16 +148,11 @@ class S3Objects:
         raise ArtifactError(f"object {digest[:12]} is damaged: its bytes do not fit its name")
 
     def has(self, digest: str) -> bool:
-        try:
-            with self._errors():
-                self._client.stat_object(self.place.bucket, self._key(digest))
-        except ArtifactError:
-            return False
-        return True
+        return self._size_bytes(digest) is not None
 
     def put_file(self, path: Path, shared: bool = False) -> str:
         digest = file_digest(path)
-        if not self.has(digest):
+        if self._size_bytes(digest) != path.stat().st_size:  # bytes that flip are the server's to find
             with self._errors():
                 self._client.fput_object(self.place.bucket, self._key(digest), str(path))
         return digest
@@ -173,6 +168,15 @@ class S3Objects:
                 return
         path.unlink()
         raise ArtifactError(f"object {digest[:12]} is damaged: its bytes do not fit its name")
+
+    def _size_bytes(self, digest: str) -> int | None:
+        """None: it is not there."""
+        try:
+            with self._errors():
+                found = self._client.stat_object(self.place.bucket, self._key(digest))
+        except ArtifactError:
+            return None
+        return int(found.size or 0)
 
     def check(self) -> None:
         """May this key write and read here? Raises StoreRefusedError (a wrong setting) or

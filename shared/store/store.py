@@ -65,7 +65,7 @@ class LocalStore:
     def put(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
         path = self._object(digest)
-        if not path.exists():
+        if not self._holds(path, data):
             self._write(path, data)
         return digest
 
@@ -86,10 +86,11 @@ class LocalStore:
     def put_file(self, path: Path, shared: bool = False) -> str:
         digest = file_digest(path)
         kept = self._object(digest)
-        if kept.exists():
+        if kept.exists() and file_digest(kept) == digest:
             return digest
         with self._writing():
             kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.unlink(missing_ok=True)  # damaged
             if shared:
                 link_or_copy(path, kept)
                 return digest
@@ -123,6 +124,13 @@ class LocalStore:
     def lookup(self, kind: str, key: str) -> str | None:
         path = self.root / "names" / kind / key
         return path.read_text() if path.exists() else None
+
+    def _holds(self, path: Path, data: bytes) -> bool:
+        """Whether the object is there, whole: one that was damaged is written again."""
+        try:
+            return path.stat().st_size == len(data) and path.read_bytes() == data
+        except OSError:
+            return False
 
     def _object(self, digest: str) -> Path:
         return self.root / "objects" / digest[:2] / digest

@@ -195,4 +195,9 @@ def test_an_owner_is_gone_when_its_process_is() -> None:
     me = children.owner_name()
     assert not children.is_gone(me)
     assert children.is_gone(me + "0")  # a reused pid: same number, other start
-    assert not children.is_gone("another-host/1/1")
+    host, machine, pid, started = me.split("/")
+    assert not children.is_gone(
+        f"{host}/another-boot-or-namespace/{pid}/{started}0"
+    )  # a copy of this machine
+    assert not children.is_gone(f"{host}/{pid}/{started}0")  # as earlier versions wrote it
+    assert children.is_gone(f"renamed/{machine}/{pid}/{started}0")

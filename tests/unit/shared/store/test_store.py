@@ -40,6 +40,26 @@ def test_a_damaged_object_is_refused(kept: KeptStore, damaged: bytes) -> None:
         kept.store.get(digest)
 
 
+@pytest.mark.parametrize("damaged", [b"abd", b"ab", b""], ids=["flipped", "truncated", "empty"])
+def test_a_damaged_object_is_whole_again_once_it_is_put_again(
+    kept: KeptStore, damaged: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    ways = [
+        lambda: kept.store.put(b"abc"),
+        lambda: kept.store.put_file(tmp_path / "file"),
+        lambda: kept.store.put_file(tmp_path / "file", shared=True),
+    ]
+    of_files = isinstance(kept.store, LocalStore) or len(damaged) < 3  # S3 tells the size, at no cost
+    for again in ways if of_files else ways[:1]:
+        digest = kept.store.put(b"abc")
+        kept.overwrite(digest, damaged)
+
+        assert again() == digest
+        assert kept.store.get(digest) == b"abc"
+    assert (tmp_path / "file").read_bytes() == b"abc"
+
+
 def test_a_missing_object_is_named(store: Store) -> None:
     with pytest.raises(ArtifactError, match="0000"):
         store.get("0" * 64)
