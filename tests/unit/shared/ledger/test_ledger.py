@@ -4,11 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
 
 from shared.errors import LedgerError, LostLeaseError, SettingsError
 from shared.ledger.ledger import Ledger
-from shared.ledger.schema import jobs, leaders
 from shared.messages import events as e
 from shared.messages.events import Message
 from shared.messages.records import digest_of
@@ -286,24 +284,3 @@ def test_a_full_disk_is_an_error_that_passes(tmp_path: Path) -> None:
         submit_on_a_full_disk()
     assert caught.value.transient
     assert len(ledger.submit([big])) == 1
-
-
-def test_a_clock_that_is_set_back_hides_no_job(ledger: Ledger) -> None:
-    """All times of the ledger an hour ahead is what a clock set back by an hour leaves."""
-    waiting, leased = (ledger.submit([started(name)])[0] for name in ("waits", "leased"))
-    assert ledger.claim(leased.job_id, OTHER)
-    assert ledger.elect("reconciler", OTHER, lease_s=-1.0)
-    ledger.overdue()
-    ahead = {
-        column.name: column + 3600.0 for column in (jobs.c.not_before, jobs.c.lease_until, jobs.c.ring_at)
-    }
-    with ledger.database.write() as connection:
-        connection.execute(update(jobs).values(ahead))
-        connection.execute(update(leaders).values(lease_until=leaders.c.lease_until + 3600.0))
-    assert ledger.due() == []
-
-    ledger.overdue()
-
-    assert ledger.due() == [waiting]
-    assert ledger.claim(leased.job_id, ME) is None  # its lease runs on, for as long as it would have
-    assert ledger.elect("reconciler", ME, lease_s=1.0)
