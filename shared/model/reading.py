@@ -71,7 +71,7 @@ def _sample(choice: JsonObject, prompt_ids: tuple[int, ...], usage: Usage) -> Sa
     text, inside = _split_thinking(text)
     text = text or (message["refusal"] if isinstance(message.get("refusal"), str) else "")
     reasoning, finish = reasoning or inside, str(choice.get("finish_reason") or "")
-    if not text.strip() and (reasoning or (finish == "length" and usage.completion_tokens)):
+    if (reasoning and not text.strip()) or (not text and finish == "length" and usage.completion_tokens):
         finish = ONLY_REASONING
     if len(text) > MAX_TEXT:
         return Sample(text=text[:MAX_TEXT], finish_reason="too_long")

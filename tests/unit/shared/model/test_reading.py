@@ -62,6 +62,7 @@ def test_answer_and_reasoning_are_told_apart(body: object, text: str, reasoning:
         (message(content=None, reasoning_content="hm"), "reasoning"),
         (message(content="<think> for ever"), "reasoning"),
         (completion("xyz", message={"content": ""}, finish_reason="length"), "reasoning"),
+        (completion("xyz", message={"content": " \n"}, finish_reason="length"), "length"),
         ({"choices": []}, "no_choice"),
     ],
 )
