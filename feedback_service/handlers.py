@@ -90,9 +90,10 @@ def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
     except DecodeError as error:
         return [e.RunFinished(run_id=event.run_id, state="failed", why=f"a job can't be read: {error}")]
     where = {"run_id": event.run_id, "generation": message.generation, "join": message.join}
-    reason = (
-        f"{event.service} gave {type(message).__name__} up after {event.attempts} attempts: {event.reason}"
-    )
+    tries = f"{event.attempts} attempts"
+    if event.fence > event.attempts:  # also makes a second death, after `ratchet retry`, another fact
+        tries += f" ({event.fence} leases)"
+    reason = f"{event.service} gave {type(message).__name__} up after {tries}: {event.reason}"
     match message:
         case e.ShardOpened() | e.CandidatesProposed() | e.CandidatesScored():
             purpose = {"purpose": message.purpose, "round": message.round}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (run, resume, stop, watch, show, list_runs, ui, serve, compare, report, export):
+    for command in (run, resume, retry, stop, watch, show, list_runs, ui, serve, compare, report, export):
         app.command(name="ls" if command is list_runs else None)(command)
     app.command(name="eval")(evaluate)
 
@@ -108,6 +108,17 @@ def resume(
     folder = runs.find(run_name, root)
     folder.move_parts(ledger_url=ledger, store_url=store, broker_url=broker)
     _drive(folder, start.stack_of(folder), as_json)
+
+
+def retry(run_name: RunName, root: Root = RUNS) -> None:
+    """Try a run's dead jobs again, where their loss has not been counted yet."""
+    from ratchet.runs import folder as runs
+    from shared.ledger.reviving import revive
+
+    folder = runs.find(run_name, root)
+    revived = revive(folder.open_ledger(), folder.run_id)
+    late = f"; {revived.too_late} are lost: what waited for them has gone on" if revived.too_late else ""
+    typer.echo(f"{len(revived.rings)} jobs of {folder.run_id} are tried again{late}")
 
 
 def stop(run_name: RunName, root: Root = RUNS) -> None:

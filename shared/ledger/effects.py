@@ -61,6 +61,7 @@ class Effects:
             why = f"the death of a job could not be handled: {why}"
             return self.append(job.id, [RunFinished(**about, state="failed", why=why)])
         last_words = {"job_id": job.id, "service": job.service, "event": event, "attempts": job.attempts}
+        last_words["fence"] = job.fence  # a job that was revived dies anew
         return self.append(job.id, [JobDied(**about, **last_words, reason=why)])
 
     def _log(self, by: str | None, message: Message) -> int | None:

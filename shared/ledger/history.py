@@ -171,8 +171,11 @@ def _arrive(history: RunHistory, event: e.ShardFinished) -> None:
     generation = _generation(history, event.generation)
     rollout = generation.rollouts.get((event.purpose, event.round))
     slot = event.join.slot if event.join else ""
-    if rollout is None or slot in rollout.shards:
-        return  # nobody asked for it, or it has arrived before
+    if rollout is None:
+        return
+    before = rollout.shards.get(slot)
+    if before is not None and (before.result is not None or event.result is None):
+        return  # it has arrived; only a loss is made good, by `ratchet retry`
     rollout.shards[slot] = event
     _pay(history, generation, event.cost)
     generation.endings.update(event.endings)

@@ -230,6 +230,7 @@ class JobDied(Message):
     event: dict[str, Any]  # the message that could not be handled
     reason: str
     attempts: int
+    fence: int = 0  # its leases, all told
 
 
 ProposalAnswer = Annotated[
