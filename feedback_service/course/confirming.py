@@ -10,6 +10,7 @@ from feedback_service.course.situation import Situation, open_on, open_rollouts
 from shared.decisions.betting import generation_alpha
 from shared.decisions.gate import confirmed
 from shared.decisions.levers import levers_in_use
+from shared.decisions.rails import measure
 from shared.decisions.settling import Settled, settle
 from shared.ledger.history import Generation, Rollout
 from shared.messages.events import Message
@@ -75,6 +76,8 @@ def confirm_record(now: Situation, generation: Generation, screen: GateRecord) -
     promotions = sum(past.decision == "promoted" for past in before)
     alpha = generation_alpha(gate.alpha, tests, now.config.run.generations, promotions)
     lost = sum(part.lost + len(part.pending) for part in settled)
+    measured = [rollout for round_ in rounds for rollout in (round_.together, *round_.alone.values())]
+    attempts = [a for rollout in measured for state in now.states(rollout) for a in state.attempts]
     why = "; ".join(sorted({loss for round_ in rounds for loss in round_.losses}))
     return confirmed(
         screen,
@@ -83,6 +86,7 @@ def confirm_record(now: Situation, generation: Generation, screen: GateRecord) -
         gate,
         "; ".join(filter(None, (_lost_text(lost, why), _fault_text(settled, why)))),
         lost,
+        measure(gate, settled, attempts, screen.chosen),
     )
 
 

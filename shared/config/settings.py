@@ -56,6 +56,10 @@ class GateSection(Section):
     round_instances: int = Field(12, ge=1)  # fresh instances a confirmation round
     max_pairs: int = Field(36, ge=1)
     test_instances: int = Field(16, ge=2)
+    max_failure_rise: float = Field(0.1, ge=0, le=1)  # guard rail: share of failing attempts above base's
+    max_token_ratio: float = Field(0.0, ge=0)  # guard rail: reply tokens, times base's; 0: no limit
+    group: str = ""  # an instance's field; no group of its values may lose more than group_margin
+    group_margin: float = Field(0.0, ge=0)  # in units of the score
 
 
 class TrainingSection(Section):

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.config.settings import GateSection
+from shared.decisions import rails
 from shared.decisions.arms import Paired
 from shared.decisions.betting import log_wealth
 from shared.decisions.claims import CLAIMS, Finding, Terms, could_pass
 from shared.decisions.intervals import standard_error, t_interval
-from shared.messages.records import ARMS, Arm, ArmResult, GateRecord, Interval
+from shared.messages.records import ARMS, Arm, ArmResult, GateRecord, Interval, Rail
 from shared.tasks.task import ScoreSection
 
 FEWEST_PAIRS = 2  # below this nothing is compared
@@ -81,6 +82,7 @@ def confirmed(
     gate: GateSection,
     lost: str = "",
     lost_pairs: int = 0,
+    measured: tuple[Rail, ...] = (),
 ) -> GateRecord:
     """The record with the confirmation's evidence so far."""
     gain = t_interval(differences, -screen.bound, screen.bound) if differences else None
@@ -97,6 +99,7 @@ def confirmed(
             "gain": gain,
             "lost": "; ".join(part for part in (screen.lost, lost) if part),
             "lost_pairs": lost_pairs,
+            "rails": measured,
         }
     )
 
@@ -116,6 +119,8 @@ def decide(record: GateRecord) -> Verdict:
     facts = _facts(record, found)
     unproven = too_many_lost(record)
     if found.passed and len(record.differences) >= FEWEST_PAIRS and not unproven:
+        if too_dear := rails.broken(record.rails):
+            return Verdict("rejected", _with_losses(record, f"{facts}: the gain is real, but {too_dear}"))
         return Verdict("promoted", _with_losses(record, facts))
     stop = record.ended or unproven or futile(record)
     if stop:

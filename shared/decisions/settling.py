@@ -21,6 +21,7 @@ class Settled:
     """One round. `pending`: instances that are still to be tried with each arm alone."""
 
     differences: tuple[float, ...]  # in the instances' order, so that losses don't come late
+    compared: tuple[JsonObject, ...]  # the instance of each difference
     pending: tuple[JsonObject, ...]
     lost: int  # pairs left out
     faults: dict[str, int]  # by arm: pairs in which it counts its lowest score because it alone was lost
@@ -37,6 +38,7 @@ def settle(
     paired = _by_instance(together)
     again = {arm: _by_instance(states) for arm, states in alone.items()}
     differences: list[float] = []
+    compared: list[JsonObject] = []
     pending: list[JsonObject] = []
     lost, faults = 0, {"base": 0, chosen: 0}
     for instance in instances:
@@ -52,9 +54,10 @@ def settle(
             lost += 1
             continue
         differences.append(found)
+        compared.append(instance)
         for arm in faults:
             faults[arm] += arm not in back
-    return Settled(tuple(differences), tuple(pending), lost, faults)
+    return Settled(tuple(differences), tuple(compared), tuple(pending), lost, faults)
 
 
 def _by_instance(states: Iterable[ShardState]) -> dict[str, dict[str, AttemptState]]:

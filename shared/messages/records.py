@@ -237,6 +237,14 @@ class ArmResult(Record):
     reason: str = ""
 
 
+class Rail(Record):
+    """What was measured beside the gain, and how much of it the config allows."""
+
+    name: str
+    measured: float
+    limit: float
+
+
 class GateRecord(Record):
     """All evidence of one generation's decision; the decision recomputes from it."""
 
@@ -254,4 +262,5 @@ class GateRecord(Record):
     gain: Interval | None = None  # the recorded gain: the confirm estimate
     lost: str = ""  # instances that were left out of every arm, and why
     lost_pairs: int = 0  # of the confirmation: neither arm could be scored
+    rails: tuple[Rail, ...] = ()
     ended: str = ""  # why no more pairs were measured, if not for the evidence

@@ -50,7 +50,7 @@ def test_what_both_arms_lose_is_left_out_and_counted() -> None:
 def test_a_missing_clock_is_no_arm_s_fault() -> None:
     untimed = shard([attempt("i0", 0.0, arm=arm, outcome="not_timed") for arm in ("base", "harness")])
     found = settle([untimed], {}, "harness", INSTANCES[:1], BOUNDS)
-    assert found == Settled((), (), 1, {"base": 0, "harness": 0})
+    assert found == Settled((), (), (), 1, {"base": 0, "harness": 0})
 
 
 def promotions(kills_hard: bool, attributes: bool, runs: int = 60) -> float:

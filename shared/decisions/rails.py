@@ -1,0 +1,77 @@
+"""Guard rails: what a release may not pay for its gain. Measured over a confirmation's pairs, beside
+limits that the config states; a broken one rejects a release whose gain is confirmed.
+
+They are limits on what was measured, not tests. A group of instances breaks its rail only where its loss
+is clear of the margin by a standard error, so that a few unlucky pairs don't.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from shared.config.settings import GateSection
+from shared.decisions.intervals import standard_error
+from shared.decisions.settling import Settled
+from shared.messages.records import AttemptState, JsonObject, Rail
+
+FEWEST = 4  # pairs of a group
+CHARS_A_TOKEN = 4  # where an endpoint returns no token ids
+
+
+def measure(
+    gate: GateSection, settled: Sequence[Settled], attempts: Iterable[AttemptState], chosen: str
+) -> tuple[Rail, ...]:
+    by_arm: dict[str, list[AttemptState]] = {"base": [], chosen: []}
+    for attempt in attempts:
+        by_arm[attempt.plan.arm].append(attempt)
+    faults = {arm: sum(part.faults.get(arm, 0) for part in settled) for arm in by_arm}
+    rates = {arm: _failing(made, faults[arm]) for arm, made in by_arm.items()}
+    rails = [Rail(name="share of failures above base's", measured=rates[chosen] - rates["base"],
+                  limit=gate.max_failure_rise)]  # fmt: skip
+    if gate.max_token_ratio:
+        tokens = {arm: sum(map(_tokens, made)) / max(1, len(made)) for arm, made in by_arm.items()}
+        ratio = tokens[chosen] / tokens["base"] if tokens["base"] else 1.0
+        rails.append(
+            Rail(name="reply tokens an attempt, times base's", measured=ratio, limit=gate.max_token_ratio)
+        )
+    if gate.group:
+        rails += _group_rails(gate, settled)
+    return tuple(rails)
+
+
+def _failing(made: Sequence[AttemptState], faults: int) -> float:
+    failed = sum(bool(a.error) or (a.final is not None and a.final.outcome != "ok") for a in made)
+    return (failed + faults) / max(1, len(made) + faults)
+
+
+def _tokens(attempt: AttemptState) -> float:
+    return sum(len(reply.token_ids) or (len(reply.text) + len(reply.reasoning)) / CHARS_A_TOKEN
+               for reply in attempt.replies)  # fmt: skip
+
+
+def _group_rails(gate: GateSection, settled: Sequence[Settled]) -> list[Rail]:
+    groups: defaultdict[str, list[float]] = defaultdict(list)
+    for part in settled:
+        for instance, difference in zip(part.compared, part.differences, strict=True):
+            groups[_group(instance, gate.group)].append(difference)
+    return [
+        Rail(name=f"loss on {gate.group} {name}, less its standard error", limit=gate.group_margin,
+             measured=-math.fsum(values) / len(values) - standard_error(values))
+        for name, values in sorted(groups.items())
+        if len(values) >= FEWEST
+    ]  # fmt: skip
+
+
+def _group(instance: JsonObject, field: str) -> str:
+    return str(instance.get(field, "none"))
+
+
+def broken(rails: Iterable[Rail]) -> str:
+    """Which rails are broken, in words; empty: none."""
+    return "; ".join(
+        f"{rail.name}: {rail.measured:.3g}, at most {rail.limit:.3g} allowed"
+        for rail in rails
+        if rail.measured > rail.limit + 1e-9
+    )
