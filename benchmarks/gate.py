@@ -22,10 +22,10 @@ from benchmarks._machine import describe_machine
 from benchmarks.gate_worlds import ANSWERS, GAINS, NO_GAIN, Array, Draw, normal
 from ratchet.runs.request import resolve_config
 from shared.config.settings import GateSection
-from shared.decisions.betting import STAKES, generation_alpha
-from shared.decisions.discordant import outcome, walk
-from shared.decisions.graded import passed_in
-from shared.decisions.t_evidence import EFFECTS, log_t_evidence
+from shared.decisions.evidence.betting import STAKES, generation_alpha
+from shared.decisions.evidence.discordant import outcome, walk
+from shared.decisions.evidence.graded import passed_in
+from shared.decisions.evidence.t_evidence import EFFECTS, log_t_evidence
 
 BY_LOT = {f"{name} (no minimum effect)": NO_GAIN[name] for name in ("right or wrong", "heavy tails")}
 GENERATIONS = 3  # of the run whose first test is measured: 1/alpha = 36.7 at the usual settings

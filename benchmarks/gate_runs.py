@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.gate_worlds import Array, Draw, answers, normal, rare_losses
 from shared.config.settings import GateSection
 from shared.decisions.arms import Paired
-from shared.decisions.betting import generation_alpha
+from shared.decisions.evidence.betting import generation_alpha
 from shared.decisions.gate import confirmed, decide, screened
 from shared.decisions.intervals import t_interval
 from shared.messages.records import ARMS

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from feedback_service.course.course import room
 from feedback_service.course.situation import Situation, open_on, open_rollouts
-from shared.decisions.betting import generation_alpha
+from shared.decisions.evidence.betting import generation_alpha
 from shared.decisions.gate import confirmed
 from shared.decisions.levers import levers_in_use
 from shared.decisions.rails import measure

@@ -96,7 +96,7 @@ def print_generation(generation: dict[str, Any]) -> None:
 
 def print_plan(config: RunConfig, as_json: bool, with_config: bool = True) -> None:
     """The resolved config, what each step will cost at most, and which gains the gate can find."""
-    from shared.decisions.power import foreseen, foreseen_text  # scipy
+    from shared.decisions.evidence.power import foreseen, foreseen_text  # scipy
 
     config = with_list_prices(config)
     task = task_of(config)

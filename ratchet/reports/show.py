@@ -7,8 +7,8 @@ from typing import Any
 from ratchet.runs.folder import RunFolder
 from shared.config.settings import RunConfig
 from shared.decisions import pool
-from shared.decisions.claims import CLAIMS
 from shared.decisions.convergence import convergence
+from shared.decisions.evidence.claims import CLAIMS
 from shared.errors import RatchetError
 from shared.ledger.history import Generation, Proposal, RunHistory, fold
 from shared.ledger.pausing import paused_why

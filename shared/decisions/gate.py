@@ -15,8 +15,8 @@ from typing import Literal
 from shared.config.settings import GateSection
 from shared.decisions import rails
 from shared.decisions.arms import Paired
-from shared.decisions.betting import log_wealth
-from shared.decisions.claims import CLAIMS, Finding, Terms, could_pass
+from shared.decisions.evidence.betting import log_wealth
+from shared.decisions.evidence.claims import CLAIMS, Finding, Terms, could_pass
 from shared.decisions.intervals import standard_error, t_interval
 from shared.messages.records import ARMS, Arm, ArmResult, GateRecord, Interval, Rail
 from shared.tasks.task import ScoreSection

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from shared.decisions.betting import STAKES, e_value, generation_alpha, log_wealth
+from shared.decisions.evidence.betting import STAKES, e_value, generation_alpha, log_wealth
 
 
 def test_wealth_is_the_mean_of_the_three_gamblers_products() -> None:

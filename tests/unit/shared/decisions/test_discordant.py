@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.gate_worlds import answers, heavy_tails
-from shared.decisions.discordant import last_line, outcome, tally, walk
+from shared.decisions.evidence.discordant import last_line, outcome, tally, walk
 
 ALPHA = 0.0273
 

@@ -6,7 +6,7 @@ import pytest
 
 from shared.config.settings import GateSection
 from shared.decisions.arms import pair
-from shared.decisions.claims import CLAIMS
+from shared.decisions.evidence.claims import CLAIMS
 from shared.decisions.gate import confirmed, decide, futile, pick, screened
 from shared.decisions.intervals import t_interval
 from shared.errors import TaskError

@@ -7,7 +7,7 @@ from benchmarks.gate import beside_scipy, by_pair, ceiling
 from benchmarks.gate_runs import equal, naive_rules, run_scenario
 from benchmarks.gate_worlds import NO_GAIN, normal, rare_losses
 from shared.config.settings import GateSection
-from shared.decisions.betting import e_value
+from shared.decisions.evidence.betting import e_value
 
 GATE = GateSection()
 

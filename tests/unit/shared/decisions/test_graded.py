@@ -8,8 +8,17 @@ import pytest
 from scipy import stats
 
 from benchmarks.gate_worlds import normal, rare_losses
-from shared.decisions.graded import FEWEST, LAST, LEAST, loss_line, passed, passed_in, passes, spread_factor
-from shared.decisions.t_evidence import EFFECTS, log_likelihood_ratio, log_t_evidence
+from shared.decisions.evidence.graded import (
+    FEWEST,
+    LAST,
+    LEAST,
+    loss_line,
+    passed,
+    passed_in,
+    passes,
+    spread_factor,
+)
+from shared.decisions.evidence.t_evidence import EFFECTS, log_likelihood_ratio, log_t_evidence
 
 ALPHA = 0.0273
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from shared.config.settings import RunConfig, load_config
-from shared.decisions.graded import passed_in
+from shared.decisions.evidence.graded import passed_in
 from shared.decisions.pool import draw_order, fresh, gate_order
 from shared.store.store import LocalStore
 from shared.tasks.task import Task, load_task

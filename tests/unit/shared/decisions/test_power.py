@@ -7,9 +7,16 @@ import pytest
 
 from benchmarks.gate_worlds import answers
 from ratchet.runs.request import resolve_config
-from shared.decisions.claims import Terms
-from shared.decisions.discordant import walk
-from shared.decisions.power import findable, foreseen, foreseen_text, pairs_needed, power, smallest_gain
+from shared.decisions.evidence.claims import Terms
+from shared.decisions.evidence.discordant import walk
+from shared.decisions.evidence.power import (
+    findable,
+    foreseen,
+    foreseen_text,
+    pairs_needed,
+    power,
+    smallest_gain,
+)
 from shared.tasks.task import load_task
 
 TERMS = Terms(alpha=0.0273, min_effect=0.01, bound=1.0, max_pairs=48)

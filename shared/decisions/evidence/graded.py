@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from shared.decisions.betting import log_wealth_path
-from shared.decisions.t_evidence import Array, log_mixture, log_t_evidence, standardised
+from shared.decisions.evidence.betting import log_wealth_path
+from shared.decisions.evidence.t_evidence import Array, log_mixture, log_t_evidence, standardised
 
 FEWEST = 3  # pairs before which no spread is known
 STAKES = ((0.995, 0.98), (0.5, 0.02))  # a gain that is small against the bound wants the highest stake

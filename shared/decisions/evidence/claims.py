@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.decisions.betting import e_value
-from shared.decisions.discordant import tally
-from shared.decisions.graded import LAST, LEAST, passed, passes
+from shared.decisions.evidence.betting import e_value
+from shared.decisions.evidence.discordant import tally
+from shared.decisions.evidence.graded import LAST, LEAST, passed, passes
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from functools import cache
 import numpy as np
 
 from shared.config.settings import RunConfig
-from shared.decisions.betting import generation_alpha
-from shared.decisions.claims import CLAIMS, Terms
-from shared.decisions.discordant import EARLY, last_line
-from shared.decisions.graded import passed_in
-from shared.decisions.t_evidence import Array
+from shared.decisions.evidence.betting import generation_alpha
+from shared.decisions.evidence.claims import CLAIMS, Terms
+from shared.decisions.evidence.discordant import EARLY, last_line
+from shared.decisions.evidence.graded import passed_in
+from shared.decisions.evidence.t_evidence import Array
 from shared.messages.records import JsonObject
 from shared.tasks.task import Task
 
