@@ -29,7 +29,7 @@ def read_samples(store: Store, shards: Iterable[str]) -> list[TrainingSample]:
     ]
     if not samples:
         raise TrainingError(
-            "no sample to learn from", "the endpoint must tell token ids, and attempts a score"
+            "no sample to learn from", "the endpoint must return token ids, and attempts a score"
         )
     return samples
 
@@ -111,8 +111,8 @@ def _temperatures(turn: Turn) -> list[float]:
         for request in turn.action.get("ask", ())
         for _ in range(int(request.get("n", 1)))
     ]
-    told = asked if len(asked) == len(turn.replies) else [1.0] * len(turn.replies)  # else some were refused
-    return [temperature or 1.0 for temperature in told]  # a greedy reply is judged by the plain policy
+    known = asked if len(asked) == len(turn.replies) else [1.0] * len(turn.replies)  # else some were refused
+    return [temperature or 1.0 for temperature in known]  # a greedy reply is scored by the plain policy
 
 
 def is_copy(attempt: AttemptState, index: int, parent: Parent | None) -> bool:

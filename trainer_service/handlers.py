@@ -1,4 +1,4 @@
-"""What the trainer hears and what it says. Light: training happens in children (base.py, publish.py)."""
+"""The trainer's event handlers. Light: training happens in child processes (base.py, publish.py)."""
 
 from __future__ import annotations
 

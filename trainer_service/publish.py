@@ -132,7 +132,7 @@ def starting_point(event: WeightUpdateProposed, store: Store, bundles: Path) -> 
 
 
 def check_its_base(adapter: Path, base: str) -> None:
-    """Raises ArtifactError where the adapter's folder belongs to another base, or does not tell to which."""
+    """Raises ArtifactError where the adapter's folder belongs to another base, or does not name its base."""
     try:
         its_base = json.loads((adapter / "ratchet.json").read_bytes()).get("base")
     except (OSError, ValueError) as error:

@@ -20,12 +20,12 @@ RATE_AT_2000, EXPONENT, HIGHEST_RATE = 5e-4, 0.78, 1e-2
 BATCHES = 12  # steps that one pass is cut into, where the samples allow
 SMALLEST_BATCH, LARGEST_BATCH = 8, 64  # units (samples or pairs) a step
 ENOUGH_STEPS = 48  # below that many, samples are passed over again: fewer hardly move a policy
-CONTEXT_UNKNOWN = 2048  # tokens, for a config that tells no limit
+CONTEXT_UNKNOWN = 2048  # tokens, for a config without a limit
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a base's config.json tells of it."""
+    """What a base's config.json states."""
 
     hidden: int
     context: int  # tokens

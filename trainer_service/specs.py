@@ -1,4 +1,4 @@
-"""What a handler and its child process tell each other: one JSON file each way. Light, so handlers import it.
+"""What a handler and its child process exchange: one JSON file each way. Light, so handlers import it.
 
 A child reads its spec, works, and writes its result last: no result means that it did not get there.
 """
@@ -67,7 +67,9 @@ class TrainingSample(Spec):
     baseline: float | None = (
         None  # what its parent scored: the measure of a sample that is alone in its group
     )
-    served: tuple[float, ...] = ()  # log-probability of each token, as the serving engine told; or nothing
+    served: tuple[
+        float, ...
+    ] = ()  # log-probability of each token, as the serving engine reported it; empty: unknown
     temperature: float = 1.0  # at which it was drawn; 1.0 also for greedy replies
 
     @property

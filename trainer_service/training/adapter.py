@@ -1,5 +1,5 @@
 """Writes a trained adapter as a folder in PEFT layout, and only one that was verified: read back into a fresh
-base model it is finite, neither zero nor absurd, and says what the trained policy says.
+base model it is finite, neither zero nor absurd, and gives the trained policy's log-probabilities.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Fingerprint:
 
     @property
     def contrast(self) -> float:
-        """How clearly it tells the adapter from the bare base."""
+        """How clearly it separates the adapter from the bare base."""
         return max(abs(a - b) for a, b in zip(self.logprobs, self.base_logprobs, strict=True))
 
 

@@ -16,6 +16,13 @@ import torch.distributed as dist
 MARKER = "complete"
 TAG = "state"
 KEEP = 2
+SHARE = 16  # a kill costs at most one step and this part of the training
+
+
+def is_due(step: int, steps: int) -> bool:
+    """Whether to save after `step` of `steps` steps: after each of a short training, after every sixteenth
+    part of a long one, and at the end."""
+    return step % max(1, steps // SHARE) == 0 or step == steps
 
 
 def save(engine: Any, folder: Path, step: int) -> None:

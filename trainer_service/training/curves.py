@@ -23,5 +23,5 @@ def read(path: Path, names: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
         except ValueError:
             continue
         rows[row["step"]] = row
-    told = [name for name in names if all(name in row for row in rows.values())]
-    return {name: tuple(rows[step][name] for step in sorted(rows)) for name in told}
+    complete = [name for name in names if all(name in row for row in rows.values())]
+    return {name: tuple(rows[step][name] for step in sorted(rows)) for name in complete}

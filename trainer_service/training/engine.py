@@ -1,6 +1,6 @@
 """DeepSpeed around the policy: process group, engine, and the adapter gathered back out of its shards.
 
-One process needs no port and no launcher; under the launcher there are as many as it was told.
+One process needs no port and no launcher; under the launcher there are as many as it starts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def make_engine(policy: Any, spec: TrainSpec, learning_rate: float, scale: float
     )
     config = {
         "train_micro_batch_size_per_gpu": 1,  # nominal: losses are divided by what counts in the whole step
-        "gradient_accumulation_steps": 1,  # nominal: take_step says where a step ends
+        "gradient_accumulation_steps": 1,  # nominal: take_step marks where a step ends
         "gradient_clipping": CLIP_NORM * scale,
         "zero_optimization": {"stage": spec.zero_stage},
         "zero_allow_untested_optimizer": True,

@@ -26,7 +26,7 @@ class Lesson:
     behaviour: torch.Tensor  # the policy that sampled, at the sample's temperature
     base: torch.Tensor  # the model without any adapter
     correction: torch.Tensor  # serving.corrections
-    prepared: bool = True  # False: nobody asked the fixed policies, since the loss does not
+    prepared: bool = True  # False: the loss compares with no fixed policy, so none was read
 
 
 def unprepared(samples: Sequence[TrainingSample], weights: Sequence[float]) -> list[Lesson]:

@@ -102,7 +102,7 @@ def collate(samples: Sequence[TrainingSample], device: torch.device) -> Batch:
 
 @dataclass(frozen=True)
 class Reading:
-    """What the policy says of every kept token given all before it, at each sample's temperature."""
+    """Log-probabilities of every kept token given all before it, at each sample's temperature."""
 
     logprob_BK: torch.Tensor
     plain_BK: torch.Tensor  # ... at temperature 1

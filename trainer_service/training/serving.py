@@ -21,7 +21,7 @@ MASK = 8.0
 
 @dataclass(frozen=True)
 class Gap:
-    """Over the free tokens whose log-probability the engine told, in nats."""
+    """Over the free tokens whose log-probability the engine reported, in nats."""
 
     tokens: int = 0
     mean: float = 0.0  # of the absolute difference
@@ -40,7 +40,7 @@ class Gap:
 
 
 def difference(sample: TrainingSample, plain: torch.Tensor, tempered: torch.Tensor) -> torch.Tensor | None:
-    """log p - log q of each token of the answer; None where the engine did not tell. Engines tell log q at
+    """log p - log q of each token of the answer; None where the engine reported none. Engines report log q at
     temperature 1 (vLLM, this one) or at the temperature sampled at (SGLang): whichever is nearer is meant."""
     if len(sample.served) != len(sample.token_ids):
         return None
@@ -62,15 +62,15 @@ def corrections(differences: Sequence[torch.Tensor | None], lengths: Sequence[in
 
 
 def measure(differences: Sequence[torch.Tensor | None], samples: Sequence[TrainingSample]) -> Gap:
-    told = [
+    known = [
         log_ratio[torch.tensor(sample.free, device=log_ratio.device)]
         for log_ratio, sample in zip(differences, samples, strict=True)
         if log_ratio is not None
     ]
-    if not told:
+    if not known:
         return Gap()
-    size = torch.cat(told).abs().nan_to_num(nan=float("inf"))
-    ratio = torch.cat(told).exp()
+    size = torch.cat(known).abs().nan_to_num(nan=float("inf"))
+    ratio = torch.cat(known).exp()
     return Gap(
         tokens=size.numel(),
         mean=float(size.mean()),

@@ -1,7 +1,7 @@
 """One weight update, from samples to a verified adapter. A program of its own process; reads top to bottom.
 
     python -m trainer_service.training.train SPEC                          one process, no port
-    deepspeed --module trainer_service.training.train SPEC                 as many as the launcher is told
+    deepspeed --module trainer_service.training.train SPEC                 as many as the launcher starts
 
 SPEC is a TrainSpec as JSON. A killed training goes on from its last complete checkpoint when run again.
 """
@@ -167,7 +167,8 @@ def learn(
             log.info("step %d of %d: %s", step + 1, chosen.steps, in_words(watched))
             if applied and all(map(math.isfinite, watched.values())):
                 curves.append(curve_file(spec), step, watched)
-        checkpoints.save(engine, spec.checkpoints, step + 1)
+        if checkpoints.is_due(step + 1, chosen.steps):
+            checkpoints.save(engine, spec.checkpoints, step + 1)
     series = curves.read(curve_file(spec), WATCHED)["loss"] or (0.0,)
     return {"loss_first": series[0], "loss_last": series[-1], "bad_steps": float(bad.count)}
 

@@ -14,7 +14,7 @@ SHORTEST_LAMBDA, LENGTH_SHARE = 0.95, 0.05
 
 
 def add_value_head(policy: Any, hidden: int) -> None:
-    """A linear head that says zero at first: rewards come centred, so zero is what is expected."""
+    """A linear head that predicts zero at first, which is the mean of centred rewards."""
     head = torch.nn.Linear(hidden, 1)
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)

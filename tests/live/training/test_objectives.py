@@ -4,9 +4,11 @@ first. Real models, real training, in this process.
 
 import math
 import statistics
+from contextlib import suppress
 
 import pytest
 
+from shared.errors import TrainingError
 from tests.parts.spelling import LETTERS, WORDS, mean_reward, share_of_right_letters
 from trainer_service.algorithms import ALGORITHMS
 
@@ -21,8 +23,9 @@ def learn(
     for number in range(updates):
         samples = speller.sample(adapter, count, 100 * seed + number, reward)
         place = folder / f"{algorithm}-{seed}-{number}"
-        speller.update(place, samples, adapter, algorithm=algorithm, seed=seed, **settings)
-        adapter = place / "adapter"
+        with suppress(TrainingError):  # all replies earn the same: then the policy stays, as in a run
+            speller.update(place, samples, adapter, algorithm=algorithm, seed=seed, **settings)
+            adapter = place / "adapter"
         earned.append(mean_reward(speller.sample(adapter, 64, 10_000 + seed, reward)))
     return earned
 
@@ -47,6 +50,7 @@ def test_an_update_tells_its_curves_and_what_it_measured(speller, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_supervised_beats_all_where_labels_exist(speller, tmp_path):
     """Five seeds, two updates on 96 samples or labels each: the lowest supervised result is above the highest
     of the others."""
@@ -61,6 +65,7 @@ def test_supervised_beats_all_where_labels_exist(speller, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_entropic_beats_plain_expected_reward_where_rewards_are_right_skewed(speller, tmp_path):
     """The word's first letter earns 1, every second letter of the alphabet 0.3, the rest nothing: about one
     reply in twelve is outstanding, three are good. Five seeds, paired."""

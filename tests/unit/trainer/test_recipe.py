@@ -7,6 +7,7 @@ import pytest
 from shared.errors import ArtifactError
 from trainer_service.algorithms import find
 from trainer_service.recipe import rate_for, read_size, recipe
+from trainer_service.training.checkpoints import is_due
 from trainer_service.training.lessons import pack
 
 
@@ -57,3 +58,8 @@ def test_micro_batches_hold_like_lengths_and_never_more_than_the_tokens_allow():
 def test_pairs_stay_together():
     pairs = [(3, 9), (2, 2), (8, 1)]
     assert pack(pairs, lambda n: n, most_tokens=36) == [[(2, 2), (8, 1)], [(3, 9)]]
+
+
+def test_a_short_training_is_saved_after_every_step_and_a_long_one_in_sixteen_parts():
+    assert [step for step in range(1, 7) if is_due(step, 6)] == [1, 2, 3, 4, 5, 6]
+    assert [step for step in range(1, 101) if is_due(step, 100)] == [*range(6, 101, 6), 100]
