@@ -13,7 +13,7 @@ from shared.decisions.gate import decide, screened
 from shared.decisions.levers import LEVERS, levers_in_use, why_off
 from shared.ledger.history import Generation, Rollout
 from shared.messages.events import Message, ReleasePromoted, ReleaseRejected
-from shared.messages.records import ArmResult, GateRecord, Release
+from shared.messages.records import ArmResult, GateRecord, Rail, Release
 from shared.store.store import put_json
 
 
@@ -77,6 +77,9 @@ def _next(now: Situation, generation: Generation, record: GateRecord) -> list[Me
 
 def _end(now: Situation, generation: Generation, record: GateRecord) -> list[Message]:
     """Say the decision with its evidence, and go on."""
+    if generation.release != now.history.release:  # it was compared with what is live no longer
+        gone = Rail(name="roll-backs of the release that it was compared with", measured=1, limit=0)
+        record = record.model_copy(update={"rails": (*record.rails, gone)})
     verdict, evidence = decide(record), put_json(now.store, record)
     where = {"run_id": now.run_id, "generation": generation.number}
     said: Message
@@ -88,6 +91,6 @@ def _end(now: Situation, generation: Generation, record: GateRecord) -> list[Mes
             **where, release=release, arm=record.chosen, evidence=evidence, why=verdict.why
         )
     else:
-        assert generation.release is not None
-        said = ReleaseRejected(**where, release=generation.release, evidence=evidence, why=verdict.why)
+        assert now.history.release is not None
+        said = ReleaseRejected(**where, release=now.history.release, evidence=evidence, why=verdict.why)
     return [said, *go_on(now.heard(said))]

@@ -31,7 +31,21 @@ if TYPE_CHECKING:
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (run, resume, retry, stop, watch, show, list_runs, ui, serve, compare, report, export):
+    for command in (
+        run,
+        resume,
+        retry,
+        stop,
+        rollback,
+        watch,
+        show,
+        list_runs,
+        ui,
+        serve,
+        compare,
+        report,
+        export,
+    ):
         app.command(name="ls" if command is list_runs else None)(command)
     app.command(name="eval")(evaluate)
 
@@ -128,6 +142,23 @@ def stop(run_name: RunName, root: Root = RUNS) -> None:
     folder = runs.find(run_name, root)
     folder.open_ledger().request_stop(folder.run_id)
     typer.echo(f"{folder.run_id} will stop after the present generation and then run its final test")
+
+
+def rollback(
+    run_name: RunName,
+    generation: Annotated[
+        str,
+        typer.Argument(
+            help="Make live what was live after it; 0: the first release. Default: the one before."
+        ),
+    ] = "",
+    root: Root = RUNS,
+) -> None:
+    """Take a promotion back: an older release is live again."""
+    from ratchet.runs import folder as runs
+    from ratchet.serving.rollback import roll_back
+
+    typer.echo(roll_back(runs.find(run_name, root), generation))
 
 
 def watch(run_name: RunName, root: Root = RUNS) -> None:

@@ -40,6 +40,8 @@ def narrate(event: e.Message) -> str:
             return f"{where}: adapter {event.adapter[:12]} published ({event.cost.train_s:.0f} s of training)"
         case e.ReleasePromoted():
             return f"{where}: PROMOTED {event.arm}: {event.why}"
+        case e.ReleaseRolledBack():
+            return f"rolled back: {event.why}"
         case e.ReleaseRejected():
             return f"{where}: rejected: {event.why}"
         case e.JobDied():

@@ -36,6 +36,7 @@ def show_json(history: RunHistory, store: Store) -> dict[str, Any]:
         "why": history.why,
         "generations": [show_generation(generation, store) for generation in history.generations],
         "gate": _gate(history, config, store),
+        "rollbacks": [event.why for event in history.rollbacks],
         "final": {"test": _test(history, store)},
         "convergence": {"state": state.state, "why": state.why},
         "cost": history.cost.model_dump(mode="json"),

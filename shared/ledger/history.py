@@ -96,6 +96,7 @@ class RunHistory:
     base: str | None = None
     first: Release | None = None  # the seed release
     release: Release | None = None  # live now
+    rollbacks: list[e.ReleaseRolledBack] = field(default_factory=list)
     all: dict[int, Generation] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
     state: str = "running"
@@ -150,6 +151,9 @@ def apply(history: RunHistory, event: e.Message, at: float) -> None:
             _arrive(history, event)
         case e.ReleasePromoted() | e.ReleaseRejected():
             _decide(history, event)
+        case e.ReleaseRolledBack():
+            history.release = event.release
+            history.rollbacks.append(event)
         case e.BaseFailed() | e.RunFinished():
             _finish(history, event, at)
         case _:

@@ -214,6 +214,16 @@ class ReleaseRejected(Message):
     why: str
 
 
+class ReleaseRolledBack(Message):
+    """A person took a promotion back: an older release is live again. Its parts are there still, by
+    digest."""
+
+    type: Literal["release_rolled_back.v1"] = "release_rolled_back.v1"
+    release: Release  # what is live from now on
+    number: int  # of the run's roll-backs
+    why: str
+
+
 class RunFinished(Message):
     type: Literal["run_finished.v1"] = "run_finished.v1"
     state: Literal["done", "failed", "stopped", "budget"]
@@ -261,6 +271,7 @@ Event = Annotated[
     | ProposalsJoined
     | ReleasePromoted
     | ReleaseRejected
+    | ReleaseRolledBack
     | RunFinished
     | JobDied,
     Field(discriminator="type"),
