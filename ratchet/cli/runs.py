@@ -1,4 +1,4 @@
-"""The commands around a run: start, resume, follow, show, evaluate, export. The work is in ratchet/runs."""
+"""The commands around a run: start, resume, follow, show and evaluate. The work is in ratchet/runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ def add_to(app: typer.Typer) -> None:
         resume,
         retry,
         stop,
-        rollback,
         watch,
         show,
         list_runs,
@@ -44,7 +43,6 @@ def add_to(app: typer.Typer) -> None:
         serve,
         compare,
         report,
-        export,
     ):
         app.command(name="ls" if command is list_runs else None)(command)
     app.command(name="eval")(evaluate)
@@ -142,23 +140,6 @@ def stop(run_name: RunName, root: Root = RUNS) -> None:
     folder = runs.find(run_name, root)
     folder.open_ledger().request_stop(folder.run_id)
     typer.echo(f"{folder.run_id} will stop after the present generation and then run its final test")
-
-
-def rollback(
-    run_name: RunName,
-    generation: Annotated[
-        str,
-        typer.Argument(
-            help="Make live what was live after it; 0: the first release. Default: the one before."
-        ),
-    ] = "",
-    root: Root = RUNS,
-) -> None:
-    """Take a promotion back: an older release is live again."""
-    from ratchet.runs import folder as runs
-    from ratchet.serving.rollback import roll_back
-
-    typer.echo(roll_back(runs.find(run_name, root), generation))
 
 
 def watch(run_name: RunName, root: Root = RUNS) -> None:
@@ -279,18 +260,6 @@ def report(run_name: RunName, root: Root = RUNS) -> None:
     from ratchet.runs import folder as runs
 
     typer.echo(reports.write(runs.find(run_name, root)))
-
-
-def export(
-    run_name: RunName,
-    out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
-    root: Root = RUNS,
-) -> None:
-    """Write out the winner: adapter, harness, best program."""
-    from ratchet.runs import export as exports
-    from ratchet.runs import folder as runs
-
-    typer.echo("\n".join(exports.export(runs.find(run_name, root), out)))
 
 
 def _drive(folder: RunFolder, place: Stack, as_json: bool) -> None:
