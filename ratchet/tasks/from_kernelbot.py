@@ -6,19 +6,23 @@ left to be ported. Booleans come over as booleans: a harness that keeps "False" 
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ratchet.tasks import yaml_file
+from ratchet.tasks.new_task import replace_in, whole_folder
 from shared.errors import SettingsError
 from shared.messages.records import JsonObject
 
 TEMPLATE = Path(__file__).parent / "kernelbot_template"
 WORDS = {"true": True, "false": False}
+KEYS = ("tests", "benchmarks", "ranking_by", "description")
 RANKINGS = ("last", "mean", "geom")
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 SEED = "seed"  # public seeds are not taken over: every instance is drawn with its own
@@ -26,21 +30,20 @@ SEED = "seed"  # public seeds are not taken over: every instance is drawn with i
 
 def create(source: Path, folder: Path | None = None) -> list[str]:
     """Make the skeleton; returns lines that say what next. Raises SettingsError naming what is wrong."""
-    said = read(source)
+    task = read(source)
     folder = folder or Path(re.sub(r"[^a-z0-9_-]+", "_", source.resolve().name.lower()))
     if folder.exists():
         raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
     if not NAME.fullmatch(folder.name):
         raise SettingsError(f"not a name for a task: {folder.name!r}", "lower-case letters, digits, - and _")
-    splits = into_splits(said["tests"], said["benchmarks"], said["ranking_by"])
-    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    manifest, prompt = folder / "task.toml", folder / "harness" / "prompts" / "system.md"
-    manifest.write_text(manifest.read_text().replace("NAME", folder.name))
-    prompt.write_text(prompt.read_text().replace("{description}", said["description"].strip()))
-    (folder / "specs.json").write_text(json.dumps(splits, indent=1) + "\n")
+    splits = into_splits(task["tests"], task["benchmarks"], task["ranking_by"])
+    with whole_folder(folder, TEMPLATE) as made:
+        replace_in(made / "task.toml", "NAME", folder.name)
+        replace_in(made / "harness" / "prompts" / "system.md", "{description}", task["description"].strip())
+        (made / "specs.json").write_text(json.dumps(splits, indent=1) + "\n", encoding="utf-8")
     counts = ", ".join(f"{split} {len(specs)}" for split, specs in splits.items())
     return [
-        f"{folder}: shapes by split: {counts}; ranked by {said['ranking_by']}",
+        f"{folder}: shapes by split: {counts}; ranked by {task['ranking_by']}",
         f"1. port inputs, reference and check of {source} into {folder}/verifier.py",
         f"2. write a plain {folder}/baseline.cu, and its launches into launch(); see tasks/trimul_cuda",
         f"3. ratchet validate {folder}",
@@ -51,13 +54,17 @@ def read(source: Path) -> JsonObject:
     """tests, benchmarks, ranking_by and description of DIR/task.yml, booleans as booleans."""
     path = source / "task.yml"
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml_file.load(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"can't read {path}: {error}", "give a folder with a task.yml") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML: {error}") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        said = " ".join(str(error).split())
+        raise SettingsError(f"{path} is not YAML: {said}", "it is read as YAML 1.1, with !include") from None
     if not isinstance(found, dict):
         raise SettingsError(f"{path} holds no table", "it needs tests, benchmarks and ranking_by")
+    for key in KEYS:
+        if isinstance(missing := found.get(key), yaml_file.MissingFile):
+            raise SettingsError(f"{path}: {key}: there is no file {missing.name} to include")
     ranking = found.get("ranking_by", "last")
     if ranking not in RANKINGS:
         raise SettingsError(f"{path}: ranking_by {ranking!r}", f"known: {', '.join(RANKINGS)}")
@@ -77,10 +84,25 @@ def _specs(path: Path, key: str, value: Any) -> list[JsonObject]:
         raise SettingsError(f"{path}: {key} is no list of specs", f"{key}: [{{size: 32, seed: 1}}, ...]")
     specs = [_from_text(item) if isinstance(item, str) else item for item in value]
     for number, spec in enumerate(specs, start=1):
-        plain = isinstance(spec, dict) and all(isinstance(name, str) for name in spec)
-        if not plain or not all(isinstance(field, bool | int | float | str) for field in spec.values()):
-            raise SettingsError(f"{path}: {key}: spec {number} is no flat table: {spec!r}")
-    return specs
+        if not isinstance(spec, dict) or not all(isinstance(name, str) for name in spec):
+            raise SettingsError(f"{path}: {key}: spec {number} is no table of arguments: {spec!r}")
+        for name, value in spec.items():
+            if not _is_json(value):
+                raise SettingsError(
+                    f"{path}: {key}: spec {number}: {name} is of type {type(value).__name__}",
+                    "an argument is a number, a text, true, false, null, or lists and tables of these",
+                )
+    return copy.deepcopy(specs)  # with YAML's anchors several specs may be one
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_json(item) for name, item in value.items())
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)
 
 
 def _from_text(text: str) -> Any:
@@ -91,14 +113,26 @@ def _from_text(text: str) -> Any:
 
 
 def _settle_booleans(path: Path, specs: list[JsonObject]) -> None:
-    """A field that is a boolean anywhere, also as the word, is one everywhere: 0 and 1 then mean it, too."""
+    """A field that is a boolean anywhere, also as the word, is one everywhere: 0 and 1 then mean it, too. One
+    that is another text somewhere ("auto") is a text everywhere. null is what it is."""
     names = {name for spec in specs for name, value in spec.items() if _as_word(value) is not None}
-    for spec in specs:
-        for name in names & set(spec):
-            word = _as_word(spec[name])
-            if word is None and spec[name] not in (0, 1):
-                raise SettingsError(f"{path}: {name} is true or false elsewhere, but {spec[name]!r} here")
-            spec[name] = bool(spec[name]) if word is None else word
+    for name in names:
+        having = [spec for spec in specs if spec.get(name) is not None]
+        as_text = any(isinstance(spec[name], str) and _as_word(spec[name]) is None for spec in having)
+        for spec in having:
+            spec[name] = _text_of(spec[name]) if as_text else _boolean_of(path, name, spec[name])
+
+
+def _text_of(value: Any) -> Any:
+    """YAML reads true without quotes as a boolean."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _boolean_of(path: Path, name: str, value: Any) -> bool:
+    word = _as_word(value)
+    if word is None and (isinstance(value, list | dict) or value not in (0, 1)):
+        raise SettingsError(f"{path}: {name} is true or false elsewhere, but {value!r} here")
+    return bool(value) if word is None else word
 
 
 def _as_word(value: Any) -> bool | None:

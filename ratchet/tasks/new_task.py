@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import SettingsError
@@ -17,9 +20,8 @@ def create(folder: Path) -> list[str]:
         raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", folder.name):
         raise SettingsError(f"not a name for a task: {folder.name!r}", "lower-case letters, digits, - and _")
-    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    manifest = folder / "task.toml"
-    manifest.write_text(manifest.read_text().replace("NAME", folder.name, 1))
+    with whole_folder(folder, TEMPLATE) as made:
+        replace_in(made / "task.toml", "NAME", folder.name)
     return [
         f"{folder} works as it is: it asks for words of a given length",
         f"1. put your problem into {folder}/verifier.py: draw gives instances, score judges an answer",
@@ -27,3 +29,19 @@ def create(folder: Path) -> list[str]:
         f"3. ratchet validate {folder}",
         f"4. ratchet run {folder}",
     ]
+
+
+@contextmanager
+def whole_folder(folder: Path, template: Path) -> Iterator[Path]:
+    """A copy of the template, which becomes `folder` when the caller is done with it; nothing of it where the
+    caller fails."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as work:
+        made = Path(work) / folder.name
+        shutil.copytree(template, made, ignore=shutil.ignore_patterns("__pycache__"))
+        yield made
+        made.rename(folder)
+
+
+def replace_in(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")

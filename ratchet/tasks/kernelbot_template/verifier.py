@@ -26,7 +26,7 @@ def draw(split, count, seed):
     while len(drawn) < count:
         for spec in rng.sample(SPECS[split], len(SPECS[split])):
             number = rng.randrange(1 << 31)
-            drawn.append({"id": f"{split}-{number:08x}", **spec, "seed": number})
+            drawn.append({**spec, "id": f"{split}-{seed}-{len(drawn)}", "seed": number})
     return drawn[:count]
 
 

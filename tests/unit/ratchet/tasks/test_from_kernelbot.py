@@ -1,6 +1,7 @@
 """A folder with a task.yml becomes a task skeleton, with its booleans as booleans."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -81,8 +82,12 @@ def test_a_ranking_by_the_last_benchmark_seals_that_one(source: Path, tmp_path: 
         (TASK.replace("geom", "luck"), "ranking_by 'luck'"),
         (TASK.replace("benchmarks", "others"), "benchmarks is no list"),
         (TASK.replace("nomask: 0", "nomask: 2"), "nomask is true or false elsewhere, but 2 here"),
-        (TASK.replace('"nomask": "False"', '"nomask": [1]'), "spec 1 is no flat table"),
-        (TASK.replace("nomask: True", "nonsense"), "spec 2 is no flat table"),
+        (TASK.replace('"nomask": "False"', '"nomask": [1]'), r"true or false elsewhere, but \[1\] here"),
+        (TASK.replace('"rows": 32', '"rows": 2026-11-29'), "spec 1: rows is of type date"),
+        (TASK.replace('"rows": 32', '"rows": .nan'), "spec 1: rows is of type float"),
+        (TASK.replace("nomask: True", "nonsense"), "spec 2 is no table of arguments"),
+        (TASK.replace('ranking_by: "geom"', "ranking_by: !include none.yml"), "no file none.yml to include"),
+        (TASK.replace('ranking_by: "geom"', "ranking_by: !other x"), "is not YAML: .*!other"),
         ("tests: [{n: 1}]\nbenchmarks: [{n: 1}]", "train and gate need one each"),
     ],
 )
@@ -102,3 +107,60 @@ def test_the_command_names_the_folder_after_the_source_and_never_overwrites(sour
     assert (tmp_path / "row-sums_v2" / "verifier.py").exists()
     assert second.returncode == 2
     assert "never overwritten" in second.stderr
+
+
+ODD = """\ufeff
+files: !include ../files.yml
+description: !include description.txt
+base: &base {m: [96, 128], scale: null}
+tests:
+  - &first {m: [64, [72]], mode: "auto", flag: "True", seed: 1}
+  - *first
+  - {<<: *base, mode: true, flag: 0, seed: 2}
+  - {m: [8], mode: "false", flag: false, id: "mine", seed: 3}
+benchmarks: !include benchmarks.yml
+ranking_by: geom
+"""
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "task.yml").write_text(ODD, encoding="utf-8")
+    (folder / "description.txt").write_text("weights \u2014 h", encoding="utf-8")
+    (folder / "benchmarks.yml").write_text("- {m: [512], mode: auto, flag: true}\n")
+    return folder
+
+
+def test_lists_null_anchors_and_included_files_come_over(odd: Path, tmp_path: Path):
+    create(odd, tmp_path / "mine")
+    specs = json.loads((tmp_path / "mine" / "specs.json").read_text(encoding="utf-8"))
+    assert specs["train"] + specs["gate"] == [
+        {"m": [64, [72]], "mode": "auto", "flag": True},
+        {"m": [8], "mode": "false", "flag": False, "id": "mine"},
+        {"m": [96, 128], "scale": None, "mode": "true", "flag": False},
+    ]
+    assert specs["test"] == [{"m": [512], "mode": "auto", "flag": True}]
+    prompts = load_harness(read_folder(tmp_path / "mine" / "harness")).prompts
+    assert "weights \u2014 h" in prompts["system"]
+
+
+def test_every_instance_of_a_skeleton_has_an_id_of_its_own(odd: Path, tmp_path: Path):
+    create(odd, tmp_path / "mine")
+    assert {len(drawn) for drawn in check(load_task(str(tmp_path / "mine"))).values()} == {16}
+
+
+def test_a_locale_without_unicode_changes_no_file(odd: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "ratchet.cli.main", "init", "--from-kernelbot", str(odd), "mine"]
+    plain = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60, env=plain)
+    assert done.returncode == 0, done.stderr
+    assert "\u2014" in (tmp_path / "mine" / "harness" / "prompts" / "system.md").read_text(encoding="utf-8")
+
+
+def test_a_skeleton_that_fails_half_way_leaves_nothing(odd: Path, tmp_path: Path):
+    (odd / "description.txt").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(SettingsError, match="can't read"):
+        create(odd, tmp_path / "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["odd"]
