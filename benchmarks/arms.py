@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> JsonObject:
         "files": {path.name: measure(folder, history, path, asked.root) for path in asked.files},
     }
     if asked.out:
-        asked.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+        asked.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return result
 
 

@@ -46,7 +46,9 @@ def costs(cells: int, matrix: Path | None) -> list[JsonObject]:
     rows: list[JsonObject] = []
     for factor in FACTORS:
         command = [sys.executable, str(program), str(cells * factor), *([str(matrix)] if matrix else [])]
-        rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        rows.append(
+            json.loads(subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout)
+        )
     return rows
 
 

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> JsonObject:
         "all_seeds": together(seen),
     }
     if asked.out:
-        asked.out.write_text(json.dumps(result, indent=1) + "\n")
+        asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
 
 

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> JsonObject:
         "overhead_ratio": round(times_s[-1] / most / direct, 2),
     }
     if asked.out:
-        asked.out.write_text(json.dumps(result, indent=1) + "\n")
+        asked.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
 
 

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> JsonObject:
         "better": sum(1 for row in rows if row["gain"] and row["gain"]["low"] > 0),
     }
     if asked.out:
-        asked.out.write_text(json.dumps(result, indent=2) + "\n")
+        asked.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
 
 

@@ -71,9 +71,9 @@ def run(name: str, settings: JsonObject) -> JsonObject:
     """One contender in its own process."""
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "spec.json"
-        spec.write_text(json.dumps(settings | {"folder": folder}))
+        spec.write_text(json.dumps(settings | {"folder": folder}), encoding="utf-8")
         argv = [sys.executable, "-m", PROGRAMS[name], name, str(spec)]
-        done = subprocess.run(argv, capture_output=True, text=True)
+        done = subprocess.run(argv, capture_output=True, encoding="utf-8")
     if done.returncode != 0:
         raise SystemExit(f"{name} failed: {done.stderr[-2000:]}")
     found: JsonObject = json.loads(done.stdout.splitlines()[-1])

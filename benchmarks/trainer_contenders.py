@@ -37,7 +37,7 @@ CACHE = Path.home() / ".cache" / "ratchet"
 
 
 def main(contender: Contender, path: Path) -> JsonObject:
-    spec = json.loads(path.read_text())
+    spec = json.loads(path.read_text(encoding="utf-8"))
     torch.set_num_threads(spec["threads"])
     base = base_folder(spec)
     samples = draw_samples(spec, AutoConfig.from_pretrained(base).vocab_size)

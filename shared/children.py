@@ -75,7 +75,7 @@ def is_gone(owner: str) -> bool:
 def _machine() -> str:
     """This boot and this pid namespace: where a pid means one process. Empty where they can't be read."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
     except OSError:
         return ""
@@ -85,7 +85,7 @@ def _machine() -> str:
 def _started(pid: int) -> str:
     """Start time in clock ticks since boot; "" for a process that is gone or only waits to be reaped."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return ""
     return "" if fields[0] in "ZX" else fields[19]

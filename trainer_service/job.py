@@ -69,7 +69,7 @@ def run(job: Job) -> TrainResult:
     if job.adapter is not None:
         check_its_base(job.adapter, base.name)
     spec = spec_of(job, base, work)
-    (work / "spec.json").write_text(spec.model_dump_json(indent=1))
+    (work / "spec.json").write_text(spec.model_dump_json(indent=1), encoding="utf-8")
     training = job.training
     run_child(
         "trainer_service.training.train",

@@ -72,9 +72,11 @@ def write_spec(
     limit = min(settings.max_tokens or sys.maxsize, read_size(base).context)
     samples, demonstrations = what_teaches(update, store, limit)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "samples.json").write_text(json.dumps([sample.model_dump(mode="json") for sample in samples]))
+    (folder / "samples.json").write_text(
+        json.dumps([sample.model_dump(mode="json") for sample in samples]), encoding="utf-8"
+    )
     if demonstrations is not None:
-        (folder / "demonstrations.json").write_text(demonstrations.model_dump_json())
+        (folder / "demonstrations.json").write_text(demonstrations.model_dump_json(), encoding="utf-8")
     spec = TrainSpec(
         base=base,
         adapter=adapter,
@@ -94,7 +96,7 @@ def write_spec(
         seed=update.seed,
         **settings.model_dump(include=AS_SET),
     )
-    (folder / "spec.json").write_text(spec.model_dump_json(indent=1))
+    (folder / "spec.json").write_text(spec.model_dump_json(indent=1), encoding="utf-8")
     return spec
 
 

@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     }
     text = json.dumps(result, indent=2)
     if options.out:
-        options.out.write_text(text + "\n")
+        options.out.write_text(text + "\n", encoding="utf-8")
     print(text if options.json else table(result))
     return result
 

@@ -47,7 +47,7 @@ def _verifier() -> None:
 def _scaffold(box: Box, times: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="ratchet-bench-") as name, ScaffoldPool(box) as pool:
         folder = Path(name)
-        (folder / "scaffold.py").write_text(ANSWER)
+        (folder / "scaffold.py").write_text(ANSWER, encoding="utf-8")
 
         def step() -> None:
             pool.step("one", folder, PAYLOAD, AttemptSection())

@@ -36,7 +36,7 @@ def peak_flops(flags: Sequence[str], threads: int, folder: Path) -> float:
     """Multiplications and additions a second, of all threads together: the best of some tries."""
     library = folder / "peak.so"
     command = ["gcc", *flags, "-shared", "-fPIC", "-x", "c", "-", "-o", str(library)]
-    subprocess.run(command, input=SOURCE, text=True, check=True)
+    subprocess.run(command, input=SOURCE, encoding="utf-8", check=True)
     chains = ctypes.CDLL(str(library)).chains
     chains.restype, chains.argtypes = ctypes.c_float, [ctypes.c_int, ctypes.c_long]
     fastest_s = float("inf")

@@ -157,7 +157,7 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main(arguments: Sequence[str]) -> JsonObject:
     options = options_of(arguments)
-    schedules = json.loads(options.schedules.read_text()) if options.schedules else {}
+    schedules = json.loads(options.schedules.read_text(encoding="utf-8")) if options.schedules else {}
     with (
         tempfile.TemporaryDirectory(prefix="ratchet-bench-") as scratch,
         TorchProcess(options.torch_python, options.reply_s) as gpu,

@@ -48,7 +48,7 @@ class Task:
         cubin, text = self._folder / f"{name}.cubin", self._folder / f"{name}.cu"
         text.write_text(source, encoding="utf-8")
         argv = [self.nvcc, f"-arch={self.verifier.ARCH}", *self.verifier.FLAGS, *NVCC_FLAGS, "-I", INCLUDE]
-        done = subprocess.run([*argv, text, "-o", cubin], capture_output=True, text=True)
+        done = subprocess.run([*argv, text, "-o", cubin], capture_output=True, encoding="utf-8")
         if done.returncode:
             raise BoxError(f"nvcc: {done.stderr[-800:]}")
         return {"cubin": str(cubin), "launches": self.verifier.launch(shape, launch_meta(source))}

@@ -57,9 +57,11 @@ def _compiler() -> Check:
     if gcc is None:
         return Check("gcc with OpenMP", False, "not installed", "apt-get install gcc libc6-dev")
     with tempfile.TemporaryDirectory(prefix="ratchet-doctor-") as folder:
-        Path(folder, "a.c").write_text(OPENMP_PROGRAM)
+        Path(folder, "a.c").write_text(OPENMP_PROGRAM, encoding="utf-8")
         command = [gcc, "-fopenmp", "a.c", "-o", "a"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S)
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, encoding="utf-8", timeout=COMPILE_TIMEOUT_S
+        )
     if done.returncode == 0:
         return Check("gcc with OpenMP", True, gcc)
     return Check(

@@ -6,6 +6,8 @@ Heavy imports stand inside the commands, so that `ratchet --help` answers at onc
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 import typer
@@ -26,6 +28,10 @@ for group in (runs, releases, tasks, machine, stack):
 
 def main() -> None:
     """Entry point."""
+    for stream in (sys.stdout, sys.stderr):  # a locale need not have every character that is told
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    os.environ.setdefault("PYTHONIOENCODING", "utf-8")  # what we start and read speaks UTF-8
     try:
         app()
     except RatchetError as error:

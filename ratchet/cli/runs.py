@@ -250,7 +250,7 @@ def compare(
     resolved = resolve_config(task, config, set_ or [], None)
     study = Study(resolved, read_arms(arms.split(",")), seeds, budget, place)
     result = read_results(run_study(study, lambda text: typer.echo(text, err=True)))
-    (place / "comparison.json").write_text(json.dumps(result, indent=2) + "\n")
+    (place / "comparison.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     typer.echo(json.dumps(result, indent=2)) if as_json else tables.print_comparison(result)
 
 

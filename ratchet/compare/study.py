@@ -75,8 +75,8 @@ def _settle(study: Study) -> None:
     file = study.root / "study.json"
     if not file.exists():
         study.root.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(shown, indent=2) + "\n")
-    elif json.loads(file.read_text()) != shown:
+        file.write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")
+    elif json.loads(file.read_text(encoding="utf-8")) != shown:
         raise SettingsError(f"{study.root} holds a comparison with other settings", "choose another --name")
 
 

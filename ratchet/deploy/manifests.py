@@ -69,7 +69,11 @@ def find_renderer() -> Renderer:
     for program, render, version in wanted:
         if program is not None:
             said = subprocess.run(
-                [program, *version], capture_output=True, text=True, timeout=RENDER_TIMEOUT_S, check=False
+                [program, *version],
+                capture_output=True,
+                encoding="utf-8",
+                timeout=RENDER_TIMEOUT_S,
+                check=False,
             )
             return Renderer((program, *render), f"{program}: {', '.join(said.stdout.split(chr(10))[:2])}")
     raise ToolMissingError("neither kubectl nor kustomize is installed", "pip install 'ratchet-sia[deploy]'")
@@ -81,7 +85,7 @@ def render(folder: Path, renderer: Renderer) -> list[JsonObject]:
         done = subprocess.run(
             [*renderer.argv, str(folder)],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=RENDER_TIMEOUT_S,
             check=False,
         )

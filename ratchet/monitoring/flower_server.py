@@ -35,7 +35,7 @@ def serve(options: argparse.Namespace) -> None:
     for name in [name for name in os.environ if name.startswith("FLOWER_")]:
         del os.environ[name]
     app = make_app(settings_of(options.stack))
-    import flower.options  # defines what tornado's parser knows
+    import flower.options  # defines what tornado's parser knows  # noqa: F401 - defines them
     import flower.urls
     from flower.views.monitor import Metrics
     from tornado.options import options as flowers
@@ -50,7 +50,7 @@ def serve(options: argparse.Namespace) -> None:
 def read_password(file: Path) -> str:
     """Raises SettingsError: without a password nothing is served."""
     try:
-        password = file.read_text().strip()
+        password = file.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise SettingsError(f"can't read Flower's password in {file}: {error.strerror}") from None
     if not password:

@@ -25,8 +25,10 @@ def of_test(task: Task, history: RunHistory, store: Store, kept: Path) -> JsonOb
     if not kept.exists():
         rows = _rows(get_json(store, rollout.opened.instances), get_json(store, history.test))
         found = task_data.baselines(task, [row["instance"] for row in rows])
-        kept.write_text(json.dumps(compared(rows, found)["baselines"], indent=1, ensure_ascii=False))
-    known: JsonObject = json.loads(kept.read_text())
+        kept.write_text(
+            json.dumps(compared(rows, found)["baselines"], indent=1, ensure_ascii=False), encoding="utf-8"
+        )
+    known: JsonObject = json.loads(kept.read_text(encoding="utf-8"))
     return known
 
 

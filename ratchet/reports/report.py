@@ -34,7 +34,7 @@ def write(folder: RunFolder) -> Path:
     pictures.draw_train(found.scores, unit, folder.report / "train.png")
     pictures.draw_best(found.curve, unit, folder.report / "best.png")
     drawn = task_pictures.draw(task, history, store, found.best, folder.report)
-    template = jinja2.Template(TEMPLATE.read_text(), undefined=jinja2.StrictUndefined)
+    template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
     best = findings.describe(found.best)
     text = template.render(
         shown=shown,
@@ -48,5 +48,5 @@ def write(folder: RunFolder) -> Path:
         baselines=beside,
     )
     path = folder.report / "report.md"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path

@@ -31,7 +31,7 @@ def draw(task: Task, history: RunHistory, store: Store, best: Best | None, folde
     command = [sys.executable, str(program), str(task.folder), str(folder)]
     try:
         done = subprocess.run(
-            command, input=json.dumps(asked), capture_output=True, text=True, timeout=TIMEOUT_S
+            command, input=json.dumps(asked), capture_output=True, encoding="utf-8", timeout=TIMEOUT_S
         )
     except subprocess.TimeoutExpired:
         _log.warning("%s: pictures.py took longer than %d s", task.name, TIMEOUT_S)

@@ -31,14 +31,14 @@ def export(folder: RunFolder, out: Path) -> list[str]:
         lines.append(f"{out}/adapter   {history.release.adapter[:12]} (PEFT layout)")
     best = findings.read(history, store).best
     if best:
-        (temporary / "best_candidate").write_text(best.candidate.content)
+        (temporary / "best_candidate").write_text(best.candidate.content, encoding="utf-8")
         (temporary / "best.json").write_text(
             json.dumps({"instance": best.instance, "evaluation": best.evaluation.model_dump()}, indent=2)
         )
         lines.append(f"{out}/best_candidate   {findings.describe(best)}")
     described = {"run": folder.run_id, "release": history.release.model_dump()}
     described["digest"] = digest_of(history.release.model_dump())
-    (temporary / "release.json").write_text(json.dumps(described, indent=2))
+    (temporary / "release.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
     temporary.rename(out)
     return lines
 

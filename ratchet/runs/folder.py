@@ -44,7 +44,7 @@ class RunFolder:
     def stack(self) -> Path | None:
         """The standing stack that it is in; None: it starts a stack of its own."""
         file = self.path / IN_STACK
-        return Path(file.read_text().strip()) if file.exists() else None
+        return Path(file.read_text(encoding="utf-8").strip()) if file.exists() else None
 
     @cached_property
     def _stack_settings(self) -> StackSettings | None:
@@ -110,7 +110,7 @@ class RunFolder:
         return self.path / "report"
 
     def config(self) -> RunConfig:
-        return RunConfig.model_validate(json.loads((self.path / "config.json").read_text()))
+        return RunConfig.model_validate(json.loads((self.path / "config.json").read_text(encoding="utf-8")))
 
 
 def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
@@ -120,6 +120,8 @@ def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
     `bound`: a task folder with data of its own, which becomes this run's (moved to RUN/task).
     """
     root, name, config = request.root.resolve(), request.name, request.config
+    if not str(root).isprintable():  # half a surrogate pair, a line's end: URLs and settings hold this path
+        raise SettingsError(f"not a folder for runs: {str(root)!a}", "its name must be text in UTF-8")
     if name and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise SettingsError(f"not a name for a run: {name!r}", "letters, digits, dot, dash and underscore")
     root.mkdir(parents=True, exist_ok=True)
@@ -137,7 +139,9 @@ def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
             bound.rename(folder.path / "task")
             own = config.run.model_copy(update={"task": str(folder.path / "task")})
             config = config.model_copy(update={"run": own})
-        (folder.path / "config.json").write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
+        (folder.path / "config.json").write_text(
+            json.dumps(config.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8"
+        )
         return folder
     raise SettingsError(
         f"the run {name!r} exists in {root} or in its ledger",
@@ -148,7 +152,7 @@ def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
 def _settle(folder: RunFolder, chosen: StackParts, stack: Path | None) -> bool:
     """Keep where its parts are; False: its ledger knows a run of that name already."""
     if stack is not None:
-        (folder.path / IN_STACK).write_text(f"{stack.resolve()}\n")
+        (folder.path / IN_STACK).write_text(f"{stack.resolve()}\n", encoding="utf-8")
     elif chosen != StackParts():
         parts.write(folder.path, chosen)
     shared = stack is not None or chosen.ledger_url

@@ -46,7 +46,9 @@ def checked(found: dict[str, Any]) -> StackParts:
 
 
 def write(folder: Path, parts: StackParts) -> None:
-    (folder / FILE).write_text(parts.model_dump_json(indent=2, exclude_defaults=True) + "\n")
+    (folder / FILE).write_text(
+        parts.model_dump_json(indent=2, exclude_defaults=True) + "\n", encoding="utf-8"
+    )
 
 
 def read(folder: Path) -> StackParts:

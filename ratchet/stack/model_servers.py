@@ -123,7 +123,9 @@ class ModelServers:
         arguments += ["--replies", str(self.logs.parent / f"replies-{base[:8]}.sqlite")]
         program = Program(name, [sys.executable, *MODEL_SERVER, *arguments], self.logs / f"{name}.log")
         server = _Server(program, holder, time.monotonic())
-        found = ServedModel(url=server.url, name=model.name, api_key=self._key_file.read_text())
+        found = ServedModel(
+            url=server.url, name=model.name, api_key=self._key_file.read_text(encoding="utf-8")
+        )
         served_models.announce(self.folder, base, found)
         return server
 
@@ -138,7 +140,7 @@ class ModelServers:
         what it loaded, but a worker that was started again does not know what there was before.)"""
         import httpx
 
-        key = {"Authorization": f"Bearer {self._key_file.read_text()}"}
+        key = {"Authorization": f"Bearer {self._key_file.read_text(encoding='utf-8')}"}
         adapter = re.compile(rf"{re.escape(run)}-g\d+-[0-9a-f]+")
         try:
             with httpx.Client(trust_env=False, timeout=UNLOAD_S, headers=key) as client:

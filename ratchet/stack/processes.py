@@ -78,7 +78,11 @@ class Program:
 
     def last_line(self) -> str:
         """The last line of its log: usually the reason of its exit."""
-        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        lines = (
+            self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            if self.log.exists()
+            else []
+        )
         return lines[-1][:300] if lines else "it wrote nothing"
 
     def _back_off_s(self) -> float:

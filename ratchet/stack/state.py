@@ -121,7 +121,7 @@ def read_state(folder: Path) -> StackState | None:
 
 def write_state(folder: Path, state: StackState) -> None:
     temporary = folder / f".{STATE}.tmp"
-    temporary.write_text(state.model_dump_json(indent=2) + "\n")
+    temporary.write_text(state.model_dump_json(indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, folder / STATE)
 
 

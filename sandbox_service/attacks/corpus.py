@@ -104,7 +104,7 @@ def kernel_source(name: str, words: Mapping[str, str]) -> str:
 
 
 def _read(path: Path) -> Attack:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     head = text.partition("*/" if path.suffix == ".c" else '\n"""\n')[0]
     tries = head.lstrip('"/* ').partition("\n")[0]
     return Attack(path.stem, tries, path, **dict(FIELD.findall(head)))

@@ -143,7 +143,7 @@ def _holds(lock: Path) -> bool:
     """Whether somebody still has it locked, who then must be running."""
     if not lock.exists():
         return False
-    with open(lock) as file:
+    with open(lock, encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -169,7 +169,7 @@ def _grounds() -> Iterator[Grounds]:
         abstract.bind(f"\0ratchet-attack-{port}")
         abstract.listen()
         secret = Path(folder, "secret")
-        secret.write_text("secret")
+        secret.write_text("secret", encoding="utf-8")
         grounds = Grounds(Path(folder), secret, port)
         (grounds.place("another-job") / "result").write_text("secret")
         yield grounds

@@ -47,7 +47,7 @@ def _naive_score(path: Path, folder: Path) -> float:
     place = folder / f"{path.stem}.naive"
     place.mkdir(parents=True, exist_ok=True)
     copy = place / path.name
-    copy.write_text(path.read_text())
+    copy.write_text(path.read_text(encoding="utf-8"))
     done = naive.run_program(
         [sys.executable, naive_judge.__file__, str(copy)], place, {naive_judge.SEED: SEED}
     )

@@ -140,5 +140,5 @@ class BoxedKernel(Kernel):
 
 def _innermost(pid: int) -> int:
     """The program at the end of the chain bwrap | bwrap's init | program, each the only child of the last."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
     return _innermost(int(children[0])) if children else pid

@@ -119,11 +119,11 @@ class LocalStore:
         path = self.root / "names" / kind / key
         if not path.exists():
             self._write(path, digest.encode(), exclusive=True)
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
 
     def lookup(self, kind: str, key: str) -> str | None:
         path = self.root / "names" / kind / key
-        return path.read_text() if path.exists() else None
+        return path.read_text(encoding="utf-8") if path.exists() else None
 
     def _holds(self, path: Path, data: bytes) -> bool:
         """Whether the object is there, whole: one that was damaged is written again."""

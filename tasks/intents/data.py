@@ -98,7 +98,9 @@ def import_cases(cases: list[Case], into: Path, wanted: dict[str, Any]) -> dict[
             raise DataError(f"no query is left for the {split} split: five or more of a label are needed")
         write_lines(into / "data" / f"{split}.jsonl", chosen)
     write_lines(into / "public" / "cases.jsonl", splits["train"])
-    (into / "public" / "labels.json").write_text(json.dumps(sorted(groups), indent=0, ensure_ascii=False))
+    (into / "public" / "labels.json").write_text(
+        json.dumps(sorted(groups), indent=0, ensure_ascii=False), encoding="utf-8"
+    )
     counts = {split: len(chosen) for split, chosen in splits.items()}
     return {"labels": len(groups), "counts": counts, "repeated": len(cases) - len(texts)}
 

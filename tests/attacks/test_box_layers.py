@@ -25,7 +25,7 @@ def weak_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # the dropped uid must reach it
         fake = Path(folder, "bwrap")
-        fake.write_text(f"#!/bin/sh\nREAL={shutil.which('bwrap')}\n")
+        fake.write_text(f"#!/bin/sh\nREAL={shutil.which('bwrap')}\n", encoding="utf-8")
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         open_box.cache_clear()
@@ -34,7 +34,7 @@ def weak_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_box_without_its_filter_refuses_to_open(weak_bubblewrap: Path) -> None:
-    with weak_bubblewrap.open("a") as script:
+    with weak_bubblewrap.open("a", encoding="utf-8") as script:
         script.write('shift 2; exec "$REAL" "$@"\n')  # --seccomp FD comes first
 
     layer = {layer.name: layer for layer in probe()}["system calls"]
@@ -47,7 +47,7 @@ def test_a_box_without_its_filter_refuses_to_open(weak_bubblewrap: Path) -> None
 
 
 def test_a_box_with_the_hosts_network_refuses_to_open(weak_bubblewrap: Path) -> None:
-    with weak_bubblewrap.open("a") as script:
+    with weak_bubblewrap.open("a", encoding="utf-8") as script:
         script.write('filter=$2; shift 3; exec "$REAL" --seccomp "$filter" --unshare-all --share-net "$@"\n')
 
     with pytest.raises(BoxNotWholeError, match="network"):

@@ -24,7 +24,7 @@ def kept(golden: object, written: object) -> bool:
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
 def test_a_golden_message_is_read_and_every_word_of_it_is_kept(path: Path) -> None:
-    golden = json.loads(path.read_text())
+    golden = json.loads(path.read_text(encoding="utf-8"))
     written = events.decode(path.read_bytes()).model_dump(mode="json")
     assert kept(golden, written)
     kind = type(events.decode(path.read_bytes()))

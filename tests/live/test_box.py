@@ -129,7 +129,7 @@ time.sleep(600)"""
 
 def _runs(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -155,7 +155,9 @@ def test_a_bubblewrap_that_can_not_make_namespaces_is_told_with_its_reason(
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # the dropped uid must reach it
         fake = Path(folder, "bwrap")
-        fake.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n")
+        fake.write_text(
+            "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n", encoding="utf-8"
+        )
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 

@@ -291,7 +291,7 @@ def test_a_port_in_use_is_said_before_anything_is_loaded(tmp_path: Path) -> None
 def _runs(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except (ProcessLookupError, FileNotFoundError):
         return False
     return state != "Z"  # a zombie that nobody has reaped yet does not run

@@ -140,3 +140,14 @@ def test_a_new_task_is_valid_and_a_broken_one_is_not(tmp_path: Path) -> None:
     done = ratchet("validate", "words", "--json", cwd=tmp_path)
     assert done.returncode == 2
     assert "stands in train and in gate" in json.loads(done.stdout)["checks"][-1]["detail"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "gb18030"])
+def test_a_terminal_without_a_character_is_told_all_the_same(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"fact": "半"}\n', encoding="utf-8")
+    command = [*PROGRAM, "data", "lawbench", "--from", "\u2014.jsonl", "--out", "o"]
+    plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=120, env=os.environ | plain)
+    assert done.returncode == 2
+    assert b"no such file or folder" in done.stderr
+    assert b"Traceback" not in done.stderr

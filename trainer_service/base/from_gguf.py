@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     except (ValueError, KeyError, OSError, NotImplementedError, ImportError) as error:
         result = GgufResult(refusal=f"{type(error).__name__}: {error}"[:1000])
     temporary = spec.result.with_suffix(".tmp")
-    temporary.write_text(result.model_dump_json())
+    temporary.write_text(result.model_dump_json(), encoding="utf-8")
     temporary.replace(spec.result)
 
 

@@ -77,7 +77,7 @@ def converted(file: Path, cache_dir: Path, threads: int) -> Path:
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".convert-"))
     try:
         spec = GgufSpec(file=file.resolve(), out=work / "model", result=work / "result.json", threads=threads)
-        (work / "spec.json").write_text(spec.model_dump_json())
+        (work / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
         run_child("trainer_service.base.from_gguf", work / "spec.json", threads=threads)
         refusal = GgufResult.model_validate_json(spec.result.read_bytes()).refusal
         if refusal:

@@ -69,7 +69,7 @@ def build_seed(task: Task, folder: Path, threads: int) -> float:
             threads=threads,
             **section.model_dump(exclude={"program"}),
         )
-        (work / "spec.json").write_text(spec.model_dump_json())
+        (work / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
         run_child("trainer_service.base.seed_model", work / "spec.json", threads=threads)
         result = SeedResult.model_validate_json(spec.result.read_bytes())
         if result.refusal:

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
     except TrainingError as error:
         result = SeedResult(refusal=str(error))
     temporary = spec.result.with_suffix(".tmp")
-    temporary.write_text(result.model_dump_json())
+    temporary.write_text(result.model_dump_json(), encoding="utf-8")
     temporary.replace(spec.result)
 
 
@@ -68,7 +68,7 @@ def build(spec: SeedSpec) -> SeedResult:
 def read_corpus(spec: SeedSpec) -> list[Line]:
     """What the task's corpus program prints. Raises TrainingError where it fails or prints nothing."""
     command = [sys.executable, str(spec.corpus), str(spec.lines), str(spec.seed)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=CORPUS_TIMEOUT_S)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=CORPUS_TIMEOUT_S)
     if done.returncode != 0:
         raise TrainingError(f"the seed corpus {spec.corpus.name} failed: {done.stderr.strip()[-500:]}")
     rows = [json.loads(row) for row in done.stdout.splitlines() if row.strip()]

@@ -80,7 +80,7 @@ def write_adapter(
         "kl_weight": spec.kl_weight,
         "seed": spec.seed,
     }
-    (temporary / "ratchet.json").write_text(json.dumps(facts, indent=1, sort_keys=True))
+    (temporary / "ratchet.json").write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
     shutil.rmtree(spec.out, ignore_errors=True)
     temporary.rename(spec.out)
     return norm
@@ -92,7 +92,7 @@ def verify(
     """Reads the folder back into a fresh base; raises TrainingError where it is not what was trained."""
     base = load_base(spec.base, dtype).to(device)
     base_weights = dict(base.state_dict())
-    config = json.loads((folder / "adapter_config.json").read_text())
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     scale = config["lora_alpha"] / config["r"]
     weights = load_file(folder / "adapter_model.safetensors", device=str(device))
     norm = check_adapter(weights, base_weights, scale)
@@ -107,10 +107,10 @@ def tidy(folder: Path, base_digest: str) -> None:
     """Same weights, same bytes, whatever the machine: no paths, no unordered lists, no model card."""
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base_digest
     config["target_modules"] = sorted(config["target_modules"])
-    path.write_text(json.dumps(config, indent=1, sort_keys=True))
+    path.write_text(json.dumps(config, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def weights_digest(folder: Path) -> str:

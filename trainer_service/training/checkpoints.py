@@ -60,7 +60,7 @@ def seal(temporary: Path, final: Path) -> None:
     """Flush every file, write the marker last, give the folder its name."""
     for path in temporary.rglob("*"):
         _flush(path)
-    (temporary / MARKER).write_text("")
+    (temporary / MARKER).write_text("", encoding="utf-8")
     _flush(temporary / MARKER)
     _flush(temporary)
     shutil.rmtree(final, ignore_errors=True)

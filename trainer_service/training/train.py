@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
         result = TrainResult(refusal=str(error))
     if not dist.is_initialized() or dist.get_rank() == 0:
         temporary = spec.result.with_suffix(".tmp")
-        temporary.write_text(result.model_dump_json())
+        temporary.write_text(result.model_dump_json(), encoding="utf-8")
         temporary.replace(spec.result)
     if dist.is_initialized():
         dist.destroy_process_group()

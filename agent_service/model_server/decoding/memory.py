@@ -56,7 +56,11 @@ def free_bytes(device: torch.device) -> int:
 def _group_free_bytes(root: Path) -> int:
     for limit, used in CGROUP:
         try:
-            return max(0, int((root / limit).read_text()) - int((root / used).read_text()))
+            return max(
+                0,
+                int((root / limit).read_text(encoding="utf-8"))
+                - int((root / used).read_text(encoding="utf-8")),
+            )
         except (OSError, ValueError):  # the other version, or "max"
             continue
     return 1 << 62

@@ -13,7 +13,7 @@ import time
 for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGALRM}:
     signal.signal(number, signal.SIG_IGN)
 signal.alarm(30)
-lock = open(f"{sys.argv[3]}/alive", "w")  # noqa: SIM115
+lock = open(f"{sys.argv[3]}/alive", "w", encoding="utf-8")  # noqa: SIM115
 fcntl.flock(lock, fcntl.LOCK_EX)
 while True:
     time.sleep(0)

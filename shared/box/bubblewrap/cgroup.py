@@ -38,7 +38,7 @@ class Group:
         for folder in self.folders:
             for name in ("memory.events", "memory.oom_control"):
                 with contextlib.suppress(OSError):
-                    words = (folder / name).read_text().split()
+                    words = (folder / name).read_text(encoding="utf-8").split()
                     return int(dict(zip(words[::2], words[1::2], strict=False)).get("oom_kill", 0)) > 0
         return False
 
@@ -64,7 +64,7 @@ def make_group(memory_bytes: int, processes: int) -> Group | None:
         for folder in group.folders:
             folder.mkdir()
         _limit(places["memory"] / name, memory_bytes)
-        (places["pids"] / name / "pids.max").write_text(str(processes))
+        (places["pids"] / name / "pids.max").write_text(str(processes), encoding="utf-8")
     except OSError:
         group.remove()
         return None
@@ -91,18 +91,18 @@ def sweep() -> None:
 
 def _limit(folder: Path, size: int) -> None:
     if (folder / "memory.max").exists():  # v2
-        (folder / "memory.max").write_text(str(size))
+        (folder / "memory.max").write_text(str(size), encoding="utf-8")
         _optional(folder / "memory.swap.max", "0")
         _optional(folder / "memory.oom.group", "0")
         return
-    (folder / "memory.limit_in_bytes").write_text(str(size))
+    (folder / "memory.limit_in_bytes").write_text(str(size), encoding="utf-8")
     _optional(folder / "memory.memsw.limit_in_bytes", str(size))
 
 
 def _optional(path: Path, value: str) -> None:
     """A setting that kernels without swap accounting do not have."""
     if path.exists():
-        path.write_text(value)
+        path.write_text(value, encoding="utf-8")
 
 
 @lru_cache(maxsize=1)
@@ -110,7 +110,7 @@ def _places() -> dict[str, Path]:
     """The folder of our own group for "memory" and for "pids"; empty unless both let us make children."""
     found: dict[str, Path] = {}
     mounts = _mounts()
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         for name in controllers.split(",") if controllers else ("memory", "pids"):
             mount = mounts.get(name if controllers else "")
@@ -128,11 +128,11 @@ def _places() -> dict[str, Path]:
 def _hand_down(place: Path, controller: str) -> bool:
     """v2: whether children of `place` have the controller, switched on here if that is allowed."""
     try:
-        if controller not in (place / "cgroup.controllers").read_text().split():
+        if controller not in (place / "cgroup.controllers").read_text(encoding="utf-8").split():
             return False
         handed = place / "cgroup.subtree_control"
-        if controller not in handed.read_text().split():
-            handed.write_text(f"+{controller}")
+        if controller not in handed.read_text(encoding="utf-8").split():
+            handed.write_text(f"+{controller}", encoding="utf-8")
     except OSError:  # not ours, or processes live in it
         return False
     return True
@@ -141,7 +141,7 @@ def _hand_down(place: Path, controller: str) -> bool:
 def _mounts() -> dict[str, tuple[str, Path]]:
     """Controller ("" is v2): the root and the folder of its mount."""
     found: dict[str, tuple[str, Path]] = {}
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         root, point = before.split(" ")[3:5]

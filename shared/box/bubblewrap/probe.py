@@ -122,7 +122,7 @@ def toolchain_layers(box: Box) -> list[Layer]:
         hint = "" if done.outcome == "ok" else "install Ratchet into this environment again"
         layers.append(Layer(f"{module} inside", done.outcome == "ok", _tail(done), hint))
     with tempfile.TemporaryDirectory(prefix="ratchet-probe-") as folder:
-        Path(folder, "a.c").write_text(OPENMP_PROGRAM)
+        Path(folder, "a.c").write_text(OPENMP_PROGRAM, encoding="utf-8")
         done = box.run(
             ["sh", "-c", "gcc -O1 -fopenmp a.c -o a && OMP_NUM_THREADS=2 ./a"],
             binds=[Bind(Path(folder), "/probe", writable=True)],

@@ -173,7 +173,7 @@ def await_gone(report: str) -> None:
 def _state(pid: int) -> str:
     """What the kernel says that a process is doing."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return "gone by now"
     return next((line for line in lines if line.startswith("State:")), "state unknown")

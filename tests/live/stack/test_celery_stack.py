@@ -33,7 +33,7 @@ def test_a_run_goes_through_four_workers_and_leaves_no_process(tmp_path: Path) -
     assert stat.S_IMODE(settings.stat().st_mode) == 0o600
     named = json.loads(settings.read_text())["broker_password"].removeprefix("file:")
     assert stat.S_IMODE(Path(named).stat().st_mode) == 0o600
-    assert Path(named).read_text() not in settings.read_text()
+    assert Path(named).read_text(encoding="utf-8") not in settings.read_text()
 
 
 def test_a_broker_that_may_drop_queues_is_refused(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def _root() -> str:
     opened = []
     for folder in CLOSED_FOLDERS:
         try:
-            Path(folder, ".attack").write_text("x")
+            Path(folder, ".attack").write_text("x", encoding="utf-8")
             opened.append(folder)
         except OSError:
             continue
