@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import jinja2
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,6 +31,7 @@ from shared.tasks.task import TaskManifest
 
 PROMPT = Path(__file__).parent / "prompts" / "advise.md"
 MOST_EDITS = 6
+EDIT_KINDS: tuple[str, ...] = get_args(Edit.model_fields["kind"].annotation)
 TRIES = 2  # an answer that can't be applied is sent back once, with the reason
 SHOWN = 3  # best and worst replies
 
@@ -122,12 +123,26 @@ def _answer_in(text: str) -> Answer | str:
     fault = "the answer: there is no JSON object in it"
     for found in reversed(list(objects_in(text))):
         try:
-            return Answer.model_validate(found)
+            return Answer.model_validate(_with_whole_kinds(found))
         except ValidationError as error:
             first = error.errors()[0]
             if fault.startswith("the answer: there"):
                 fault = f"{'.'.join(map(str, first['loc'])) or 'the answer'}: {first['msg']}"
     return fault
+
+
+def _with_whole_kinds(found: dict[str, Any]) -> dict[str, Any]:
+    """The answer with `knob` read as `set_knob`, and so on: without constrained decoding, models shorten what
+    can mean one kind alone."""
+    edits = found.get("edits")
+    if not isinstance(edits, list):
+        return found
+    return found | {"edits": [_with_whole_kind(edit) if isinstance(edit, dict) else edit for edit in edits]}
+
+
+def _with_whole_kind(edit: dict[str, Any]) -> dict[str, Any]:
+    meant = [kind for kind in EDIT_KINDS if str(edit.get("kind")) in kind.split("_")]
+    return edit | {"kind": meant[0]} if len(meant) == 1 else edit
 
 
 def render(question: Question) -> str:
