@@ -86,6 +86,9 @@ class Adapters:
         EndpointBlockedError where no adapter can be the reason."""
         if all(release.adapter is None for release in releases):
             raise EndpointBlockedError(lost.message, lost.hint)
+        names = {self._served(release).name for release in releases if release.adapter is not None}
+        if all(_lists(server, names) for server in self.chat.servers):
+            return  # another attempt has seen to it
         log.warning("loading adapters again: %s", lost)
         for loaded in self._loaded.values():
             loaded.clear()
@@ -152,7 +155,7 @@ class Adapters:
             except ArtifactError:
                 if name not in server.models():  # else another worker was quicker; the fingerprint will tell
                     raise
-            if all(name in server.models() for _ in range(AGREEING)):
+            if _lists(server, {name}):
                 return
             for _ in range(number % 3):
                 server.models()
@@ -172,6 +175,10 @@ class Adapters:
         if digest not in self._cards:
             self._cards[digest] = _read_card(get_bundle(self._store, digest).get("ratchet.json", b""), digest)
         return self._cards[digest]
+
+
+def _lists(server: Server, names: Collection[str]) -> bool:
+    return all(set(names) <= set(server.models()) for _ in range(AGREEING))
 
 
 def _not_on_all(server: Server, name: str) -> ArtifactError:

@@ -136,8 +136,10 @@ def test_adapters_that_a_restart_lost_are_loaded_again(
     release = publish(store, "run-g1-aa")
     adapters.ensure([release])
     endpoint.adapters.clear()
-    adapters.reload([release], UnknownModelError("404"))
+    for _ in range(3):  # once for each attempt that met the loss
+        adapters.reload([release], UnknownModelError("404"))
     assert "run-g1-aa" in endpoint.adapters
+    assert [path for path, _ in endpoint.seen].count("/v1/load_lora_adapter") == 2
 
 
 def test_a_base_model_that_is_gone_blocks_the_run(adapters: Adapters) -> None:
