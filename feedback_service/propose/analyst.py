@@ -37,7 +37,8 @@ def propose_patch(
     failed = {edit_key(edit) for patch in past if patch.failed for edit in patch.edits}
     tried = memory.closed(base)
     evidence = [move for move in evidence_moves(harness, files, diagnosis) if not _fails(move, failed)]
-    searched = (ask(harness, memory.measured, derive_seed(seed, number)) for number in range(ASKS))
+    late = memory.moved | (set() if diagnosis.trials else {"temperature"})  # what was never moved goes first
+    searched = (ask(harness, memory.measured, derive_seed(seed, number), late) for number in range(ASKS))
     if state == "exploring":  # on a plateau the search comes first: evidence has stopped to help
         patch = _patch(base, _combine(evidence, EDITS[state]))
         if patch and _key(patch) not in tried:

@@ -70,6 +70,9 @@ class Diagnosis:
     lost_shards: int = 0
     group: float = 0.0  # replies that started alike, on average
     dense: float = 0.0  # share of attempts that were scored at more than one turn
+    trials: bool = (
+        True  # may an attempt try candidates before it answers? Else another one is no second chance
+    )
 
     @property
     def best(self) -> tuple[Scored, ...]:
@@ -107,6 +110,7 @@ def diagnose(states: Sequence[ShardState], bounds: ScoreSection, lost_shards: in
         lost_shards=lost_shards,
         group=group_size(attempts),
         dense=density(attempts),
+        trials=any(attempt.tried for attempt in attempts),
     )
 
 

@@ -44,6 +44,11 @@ class Memory:
     patches: tuple[PastPatch, ...]
     measured: tuple[Measured, ...]
 
+    @property
+    def moved(self) -> set[str]:
+        """Knobs that some patch has moved, on whatever harness."""
+        return {edit.path for past in self.patches for edit in past.edits if edit.kind == "set_knob"}
+
     def closed(self, base: str) -> set[frozenset[str]]:
         """Patches of this harness that are not to be proposed again, as keys of their edits."""
         keys = Counter(_key(past) for past in self.patches if past.base == base)

@@ -67,7 +67,9 @@ def matching_choice(knob: Knob, value: JsonScalar) -> KnobValue | None:
 
 
 def temperature_moves(harness: Harness, diagnosis: Diagnosis) -> list[Move]:
-    """Sample more tamely when much fails, more widely when replies repeat."""
+    """Sample more tamely when much fails, more widely when replies repeat: where candidates are tried, so
+    that a different one is another chance. Where each attempt has one answer, repeating the likeliest is
+    right."""
     knob = harness.knobs.get("temperature")
     if knob is None or knob.kind != "float" or knob.low is None or knob.high is None or not diagnosis.scored:
         return []
@@ -75,7 +77,7 @@ def temperature_moves(harness: Harness, diagnosis: Diagnosis) -> list[Move]:
         direction, why = -1, f"lower the temperature: {diagnosis.failing:.0%} of the candidates failed"
         if diagnosis.failures:
             why += f", most often by {diagnosis.failures[0].kind}"
-    elif diagnosis.distinct < FEW_DIFFER:
+    elif diagnosis.distinct < FEW_DIFFER and diagnosis.trials:
         direction, why = 1, f"raise the temperature: only {diagnosis.distinct:.0%} of the candidates differ"
     else:
         return []

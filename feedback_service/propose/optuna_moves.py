@@ -5,7 +5,7 @@ generations."""
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -32,8 +32,9 @@ class Measured:
     value: float
 
 
-def ask(harness: Harness, measured: Sequence[Measured], seed: int) -> Move | None:
-    """A move of one or two knobs towards what the sampler asks for. None: there is no knob to move."""
+def ask(harness: Harness, measured: Sequence[Measured], seed: int, late: Collection[str] = ()) -> Move | None:
+    """A move of one or two knobs towards what the sampler asks for. None: there is no knob to move.
+    `late`: knobs that are moved only where no other is asked to: moved before, or hardly of help."""
     space = {name: _distribution(knob) for name, knob in harness.knobs.items() if not _frozen(knob)}
     if not space:
         return None
@@ -48,7 +49,9 @@ def ask(harness: Harness, measured: Sequence[Measured], seed: int) -> Move | Non
     changed = sorted(name for name, value in wanted.items() if value != harness.knobs[name].value)
     if not changed:
         return None
-    chosen = sorted(random.Random(seed).sample(changed, min(KNOBS_A_MOVE, len(changed))))
+    shuffled = random.Random(seed).sample(changed, len(changed))
+    first = [name for name in shuffled if name not in late] or shuffled
+    chosen = sorted(first[:KNOBS_A_MOVE])
     edits = tuple(Edit(kind="set_knob", path=name, new=wanted[name]) for name in chosen)
     values = ", ".join(f"{edit.path} = {_text(edit.new)}" for edit in edits)
     return Move(

@@ -89,6 +89,25 @@ def test_replies_that_repeat_raise_it() -> None:
     assert [(edit.path, edit.new) for edit in patch.edits] == [("temperature", 1.0)]
 
 
+def test_where_an_attempt_has_one_answer_and_no_trial_repeating_it_does_not_raise_it() -> None:
+    answers = [item.model_copy(update={"turns": item.turns[:1]}) for item in many(8, 0.5, reply="same")]
+    assert not diagnose([shard(answers)], BOUNDS).trials
+    assert "temperature" not in {edit.path for edit in patch_of(PIN + TEMPERATURE, answers).edits}
+
+
+def test_knobs_that_were_never_moved_go_first() -> None:
+    names = ["a", "b", "c", "d", "e"]
+    knobs = "".join(
+        f'[knobs.{name}]\nkind = "choice"\nchoices = [1, 2, 3, 4, 5, 6]\nvalue = 1\n' for name in names
+    )
+    harness = load_harness(harness_files(knobs))
+    moved = [ask(harness, (), seed, late={"a", "b"}) for seed in range(8)]
+    paths = {edit.path for move in moved if move for edit in move.edits}
+    assert {"c", "d", "e"} <= paths
+    late = [move.paths for move in moved if move and move.paths & {"a", "b"}]
+    assert len(late) <= 1  # only where the sampler would leave the others as they are
+
+
 def test_what_failed_on_this_harness_is_not_proposed_again() -> None:
     base = bundle_digest(harness_files(PIN))
     edit = Edit(kind="set_knob", path="pin_tile", new="16")
