@@ -22,7 +22,7 @@ WORDS = {
     "content_filter": "held back by a content filter",
     "only_reasoning": "all tokens spent on reasoning",
     "no_reply": "without a reply",
-    REFUSED: "of a request that the endpoint refused",
+    REFUSED: "the endpoint refused the request",
 }
 
 
@@ -50,6 +50,9 @@ def count_endings(attempts: Iterable[AttemptState]) -> dict[str, int]:
 
 
 def endings_text(counts: dict[str, int]) -> str:
-    """In words; empty where every reply ended by itself."""
-    odd = [f"{counts[name]} {words}" for name, words in WORDS.items() if counts.get(name)]
-    return f"of {counts.get('replies', 0)} replies {', '.join(odd)}" if odd else ""
+    """In words; empty where every reply ended by itself and no request was refused."""
+    odd = [f"{counts[name]} {words}" for name, words in WORDS.items() if name != REFUSED and counts.get(name)]
+    parts = [f"{counts.get('replies', 0)} replies, {', '.join(odd)}"] if odd else []
+    if refused := counts.get(REFUSED, 0):
+        parts.append(f"{refused} attempts with a request that the endpoint refused")
+    return "; ".join(parts)
