@@ -35,7 +35,7 @@ def serve(options: argparse.Namespace) -> None:
     for name in [name for name in os.environ if name.startswith("FLOWER_")]:
         del os.environ[name]
     app = make_app(settings_of(options.stack))
-    import flower.options  # defines what tornado's parser knows  # noqa: F401 - defines them
+    import flower.options  # noqa: F401 - defines what tornado's parser knows
     import flower.urls
     from flower.views.monitor import Metrics
     from tornado.options import options as flowers
