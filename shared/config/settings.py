@@ -125,12 +125,7 @@ class RunConfig(Section):
         """A stored config of an older version still reads; a key that a user writes is never ignored."""
         if info.context == FROM_USER or not isinstance(values, dict):
             return values
-        return {
-            name: {key: value for key, value in section.items() if key not in RETIRED.get(name, ())}
-            if isinstance(section, dict)
-            else section
-            for name, section in values.items()
-        }
+        return without_retired(values)
 
 
 class StackParts(Section):
@@ -190,6 +185,16 @@ class StackSettings(StackParts):
     lease_s: float = Field(60.0, gt=0)
     max_attempts: int = Field(4, ge=1)
     reconcile_s: float = Field(5.0, gt=0)
+
+
+def without_retired(sections: dict[str, Any]) -> dict[str, Any]:
+    """Without the keys that only older versions knew."""
+    return {
+        name: {key: value for key, value in section.items() if key not in RETIRED.get(name, ())}
+        if isinstance(section, dict)
+        else section
+        for name, section in sections.items()
+    }
 
 
 def load_config(layers: Iterable[dict[str, Any]]) -> RunConfig:

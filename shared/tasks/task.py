@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from shared.config.settings import RunConfig, read_toml
+from shared.config.settings import RunConfig, read_toml, without_retired
 from shared.errors import SettingsError, TaskError
 from shared.packaged import packaged
 
@@ -73,7 +73,9 @@ class TaskManifest(Section):
     summary: str = ""
     score: ScoreSection = ScoreSection()
     attempt: AttemptSection = AttemptSection()
-    defaults: dict[str, Any] = Field(default_factory=dict)
+    defaults: Annotated[dict[str, Any], AfterValidator(without_retired)] = Field(
+        default_factory=dict
+    )  # a folder of an older version still runs
     seed_corpus: SeedCorpusSection | None = None
 
 

@@ -103,3 +103,13 @@ def test_the_readme_s_lines_hold_in_a_user_s_project(tmp_path: Path):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
     assert f'"task": "{tmp_path}/tasks/mine"' in done.stdout
+
+
+def test_a_folder_of_an_older_version_still_runs_and_a_wrong_key_is_still_named(tmp_path: Path):
+    mine = made(tmp_path / "mine")
+    text = (mine / "task.toml").read_text()
+    (mine / "task.toml").write_text(f"{text}\n[defaults.training]\nmicro_batch = 16\n")
+    assert resolved(str(mine), tmp_path) == str(mine)
+    (mine / "task.toml").write_text(f"{text}\n[defaults.training]\nbacth = 16\n")
+    with pytest.raises(SettingsError, match=r"training\.bacth"):
+        resolved(str(mine), tmp_path)
