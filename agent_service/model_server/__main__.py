@@ -39,6 +39,9 @@ def serve(options: argparse.Namespace) -> None:
     in use is known at once."""
     listener = _bind(options.host, options.port)
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads or _cores()))
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # spinning threads starve each other on a busy machine
     import torch
     import uvicorn
     from transformers.utils.logging import disable_progress_bar
