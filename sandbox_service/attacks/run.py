@@ -17,10 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sandbox_service.attacks import naive, naive_program
-from sandbox_service.attacks.corpus import CONTROL, FOLDER, TASK, Attack, attacks, kernel_source
+from sandbox_service.attacks import naive, naive_program, naive_replies
+from sandbox_service.attacks.corpus import CONTROL, FOLDER, KINDS, TASK, Attack, attacks, kernel_source
 from sandbox_service.attacks.finding import Finding, evaluate, seen
 from sandbox_service.attacks.run_programs import attack_programs
+from sandbox_service.attacks.run_proposals import attack_patches, attack_scaffolds
 from sandbox_service.toolchains.c.compiler import read_regular
 from shared.box.box import Bind, Limits
 from shared.box.bubblewrap.cgroup import can_make_groups
@@ -66,15 +67,15 @@ def run(only: Sequence[str] = ()) -> list[Finding]:
     """The whole corpus, or the named attacks. The box must be whole: open_box() raises if it is not."""
     open_box()
     chosen = [attack for attack in attacks() if not only or attack.name in only]
-    kernels, programs, escapes = (
-        [attack for attack in chosen if attack.kind == kind] for kind in ("kernel", "program", "escape")
-    )
+    by_kind = {kind: [attack for attack in chosen if attack.kind == kind] for kind in KINDS.values()}
     total = can_make_groups()
     with _grounds() as grounds:
         try:
-            found = attack_kernels(kernels, grounds)
-            found += attack_programs(programs, grounds.folder)
-            usable = [attack for attack in escapes if total or not attack.needs]
+            found = attack_kernels(by_kind["kernel"], grounds)
+            found += attack_programs(by_kind["program"], grounds.folder)
+            found += attack_scaffolds(by_kind["scaffold"], grounds.folder)
+            found += attack_patches(by_kind["patch"])
+            usable = [attack for attack in by_kind["escape"] if total or not attack.needs]
             with ThreadPoolExecutor(OTHER_WORKERS) as pool:
                 found += pool.map(lambda attack: attack_box(attack, grounds), usable)
         finally:
@@ -90,10 +91,15 @@ def attack_kernels(chosen: Sequence[Attack], grounds: Grounds) -> list[Finding]:
     honest = naive.judge_kernel(sources[CONTROL], grounds.place(CONTROL), {})
     findings = [_control(real[CONTROL], honest)]
     trophies = {name for name in names if grounds.trophy(name).exists()}
+    believing = [attack for attack in chosen if attack.naive == "replies"]
+    honest_reply = _by_reply(CONTROL, sources[CONTROL], grounds) if believing else honest
     for attack in chosen:
         result = real[attack.name]
         rewarded = result.outcome == "ok" and result.score > 0
-        fooled = _fools_naive(attack, sources[attack.name], grounds, honest)
+        if attack in believing:
+            fooled = _fools_a_believer(attack, sources[attack.name], grounds, honest_reply)
+        else:
+            fooled = _fools_naive(attack, sources[attack.name], grounds, honest)
         contained = not rewarded and attack.name not in trophies
         findings.append(Finding.of(attack, fooled, contained, seen(result)))
     return findings
@@ -113,6 +119,18 @@ def attack_box(attack: Attack, grounds: Grounds) -> Finding:
     escaped = _succeeded(attack, boxed, result.stdout, lambda path: read_regular(path) or b"")
     said = result.stderr.decode(errors="replace").strip().splitlines()
     return Finding.of(attack, fooled, not escaped, f"{result.outcome}{f': {said[-1]}' if said else ''}")
+
+
+def _by_reply(name: str, source: str, grounds: Grounds) -> naive.Verdict:
+    return naive_replies.judge_kernel(source, TASK, grounds.place(f"{name}.replies"))
+
+
+def _fools_a_believer(attack: Attack, source: str, grounds: Grounds, honest: naive.Verdict) -> bool:
+    for _ in range(TRIES):
+        verdict = _by_reply(attack.name, source, grounds)
+        if verdict.correct and verdict.speedup >= WORTH * honest.speedup:
+            return True
+    return False
 
 
 def _fools_naive(attack: Attack, source: str, grounds: Grounds, honest: naive.Verdict) -> bool:

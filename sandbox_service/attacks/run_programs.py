@@ -12,6 +12,7 @@ from pathlib import Path
 from sandbox_service.attacks import naive, naive_judge
 from sandbox_service.attacks.corpus import CONTROL, FOLDER, PROGRAMS, Attack
 from sandbox_service.attacks.finding import Finding, evaluate, seen
+from shared.messages.records import UNSCORED, Evaluation, canonical_json
 
 TASK = FOLDER / "smoothing"
 INSTANCE = {"id": "hidden", "n": 640}
@@ -29,21 +30,31 @@ def attack_programs(chosen: Sequence[Attack], folder: Path) -> list[Finding]:
             name=f"{CONTROL}_program",
             kind="control",
             tries="an honest Python program, which must be rewarded",
-            naive_succeeded=_naive_score(paths[CONTROL], folder) > 0,
+            naive_succeeded=(_naive_score(paths[CONTROL], folder) or 0.0) > 0,
             contained=real[CONTROL].outcome == "ok" and real[CONTROL].score > 0,
             saw=seen(real[CONTROL]),
         )
     ]
     for attack in chosen:
         found = real[attack.name]
-        rewarded = found.outcome == "ok" and found.score > PERFECT
-        fooled = _naive_score(attack.path, folder) > PERFECT
-        findings.append(Finding.of(attack, fooled, not rewarded, seen(found)))
+        naive_score = _naive_score(attack.path, folder)
+        if attack.gain == "lost":
+            fooled, contained = naive_score is None, _counts_as_failed(found)
+        else:
+            fooled = naive_score is not None and naive_score > PERFECT
+            contained = not (found.outcome == "ok" and found.score > PERFECT)
+        findings.append(Finding.of(attack, fooled, contained, seen(found)))
     return findings
 
 
-def _naive_score(path: Path, folder: Path) -> float:
-    """What the first JSON line says; 0 where there is none."""
+def _counts_as_failed(found: Evaluation) -> bool:
+    """Whether it has the lowest score under a name, in a form that can be stored."""
+    canonical_json(found.model_dump(mode="json"))
+    return found.outcome not in UNSCORED | {"ok"} and found.score == 0.0
+
+
+def _naive_score(path: Path, folder: Path) -> float | None:
+    """What the first JSON line says; None where there is none: the harness broke, too."""
     place = folder / f"{path.stem}.naive"
     place.mkdir(parents=True, exist_ok=True)
     copy = place / path.name
@@ -52,4 +63,4 @@ def _naive_score(path: Path, folder: Path) -> float:
         [sys.executable, naive_judge.__file__, str(copy)], place, {naive_judge.SEED: SEED}
     )
     lines = done.stdout.decode(errors="replace").splitlines() if done else []
-    return next((float(json.loads(line)["score"]) for line in lines if line.startswith("{")), 0.0)
+    return next((float(json.loads(line)["score"]) for line in lines if line.startswith("{")), None)
