@@ -1,4 +1,4 @@
-"""`ratchet bench sandbox`: what the walls cost, and what the clock can tell.
+"""`ratchet bench sandbox`: what isolation costs, and how small a difference timing can find.
 
 Evaluations per second in the box and without it: the same C programs, compiled, checked and timed by the same
 code, both ways, by turns. Start-up costs. Timing noise: blocks of a program, itself again, and one that does
@@ -39,7 +39,7 @@ from shared.tasks.task import TaskManifest, load_task
 
 SLOWER = 1.03  # the work of the program that is truly slower
 BLOCK = 8  # candidates of a throughput block: about what a shard brings for one instance
-SHORT = 0.1  # of a kernel's usual length, where the walls and not the kernel are measured
+SHORT = 0.1  # of a kernel's usual length, so that isolation and not the kernel is measured
 ANY: JsonObject = {}  # the chain is the same for every instance
 MANIFEST: dict[str, Any] = {"name": "chain", "toolchain": "c", "score": {"low": 0.0, "high": 1000.0}}
 

@@ -1,5 +1,5 @@
-"""A box without walls, to measure what walls cost: the same programs, files and pipes, started as they are.
-For our own programs only.
+"""A box without isolation, to measure what isolation costs: the same programs, files and pipes, started as
+they are. For our own programs only.
 """
 
 from __future__ import annotations

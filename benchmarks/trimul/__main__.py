@@ -1,5 +1,5 @@
 """`ratchet bench trimul`: on the same cores and threads, side by side in one run, the naive C program, a
-schedule set by hand, a run's best program (told by timing its best ones again) or a given one, torch eager
+schedule set by hand, a run's best program (found by timing its best ones again) or a given one, torch eager
 and torch.compile; and, with --search, a run's loop against random search and Optuna at equal evaluations.
 
     python -m benchmarks.trimul [--run RUN | --program FILE] [--sizes 128,256] [--search 96] [--out FILE]

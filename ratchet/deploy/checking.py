@@ -79,7 +79,7 @@ def policy_faults(documents: Sequence[JsonObject]) -> list[Finding]:
 
 def warnings(documents: Sequence[JsonObject]) -> list[Finding]:
     return [
-        Finding("image by tag alone", f"{image}: pin the digest that your registry says")
+        Finding("image by tag alone", f"{image}: pin the digest of your registry")
         for image in loose_images(pods_of(documents))
     ]
 

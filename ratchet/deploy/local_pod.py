@@ -1,6 +1,6 @@
 """One pod of the in-memory cluster (local_cluster.py): its container's command in a bubblewrap box on this
 machine, with the folders, the memory and the deadline that the pod asks for, and the status that a kubelet
-would tell.
+would report.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Renderer:
     """A program that renders a folder: `argv DIR`."""
 
     argv: tuple[str, ...]
-    name: str  # what it says of itself, for the report
+    name: str  # its version line, for the report
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def find_renderer() -> Renderer:
     ]
     for program, render, version in wanted:
         if program is not None:
-            said = subprocess.run(
+            printed = subprocess.run(
                 [program, *version],
                 capture_output=True,
                 encoding="utf-8",
                 timeout=RENDER_TIMEOUT_S,
                 check=False,
             )
-            return Renderer((program, *render), f"{program}: {', '.join(said.stdout.split(chr(10))[:2])}")
+            return Renderer((program, *render), f"{program}: {', '.join(printed.stdout.split(chr(10))[:2])}")
     raise ToolMissingError("neither kubectl nor kustomize is installed", "pip install 'ratchet-sia[deploy]'")
 
 

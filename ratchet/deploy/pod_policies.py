@@ -61,7 +61,7 @@ def not_root(pod: Pod) -> Iterator[str]:
         if _effective(pod, container, "runAsNonRoot", False) is not True:
             yield f"{container['name']} does not set runAsNonRoot"
         if _effective(pod, container, "runAsUser", 0) == 0:
-            yield f"{container['name']} runs as uid 0, or as whoever its image says"
+            yield f"{container['name']} runs as uid 0, or as its image's user"
 
 
 def root_is_read_only(pod: Pod) -> Iterator[str]:
@@ -105,7 +105,7 @@ def secrets_are_referred_to(pod: Pod) -> Iterator[str]:
 
 
 def its_health_is_asked(pod: Pod) -> Iterator[str]:
-    """A service says when it is ready and when it hangs; and it gets time to end."""
+    """A service has readiness and liveness probes, and time to end."""
     if pod.kind not in ("Deployment", "StatefulSet", "DaemonSet"):
         return
     for container in pod.spec.get("containers") or []:
@@ -152,7 +152,7 @@ POD_POLICIES: tuple[Callable[[Pod], Iterator[str]], ...] = (
 
 
 def loose_images(pods: list[Pod]) -> list[str]:
-    """Images by tag alone: whoever holds the registry may change what runs. A warning, no fault."""
+    """Images by tag alone: the registry may change what runs. A warning, no fault."""
     images = {str(container.get("image", "")) for pod in pods for container in pod.containers}
     return sorted(image for image in images if "@sha256:" not in image)
 

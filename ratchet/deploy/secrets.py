@@ -25,7 +25,7 @@ SECRETS: dict[str, tuple[str, ...]] = {  # what exists, with its keys
     "ratchet-s3": ("s3.json",),
 }
 PASSWORD_BYTES = 24
-# Doorbells need lists, sets, hashes, publishing and INFO; not the administrator's commands. `probe` may say
+# The queue needs lists, sets, hashes, publishing and INFO; not the administrator's commands. `probe` may say
 # PING.
 BROKER_ACL = """user default off
 user ratchet on #{digest} ~ratchet:* &* +@all -@admin -@dangerous +info

@@ -1,5 +1,5 @@
-"""What must hold between documents: who may talk to whom, who holds a token and what for, and that every
-name that one document says is another's. One function a rule, over all documents of an overlay.
+"""Policies across documents: network traffic, tokens and their permissions, and that every name that a
+document refers to exists. One function a rule, over all documents of an overlay.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def nothing_may_talk_by_default(documents: Documents) -> Iterator[str]:
 
 
 def network_is_opened_narrowly(documents: Documents) -> Iterator[str]:
-    """Every rule names whom and which port, nobody is let out to everywhere, and no box is let out at all."""
+    """Every rule names peers and ports, no pod may reach every address, and a box may reach none."""
     for policy in of_kind(documents, "NetworkPolicy"):
         spec = policy["spec"]
         if policy["metadata"].get("namespace") == SANDBOX and spec.get("egress"):
@@ -92,8 +92,8 @@ def roles_are_small(documents: Documents) -> Iterator[str]:
         if role["metadata"].get("namespace") != SANDBOX:
             yield f"{name_of(role)} gives power outside of the sandbox's namespace"
         for rule in role.get("rules") or []:
-            told = {*rule.get("resources", ()), *rule.get("verbs", ()), *rule.get("apiGroups", ())}
-            for word in sorted(told.intersection(DANGEROUS)):
+            granted = {*rule.get("resources", ()), *rule.get("verbs", ()), *rule.get("apiGroups", ())}
+            for word in sorted(granted.intersection(DANGEROUS)):
                 yield f"{name_of(role)} allows {word}"
 
 

@@ -40,7 +40,7 @@ def serve(options: argparse.Namespace) -> None:
     from flower.views.monitor import Metrics
     from tornado.options import options as flowers
 
-    # the one page that tells something and asks for no password; metrics_server.py has better numbers
+    # the one page with data and without a password; metrics_server.py has better numbers
     flower.urls.handlers.remove(("/metrics", Metrics))
     flowers.basic_auth = [f"{FLOWER_USER}:{read_password(options.password_file)}"]  # on no command line
     argv = [f"--port={options.port}", f"--address={options.host}", f"--tasks_columns={COLUMNS}"]

@@ -1,4 +1,4 @@
-"""What Prometheus sees of a stack: numbers read from the ledger at each scrape, and arms' scores from the
+"""A stack's metrics for Prometheus: numbers read from the ledger at each scrape, and arms' scores from the
 store. Nothing is counted twice or lost with a process: the ledger is the truth. It changes nothing.
 """
 
@@ -96,7 +96,7 @@ class StackCollector(Collector):
         yield from _courses(runs)
         yield from _costs(runs)
         deaths = [((run, s), known.deaths[s]) for run, known in self._runs.items() for s in SERVICES]
-        yield _counter("ratchet_jobs_died", "Jobs given up for good.", deaths, "run", "service")
+        yield _counter("ratchet_jobs_died", "Dead jobs.", deaths, "run", "service")
         records, whole = self._gates(runs)
         yield _gauge("ratchet_store_up", "Can the gates' evidence be read?", [((), float(whole))])
         yield from _scores(records)
@@ -109,7 +109,7 @@ class StackCollector(Collector):
             try:
                 if digests:
                     found[run] = self._record(digests[-1])
-            except RatchetError as error:  # one that is away is not asked again and again
+            except RatchetError as error:  # an unreachable one is asked once
                 _log.warning("no scores this time: %s", error)
                 return found, False
         return found, True

@@ -2,7 +2,7 @@
 
     python -m ratchet.monitoring.metrics_server --stack FILE --port N
 
-Without authentication: on the loopback unless told otherwise.
+Without authentication: on the loopback unless --host names another address.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def _jobs(run: RunRecord) -> Iterator[str]:
 
 
 def _effects(run: RunRecord) -> Iterator[str]:
-    """Each done job said what it should, once; nobody else said anything but the start."""
+    """Each done job produced its events once; no other event but the first is in the log."""
     by_job: dict[str | None, list[LoggedEvent]] = defaultdict(list)
     for logged in run.log:
         by_job[logged.job_id].append(logged)
@@ -98,7 +98,7 @@ def _answers(job: Row[Any], asked: e.Message, said: list[e.Message]) -> Iterator
 
 
 def _course(run: RunRecord) -> Iterator[str]:
-    """What happens once in a run, happened once, whatever it cost and whoever said it."""
+    """What happens once in a run is in the log once, whatever it cost."""
     seen = Counter(place for logged in run.log if (place := _place(logged.event)))
     yield from (f"{count} times: {place}" for place, count in seen.items() if count > 1)
     if not run.said(e.RunFinished):
@@ -161,7 +161,7 @@ def paid_twice(run: RunRecord) -> list[str]:
 
 
 def given_again(folder: RunFolder) -> set[str]:
-    """Replies from the model server's memory, for somebody who died before it could store them."""
+    """Replies from the model server's memory, for a worker that died before it could store them."""
     return set(_GAVE_AGAIN.findall(_model_servers(folder)))
 
 

@@ -1,4 +1,4 @@
-"""A `ratchet` process that drives a real run, and somebody who waits for the run to come to a point and then
+"""A `ratchet` process that drives a real run, and a nemesis that waits for an event of the run and then
 kills a part of it with -9. Judges nothing: checker.py does.
 """
 

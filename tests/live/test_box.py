@@ -1,4 +1,4 @@
-"""The box as its users see it: what a program gets, what it may write, and how its end is told."""
+"""The box as its users see it: what a program gets, what it may write, and how its end is reported."""
 
 import os
 import shutil

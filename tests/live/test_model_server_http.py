@@ -294,4 +294,4 @@ def _runs(pid: int) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except (ProcessLookupError, FileNotFoundError):
         return False
-    return state != "Z"  # a zombie that nobody has reaped yet does not run
+    return state != "Z"  # a zombie does not run

@@ -72,7 +72,7 @@ class Agent:
     store: LocalStore
     config: str
 
-    def hear(self, event: Message) -> list[Message]:
+    def handle(self, event: Message) -> list[Message]:
         return handlers(self.deps)[type(event)](event)
 
     def harness(self, scaffold: str) -> Release:
@@ -106,15 +106,15 @@ class Agent:
 
     def play(self, event: RolloutsOpened) -> tuple[list[ShardFinished], list[Message]]:
         """To the end of all shards; also everything that was said on the way."""
-        waiting, said, ended = self.hear(event), [], []
+        waiting, said, ended = self.handle(event), [], []
         while waiting:
             message = waiting.pop(0)
             said.append(message)
             if isinstance(message, ShardFinished):
                 ended.append(message)
             else:
-                heard = self.score(message) if isinstance(message, CandidatesProposed) else message
-                waiting += self.hear(heard)
+                next_event = self.score(message) if isinstance(message, CandidatesProposed) else message
+                waiting += self.handle(next_event)
         return ended, said
 
     def state(self, event: ShardFinished) -> ShardState:

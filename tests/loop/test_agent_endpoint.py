@@ -38,7 +38,7 @@ def config(agent: Agent, **sections: dict[str, Any]) -> str:
 
 
 def first_shard(agent: Agent, *releases: Release, **change: Any) -> ShardOpened:
-    [shard] = agent.hear(agent.opened(*releases, count=1, **change))
+    [shard] = agent.handle(agent.opened(*releases, count=1, **change))
     assert isinstance(shard, ShardOpened)
     return shard
 
@@ -70,7 +70,7 @@ def test_a_slow_reply_holds_up_its_own_attempt_alone(agent: Agent) -> None:
         return "1"
 
     agent.endpoint.answer = answer
-    agent.hear(first_shard(agent, slow, quick))
+    agent.handle(first_shard(agent, slow, quick))
     assert overtaken == [True]
 
 
@@ -87,7 +87,7 @@ def test_an_arm_whose_adapter_is_not_served_is_null_with_its_reason_and_nothing_
 def test_no_request_is_sent_that_might_break_a_cap(agent: Agent) -> None:
     # two replies: prompt of about 10 tokens and 12 of the reply each, of which 6 are paid in the end
     shard = first_shard(agent, agent.harness(SCAFFOLD), config=config(agent, budget={"tokens": 30}))
-    [lost] = agent.hear(shard)
+    [lost] = agent.handle(shard)
     assert isinstance(lost, ShardFinished)
     assert lost.result is None
     assert "budget.tokens is 30" in lost.reason
@@ -97,7 +97,7 @@ def test_no_request_is_sent_that_might_break_a_cap(agent: Agent) -> None:
 
 def test_a_cap_that_leaves_room_is_no_hindrance(agent: Agent) -> None:
     shard = first_shard(agent, agent.harness(SCAFFOLD), config=config(agent, budget={"tokens": 300}))
-    [said] = agent.hear(shard)
+    [said] = agent.handle(shard)
     assert not isinstance(said, ShardFinished)
 
 
@@ -105,8 +105,8 @@ def test_what_a_failed_try_paid_for_counts_once_in_the_one_that_succeeds(agent: 
     agent.endpoint.faults = [Fault(200, json.dumps(completion("12")).encode()), *[Fault(503)] * 4]
     shard = first_shard(agent, agent.harness(SCAFFOLD))
     with pytest.raises(ChatUnavailableError, match="503"):
-        agent.hear(shard)
-    [said] = agent.hear(shard)
+        agent.handle(shard)
+    [said] = agent.handle(shard)
     assert isinstance(said, CandidatesProposed)
     assert get_record(agent.store, said.state, ShardState).cost.prompt_tokens == 6
 
@@ -116,9 +116,9 @@ def test_a_job_near_its_limit_is_handed_back_with_what_it_has(agent: Agent) -> N
     agent.deps = type(patient)(**(vars(patient) | {"job_limit_s": 0.0}))
     shard = first_shard(agent, agent.harness(SCAFFOLD))
     with pytest.raises(JobHandedBackError, match="the model is slow"):
-        agent.hear(shard)
+        agent.handle(shard)
     agent.deps = patient
-    assert len(agent.hear(shard)) == 1
+    assert len(agent.handle(shard)) == 1
 
 
 def test_how_replies_ended_is_counted(agent: Agent) -> None:

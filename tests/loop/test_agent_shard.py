@@ -72,10 +72,10 @@ def test_a_rollout_plays_from_opening_to_its_join(agent: Agent) -> None:
 
 
 def test_the_same_event_twice_gives_the_same_events_and_pays_nothing(agent: Agent) -> None:
-    shard = agent.hear(agent.opened(agent.harness(SCAFFOLD)))[0]
-    [first] = agent.hear(shard)
+    shard = agent.handle(agent.opened(agent.harness(SCAFFOLD)))[0]
+    [first] = agent.handle(shard)
     paid = len(agent.endpoint.asked)
-    [again] = agent.hear(shard)
+    [again] = agent.handle(shard)
     assert isinstance(first, CandidatesProposed)
     assert isinstance(again, CandidatesProposed)
     assert again.batch == first.batch
@@ -184,7 +184,7 @@ def test_later_train_attempts_start_from_the_archive_and_gate_attempts_do_not(ag
     agent.ledger.submit(ended)
 
     def parents(event: RolloutsOpened) -> list[str | None]:
-        shards = [one for one in agent.hear(event) if isinstance(one, ShardOpened)]
+        shards = [one for one in agent.handle(event) if isinstance(one, ShardOpened)]
         plans = [plan for one in shards for plan in get_record(agent.store, one.plan, ShardPlan).attempts]
         return [plan.parent.node if plan.parent else None for plan in plans]
 
@@ -208,7 +208,7 @@ def test_a_promotion_is_warmed_and_its_reload_times_are_told_once(agent: Agent) 
     promoted = ReleasePromoted(run_id="r", generation=1, release=release, arm="both", evidence="", why="")
     agent.ledger.submit([promoted])
 
-    assert agent.hear(promoted) == []
+    assert agent.handle(promoted) == []
     assert list(agent.endpoint.adapters) == ["r-g1-aa"]
 
     first, _ = agent.play(agent.opened(release, generation=2, count=1))

@@ -1,4 +1,4 @@
-"""A Valkey server for tests, as somebody's own: a user with a password and few rights, and optionally TLS."""
+"""A Valkey server for tests, as a user's own: a user with a password and few rights, and optionally TLS."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def test_the_port_of_a_pod_takes_one_connection(cluster: LocalCluster, box: PodB
 def test_a_stranger_s_connection_ends_the_pod_and_runs_nothing(
     cluster: LocalCluster, box: PodBox, tmp_path: Path
 ) -> None:
-    """Whoever gets to the port first without the token learns nothing; the service makes another pod."""
+    """A connection without the token gets no answer and ends the pod; the service makes another one."""
     digest = hashlib.sha256(b"the token").hexdigest()
     command = [sys.executable, "-I", "-S", "-B", str(INSIDE / "runner.py"), str(PORT), digest, "20"]
     made = box.api.create(pod_of(box.api.template("sandbox-service"), command, [], QUICK, 60))
@@ -231,10 +231,10 @@ def test_a_stranger_s_connection_ends_the_pod_and_runs_nothing(
     try:
         while not (address := address_of(box.api.get(name) or {})):
             time.sleep(0.02)
-        with socket.create_connection((address, PORT), timeout=10) as stranger:
+        with socket.create_connection((address, PORT), timeout=10) as intruder:
             order = {"token": "another", "argv": ["true"], "binds": []}
-            wire.send(stranger, wire.HELLO, json.dumps(order).encode())
-            assert wire.receive(stranger) is None
+            wire.send(intruder, wire.HELLO, json.dumps(order).encode())
+            assert wire.receive(intruder) is None
         while end_of(box.api.get(name)) == "running":
             time.sleep(0.02)
         assert "a stranger came" in box.api.log(name)

@@ -47,14 +47,14 @@ def test_a_warm_pod_that_is_evicted_is_no_exit_of_its_program(cluster: LocalClus
             process.wait(10)
 
 
-def test_an_image_that_is_not_there_is_told_with_its_reason(templates: list[dict[str, Any]]) -> None:
+def test_an_image_that_is_not_there_is_reported_with_its_reason(templates: list[dict[str, Any]]) -> None:
     with LocalCluster(templates, {}) as empty:
         with pytest.raises(BoxError, match="ErrImagePull"):
             PodBox(settings(empty)).run(["true"], limits=QUICK)
         assert empty.pods() == []
 
 
-def test_a_full_quota_is_told_and_waited_out(templates: list[dict[str, Any]]) -> None:
+def test_a_full_quota_is_reported_and_waited_out(templates: list[dict[str, Any]]) -> None:
     with LocalCluster(templates, IMAGES, most_pods=1) as small:
         box = PodBox(settings(small))
         with box.start(["cat"], limits=QUICK), pytest.raises(BoxError, match="exceeded quota") as refused:
@@ -63,7 +63,9 @@ def test_a_full_quota_is_told_and_waited_out(templates: list[dict[str, Any]]) ->
         assert box.run(["true"], limits=QUICK).outcome == "ok"
 
 
-def test_a_pod_that_no_node_takes_is_told_with_the_scheduler_s_words(templates: list[dict[str, Any]]) -> None:
+def test_a_pod_that_no_node_takes_names_the_scheduler_s_reason(
+    templates: list[dict[str, Any]],
+) -> None:
     gpu = render(ROOT / "overlays" / "gpu", find_renderer())
     with LocalCluster(gpu, IMAGES) as cluster:
         with pytest.raises(BoxError, match="node selector"):
@@ -81,7 +83,7 @@ def test_a_template_that_is_not_restricted_makes_no_pod(templates: list[dict[str
 
 
 @pytest.mark.parametrize("lost", ["create", "get", "list"])
-def test_a_role_that_lacks_a_verb_is_told_with_a_hint(templates: list[dict[str, Any]], lost: str) -> None:
+def test_a_role_that_lacks_a_verb_is_reported_with_a_hint(templates: list[dict[str, Any]], lost: str) -> None:
     """So the Role in the manifests allows no more than what is needed; `delete` shows in every other test."""
     spoilt = json.loads(json.dumps(templates))
     for rule in next(found for found in spoilt if found["kind"] == "Role")["rules"]:
@@ -128,7 +130,7 @@ time.sleep(600)"""
 def test_candidates_are_scored_in_pods_of_their_own(
     cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sandbox service as it stands, told by the variable that its boxes are pods."""
+    """The sandbox service as it stands, configured by the variable that its boxes are pods."""
     where = tmp_path / "boxes.json"
     where.write_text(settings(cluster).model_dump_json())
     monkeypatch.setenv("RATCHET_BOXES", str(where))

@@ -91,7 +91,7 @@ def on_job_died(event: e.JobDied, folder: Path) -> list[Message]:
     return [said(event, e.RunFinished, state="failed", why=event.reason)]
 
 
-HEARD: dict[type[Message], Callable[..., list[Message]]] = {
+HANDLED: dict[type[Message], Callable[..., list[Message]]] = {
     e.RunStarted: on_run_started,
     e.BaseRequested: on_base_requested,
     e.BaseReady: on_base_ready,
@@ -106,7 +106,7 @@ HEARD: dict[type[Message], Callable[..., list[Message]]] = {
 
 def handlers(folder: Path) -> Handlers:
     """All services' handlers; `folder` takes the file `ran`."""
-    return {kind: partial(handler, folder=folder) for kind, handler in HEARD.items()}
+    return {kind: partial(handler, folder=folder) for kind, handler in HANDLED.items()}
 
 
 def build(stack: StackSettings) -> Handlers:

@@ -47,7 +47,7 @@ class EchoRun:
         stack.ring(self.ledger.submit([RunStarted(run_id=self.name, config=str(seconds_a_shard))]))
 
     def until(self, stack: LocalStack, true: Callable[[], bool], limit_s: float = 90) -> None:
-        """Tend the stack until something is true."""
+        """Supervise the stack until something is true."""
         end_s = time.monotonic() + limit_s
         while not true():
             assert time.monotonic() < end_s, f"still not true after {limit_s} s; {self.logs()}"

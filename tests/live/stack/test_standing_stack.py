@@ -42,7 +42,7 @@ class Standing:
     root: Path
     overrides: list[str]
     up: dict[str, object]
-    told: str
+    printed: str
 
     @property
     def folder(self) -> Path:
@@ -95,7 +95,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
 
 @pytest.fixture(scope="module")
 def runs(stack: Standing) -> list[str]:
-    """Two runs at a time: one that nobody follows, one whose follower leaves with Ctrl-C. Both end."""
+    """Two runs at a time: one that is not followed, one whose follower leaves with Ctrl-C. Both end."""
     stack.submit(seed=1)
     overrides = [word for setting in stack.overrides for word in ("--set", setting)]
     follower = Driven(stack.root, "run", "words", "--stack", "stack", *overrides)
@@ -115,7 +115,7 @@ def test_two_runs_share_a_stack_and_every_command_knows_them(stack: Standing, ru
         shown = show_run(folder)
         assert (shown["run"], shown["state"], len(shown["generations"])) == (run, "done", 1)
         assert not (folder.path / "ledger.sqlite").exists()
-        assert (folder.path / "report/report.md").exists()  # whoever followed it to its end wrote it
+        assert (folder.path / "report/report.md").exists()  # written by its follower
     export(find("words-1", stack.runs), stack.root / "out")
     assert (stack.root / "out/harness/scaffold.py").exists()
 
@@ -156,7 +156,7 @@ def test_flower_reads_like_the_loop_and_asks_for_the_password(stack: Standing, r
     file = stack.folder / "flower.password"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     password = file.read_text().strip()
-    assert stack.told.count(password) == 1  # told once, when it was made
+    assert stack.printed.count(password) == 1  # printed once, when it was made
     mine = url.replace("://", f"://ratchet:{password}@")
 
     workers = browser.page(f"{mine}/workers", stack.root / "browser")

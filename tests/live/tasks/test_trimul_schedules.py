@@ -1,5 +1,5 @@
 """Schedules as programs: rendered, compiled with the task's flags, run on fresh inputs, checked against
-float64. And the task in the real sandbox: right programs are scored, wrong ones are told why.
+float64. And the task in the real sandbox: right programs are scored, wrong ones get the reason.
 """
 
 import ctypes

@@ -1,5 +1,5 @@
 """The whole loop with toolchain "cuda": real services, nvcc, the runner and its checks; numpy behind pycuda's
-names, as there is no GPU. What a GPU does to a program is not told here, tests/gpu/ does that.
+names, as there is no GPU. What a GPU does to a program is tested in tests/gpu/.
 """
 
 import json
