@@ -6,7 +6,7 @@ from shared.messages.records import Outcome
 
 
 class CandidateFailedError(Exception):
-    """Raised and caught inside the sandbox; `detail` is for whoever wrote the candidate."""
+    """Raised and caught inside the sandbox; `detail` is for the author of the candidate."""
 
     def __init__(self, outcome: Outcome, detail: str) -> None:
         super().__init__(outcome, detail)

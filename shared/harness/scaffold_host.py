@@ -128,7 +128,7 @@ def _in_fork(functions: dict[str, Function], request: dict[str, Any], private: t
 def _end_all(child: int) -> int:
     """Kill and reap every other process of the box, daemons too; the child's wait status."""
     status = 0
-    with contextlib.suppress(ProcessLookupError, ChildProcessError):  # nobody is left
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):  # none is left
         while True:
             os.kill(-1, signal.SIGKILL)  # all but this process and the box's first
             pid, ending = os.waitpid(-1, 0)

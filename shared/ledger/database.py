@@ -125,7 +125,7 @@ def _sqlite_engine(url: str) -> Engine:
 
 @functools.cache
 def _postgresql_engine(url: str, _pid: int) -> Engine:
-    """One a process, whoever asks: so its connections are counted. A child makes its own."""
+    """One a process, shared by all ledgers: so its connections are counted. A child makes its own."""
     if (driver := make_url(url).get_driver_name()) != "psycopg":
         raise ValueError(driver)
     return create_engine(url, pool_size=4, max_overflow=6, pool_pre_ping=True, connect_args=PG_CONNECT)

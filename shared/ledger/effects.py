@@ -29,14 +29,14 @@ class Ring(NamedTuple):
 
 @dataclass(frozen=True)
 class Effects:
-    """One open write transaction. `ring_s`: when the reconciler rings for a new job that nobody took."""
+    """One open write transaction. `ring_s`: when the reconciler rings for a new job that no worker took."""
 
     database: Database
     connection: Connection
     ring_s: float
 
     def append(self, by: str | None, messages: Sequence[Message]) -> list[Ring]:
-        """Log messages, make jobs of those that somebody hears, advance joins, end a finished run."""
+        """Log messages, make jobs of those that a service handles, advance joins, end a finished run."""
         rings = []
         for message in messages:
             run_row(self.connection, message.run_id, lock=True)  # one writer a run: `seq` is seen in order
@@ -53,7 +53,7 @@ class Effects:
         return rings
 
     def bury(self, job: Row[Any], body: str, why: str) -> list[Ring]:
-        """The job is dead and somebody hears of it. When it was a JobDied nobody is left: the run fails."""
+        """The job is dead, and a JobDied tells feedback. A JobDied that dies itself fails the run."""
         self.connection.execute(update(jobs).where(jobs.c.id == job.id).values(state="dead", last_error=why))
         event = json.loads(body)
         about = {"run_id": job.run_id, "generation": event.get("generation", 0)}
@@ -83,7 +83,7 @@ class Effects:
         return Ring(job_id, service, kind)
 
     def _finish_run(self, message: RunFinished) -> None:
-        """Set the run's state. Its open jobs are dead by that: whoever still holds one has lost the lease."""
+        """Set the run's state. Its open jobs are dead by that: their leases are lost."""
         running = update(runs).where(runs.c.id == message.run_id, runs.c.state == "running")
         self.connection.execute(running.values(state=message.state))
         unfinished = and_(jobs.c.run_id == message.run_id, jobs.c.state.in_(("ready", "leased")))

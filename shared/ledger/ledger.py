@@ -1,4 +1,4 @@
-"""The truth about work: runs, jobs, joins and the append-only event log, in SQL. Runs nothing, rings nobody.
+"""The truth about work: runs, jobs, joins and the append-only event log, in SQL. It runs no job and rings no bell.
 
 Every method is one short transaction. A message is known by its digest: said twice, it is one fact, one job,
 one arrival. All times are the database's; fences, not clocks, decide who may write.
@@ -48,12 +48,12 @@ class LoggedEvent:
     event: Message
 
 
-def nobody_is_gone(owner: str) -> bool:
+def none_is_gone(owner: str) -> bool:
     return False
 
 
 class Ledger:
-    """`ring_s`: how long a ready job waits for somebody to come before the reconciler rings."""
+    """`ring_s`: how long a ready job waits for a worker before the reconciler rings."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Ledger:
             connection.execute(update(runs).where(runs.c.id == run_id).values(stack=stack))
 
     def run_states(self, stack: str = "") -> dict[str, str]:
-        """All runs by name, with their states; of `stack` and of nobody in particular, if one is given."""
+        """All runs by name, with their states; of `stack` and of no stack, if one is given."""
         chosen = runs.c.stack.in_(("", stack)) if stack else true()
         with self.database.read() as connection:
             rows = connection.execute(select(runs.c.id, runs.c.state).where(chosen).order_by(runs.c.id))
@@ -196,8 +196,8 @@ class Ledger:
             return connection.execute(taken).first() is not None
 
     @tried_again
-    def overdue(self, is_gone: Callable[[str], bool] = nobody_is_gone, stack: str = "") -> list[Ring]:
-        """Doorbells that must have been lost: ready jobs that nobody took. Leases that ran out, or whose
+    def overdue(self, is_gone: Callable[[str], bool] = none_is_gone, stack: str = "") -> list[Ring]:
+        """Doorbells that must have been lost: ready jobs that no worker took. Leases that ran out, or whose
         holder `is_gone`, become ready first. Of the runs of `stack`; empty: of all. What another transaction
         has in hand just now is left to it."""
         with self.database.write() as connection:
@@ -272,7 +272,7 @@ class Ledger:
 
 
 def _locked(connection: Connection, job_id: str) -> Row[Any] | None:
-    """The job, which nobody else changes until this transaction ends."""
+    """The job, locked until this transaction ends."""
     return connection.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).first()
 
 

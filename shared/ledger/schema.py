@@ -48,7 +48,7 @@ jobs = Table(
     Column("owner", String, nullable=False),
     Column("lease_until", Double, nullable=False),
     Column("not_before", Double, nullable=False),
-    Column("ring_at", Double, nullable=False),  # when the reconciler rings, should nobody have come
+    Column("ring_at", Double, nullable=False),  # when the reconciler rings if no worker has claimed it
     Column("rings", Integer, nullable=False),  # its rings since the last lease
     Column("failing_since", Double),  # first transient failure
     Column("last_error", Text, nullable=False),

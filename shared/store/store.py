@@ -40,7 +40,7 @@ class Store(Protocol):
     def has(self, digest: str) -> bool: ...
 
     def put_file(self, path: Path, shared: bool = False) -> str:
-        """As put, of a file of any size, read piece by piece. `shared`: nobody writes to that file any more,
+        """As put, of a file of any size, read piece by piece. `shared`: that file is not written to any more,
         so a store on the same disk may share its bytes instead of copying them."""
         ...
 
@@ -195,7 +195,7 @@ def put_bundle(store: Store, files: Mapping[str, bytes]) -> str:
 
 def put_folder(store: Store, folder: Path, shared: bool = False) -> str:
     """As put_bundle, of a folder that may be larger than memory. Links to files count as the files. `shared`:
-    nobody writes to these files any more."""
+    these files are not written to any more."""
     paths = {
         path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()
     }

@@ -69,7 +69,7 @@ def sizes(size_bytes: int) -> str:
 
 
 def other_processes() -> str:
-    strangers = [name for name in os.listdir("/proc") if name.isdigit() and int(name) > os.getpid()]
+    others = [name for name in os.listdir("/proc") if name.isdigit() and int(name) > os.getpid()]
     environ = ""
     try:
         with open("/proc/1/environ", encoding="utf-8") as file:
@@ -77,7 +77,7 @@ def other_processes() -> str:
     except OSError:
         pass
     names = {item.partition("=")[0] for item in environ.split("\0") if item} | set(os.environ)
-    if os.getpid() > 50 or strangers:
+    if os.getpid() > 50 or others:
         return "the host's processes are seen"
     return f"environment: {', '.join(sorted(names - KNOWN_NAMES))}" if names - KNOWN_NAMES else ""
 

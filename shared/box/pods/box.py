@@ -188,7 +188,7 @@ class PodBox(Box):
 
 
 def _is_orphan(pod: JsonObject, now: datetime, patience_s: float) -> bool:
-    """Ended a while ago, never scheduled, or past its own deadline: nobody waits for it any more."""
+    """Ended a while ago, never scheduled, or past its own deadline: no service waits for it any more."""
     status = pod.get("status", {})
     phase, since = status.get("phase", "Pending"), pod["metadata"]["creationTimestamp"]
     for container in status.get("containerStatuses") or []:

@@ -5,7 +5,7 @@ and ends. Where the order is for timing, kernels.py does the middle part.
     runner.py PORT TOKEN_SHA256 PATIENCE_S
 
 It shares a pod with hostile code of the same uid, so it can't be traced or read (not dumpable), closes its
-port at the first connection, and believes nobody who does not know the token. Started as a file, so it
+port at the first connection, and refuses a connection without the token. Started as a file, so it
 imports the standard library only, and files of this package that do the same.
 """
 
@@ -43,12 +43,12 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
     connection = _accept(port, patience_s)
     if connection is None:
-        sys.exit("nobody came")
+        sys.exit("no connection before the time-out")
     connection.settimeout(HELLO_TIMEOUT_S)
     hello = wire.receive(connection)
     order = json.loads(hello[1]) if hello and hello[0] == wire.HELLO else {"token": ""}
     if not hmac.compare_digest(hashlib.sha256(order["token"].encode()).hexdigest(), digest):
-        sys.exit("a stranger came")
+        sys.exit("a connection with a wrong token")
     connection.settimeout(None)
     with contextlib.suppress(ConnectionError):
         _serve(connection, order)
@@ -65,7 +65,7 @@ def _accept(port: int, patience_s: float) -> socket.socket | None:
         listener.settimeout(patience_s)
         with contextlib.suppress(TimeoutError):
             connection = listener.accept()[0]
-            listener.shutdown(socket.SHUT_RDWR)  # for whoever else may hold it, too
+            listener.shutdown(socket.SHUT_RDWR)  # in every process that holds it
             return connection
     return None
 

@@ -123,7 +123,7 @@ def test_a_failed_job_waits_for_its_time(ledger: Ledger) -> None:
     assert (again.fence, again.attempt) == (2, 2)
 
 
-def test_the_last_attempt_that_fails_kills_the_job_and_somebody_hears(ledger_url: str) -> None:
+def test_the_last_attempt_that_fails_kills_the_job_and_feedback_is_told(ledger_url: str) -> None:
     ledger = open_ledger(ledger_url, max_attempts=2)
     [ring] = ledger.submit([started()])
     rings = []
