@@ -1,4 +1,4 @@
-"""The truth about work: runs, jobs, joins and the append-only event log, in SQL. It runs no job and rings no bell.
+"""The truth about work: runs, jobs, joins and the append-only event log, in SQL. It runs no job.
 
 Every method is one short transaction. A message is known by its digest: said twice, it is one fact, one job,
 one arrival. All times are the database's; fences, not clocks, decide who may write.
