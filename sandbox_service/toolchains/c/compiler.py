@@ -17,10 +17,11 @@ from pathlib import Path
 
 from shared.box.box import Bind, Box, BoxResult, Limits
 from shared.box.machine_lock import busy
-from shared.errors import BoxError, ToolMissingError
+from shared.errors import BoxError, ToolMissingError, VerifierError
 from shared.messages.records import digest_of
 
 DRIVER = Path(__file__).resolve().with_name("kernel_driver.c")
+TASKS_OWN = ("baseline", "task's CALL")  # sources that verifier.py gives
 DRIVER_FLAGS = ("-O3", "-march=native")
 # A library that only `ratchet_call` leaves: calls inside it cost what they cost in a plain program.
 LIBRARY_FLAGS = (
@@ -51,6 +52,8 @@ class Compiled:
     def needed(self, what: str) -> Path:
         """The file, of a source that is ours or the task's: where it fails, no candidate is to blame."""
         if self.path is None:
+            if what in TASKS_OWN:  # the task's own: no other try compiles it
+                raise VerifierError(f"the {what} did not compile: {self.error}", "see verifier.py")
             raise BoxError(f"the {what} did not compile: {self.error}", "run `ratchet doctor`")
         return self.path
 

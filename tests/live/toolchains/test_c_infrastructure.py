@@ -8,7 +8,7 @@ import pytest
 from sandbox_service.evaluate import Evaluator
 from sandbox_service.worker import build
 from shared.config.settings import StackSettings
-from shared.errors import BoxError, ToolMissingError
+from shared.errors import BoxError, ToolMissingError, VerifierError
 from shared.messages.records import Block, CandidateBatch
 from shared.store.store import LocalStore
 
@@ -22,14 +22,16 @@ void tiny(const float *a, const float *b, float *out, int64_t n) {
 
 
 @pytest.mark.parametrize(
-    ("baseline", "reason"),
+    ("baseline", "kind", "reason"),
     [
-        ("void tiny(void) {}", "no_output"),
-        ("void tiny(void) { __builtin_trap(); }", "crashed"),
-        ("no C at all", "did not compile"),
+        ("void tiny(void) {}", BoxError, "no_output"),
+        ("void tiny(void) { __builtin_trap(); }", BoxError, "crashed"),
+        ("no C at all", VerifierError, "did not compile"),
     ],
 )
-def test_a_broken_baseline_blames_no_candidate(tmp_path: Path, baseline: str, reason: str):
+def test_a_broken_baseline_blames_no_candidate(
+    tmp_path: Path, baseline: str, kind: type[Exception], reason: str
+):
     task = tmp_path / "task"
     shutil.copytree(TASK, task)
     with (task / "verifier.py").open("a") as file:
@@ -37,7 +39,7 @@ def test_a_broken_baseline_blames_no_candidate(tmp_path: Path, baseline: str, re
     evaluator = Evaluator(LocalStore(tmp_path / "store"), tmp_path / "cache")
     block = Block(instance={"id": "one", "n": 100}, entries=(("a", HONEST),))
     try:
-        with pytest.raises(BoxError, match=reason):
+        with pytest.raises(kind, match=reason):
             evaluator.evaluate(CandidateBatch(task=str(task), check="public", fresh=True, blocks=(block,)))
     finally:
         evaluator.close()
