@@ -34,5 +34,4 @@ def follow(database: Database, connection: Connection, now: float) -> None:
         connection.execute(update(jobs).where(jobs.c.state.in_(("ready", "leased"))).values(moved))
         others = update(leaders).where(leaders.c.name != NAME)
         connection.execute(others.values(lease_until=leaders.c.lease_until - back_s))
-    if abs(back_s) > TOLERANCE_S:
-        connection.execute(update(leaders).where(leaders.c.name == NAME).values(lease_until=now))
+    connection.execute(update(leaders).where(leaders.c.name == NAME).values(lease_until=now))
