@@ -1,5 +1,5 @@
-"""What feedback hears and says. It is the only place that decides; everything is read from the run's event
-log, so a handler that runs twice says the same twice."""
+"""Feedback's event handlers: what each event leads to. The only place that decides; everything is read from
+the run's event log, so a handler that runs twice emits the same messages twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from feedback_service.course.course import finish_test, go_on
 from feedback_service.course.deciding import after_confirm, after_screen, open_screen
 from feedback_service.course.evaluating import finish_evaluation, open_evaluation
-from feedback_service.course.situation import Deps, Situation, look
+from feedback_service.course.situation import Deps, Situation, read_situation
 from feedback_service.propose.proposing import propose, propose_weights
 from shared.bus.bus import Handler
 from shared.decisions.endings import REFUSED, count_endings, ending, endings_text
@@ -24,7 +24,7 @@ from shared.store.store import put_bundle
 
 
 def on_run_started(event: e.RunStarted, *, deps: Deps) -> list[e.Message]:
-    now = look(event, deps)
+    now = read_situation(event, deps)
     keep_seed_harness(now)
     if not levers_in_use(now.config):
         why = f"no lever is left: {why_off(now.config, 'weights')}; {why_off(now.config, 'harness')}"
@@ -33,7 +33,7 @@ def on_run_started(event: e.RunStarted, *, deps: Deps) -> list[e.Message]:
 
 
 def on_evaluation_requested(event: e.EvaluationRequested, *, deps: Deps) -> list[e.Message]:
-    now = look(event, deps)
+    now = read_situation(event, deps)
     if event.release is not None:
         return open_evaluation(now, event, event.release)
     keep_seed_harness(now)
@@ -41,7 +41,7 @@ def on_evaluation_requested(event: e.EvaluationRequested, *, deps: Deps) -> list
 
 
 def on_base_ready(event: e.BaseReady, *, deps: Deps) -> list[e.Message]:
-    now = look(event, deps)
+    now = read_situation(event, deps)
     return [] if now.history.finished else begin(now, event.base)
 
 
@@ -50,7 +50,7 @@ def on_base_failed(event: e.BaseFailed, *, deps: Deps) -> list[e.Message]:
 
 
 def on_rollouts_joined(event: e.RolloutsJoined, *, deps: Deps) -> list[e.Message]:
-    now, arrival = look(event, deps), event.arrivals[0]
+    now, arrival = read_situation(event, deps), event.arrivals[0]
     if now.history.finished:
         return []
     generation = now.history.all[event.generation]
@@ -71,17 +71,17 @@ def on_rollouts_joined(event: e.RolloutsJoined, *, deps: Deps) -> list[e.Message
 
 
 def on_demonstrations_ready(event: e.DemonstrationsReady, *, deps: Deps) -> list[e.Message]:
-    now = look(event, deps)
+    now = read_situation(event, deps)
     return [] if now.history.finished else [propose_weights(now, now.history.all[event.generation], event)]
 
 
 def on_proposals_joined(event: e.ProposalsJoined, *, deps: Deps) -> list[e.Message]:
-    now = look(event, deps)
+    now = read_situation(event, deps)
     return [] if now.history.finished else open_screen(now, now.history.all[event.generation])
 
 
 def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
-    """The arrival that the dead job would have made, so that nothing waits for ever; else the run ends
+    """The arrival that the dead job would have made, so that its join completes; without a join the run ends
     here."""
     if fold(deps.ledger.events(event.run_id)).finished:
         return []
@@ -91,7 +91,7 @@ def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
         return [e.RunFinished(run_id=event.run_id, state="failed", why=f"a job can't be read: {error}")]
     where = {"run_id": event.run_id, "generation": message.generation, "join": message.join}
     tries = f"{event.attempts} attempts"
-    if event.fence > event.attempts:  # also makes a second death, after `ratchet retry`, another fact
+    if event.fence > event.attempts:  # distinguishes a second death, after `ratchet retry`, from the first
         tries += f" ({event.fence} leases)"
     reason = f"{event.service} gave {type(message).__name__} up after {tries}: {event.reason}"
     match message:
@@ -110,8 +110,8 @@ def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
 
 
 def why_unanswered(states: Sequence[ShardState]) -> str:
-    """Why a run can't go on whose every attempt the endpoint refused, or whose every reply is without an
-    answer; empty: some were answered."""
+    """Why the run can't continue: the endpoint refused every attempt, or no reply holds an answer. Empty:
+    some were answered."""
     attempts = [attempt for state in states for attempt in state.attempts]
     refused = [one for one in attempts if one.final is not None and one.final.outcome == REFUSED]
     if attempts and len(refused) == len(attempts):
@@ -124,8 +124,7 @@ def why_unanswered(states: Sequence[ShardState]) -> str:
 
 
 def keep_seed_harness(now: Situation) -> str:
-    """The task's harness, with the config's knobs, as the run's first bundle: as it was when the run first
-    looked."""
+    """The task's harness, with the config's knobs, as the run's first bundle; kept as first read."""
     files = with_knobs(read_harness(now.task.folder / "harness"), now.config.harness)
     return now.store.bind("seed_harness", now.run_id, put_bundle(now.store, files))
 

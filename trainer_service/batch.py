@@ -116,7 +116,7 @@ def _temperatures(turn: Turn) -> list[float]:
 
 
 def is_copy(attempt: AttemptState, index: int, parent: Parent | None) -> bool:
-    """Does the reply say what its parent said, or lead to nothing but the parent's own candidate?"""
+    """Whether the reply repeats its parent's, or leads to nothing but the parent's own candidate."""
     if parent is None:
         return False
     answer = [attempt.answer] if attempt.answer else []

@@ -31,7 +31,7 @@ class ChildDiedError(RatchetError):
 
 def run_child(module: str, spec: Path, *, threads: int, processes: int = 1, on_cpu: bool = False) -> None:
     """`python -m module SPEC`, under the deepspeed launcher where processes > 1. Raises ChildDiedError.
-    `on_cpu`: it shall see no GPU."""
+    `on_cpu`: no GPU is visible to it."""
     argv = [sys.executable, "-m", module, str(spec)]
     if processes > 1:
         argv = [*launcher(processes), module, str(spec)]
@@ -53,7 +53,7 @@ def run_child(module: str, spec: Path, *, threads: int, processes: int = 1, on_c
         finally:
             unregister(child.pid)
             with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)  # whatever it left behind
+                os.killpg(child.pid, signal.SIGKILL)  # the processes that it left behind
     if child.returncode != 0:
         raise ChildDiedError(f"{module} ended with {child.returncode}: " + " | ".join(tail))
 
@@ -68,7 +68,7 @@ def launcher(processes: int) -> list[str]:
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The worker's own, with a thread limit, no look at a model hub and no progress bars. Threads that wait
+    """The worker's own, with a thread limit, no access to a model hub and no progress bars. Threads that wait
     sleep: where others use the machine too, spinning ones made a step of SmolLM2 take 150 s instead of 24 s
     (two threads on two cores, load 13, 2026-11-29)."""
     waiting = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}

@@ -5,7 +5,7 @@
 
 Paths are relative to the job's file. `demonstrations` is a Demonstrations record, `samples` a JSON list of
 TrainingSample; which of them is read depends on the algorithm. `training` takes the keys of the config's
-section. What was killed goes on where it was; OUT.work is kept until then.
+section. A killed training resumes from its checkpoints in OUT.work, which is kept until it is done.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ AS_SET = {  # what a spec takes over from the config as it stands
 
 
 def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) -> tuple[str, TrainResult]:
-    """The digest of the adapter's bundle. Raises TrainingError where there is none to be had."""
+    """The digest of the adapter's bundle. Raises TrainingError where it can't be made."""
     folder = cache_dir / "training" / event.digest
     settings = get_record(store, event.config, RunConfig).training
     spec = write_spec(event, settings, store, cache_dir, folder)
@@ -56,7 +56,7 @@ def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) 
 
 
 def is_done(spec: TrainSpec) -> bool:
-    """Whether the child came to its end: refused, or the adapter is there (caches may be deleted in part)."""
+    """Whether the child finished: it refused, or the adapter is there (caches may be deleted in part)."""
     if not spec.result.exists():
         return False
     refused = TrainResult.model_validate_json(spec.result.read_bytes()).refusal

@@ -1,6 +1,6 @@
 """What a handler and its child process exchange: one JSON file each way. Light, so handlers import it.
 
-A child reads its spec, works, and writes its result last: no result means that it did not get there.
+A child reads its spec, works, and writes its result last: no result means that it did not finish.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SeedSpec(Spec):
 
 
 class SeedResult(Spec):
-    """Either the model stands in `out`, or `refusal` says why there is none."""
+    """Either the model stands in `out`, or `refusal` is the reason why not."""
 
     refusal: str = ""
     steps: int = 0
@@ -51,7 +51,7 @@ class GgufSpec(Spec):
 
 
 class GgufResult(Spec):
-    """Either the model stands in `out`, or `refusal` says why there is none."""
+    """Either the model stands in `out`, or `refusal` is the reason why not."""
 
     refusal: str = ""
 
@@ -112,7 +112,7 @@ class TrainSpec(Spec):
 
 
 class TrainResult(Spec):
-    """Either the adapter stands in `out`, or `refusal` says why there is none."""
+    """Either the adapter stands in `out`, or `refusal` is the reason why not."""
 
     refusal: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)

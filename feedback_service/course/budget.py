@@ -1,9 +1,9 @@
-"""Hard caps of a run, looked at before anything is opened. Work that is paid for is never thrown away: a step
+"""Hard caps of a run, checked before anything is opened. Work that is paid for is never thrown away: a step
 is opened only if it fits whole, with room left for the sealed test.
 
 Evaluations are known beforehand, at most. Money is estimated for the first step; later money, prompt tokens
-and time are foreseen at the rate of the run so far. Within a rollout, caps on tokens and money are looked at
-before each request (shared/model/spending.py).
+and time are extrapolated from the run so far. Within a rollout, caps on tokens and money are checked before
+each request (shared/model/spending.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def over_budget(history: RunHistory, budget: BudgetSection, *steps: Step) -> str
 
 
 def training_over_budget(history: RunHistory, budget: BudgetSection) -> str:
-    """Which cap a weight update would break, foreseen as the dearest so far; empty: it fits."""
+    """Which cap a weight update would break if it cost as much as the dearest so far; empty: it fits."""
     past = [generation.cost for generation in history.generations]
     foreseen = {
         "wall_s": max((cost.train_s for cost in past), default=0.0),

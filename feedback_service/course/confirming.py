@@ -1,5 +1,5 @@
-"""A confirmation's rounds: which pairs are bought, what became of those that were lost, and the record
-that they make together."""
+"""The rounds of a confirmation: which pairs are measured, how lost pairs are retried, and the joint
+record."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def _fault_text(settled: list[Settled], why: str) -> str:
     for part in settled:
         for arm, count in part.faults.items():
             counts[arm] = counts.get(arm, 0) + count
-    told = [
+    notes = [
         f"{arm} alone was lost in {n} pairs and counts its lowest score there"
         for arm, n in counts.items()
         if n
     ]
-    return "; ".join([*told, why] if told else [])
+    return "; ".join([*notes, why] if notes else [])
 
 
 def _next_round(generation: Generation) -> int:

@@ -76,21 +76,21 @@ def _next(now: Situation, generation: Generation, record: GateRecord) -> list[Me
 
 
 def _end(now: Situation, generation: Generation, record: GateRecord) -> list[Message]:
-    """Say the decision with its evidence, and go on."""
-    if generation.release != now.history.release:  # it was compared with what is live no longer
+    """The decision with its evidence, and the messages that continue the run."""
+    if generation.release != now.history.release:  # its base is no longer live
         gone = Rail(name="roll-backs of the release that it was compared with", measured=1, limit=0)
         record = record.model_copy(update={"rails": (*record.rails, gone)})
     verdict, evidence = decide(record), put_json(now.store, record)
     where = {"run_id": now.run_id, "generation": generation.number}
-    said: Message
+    decision: Message
     if verdict.decision == "promoted":
         release = next(
             r for arm, r in generation.arms(levers_in_use(now.config)).items() if arm == record.chosen
         )
-        said = ReleasePromoted(
+        decision = ReleasePromoted(
             **where, release=release, arm=record.chosen, evidence=evidence, why=verdict.why
         )
     else:
         assert now.history.release is not None
-        said = ReleaseRejected(**where, release=now.history.release, evidence=evidence, why=verdict.why)
-    return [said, *go_on(now.heard(said))]
+        decision = ReleaseRejected(**where, release=now.history.release, evidence=evidence, why=verdict.why)
+    return [decision, *go_on(now.after(decision))]

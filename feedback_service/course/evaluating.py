@@ -1,4 +1,4 @@
-"""Evaluation on request: one release on instances that somebody gave; the run consists of this alone."""
+"""Evaluation on request: one release on given instances; the run consists of this alone."""
 
 from __future__ import annotations
 

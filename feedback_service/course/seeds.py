@@ -1,5 +1,5 @@
-"""Seeds of everything that feedback opens: from the run's seed, never from the run's name, so that twins
-decide alike."""
+"""Seeds of all rollouts and proposals, derived from the run's seed and never from its name: two runs with
+equal configs decide alike."""
 
 from __future__ import annotations
 

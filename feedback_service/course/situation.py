@@ -30,15 +30,15 @@ class Situation:
     config: RunConfig
     task: Task
     store: Store
-    stop: bool  # somebody asked the run to end
+    stop: bool  # the user asked the run to end
     advisor_of: Callable[[AdvisorSection], Chat]
 
     @property
     def run_id(self) -> str:
         return self.history.run_id
 
-    def heard(self, event: Message) -> Situation:
-        """This situation after one more event, which is about to be said."""
+    def after(self, event: Message) -> Situation:
+        """This situation after one more event, which is about to be emitted."""
         apply(self.history, event, self.history.last_at)
         return self
 
@@ -50,8 +50,8 @@ class Situation:
         return listed
 
 
-def look(event: Message, deps: Deps) -> Situation:
-    """The situation in which an event is heard; the event itself is in the log already."""
+def read_situation(event: Message, deps: Deps) -> Situation:
+    """The situation in which an event is handled; the event itself is in the log already."""
     history = fold(deps.ledger.events(event.run_id))
     config = get_record(deps.store, history.config, RunConfig)
     return Situation(

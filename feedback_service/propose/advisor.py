@@ -1,8 +1,8 @@
 """The advisor: asks a language model for a harness patch and a learning algorithm, with the diagnosis of the
 train attempts before it. It never sees gate or test instances.
 
-What it answers is data: bounded edits, which meet every check that the analyst's meet, and the gate. Where no
-usable answer comes, the analyst proposes, and the reason says so. Replies are stored: a replay pays nothing.
+Its answer is data: bounded edits, which pass the same checks as the analyst's, and the gate. Where no answer
+is usable, the analyst proposes, and the reason states it. Replies are stored: a replay pays nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SHOWN = 3  # best and worst replies
 
 
 class Answer(BaseModel):
-    """What the model says. Unknown keys are refused, so that nothing else can be named."""
+    """The model's answer. Unknown keys are refused, so it can't name anything else."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,7 +50,7 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True)
 class Advice:
-    """`patch` None: no usable answer, and `why` says why."""
+    """`patch` None: no usable answer, for the reason `why`."""
 
     patch: Patch | None = None
     algorithm: str | None = None
@@ -60,7 +60,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Question:
-    """All that the advisor is told."""
+    """Everything that the advisor's prompt is made of."""
 
     task: TaskManifest
     base: str  # digest of the harness
@@ -71,8 +71,8 @@ class Question:
 
 
 def advise(chat: Chat, section: AdvisorSection, question: Question) -> Advice:
-    """A patch that applies to the base and was not tried before, or why there is none. Raises nothing of the
-    endpoint's: a run does not hang on its advisor."""
+    """A patch that applies to the base and was not tried before, or why there is none. Raises no error of the
+    endpoint: a run does not depend on its advisor."""
     messages = [{"role": "user", "content": render(question)}]
     cost, why = Cost(), ""
     for attempt in range(TRIES):
@@ -146,7 +146,7 @@ def _with_whole_kind(edit: dict[str, Any]) -> dict[str, Any]:
 
 
 def render(question: Question) -> str:
-    """The prompt. Long texts are cut, and say so."""
+    """The prompt. Long texts are cut, with a note of how much is missing."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"cut": _cut, "tojson": _json, "edited": _edited}
     harness = load_harness(question.files)

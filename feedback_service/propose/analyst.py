@@ -24,7 +24,7 @@ EDITS = {
     "exploring": 3,
     "plateau": 4,
     "idle": 4,
-}  # a textual learning rate: few, so that the gate's answer teaches
+}  # a textual learning rate: few, so that the gate's decisions can be compared
 ASKS = 20  # of the knob search, before it counts as exhausted
 
 
@@ -39,7 +39,7 @@ def propose_patch(
     evidence = [move for move in evidence_moves(harness, files, diagnosis) if not _fails(move, failed)]
     late = memory.moved | (set() if diagnosis.trials else {"temperature"})  # what was never moved goes first
     searched = (ask(harness, memory.measured, derive_seed(seed, number), late) for number in range(ASKS))
-    if state == "exploring":  # on a plateau the search comes first: evidence has stopped to help
+    if state == "exploring":  # on a plateau the search goes first: evidence no longer helps
         patch = _patch(base, _combine(evidence, EDITS[state]))
         if patch and _key(patch) not in tried:
             return patch

@@ -1,5 +1,5 @@
-"""When a weight update may imitate right answers: the task's verifier tells those of train instances, the
-live harness's scaffold can put them into its prompts, and nothing pins or advises another algorithm. Both
+"""When a weight update may imitate right answers: the task's verifier returns those of train instances, the
+live harness's scaffold can put them into its prompts, and no config or advice names another algorithm. Both
 functions are found by reading source; none is run here.
 """
 

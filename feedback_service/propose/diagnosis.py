@@ -1,4 +1,4 @@
-"""What the train rollouts tell: failures by kind, the shape of the rewards, diversity, cost, the best
+"""A diagnosis of the train rollouts: failures by kind, the shape of the rewards, diversity, cost, the best
 attempts.
 
 Reads what train attempts may show; it decides nothing.
@@ -70,9 +70,7 @@ class Diagnosis:
     lost_shards: int = 0
     group: float = 0.0  # replies that started alike, on average
     dense: float = 0.0  # share of attempts that were scored at more than one turn
-    trials: bool = (
-        True  # may an attempt try candidates before it answers? Else another one is no second chance
-    )
+    trials: bool = True  # whether an attempt may try candidates before it answers
 
     @property
     def best(self) -> tuple[Scored, ...]:

@@ -1,7 +1,7 @@
-"""Main effects over train replies that are JSON objects: which value of which field goes with better scores?
+"""Main effects over train replies that are JSON objects: which value of which field goes with better scores.
 
-Scores are centred within their instance, so that easy instances lend nothing to a value. A finding is a hint
-for a patch, not a proof: many values are compared, and the gate alone says whether it holds.
+Scores are centred within their instance, so that easy instances favour no value. A finding is a hint for a
+patch, not a proof: many values are compared, and only the gate decides whether it holds.
 """
 
 from __future__ import annotations

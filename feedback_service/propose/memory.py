@@ -19,7 +19,7 @@ from shared.messages.records import GateRecord
 from shared.store.store import Store, get_bundle, get_record
 
 Fate = Literal["failed", "unproven", "kept"]
-CLEAR = 2.0  # standard errors below base that make a screen's word enough
+CLEAR = 2.0  # standard errors below base at which the screen alone counts as a failure
 TRIES = 2  # of a patch that looked well and was never confirmed
 
 
@@ -81,7 +81,8 @@ def remember(history: RunHistory, store: Store) -> Memory:
 
 
 def _same_weights(generation: Generation, history: RunHistory) -> bool:
-    """Was it measured with the weights that are live now? What did not help other weights may help these."""
+    """Whether it was measured with the weights that are live now: an edit that did not help others may help
+    these."""
     then, now = generation.release, history.release
     return then is not None and now is not None and then.adapter == now.adapter
 

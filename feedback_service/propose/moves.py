@@ -1,7 +1,7 @@
 """Moves: small groups of harness edits that belong together, each from evidence, each with its reason.
 
 Generic over the declared knobs. Three names carry a meaning, by convention: `temperature`; `pin_FIELD`, which
-fixes a field of JSON replies; and a knob whose name holds `exemplar`, which says how many exemplars a prompt
+fixes a field of JSON replies; and a knob whose name holds `exemplar`, the number of exemplars that a prompt
 shows.
 """
 
@@ -17,8 +17,8 @@ from shared.harness.bundle import EXEMPLARS, MAX_EXEMPLAR_BYTES, MAX_EXEMPLARS, 
 from shared.messages.proposals import Edit
 from shared.messages.records import JsonObject, canonical_json
 
-MANY_FAIL = 0.25  # share of candidates: then sampling is too wild
-FEW_DIFFER = 0.5  # share of distinct candidates: then it is too tame
+MANY_FAIL = 0.25  # share of candidates: above it sampling is too random
+FEW_DIFFER = 0.5  # share of distinct candidates: below it sampling is not random enough
 STEP = 0.25  # of a knob's range
 EXEMPLARS_A_MOVE = 2
 
@@ -34,12 +34,12 @@ class Move:
 
 
 def edit_key(edit: Edit) -> str:
-    """What an edit is remembered by."""
+    """The key under which an edit is remembered."""
     return canonical_json(edit.model_dump(mode="json")).decode()
 
 
 def evidence_moves(harness: Harness, files: Mapping[str, bytes], diagnosis: Diagnosis) -> list[Move]:
-    """Everything that the diagnosis speaks for, the strongest evidence first."""
+    """All moves that the diagnosis supports, the strongest evidence first."""
     moves = pin_moves(harness, diagnosis) + temperature_moves(harness, diagnosis)
     return moves + (exemplar_moves(harness, diagnosis) if EXEMPLARS in files else [])
 
@@ -67,7 +67,7 @@ def matching_choice(knob: Knob, value: JsonScalar) -> KnobValue | None:
 
 
 def temperature_moves(harness: Harness, diagnosis: Diagnosis) -> list[Move]:
-    """Sample more tamely when much fails, more widely when replies repeat: where candidates are tried, so
+    """Lower the temperature when much fails, raise it when replies repeat: where candidates are tried, so
     that a different one is another chance. Where each attempt has one answer, repeating the likeliest is
     right."""
     knob = harness.knobs.get("temperature")

@@ -28,7 +28,7 @@ class Evidence:
     group: float = 1.0  # replies that started from one instance and one parent, on average
     dense: float = 0.0  # share of attempts with scores at more than one turn
     demonstrations: int = 0  # right replies that the verifier offers
-    ranks_only: bool = False  # the task's scores say which is better, not by how much
+    ranks_only: bool = False  # the task's scores rank, and do not measure
 
     def recorded(self) -> dict[str, float]:
         return {name: float(value) for name, value in asdict(self).items()}
@@ -44,11 +44,11 @@ def choose(evidence: Evidence) -> Choice | str:
     """The first row of the table that holds, or why nothing can be learned."""
     e = evidence
     if e.demonstrations:
-        return Choice("supervised", f"the verifier tells the right answers, {e.demonstrations} of them")
+        return Choice("supervised", f"the verifier offers right answers, {e.demonstrations} of them")
     if not e.replies:
         return "no train reply was scored: there is nothing to learn from"
     if e.sd < 1e-9:
-        return f"all {e.replies} train replies scored alike: there is nothing to tell good from bad by"
+        return f"all {e.replies} train replies scored alike: nothing distinguishes good from bad"
     shape = f"mean {e.mean:.2f}, sd {e.sd:.2f}, skewness {e.skewness:+.1f}, {e.zero:.0%} at zero"
     if e.mean < HARDLY_ANY:
         return Choice(

@@ -1,6 +1,5 @@
-"""Knob moves by Optuna's ask and tell over the declared bounds. The study is rebuilt from the run's
-history each time: what is told is what the screens measured, so nothing has to be kept between two
-generations."""
+"""Knob moves by Optuna's ask and tell over the declared bounds. The study is rebuilt from the run's history
+each time: its trials are what the screens measured, so no state is kept between two generations."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from feedback_service.propose.moves import Move
 from shared.harness.bundle import Harness, Knob, KnobValue
 from shared.messages.proposals import Edit
 
-STARTUP = 3  # told harnesses before the sampler trusts its model
+STARTUP = 3  # measured harnesses before the sampler uses its model
 KNOBS_A_MOVE = 2
 
 
@@ -34,7 +33,7 @@ class Measured:
 
 def ask(harness: Harness, measured: Sequence[Measured], seed: int, late: Collection[str] = ()) -> Move | None:
     """A move of one or two knobs towards what the sampler asks for. None: there is no knob to move.
-    `late`: knobs that are moved only where no other is asked to: moved before, or hardly of help."""
+    `late`: knobs that are moved only where no other is asked to: moved before, or of little help."""
     space = {name: _distribution(knob) for name, knob in harness.knobs.items() if not _frozen(knob)}
     if not space:
         return None

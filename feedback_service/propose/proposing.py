@@ -40,7 +40,7 @@ def propose(now: Situation, generation: Generation, rollout: Rollout) -> list[Me
 
 
 def _advice(now: Situation, generation: Generation, diagnosis: Diagnosis) -> Advice:
-    """The advisor's, where there is one and it has a lever to advise on."""
+    """The advisor's proposal, where there is an advisor and a lever to advise on."""
     section = now.config.advisor
     if not section.url or "harness" not in levers_in_use(now.config):
         return Advice()

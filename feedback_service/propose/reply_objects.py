@@ -1,4 +1,4 @@
-"""The JSON objects in a model's reply, wherever prose, fences or a thinking block stand around them."""
+"""The JSON objects in a model's reply, whatever prose, fences or thinking block surrounds them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 
-MOST_STARTS = 1000  # places where one may begin: a reply of nothing but braces is not searched for ever
+MOST_STARTS = 1000  # places where one may begin: a bound for replies that are nothing but braces
 
 
 def objects_in(text: str) -> Iterator[JsonObject]:
@@ -35,5 +35,5 @@ def _finite(digits: str) -> float:
     return number if math.isfinite(number) else _refuse(digits)
 
 
-def _refuse(said: str) -> NoReturn:
-    raise ValueError(f"{said} is no number of JSON")
+def _refuse(digits: str) -> NoReturn:
+    raise ValueError(f"{digits} is not a JSON number")

@@ -1,6 +1,6 @@
 """The trainer's menu: one file an algorithm, one line each in ALGORITHMS. Plain Python, no torch.
 
-docs/weights.md says which one is chosen when.
+docs/weights.md describes which one is chosen when.
 """
 
 from __future__ import annotations

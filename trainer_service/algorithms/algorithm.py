@@ -1,4 +1,4 @@
-"""A learning algorithm as the trainer sees it: how it weighs graded samples, and into which loss."""
+"""A learning algorithm: how it weighs graded samples, and which loss they go into."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from trainer_service.algorithms.algorithm import Graded
 
-SINGLE = "the groups of one"  # compare with each other, for want of anything nearer
+SINGLE = "the groups of one"  # compared with each other, since nothing nearer exists
 TIE = 1e-9  # of the batch's spread: differences below it are rounding
 
 

@@ -1,6 +1,6 @@
 """PPO (arXiv 1707.06347) with generalised advantage estimation (arXiv 1506.02438). A value head on the
-model's last hidden state predicts at each token what is still to be earned, so that credit goes to the
-tokens that changed it.
+model's last hidden state predicts at each token the reward still to come, so that credit goes to the tokens
+that changed it.
 
 What a sample earns at its last token is its reward minus its group's mean; the value head learns the rest.
 It is trained along and thrown away: a published adapter holds LoRA weights alone (training/values.py).

@@ -16,4 +16,4 @@ def teach(graded: Graded) -> Taught:
     return nonzero(weigh(graded))
 
 
-ALGORITHM = Algorithm(teach, loss="truncated", passes=2)  # nothing but the ratio holds it to its samples
+ALGORITHM = Algorithm(teach, loss="truncated", passes=2)  # only the ratio keeps it near its samples

@@ -24,7 +24,7 @@ from trainer_service.base.seed_base import seed_folder, seed_key
 
 def base_bundle(config: RunConfig, store: Store, cache_dir: Path) -> tuple[str, float]:
     """The digest of the run's base model, and the seconds that were spent on training it now.
-    Raises ArtifactError, SettingsError, TrainingError or TaskError where there is none to be had."""
+    Raises ArtifactError, SettingsError, TrainingError or TaskError where it can't be made."""
     if config.model.base != "seed":
         return _put(
             model_folder(config.model.base, cache_dir, config.training.threads), store, cache_dir
@@ -44,8 +44,8 @@ def _put(folder: Path, store: Store, cache_dir: Path) -> str:
 
 
 def keep(folder: Path, cache_dir: Path) -> Path:
-    """The model as `cache_dir/bundles/<digest>`. It shares the bytes of what nobody writes to (our own cache,
-    a hub's) and is a copy of everything else, so that a folder which changes later changes no run."""
+    """The model as `cache_dir/bundles/<digest>`. It shares the bytes of immutable files (our own cache's, a
+    hub's) and is a copy of everything else, so that a folder which changes later changes no run."""
     files = model_files(folder)
     bundles = cache_dir / "bundles"
     kept = bundles / _bundle_digest(files)
@@ -58,7 +58,7 @@ def keep(folder: Path, cache_dir: Path) -> Path:
             take = link_or_copy if is_immutable(path, cache_dir) else copy_file
             take(path, temporary / name)
         temporary.chmod(0o755)
-        if not kept.exists():  # else another run was quicker
+        if not kept.exists():  # another run was quicker
             temporary.rename(kept)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -66,7 +66,7 @@ def keep(folder: Path, cache_dir: Path) -> Path:
 
 
 def _bundle_digest(files: Mapping[str, Path]) -> str:
-    """What put_folder will call these files."""
+    """The digest that put_folder will give these files."""
     listing = {
         name: {"sha256": file_digest(path), "size_bytes": path.stat().st_size} for name, path in files.items()
     }

@@ -30,6 +30,6 @@ def download(model_id: str, revision: str | None) -> Path:
         hint = "give a folder or a .gguf file, or name a hub that can be reached in HF_ENDPOINT"
         raise SettingsError(f"model.base: no folder {name}, and no hub can be reached", hint) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
-        said = " ".join(str(error).split())[:500]
-        raise SettingsError(f"model.base: the hub does not give {name}: {said}") from None
+        reason = " ".join(str(error).split())[:500]
+        raise SettingsError(f"model.base: the hub does not give {name}: {reason}") from None
     return Path(folder)

@@ -1,5 +1,5 @@
-"""Which files of a folder are the model, and may it be served? Names, config and finite weights; light, so
-that handlers may ask.
+"""Which files of a folder are the model, and whether it may be served: names, config and finite weights.
+Light, so that handlers may import it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def check_files(folder: Path) -> None:
 
 
 def is_immutable(path: Path, cache_dir: Path) -> bool:
-    """Is this a file that nobody writes to: of our own cache, or a blob of a hub's cache, which is named by
-    its content?"""
+    """Whether the file is never written again: one of our own cache, or a blob of a hub's cache, which is
+    named by its content."""
     in_hub_cache = path.parent.name == "blobs" and path.parent.parent.name.startswith("models--")
     return in_hub_cache or path.is_relative_to(cache_dir.resolve())

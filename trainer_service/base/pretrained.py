@@ -1,4 +1,4 @@
-"""A pretrained base model by what `model.base` says: a folder in Hugging Face format, a GGUF file, the model
+"""The pretrained base model that `model.base` names: a folder in Hugging Face format, a GGUF file, the model
 of an installed package ("smollm2"), or a hub's id. It always ends as a folder in Hugging Face format.
 """
 
@@ -47,7 +47,7 @@ def find_source(base: str) -> Path | re.Match[str]:
 
 
 def check_source(base: str) -> None:
-    """Before a run: does model.base name something that looks like a model? Raises SettingsError or
+    """Before a run: whether model.base names something that looks like a model. Raises SettingsError or
     ArtifactError, at once; what takes long (weights, conversion, a hub) is left to the run's first job."""
     if base != "seed" and isinstance(source := find_source(base), Path) and source.is_dir():
         check_files(source)
@@ -82,7 +82,7 @@ def converted(file: Path, cache_dir: Path, threads: int) -> Path:
         refusal = GgufResult.model_validate_json(spec.result.read_bytes()).refusal
         if refusal:
             raise SettingsError(f"model.base: {file.name} can't be converted: {refusal}")
-        if not folder.exists():  # else another run was quicker
+        if not folder.exists():  # another run was quicker
             spec.out.rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -74,7 +74,7 @@ def build_seed(task: Task, folder: Path, threads: int) -> float:
         result = SeedResult.model_validate_json(spec.result.read_bytes())
         if result.refusal:
             raise TrainingError(result.refusal)
-        if not folder.exists():  # else another run was quicker
+        if not folder.exists():  # another run was quicker
             spec.out.rename(folder)
         return result.train_s
     finally:

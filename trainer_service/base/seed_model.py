@@ -2,7 +2,7 @@
 
     python -m trainer_service.base.seed_model SPEC     (a SeedSpec as JSON)
 
-It stands where a user puts a pretrained model. Ends by steps or by loss, never by the clock; the same spec
+It takes the place of a pretrained model. Ends by steps or by loss, never by the clock; the same spec
 gives the same weights.
 """
 
@@ -145,7 +145,7 @@ def batches(examples: list[Example], spec: SeedSpec) -> Iterator[list[Example]]:
 
 
 def answer_loss(model: Any, batch: list[Example]) -> torch.Tensor:
-    """Cross-entropy on answer tokens. Padding stands on the right, where causal attention never looks."""
+    """Cross-entropy on answer tokens. Padding stands on the right, which causal attention ignores."""
     width = max(len(e.prompt_ids) + len(e.answer_ids) for e in batch)
     tokens_BT = torch.zeros(len(batch), width, dtype=torch.long)
     answer_BT = torch.zeros(len(batch), width, dtype=torch.bool)

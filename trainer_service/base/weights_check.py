@@ -1,4 +1,5 @@
-"""Are the weights of a safetensors file finite? numpy alone, a piece at a time, so that handlers may ask."""
+"""Checks that the weights of a safetensors file are finite; numpy alone, a piece at a time, so that handlers
+may import it."""
 
 from __future__ import annotations
 

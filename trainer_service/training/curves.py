@@ -1,4 +1,5 @@
-"""What is watched of every step, as lines of a file beside the checkpoints: kept when training resumes."""
+"""The training curves: what is watched of every step, as lines of a file beside the checkpoints, kept when
+training resumes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Where a training runs and in which precision. A GPU that is there and can't be used is an error: a silent
-fall back to the CPU would be paid for in days.
+"""Where a training runs and in which precision. A GPU that is there and can't be used is an error: silently
+falling back to the CPU would cost days.
 """
 
 from __future__ import annotations

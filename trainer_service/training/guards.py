@@ -47,7 +47,7 @@ class BadSteps:
 
 
 def check_divergence(kl: float, bound: float) -> None:
-    """Raises TrainingError where the policy has gone too far from the base to be trusted with anything."""
+    """Raises TrainingError where the policy is too far from the base to be published."""
     if not kl <= bound:
         raise TrainingError(
             f"the policy diverged: {kl:.3g} nats a token from the base (at most {bound:g})",

@@ -19,7 +19,7 @@ Unit = tuple["Lesson", ...]  # what stays together in a micro-batch: one lesson,
 
 @dataclass(frozen=True)
 class Lesson:
-    """A sample with its weight and what the fixed policies say of its answer, token by token."""
+    """A sample with its weight and the fixed policies' log-probabilities of its answer, token by token."""
 
     sample: TrainingSample
     weight: float

@@ -1,9 +1,9 @@
 """What a weight update minimises, on free tokens only. Axes: B samples, K kept positions.
 
 Log-probabilities are those of the policy at the temperature that it is sampled at, over the whole vocabulary:
-where constrained decoding left a token no choice it is masked out here, and the policy is not taught to say
-what it could not have said otherwise. docs/weights.md says why the divergence from the base is a penalty in
-the advantage and no term of the loss.
+where constrained decoding left a token no choice it is masked out here, and the policy is not trained on a
+choice that it did not make. docs/weights.md explains why the divergence from the base is a penalty in the
+advantage and no term of the loss.
 """
 
 from __future__ import annotations

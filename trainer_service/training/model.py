@@ -19,9 +19,9 @@ from trainer_service.training.targets import lora_targets
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples side by side, padded on the right (causal attention never looks there).
+    """Samples side by side, padded on the right (causal attention ignores it).
 
-    The last K positions hold all answers; `answers` tells where each one stands among them.
+    The last K positions hold all answers; `answers` marks where each one stands among them.
     """
 
     tokens_BT: torch.Tensor
@@ -74,7 +74,7 @@ def load_policy(spec: TrainSpec, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def without_dropout(base: Any) -> None:
-    """Training mode shall compute what evaluation does."""
+    """Set all dropout to zero: training mode computes what evaluation does."""
     for module in base.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

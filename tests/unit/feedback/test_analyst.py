@@ -185,5 +185,5 @@ def test_an_update_names_its_shards_and_hyper_parameters_and_may_be_pinned() -> 
 
 
 def test_rewards_that_are_all_alike_teach_nothing() -> None:
-    assert "nothing to tell good from bad" in str(updated(diagnose([shard(many(4, 0.5))], BOUNDS)))
+    assert "nothing distinguishes good from bad" in str(updated(diagnose([shard(many(4, 0.5))], BOUNDS)))
     assert "nothing to learn from" in str(updated(diagnose([], BOUNDS)))

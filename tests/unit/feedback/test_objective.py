@@ -36,7 +36,7 @@ def test_the_first_row_that_holds_is_chosen(changes: dict[str, float], algorithm
 
 
 def test_rewards_that_are_all_alike_or_none_at_all_teach_nothing() -> None:
-    assert "nothing to tell good from bad" in str(choose(replace(GRADED, sd=0.0)))
+    assert "nothing distinguishes good from bad" in str(choose(replace(GRADED, sd=0.0)))
     assert "nothing to learn from" in str(choose(replace(GRADED, replies=0)))
 
 
