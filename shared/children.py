@@ -31,8 +31,8 @@ def die_with_parent() -> None:
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """No fork that goes on in Python happens inside. A SQLite connection does not survive one: the child
-    would believe to hold this process's file locks, and does not."""
+    """No fork that continues in Python happens inside. A SQLite connection does not survive one: the child
+    would act as if it held this process's file locks."""
     with _fork_lock:
         yield
 
@@ -64,7 +64,7 @@ def owner_name() -> str:
 
 
 def is_gone(owner: str) -> bool:
-    """Is that holder a process of this machine that no longer lives? False where that can't be known: hosts
+    """Whether that holder is a process of this machine that has ended. False where that can't be known: hosts
     may share a name (a copied machine, containers), and then their pids mean nothing here."""
     place, _, rest = owner.partition("/")[2].partition("/")
     pid, _, started = rest.partition("/")

@@ -11,8 +11,8 @@ class RatchetError(Exception):
     """Root. `exit_code` is the command line's; `hint` is what the user can do."""
 
     exit_code = 1
-    transient = False  # may the bus retry the job?
-    pauses = False  # does it pause the run, with the job ready again?
+    transient = False  # whether the bus may retry the job
+    pauses = False  # whether it pauses the run, with the job ready again
     retry_after_s: float | None = None  # the server's Retry-After; None: none was sent
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -81,8 +81,7 @@ class LedgerRefusedError(LedgerError):
 
 
 class JobHandedBackError(RatchetError):
-    """A job stops before its time limit and is to continue later: what it waits for is slow. Not a
-    failure."""
+    """A job stops before its time limit and is to continue later: what it waits for is slow. No failure."""
 
     transient = True
 

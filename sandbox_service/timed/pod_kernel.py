@@ -36,10 +36,10 @@ class PodKernel(Kernel):
         self._inputs = self._left = b""
 
     def load(self, timeout_s: float) -> None:
-        said, _ = self._pod.ask(wire.LOAD, {**self._order, "timeout_s": timeout_s}, b"", timeout_s)
-        if said["said"] == "not started":
-            raise BoxError(f"the kernel driver did not start: {said['detail']}")
-        self._refuse(said, "not loaded", timeout_s)
+        report, _ = self._pod.ask(wire.LOAD, {**self._order, "timeout_s": timeout_s}, b"", timeout_s)
+        if report["outcome"] == "not started":
+            raise BoxError(f"the kernel driver did not start: {report['detail']}")
+        self._refuse(report, "not loaded", timeout_s)
 
     def fill(self, inputs: Arrays) -> None:
         self._inputs = self._layout.packed(inputs)
@@ -47,11 +47,11 @@ class PodKernel(Kernel):
     def run(self, timeout_s: float) -> float:
         number = secrets.token_bytes(NUMBER_BYTES)
         order = {"program": self._index, "number": number.hex(), "timeout_s": timeout_s}
-        said, self._left = self._pod.ask(wire.CALL, order, self._inputs, timeout_s)
-        self._refuse(said, "no result", timeout_s)
-        if bytes.fromhex(said["reply"]) != number:
+        report, self._left = self._pod.ask(wire.CALL, order, self._inputs, timeout_s)
+        self._refuse(report, "no result", timeout_s)
+        if bytes.fromhex(report["reply"]) != number:
             raise CandidateFailedError("crashed", WROTE)
-        return float(said["elapsed_s"])
+        return float(report["elapsed_s"])
 
     def outputs(self) -> Arrays:
         return self._layout.unpacked(self._left)
@@ -59,15 +59,15 @@ class PodKernel(Kernel):
     def kept_still(self) -> bool:
         return self._index not in self._pod.moved
 
-    def _refuse(self, said: JsonObject, what: str, timeout_s: float) -> None:
-        if said["said"] == "late":
+    def _refuse(self, report: JsonObject, what: str, timeout_s: float) -> None:
+        if report["outcome"] == "late":
             raise late(what, timeout_s)
-        if said["said"] == "runs on":
+        if report["outcome"] == "runs on":
             raise CandidateFailedError("over_limit", RAN_ON)
-        if said["said"] == "ended":
-            if said["code"] is None:
+        if report["outcome"] == "ended":
+            if report["code"] is None:
                 raise CandidateFailedError("crashed", CLOSED)
-            raise death(said["code"], self._pod.memory_mb)
+            raise death(report["code"], self._pod.memory_mb)
 
 
 class _Pod:
@@ -78,7 +78,8 @@ class _Pod:
         self.moved: set[int] = set()  # programs that did not stay stopped while another one ran
 
     def ask(self, kind: bytes, order: JsonObject, data: bytes, timeout_s: float) -> tuple[JsonObject, bytes]:
-        """Its answer. Raises BoxError where the pod is gone, CandidateFailedError if for want of memory."""
+        """The pod's reply. Raises BoxError where the pod is gone, CandidateFailedError if for want of
+        memory."""
         self._connection.settimeout(timeout_s + GRACE_S)
         try:
             wire.send(self._connection, kind, json.dumps(order).encode() + b"\n" + data)
@@ -120,8 +121,8 @@ def pod_kernels(
 
 
 def _order(index: int, programs: int, threads: int, limits: Limits, layout: Layout) -> JsonObject:
-    """What the pod is told of a program. Threads count for all of a pod together, so ours may have more:
-    whatever a candidate starts, the baseline can start its own."""
+    """The order that starts a program in the pod. Threads count for all of a pod together, so the baseline
+    may have more: whatever a candidate starts, it can start its own."""
     processes = (index + 1) * (threads + 4) + (OWN_THREADS if index < programs - 1 else 0)
     return {
         "driver": "/kernel/driver",

@@ -1,6 +1,6 @@
-"""The contract of the box, in which programs written by a model run: what it is given (Bind, Limits), what it
-returns (BoxResult, BoxedProcess), and what every box has in common. No network, nothing of the host but a
-read-only toolchain and what is bound, hard limits, and nothing left behind.
+"""The contract of the box, in which programs written by a model run: its inputs (Bind, Limits), its results
+(BoxResult, BoxedProcess), and what every box has in common. No network, nothing of the host but a read-only
+toolchain and what is bound, hard limits, and nothing left behind.
 
 Two implementations: bubblewrap/ on a machine, pods/ on a cluster. open.py chooses one and tests it.
 """
@@ -90,7 +90,7 @@ class BoxedProcess(Protocol):
     def alive(self) -> bool: ...
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """The program's exit code, None if it runs on. Raises BoxError if the program was never reached."""
+        """The program's exit code, None if it runs on. Raises BoxError if the program was never started."""
         ...
 
     def kill(self) -> None:
@@ -157,7 +157,7 @@ def hiding_binds(files: Sequence[str]) -> list[Bind]:
 
 
 def outcome_of(code: int) -> BoxOutcome:
-    """What an exit code says: a limit of the kernel's ends a program by a signal of its own."""
+    """The outcome that an exit code stands for: each limit of the kernel ends a program by its own signal."""
     if code == 128 + signal.SIGXCPU:
         return "timeout"
     if code == 128 + signal.SIGXFSZ:

@@ -1,9 +1,9 @@
-"""A kernel's process (sandbox_service/toolchains/c/kernel_driver.c), for the process that holds the clock:
+"""A kernel's process (sandbox_service/toolchains/c/kernel_driver.c), for the process that takes the time:
 the trusted parent on this machine, or the first process of a pod, where this file is loaded by its path and
 so imports the standard library only.
 
-The process is stopped except while it is called. A signal alone proves no stop, so the parent looks: at the
-state of every thread, and at the processor time that the process has used since.
+The process is stopped except while it is called. A signal alone proves no stop, so the parent checks the
+state of every thread and the processor time that the process has used since.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 SHUT_IN_DONE, LOADED = (
     b"H",
     b"L",
-)  # what the process writes first; before the one, nothing of the candidate ran
+)  # what the process writes first; before STARTED no code of the candidate ran
 START_TIMEOUT_S = 30.0  # until the first of them
 NUMBER_BYTES = 8  # of what a call is asked with, and answered with
 STOP_TIMEOUT_S = 5.0  # for all threads to be seen stopped; one may still be in a long system call
@@ -87,7 +87,7 @@ class KernelProcess:
         return is_stopped(self._pid) and 0 <= more_s <= SLACK_S
 
     def call(self, number: bytes, timeout_s: float) -> tuple[float, bytes | None]:
-        """Wake the process, hand it `number`, wait for its reply, and stop it again.
+        """Continue the process, send it `number`, wait for its reply, and stop it again.
 
         Returns seconds, and the reply as read_exactly gives it; raises RunsOnError. The clock runs until the
         reply; processor time that any thread uses from then until all are stopped comes on top, so a reply
@@ -98,11 +98,11 @@ class KernelProcess:
         try:
             os.write(self._orders, number)
             reply = read_exactly(self._replies, NUMBER_BYTES, timeout_s)
-        except BrokenPipeError:  # it ended, or closed its end and lives on
+        except BrokenPipeError:  # it ended, or closed its end and still runs
             reply = b""
         used_s = processor_time_s(
             self._pid
-        )  # before the clock: what comes in between counts twice, not never
+        )  # before the clock: what is used in between counts twice rather than not at all
         elapsed_s = time.perf_counter() - started
         self.stop()
         return elapsed_s + max(0.0, self._used_s - used_s), reply

@@ -2,8 +2,8 @@
 whatever would disturb it: model batches, training steps, compiling. Advisory file locks; the kernel drops a
 dead holder's. A turnstile keeps a stream of busy holders from starving the one that wants quiet.
 
-It lies in a folder of the user's own, where nobody else can hold or replace it; or in SHARED, if the
-machine's administrator has made that for users who are to wait for each other.
+It lies in a folder of the user's own, where no other user can hold or replace it; or in SHARED, if the
+machine's administrator has made that for users who share the machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FILES = ("turnstile", "work")
 
 
 class MachineLockError(RatchetError):
-    """The lock can't be trusted or not be opened. Trying again does not help."""
+    """The lock can't be trusted or can't be opened. Trying again does not help."""
 
     exit_code = 77
 
@@ -45,7 +45,7 @@ def busy(folder: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def quiet(folder: Path | None = None) -> Iterator[None]:
-    """Hold the machine alone. Keep it short: everything else waits."""
+    """Hold the machine alone. Keep it short: all other work waits."""
     folder = folder or lock_folder()
     with _held(folder / "turnstile", fcntl.LOCK_EX), _held(folder / "work", fcntl.LOCK_EX):
         yield

@@ -25,7 +25,7 @@ BOXES = "RATCHET_BOXES"  # the variable that names a file of pods.box.BoxSetting
 
 @lru_cache(maxsize=1)
 def open_box() -> Box:
-    """The box, once it has held against the attacks of its probe. Raises SettingsError, and BoxNotWholeError
+    """The box, after the attacks of its probe have failed. Raises SettingsError, and BoxNotWholeError
     that names the layer and a hint."""
     if where := os.environ.get(BOXES):
         return _open_pods(Path(where))
@@ -41,7 +41,7 @@ def _open_pods(path: Path) -> Box:
         settings = BoxSettings.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise SettingsError(
-            f"{path} does not say how to make boxes: {error}", "see k8s/base/boxes/"
+            f"{path} does not hold the settings of boxes: {error}", "see k8s/base/boxes/"
         ) from None
     box = PodBox(settings)
     refuse_holes(box)

@@ -16,7 +16,7 @@ from shared.tasks.task import ScoreSection
 
 @dataclass(frozen=True)
 class Paired:
-    """`scores[arm][i]` belongs to `instances[i]`. `lost` says what was left out and why, or is empty."""
+    """`scores[arm][i]` belongs to `instances[i]`. `lost` states what was left out and why, or is empty."""
 
     instances: tuple[str, ...]
     scores: dict[str, tuple[float, ...]]
@@ -34,7 +34,7 @@ def final_score(attempt: AttemptState, bounds: ScoreSection) -> float | None:
     """What an attempt counts. None: unknown, through no fault of the release. Raises TaskError for a bad
     verifier."""
     if attempt.final is None:
-        return bounds.low if attempt.error else None  # a scaffold that could not go on has answered nothing
+        return bounds.low if attempt.error else None  # a scaffold that failed has given no answer
     if attempt.final.outcome in UNSCORED:
         return None
     score = attempt.final.score

@@ -1,4 +1,4 @@
-"""How a model's replies ended, where it was not by themselves: cut off by max_tokens, held back by a content
+"""How a model's replies ended, where they did not end normally: cut off by max_tokens, held back by a content
 filter, all tokens spent on reasoning. Such endings explain failures that are not the answer's.
 """
 
@@ -27,7 +27,7 @@ WORDS = {
 
 
 def ending(sample: Sample) -> str:
-    """Its name; empty: it ended by itself."""
+    """Its name; empty: it ended normally."""
     return NAMES.get(sample.finish_reason, "")
 
 

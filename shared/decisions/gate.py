@@ -23,13 +23,13 @@ from shared.tasks.task import ScoreSection
 
 FEWEST_PAIRS = 2  # below this nothing is compared
 FEWEST_FOR_FUTILITY = 6  # pairs; before, their spread is not known
-MOST_LOST = 0.05  # of the pairs; beyond, what is missing may be what would have spoken against the arm
+MOST_LOST = 0.05  # of the pairs; beyond, the missing ones may be those that count against the arm
 HOPE = {
     "betting": 2.0,
     "graded": 3.0,
     "right_or_wrong": 3.0,
 }  # standard errors: a round is cheaper than a gain
-FEWEST_LOST = 2  # one lost pair alone is no sign of anything
+FEWEST_LOST = 2  # one lost pair alone shows nothing
 TIE = 1e-9
 
 
@@ -129,12 +129,12 @@ def decide(record: GateRecord) -> Verdict:
 
 
 def was_judged(record: GateRecord) -> bool:
-    """Did the evidence of a confirmation decide it, and not a budget, an empty pool or lost pairs?"""
+    """Whether the evidence of a confirmation decided it, and not a budget, an empty pool or lost pairs."""
     return bool(record.threshold) and not record.ended and not too_many_lost(record)
 
 
 def too_many_lost(record: GateRecord) -> str:
-    """Why the pairs that are there prove nothing: too many that should be beside them are missing."""
+    """Why the measured pairs prove nothing: too many others are missing."""
     opened = len(record.differences) + record.lost_pairs
     if record.lost_pairs <= MOST_LOST * opened or record.lost_pairs < FEWEST_LOST:
         return ""

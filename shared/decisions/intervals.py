@@ -14,8 +14,7 @@ LEVEL = 0.95
 
 
 def t_interval(values: Sequence[float], low: float, high: float) -> Interval:
-    """One value an instance, seeds averaged before. A single value says nothing about spread: the whole
-    range."""
+    """One value an instance, seeds averaged before. A single value has no spread: the whole range."""
     if not values:
         raise ValueError("an interval of no values")
     n, mean = len(values), math.fsum(values) / len(values)

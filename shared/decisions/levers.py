@@ -12,7 +12,7 @@ LEVERS: tuple[Lever, ...] = ("harness", "weights")
 
 
 def serves_own_base(config: RunConfig) -> bool:
-    """Does the endpoint bring a model that Ratchet has no files of? Then nothing can be trained for it."""
+    """Whether the endpoint serves a model that Ratchet has no files of: nothing can be trained for it."""
     return bool(config.model.url) and config.model.base == "seed"
 
 

@@ -1,6 +1,6 @@
 """The gate instances of a run: the whole pool in one seeded order, used from the front, each once.
 
-A task may deal its instances in an order of its own (one of each label in turn, say). Drawing anew for
+A task may draw its instances in an order of its own (one of each label in turn, say). Drawing anew for
 each round and leaving out what was used would then compare each generation on another population. So the
 whole pool is drawn once and shuffled: every round is a random sample of it, and what is claimed is the
 mean over its instances, each counting alike. Of a task that never runs out, the pool is as many as are
@@ -28,7 +28,7 @@ WHOLE = 4096  # instances that are asked for; a run that may need more asks for 
 
 
 def gate_order(run_id: str, config: RunConfig, task: Task, store: Store) -> list[JsonObject]:
-    """The run's order, as it was drawn when the run first looked."""
+    """The run's order, as first drawn."""
     bound = store.lookup(KIND, run_id)
     if bound is None:
         bound = store.bind(KIND, run_id, put_json(store, draw_order(config, task)))
@@ -41,7 +41,7 @@ def draw_order(config: RunConfig, task: Task) -> list[JsonObject]:
     seed = derive_seed(config.run.seed, "gate order")
     try:
         drawn = draw(task, "gate", max(WHOLE, needed), seed, WHOLE_TIMEOUT_S)
-    except TaskError:  # it can't deal so many, or not so soon
+    except TaskError:  # it can't draw so many, or not in time
         drawn = draw(task, "gate", needed, seed)
     order = list({instance_key(instance): instance for instance in drawn}.values())
     random.Random(seed).shuffle(order)

@@ -1,5 +1,5 @@
-"""What a harness bundle is (harness.toml, prompts/*.md, scaffold.py, exemplars.json) and how a patch changes
-one. Nothing here runs a scaffold; nothing outside of these files can be named.
+"""A harness bundle (harness.toml, prompts/*.md, scaffold.py, exemplars.json) and how a patch changes one.
+Nothing here runs a scaffold; nothing outside of these files can be named.
 
     [knobs.tile]            # harness.toml: a table a knob
     kind = "choice"         # or "int", "float" with low and high
@@ -44,7 +44,7 @@ SHOWN_CHARS = 100  # of a value that is refused
 
 
 class HarnessError(RatchetError):
-    """A bundle is no harness: a file is missing, too large, or not what its name says."""
+    """A bundle is no harness: a file is missing, too large, or not what its name promises."""
 
     exit_code = 2
 

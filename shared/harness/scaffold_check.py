@@ -1,5 +1,5 @@
-"""What can be said of a scaffold without running it: it parses, imports only what it may, its top level only
-imports, defines and assigns, and it has a step. Not for safety (the box's work): for early, clear reasons.
+"""Static checks of a scaffold: it parses, imports only what it may, its top level only imports, defines and
+assigns, and it has a step. Not for safety (that is the box's task): for early, clear reasons.
 """
 
 from __future__ import annotations

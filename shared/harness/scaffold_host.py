@@ -61,7 +61,7 @@ def main() -> None:
     except BaseException as error:  # whatever the scaffold's top level raises, SystemExit too
         _write(answers, {"failed": f"scaffold.py does not load: {_reason(error)}"})
         return
-    for fd in range(FIRST_OTHER, LAST + 1):  # what it opened would be one thing for all steps
+    for fd in range(FIRST_OTHER, LAST + 1):  # a file that it opened would be shared by all steps
         if fd not in (requests.fileno(), answers.fileno()):
             with contextlib.suppress(OSError):
                 os.close(fd)
@@ -150,14 +150,14 @@ def _read_line(read_end: int) -> bytes:
 
 def _run(functions: dict[str, Function], request: dict[str, Any], write_end: int) -> None:
     """In the child: call what is asked for, write what it returned or why it did not, and end."""
-    name, third, said = "step", "history", "action"
+    name, third, result = "step", "history", "action"
     if "answer" in request:
-        name, third, said = "demonstrate", "answer", "demonstrations"
+        name, third, result = "demonstrate", "answer", "demonstrations"
     try:
         lock_step()
         _seed(request["context"].get("seed", 0))
         found = functions[name](request["instance"], request[third], request["knobs"], request["context"])
-        data = _json({said: found})
+        data = _json({result: found})
     except BaseException as error:
         data = _json({"failed": f"{name} raised {_reason(error)}"})
     with contextlib.suppress(OSError), os.fdopen(write_end, "wb") as pipe:

@@ -1,5 +1,5 @@
-"""What takes clock, files and processes from the process that runs a scaffold, so that a step can be nothing
-but a function of its arguments. For scaffold_host.py, inside the box: standard library only.
+"""Takes clock, files and processes from the process that runs a scaffold, so that a step can only be a
+function of its arguments. For scaffold_host.py, inside the box: standard library only.
 
     lock(readable)   before any line of the scaffold: this process and its children may read below `readable`,
                      and can't write, share memory, start threads or read a clock

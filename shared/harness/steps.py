@@ -159,7 +159,7 @@ class _Host:
         """One request, one answer. Raises ScaffoldFailed if it loops, dies or answers nonsense."""
         deadline = time.monotonic() + timeout_s
         late = f"step took longer than {timeout_s:g} s"
-        with contextlib.suppress(BrokenPipeError):  # it died: read() says how
+        with contextlib.suppress(BrokenPipeError):  # it died: read() reports how
             while line:
                 if not select.select([], [self.process.stdin], [], max(0.0, deadline - time.monotonic()))[1]:
                     raise ScaffoldFailed(late)
@@ -225,5 +225,5 @@ def _object(line: bytes) -> JsonObject:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise ScaffoldFailed("the scaffold's process answered with garbage")
+        raise ScaffoldFailed("the scaffold's process answered with invalid JSON")
     return value

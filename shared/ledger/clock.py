@@ -1,6 +1,6 @@
-"""A database's clock that was set back. Every wait in the ledger ends at a time on that clock, so without
-this an hour back would hide every open job for an hour. Set forward it does no harm: leases end early, fences
-hold.
+"""Handles a database's clock that was set back. Every wait in the ledger ends at a time on that clock, so
+without this an hour back would hide every open job for an hour. Set forward it does no harm: leases end
+early, fences hold.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _log = logging.getLogger(__name__)
 
 
 def follow(database: Database, connection: Connection, now: float) -> None:
-    """Move all that is awaited back with the clock. To be called again and again in write transactions: as
-    exactly as it is called often."""
+    """Move all that is awaited back with the clock. To be called often, in write transactions: the more
+    often, the more exact."""
     seen = select(leaders.c.lease_until).where(leaders.c.name == NAME).with_for_update()
     latest = connection.execute(seen).scalar()
     if latest is None:

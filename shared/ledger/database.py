@@ -1,4 +1,4 @@
-"""Short transactions on SQLite or PostgreSQL: everything that differs between the two stands here.
+"""Short transactions on SQLite or PostgreSQL: everything that differs between the two is here.
 
 SQLite: WAL, BEGIN IMMEDIATE, a connection per transaction, never open across a fork. Synchronous NORMAL: a
 commit survives kill -9 of any process; power loss may undo the last ones, never half of one.
@@ -27,7 +27,7 @@ from shared.ledger.database_errors import UndoneError, as_ledger_error
 
 BUSY_S = 30.0  # how long a transaction waits for another process's
 MOST_TRIES = 8  # of a transaction that PostgreSQL undid in favour of another
-PG_CONNECT: dict[str, Any] = {  # libpq's words; together they bound the wait for a server that is away
+PG_CONNECT: dict[str, Any] = {  # libpq's names; together they bound the wait for an unreachable server
     "connect_timeout": 5,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -78,7 +78,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent look; waits for no writer."""
+        """One consistent read; waits for no writer."""
         engine = self.engine.execution_options(**_READ[self.kind])
         with self._no_fork(), as_ledger_error(), engine.begin() as connection:
             yield connection

@@ -1,4 +1,4 @@
-"""What a database says when it can't, as a LedgerError with a hint. No connections here."""
+"""A database's error as a LedgerError with a hint. No connections here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PASSES = {  # a part of the reason, and its hint
 }
 _REFUSED = {
     "password authentication failed": "correct the URL's user, or PGPASSWORD, or what ledger_password names",
-    "no password supplied": "put the password into PGPASSWORD, or where ledger_password says",
+    "no password supplied": "put the password into PGPASSWORD, or where ledger_password points",
     "no pg_hba.conf entry": "let pg_hba.conf admit this user, database, address and encryption",
     "certificate": "name the right sslrootcert in the URL, or correct the server's certificate",
     "SSL": "does the server offer TLS? set sslmode in the URL as it does",
@@ -53,11 +53,11 @@ def _translated(error: DBAPIError) -> LedgerError:
     reason = " ".join(str(error.orig).split())
     if getattr(error.orig, "sqlstate", None) in _UNDONE:
         return UndoneError(f"the database undid a transaction: {reason}", "this is tried again")
-    said = f"the ledger can't be used: {reason}"
+    message = f"the ledger can't be used: {reason}"
     for sign, hint in _PASSES.items():
         if sign in reason:
-            return LedgerError(said, hint)
+            return LedgerError(message, hint)
     for sign, hint in _REFUSED.items():
         if sign in reason:
-            return LedgerRefusedError(said, hint)
-    return LedgerError(said, "is the database up?")
+            return LedgerRefusedError(message, hint)
+    return LedgerError(message, "is the database up?")

@@ -53,7 +53,7 @@ class Effects:
         return rings
 
     def bury(self, job: Row[Any], body: str, why: str) -> list[Ring]:
-        """The job is dead, and a JobDied tells feedback. A JobDied that dies itself fails the run."""
+        """The job is dead, and feedback gets a JobDied. A JobDied whose own job dies fails the run."""
         self.connection.execute(update(jobs).where(jobs.c.id == job.id).values(state="dead", last_error=why))
         event = json.loads(body)
         about = {"run_id": job.run_id, "generation": event.get("generation", 0)}
@@ -65,7 +65,7 @@ class Effects:
         return self.append(job.id, [JobDied(**about, **last_words, reason=why)])
 
     def _log(self, by: str | None, message: Message) -> int | None:
-        """The message's `seq`; None if it was said before."""
+        """The message's `seq`; None if it was in the log already."""
         body = canonical_json(message.model_dump(mode="json")).decode()
         now = self.database.now(self.connection)
         row = {"id": message.digest, "run_id": message.run_id, "job_id": by, "at": now, "body": body}

@@ -1,5 +1,4 @@
-"""A run as it stands, folded from its event log: pure, light, the same answer for handlers and for `ratchet
-show`.
+"""The state of a run, folded from its event log: pure, light, the same for handlers and for `ratchet show`.
 
 Generation 0 holds what belongs to the run as a whole: the sealed test, and evaluations on request.
 """
@@ -28,8 +27,8 @@ class EventLog(Protocol):
 
 @dataclass
 class Proposal:
-    """One lever's proposal and its answer: `made` is the harness or the adapter, `refused` says why there
-    is none."""
+    """One lever's proposal and its answer: `made` is the harness or the adapter, `refused` the reason why
+    there is none."""
 
     digest: str = ""  # of the Patch or the WeightUpdate; empty: nothing could be proposed
     reason: str = ""
@@ -133,7 +132,7 @@ def fold(events: Iterable[LoggedEvent]) -> RunHistory:
 
 
 def apply(history: RunHistory, event: e.Message, at: float) -> None:
-    """One event onto the history. Events that say nothing about the run's course only move its clock."""
+    """One event onto the history. Events that do not change the run's course only move its clock."""
     if not history.run_id:
         history.run_id, history.started_at = event.run_id, at
     history.last_at = max(history.last_at, at)
@@ -179,11 +178,11 @@ def _arrive(history: RunHistory, event: e.ShardFinished) -> None:
         return
     before = rollout.shards.get(slot)
     if before is not None and (before.result is not None or event.result is None):
-        return  # it has arrived; only a loss is made good, by `ratchet retry`
+        return  # it has arrived; only a loss is replaced, by `ratchet retry`
     rollout.shards[slot] = event
     _pay(history, generation, event.cost)
     generation.endings.update(event.endings)
-    # Times are counted from the promotion before; the first worker to load a part tells the reload time.
+    # Times are counted from the promotion before; the first worker to load a part reports the reload time.
     promoted = [
         past for past in history.promotions if past.number < event.generation or event.generation == 0
     ]

@@ -40,7 +40,7 @@ def _renew(ledger: Ledger, claim: Claim, done: threading.Event, lost: threading.
                 continue
             ours = False
         if not ours:
-            _log.warning("lease of job %s is lost; killing what works for it", claim.job_id[:12])
+            _log.warning("lease of job %s is lost; killing its processes", claim.job_id[:12])
             lost.set()
             children.kill_all()
             return

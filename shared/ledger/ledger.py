@@ -1,7 +1,7 @@
-"""The truth about work: runs, jobs, joins and the append-only event log, in SQL. It runs no job.
+"""The record of all work: runs, jobs, joins and the append-only event log, in SQL. It runs no job.
 
-Every method is one short transaction. A message is known by its digest: said twice, it is one fact, one job,
-one arrival. All times are the database's; fences, not clocks, decide who may write.
+Every method is one short transaction. A message is identified by its digest: committed twice, it is one
+event, one job, one arrival. All times are the database's; fences, not clocks, decide who may write.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shared.ledger.schema import events, jobs, leaders, runs
 from shared.messages.events import Message, decode
 from shared.messages.routes import SERVICES
 
-OUTAGE_S = 900.0  # how long what a job needs may be away before its failures count as attempts
+OUTAGE_S = 900.0  # how long what a job needs may be unreachable before its failures count as attempts
 MOST_PATIENT_RING = 4  # the reconciler rings after ring_s, 2 ring_s, 4 ... and then every 16 ring_s
 
 _OPEN = jobs.c.state.in_(("ready", "leased"))
@@ -44,7 +44,7 @@ class Claim:
 class LoggedEvent:
     seq: int
     at: float  # seconds since 1970, on the database's clock
-    job_id: str | None  # the job that said it
+    job_id: str | None  # the job that emitted it
     event: Message
 
 
@@ -80,14 +80,14 @@ class Ledger:
     @tried_again
     def create_run(self, run_id: str, stack: str = "") -> bool:
         """Open a run; False: it exists, and stays as it is. `stack`: the queue prefix of the one whose
-        reconciler rings for the run; empty: anybody's."""
+        reconciler rings for the run; empty: any stack's."""
         with self.database.write() as connection:
             row = {"id": run_id, "state": "running", "stop_requested": False, "stack": stack}
             return self.database.insert_once(connection, runs, row, runs.c.id) is not None
 
     @tried_again
     def hand_over(self, run_id: str, stack: str) -> None:
-        """From now on this stack does the run."""
+        """From now on this stack is responsible for the run."""
         with self.database.write() as connection:
             connection.execute(update(runs).where(runs.c.id == run_id).values(stack=stack))
 
@@ -185,7 +185,7 @@ class Ledger:
 
     @tried_again
     def elect(self, name: str, owner: str, lease_s: float) -> bool:
-        """Is this owner the one that does `name` for the next `lease_s`?"""
+        """Whether this owner is elected to do `name` for the next `lease_s`."""
         with self.database.write() as connection:
             now = self.database.now(connection)
             mine = {"owner": owner, "lease_until": now + lease_s}
@@ -198,8 +198,8 @@ class Ledger:
     @tried_again
     def overdue(self, is_gone: Callable[[str], bool] = none_is_gone, stack: str = "") -> list[Ring]:
         """Doorbells that must have been lost: ready jobs that no worker took. Leases that ran out, or whose
-        holder `is_gone`, become ready first. Of the runs of `stack`; empty: of all. What another transaction
-        has in hand just now is left to it."""
+        holder `is_gone`, become ready first. Of the runs of `stack`; empty: of all. Rows that another
+        transaction holds are skipped."""
         with self.database.write() as connection:
             now = self.database.now(connection)
             follow(self.database, connection, now)
@@ -227,7 +227,7 @@ class Ledger:
             return [Ring(job.id, job.service, job.type) for job in rows if _is_due(job, now)]
 
     def idle(self) -> bool:
-        """Is no job open at all, in any run that is not paused?"""
+        """Whether no job is open, in any run that is not paused."""
         open_jobs = select(jobs.c.id).where(_OPEN, _NOT_PAUSED).limit(1)
         with self.database.read() as connection:
             return connection.execute(open_jobs).first() is None

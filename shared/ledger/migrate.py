@@ -1,5 +1,6 @@
 """The ledger's schema: made, brought up to date (Alembic), checked. A local run's file migrates itself; on
-PostgreSQL `ratchet migrate` does it, and everybody else refuses a schema that is not the one of this version.
+PostgreSQL `ratchet migrate` does it, and every other program refuses a schema that is not the one of this
+version.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Names of objects, kept in the ledger's database: for a store that can't let the first of two writers win by
-itself. S3 can't: not every server honours a conditional put."""
+"""Names of objects, kept in the ledger's database: for a store that can't make the first of two writers win.
+S3 can't: not every server honours a conditional put."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Paused runs and failing jobs: what waits for its user or for a service that is away, since when and why.
+"""Paused runs and failing jobs: what waits for its user or for an unreachable service, since when and why.
 
-A run is paused when a job meets what no retry mends (a wrong key, an empty account). The job is given back as
-it was; no job of the run is claimed until the run goes on.
+A run is paused when a job fails for a reason that no retry removes (a wrong key, an empty account). The job
+is given back as it was; no job of the run is claimed until the run goes on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Trouble:
 
 @tried_again
 def pause(ledger: Ledger, job_id: str, fence: int, why: str) -> None:
-    """Give the lease back, at no cost of attempts, and stop the run where it is. Raises LostLeaseError."""
+    """Give the lease back, at no cost of attempts, and pause the run. Raises LostLeaseError."""
     with ledger.database.write() as connection:
         job = held(connection, job_id, fence)
         now = ledger.database.now(connection)
@@ -62,7 +62,7 @@ def go_on(ledger: Ledger, run_id: str) -> bool:
 
 
 def failing_s(ledger: Ledger, job_id: str) -> float:
-    """How long ago the job failed first for a reason that passes; 0: it has not."""
+    """How long ago the job failed first for a transient reason; 0: it has not."""
     with ledger.database.read() as connection:
         since = connection.execute(select(jobs.c.failing_since).where(jobs.c.id == job_id)).scalar()
         return ledger.database.now(connection) - since if since is not None else 0.0

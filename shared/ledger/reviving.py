@@ -1,5 +1,5 @@
-"""Tries dead jobs again, at their user's command: while the join that waits for them is still open, a loss
-that has arrived there is taken back. A loss that a decision rests on stays one.
+"""Makes dead jobs ready again, on the user's request: while the join that waits for them is still open, a
+loss that has arrived there is taken back. A loss that a decision rests on stays one.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ runs = Table(
     Column("stop_requested", Boolean, nullable=False),
     Column(
         "stack", String, nullable=False, server_default=""
-    ),  # whose reconciler rings for it; empty: anybody's
+    ),  # whose reconciler rings for it; empty: any stack's
 )
 
 events = Table(  # append only: the log
@@ -27,9 +27,9 @@ events = Table(  # append only: the log
     Column("seq", _Seq, primary_key=True),
     Column(
         "id", String(64), nullable=False, unique=True
-    ),  # the message's digest: a fact said twice is one fact
+    ),  # the message's digest: an event committed twice is one event
     Column("run_id", String, nullable=False, index=True),
-    Column("job_id", String(64)),  # the job that said it; null: submitted from outside
+    Column("job_id", String(64)),  # the job that emitted it; null: submitted from outside
     Column("at", Double, nullable=False),  # all times: seconds since 1970 on the database's clock
     Column("body", Text, nullable=False),
 )

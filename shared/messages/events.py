@@ -115,7 +115,7 @@ class ShardFinished(Message):
     type: Literal["shard_finished.v1"] = "shard_finished.v1"
     purpose: Purpose
     round: int = 0
-    result: str | None  # digest of ShardState; None: the shard is lost, `reason` says why
+    result: str | None  # digest of ShardState; None: the shard is lost, for `reason`
     reason: str = ""
     cost: Cost = Cost()
     reload: dict[str, float] = Field(default_factory=dict)  # harness_ms, adapter_ms: since the promotion
@@ -215,7 +215,7 @@ class ReleaseRejected(Message):
 
 
 class ReleaseRolledBack(Message):
-    """A person took a promotion back: an older release is live again. Its parts are there still, by
+    """A person took a promotion back: an older release is live again. Its parts are still stored, by
     digest."""
 
     type: Literal["release_rolled_back.v1"] = "release_rolled_back.v1"
@@ -240,7 +240,7 @@ class JobDied(Message):
     event: dict[str, Any]  # the message that could not be handled
     reason: str
     attempts: int
-    fence: int = 0  # its leases, all told
+    fence: int = 0  # all its leases
 
 
 ProposalAnswer = Annotated[

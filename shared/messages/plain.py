@@ -1,4 +1,4 @@
-"""What came out of a box or a model, made fit to be stored. JSON may hold halves of surrogate pairs, which
+"""Makes the output of a box or a model fit to be stored. JSON may hold halves of surrogate pairs, which
 are no characters and have no UTF-8: two that fit are put together, others become U+FFFD.
 """
 
@@ -17,7 +17,7 @@ def plain_text(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A JSON value with every text in it mended, names too. Raises RecursionError if it is too deep."""
+    """A JSON value with every text in it repaired, names too. Raises RecursionError if it is too deep."""
     if isinstance(value, str):
         return plain_text(value)
     if isinstance(value, list):

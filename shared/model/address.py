@@ -1,4 +1,4 @@
-"""The address of an endpoint as people write it, and as it is asked: with or without /v1, with the
+"""The address of an endpoint, as users write it and as requests use it: with or without /v1, with the
 route's end copied from a manual, several servers in one setting."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def without_route(url: str) -> str:
 
 
 def likely(url: str) -> list[str]:
-    """What the user may have meant, likeliest first: the address as given, and below /v1."""
+    """The addresses that the user may have meant, likeliest first: the address as given, and below /v1."""
     plain = without_route(url)
     split = urlsplit(plain)
     if _VERSION.search(split.path):

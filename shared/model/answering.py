@@ -1,5 +1,5 @@
-"""One reply from an endpoint, or why there is none: quick retries, what refusals teach, and whose fault an
-error is. Stores and counts nothing.
+"""One reply from an endpoint, or why there is none: quick retries, options learned from refusals, and whether
+an error is the request's or the endpoint's. Stores and counts nothing.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from shared.model.wire import SampleRequest
 log = logging.getLogger(__name__)
 
 TRIES = 4
-SAME_ERRORS = 3  # of one request, after which it is asked whether the others fare better
+SAME_ERRORS = 3  # of one request, after which a plain request tests the endpoint
 FIRST_WAIT_S = 0.25  # doubles with each try; drawn evenly below it, so that workers don't march in step
-LONGEST_WAIT_S = 10.0  # asked for by the endpoint; a longer one is left to the bus
-CONTROL_S = 30.0  # how long an answered control request vouches for the endpoint
+LONGEST_WAIT_S = 10.0  # asked for by the endpoint; a longer wait is left to the bus
+CONTROL_S = 30.0  # how long one answered plain request proves that the endpoint works
 CONTROL = [{"role": "user", "content": "Say OK."}]
 T = TypeVar("T")
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """The call's result, tried a few times while the endpoint is away or busy for a moment."""
+    """The call's result, tried a few times while the endpoint is briefly unreachable or busy."""
     for tries in range(1, TRIES):
         try:
             return call()
@@ -109,8 +109,8 @@ class Answering:
 
     def _learn(self, server: Server, options: Options) -> None:
         with self._lock:
-            if said := learned(self.options, options):
-                log.info("%s %s", server.url, said)
+            if change := learned(self.options, options):
+                log.info("%s %s", server.url, change)
             self.options = options
 
     def _judge(self, request: SampleRequest, key: str, error: ChatUnavailableError) -> None:
@@ -126,7 +126,7 @@ class Answering:
                 f"{error.message} ({count} times, while other requests are answered)"
             ) from error
 
-    def _require_fault(self, request: SampleRequest, said: str, outage: bool = False) -> None:
+    def _require_fault(self, request: SampleRequest, problem: str, outage: bool = False) -> None:
         """Raises unless a plain request for the same model is answered: the endpoint itself is at fault."""
         with self._lock:
             if time.monotonic() < self._vouched_until_s:
@@ -136,7 +136,7 @@ class Answering:
             self.try_once(random.choice(self._servers), control, 0)
         except (ChatUnavailableError, RequestRefusedError, ForbiddenError) as error:
             if outage:
-                raise ChatUnavailableError(said) from error
-            raise EndpointBlockedError(f"{said}; a plain request fares no better: {error.message}") from error
+                raise ChatUnavailableError(problem) from error
+            raise EndpointBlockedError(f"{problem}; a plain request fails too: {error.message}") from error
         with self._lock:
             self._vouched_until_s = time.monotonic() + CONTROL_S

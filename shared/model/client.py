@@ -1,7 +1,7 @@
 """The model's endpoint as the loop uses it: replies by request, each asked for and paid for once.
 
 Every reply is stored under (endpoint, options, request, index) before it is used, and looked up there
-first. One layer of retries, ours (answering.py); an outage is the bus's to wait out. What fails
+first. One layer of retries, ours (answering.py); an outage is left to the bus. What fails
 three times alike while other requests are answered is final for that one request.
 """
 
@@ -47,7 +47,7 @@ class Sampled:
 
 class Chat:
     """One endpoint, at one or several addresses. Raises ChatUnavailableError when it can't answer now,
-    EndpointBlockedError when it answers nobody, ChatError when it will not."""
+    EndpointBlockedError when it answers no request, ChatError when it refuses."""
 
     def __init__(
         self,

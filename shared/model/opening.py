@@ -14,14 +14,14 @@ from shared.model.options import options_of
 from shared.model.prices import Price
 from shared.store.store import Store
 
-NO_KEY = "none"  # an endpoint of one's own asks for none, but the client wants a word
+NO_KEY = "none"  # the user's own endpoint needs none, but the client requires a value
 
 
 def open_chat(
     section: EndpointSection, store: Store, *, url: str = "", api_key: str = "", concurrency: int = 1
 ) -> Chat:
     """`url` and `api_key`: where the section names none, as for a model that the stack serves: its replies
-    hang on the weights alone. A user's endpoint shares none with another."""
+    depend on the weights alone. A user's endpoint shares none with another."""
     return Chat(
         section.url or url,
         store,

@@ -1,4 +1,4 @@
-"""How an endpoint wants to be asked: what it calls things, what is left out, what is added. Part given by
+"""The options of requests to an endpoint: names of parameters, what is left out, what is added. Part given by
 the user (model.*, advisor.*), part learned from a refusal that names a parameter."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What replies cost: prices by model, usage where the endpoint tells it, an estimate where it does not.
+"""What replies cost: prices by model, usage where the endpoint reports it, an estimate where it does not.
 
 Prices are looked up once, before a run (genai-prices, offline), and frozen into its config.
 """
@@ -26,7 +26,7 @@ class Price:
 
 
 def look_up(url: str, model: str) -> Price | None:
-    """The list price of a model at that address; None: nobody lists one (a server of one's own)."""
+    """The list price of a model at that address; None: no list has one (the user's own server)."""
     from genai_prices import Usage as Tokens
     from genai_prices import calc_price
 
@@ -42,21 +42,21 @@ def look_up(url: str, model: str) -> Price | None:
 
 
 def cost_of(request: SampleRequest, sample: Sample, usage: Usage, price: Price) -> Cost:
-    """What one reply cost, for certain or about."""
+    """What one reply cost, exactly or as an estimate."""
     prompt, completion, estimated = usage.prompt_tokens, usage.completion_tokens, 0
     if prompt is None:
         prompt = request.prompt_tokens_about()
         estimated += prompt
     if completion is None:
-        told = len(sample.token_ids) or len(sample.logprobs)
-        completion = told or tokens_about(sample.text + sample.reasoning)
-        estimated += 0 if told else completion
+        reported = len(sample.token_ids) or len(sample.logprobs)
+        completion = reported or tokens_about(sample.text + sample.reasoning)
+        estimated += 0 if reported else completion
     usd = usage.usd if usage.usd is not None else price.usd(prompt, completion)
     return Cost(prompt_tokens=prompt, completion_tokens=completion, usd=usd, estimated_tokens=estimated)
 
 
 def most_of(request: SampleRequest, price: Price) -> Cost:
-    """What one reply to the request may cost at most, about."""
+    """An estimate of the most that one reply to the request may cost."""
     prompt = request.prompt_tokens_about()
     usd = price.usd(prompt, request.max_tokens)
     return Cost(prompt_tokens=prompt, completion_tokens=request.max_tokens, usd=usd)

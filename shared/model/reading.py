@@ -1,8 +1,8 @@
-"""Reads what an endpoint answered to a chat request. What was paid for is used whatever its form: content as
-a list of parts, a stream that nobody asked for, null where numbers belong, fewer choices than asked for.
+"""Reads an endpoint's answer to a chat request. What was paid for is used whatever its form: content as a
+list of parts, an unrequested stream, null where numbers belong, fewer choices than asked for.
 
 Reasoning, in its own field or in a <think> block, is kept apart from the answer. Token ids, free flags and
-prompt ids are extensions: where they are not told, or told wrongly, their tuples are empty.
+prompt ids are extensions: where they are missing or inconsistent, their tuples are empty.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _OPENED_BEFORE = re.compile(r"(?P<inside>.*?)</think(?:ing)?>", re.S)  # a chat 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens as the endpoint tells them; None: it does not. `usd`: what a gateway says that it charged."""
+    """Tokens as the endpoint reports them; None: it does not. `usd`: the charge that a gateway reports."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -36,24 +36,24 @@ class Usage:
 
 
 def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
-    """The one reply in a completion and its usage; a Refusal where there is none (status 0: for no reason
-    that it tells)."""
+    """The one reply in a completion and its usage; a Refusal where there is none (status 0: without a stated
+    reason)."""
     text = body.decode("utf-8", "replace")
-    told = assembled(text)
-    if not isinstance(told, dict) or not isinstance(told.get("choices"), list):
-        return _error_inside(told, text)
-    choice = told["choices"][0] if told["choices"] else {"finish_reason": "no_choice"}
+    reported = assembled(text)
+    if not isinstance(reported, dict) or not isinstance(reported.get("choices"), list):
+        return _error_inside(reported, text)
+    choice = reported["choices"][0] if reported["choices"] else {"finish_reason": "no_choice"}
     if not isinstance(choice, dict):
         return read_refusal(0, text)
     if choice.get("error") or choice.get("finish_reason") == "error":
         return _error_inside({"error": choice.get("error") or "an error in a choice"}, text)
-    usage = _usage(told.get("usage"))
-    prompt_ids = _integers(choice.get("prompt_token_ids")) or _integers(told.get("prompt_token_ids"))
+    usage = _usage(reported.get("usage"))
+    prompt_ids = _integers(choice.get("prompt_token_ids")) or _integers(reported.get("prompt_token_ids"))
     return _sample(choice, prompt_ids, usage), usage
 
 
-def _error_inside(told: Any, text: str) -> Refusal:
-    error = told.get("error") if isinstance(told, dict) else None
+def _error_inside(reported: Any, text: str) -> Refusal:
+    error = reported.get("error") if isinstance(reported, dict) else None
     if not error:
         return read_refusal(0, text)
     code = error.get("code", error.get("status")) if isinstance(error, dict) else None
@@ -63,8 +63,8 @@ def _error_inside(told: Any, text: str) -> Refusal:
 
 
 def _sample(choice: JsonObject, prompt_ids: tuple[int, ...], usage: Usage) -> Sample:
-    told = choice.get("message")
-    message: JsonObject = told if isinstance(told, dict) else {}
+    reported = choice.get("message")
+    message: JsonObject = reported if isinstance(reported, dict) else {}
     text, reasoning = _content(message.get("content", choice.get("text")))
     given = [message[name] for name in _REASONING_FIELDS if isinstance(message.get(name), str)]
     reasoning = reasoning or (given[0] if given else "")
@@ -85,14 +85,14 @@ def _tokens(choice: JsonObject, prompt_ids: tuple[int, ...]) -> dict[str, tuple[
     ids, free = _integers(choice.get("token_ids")), choice.get("free_tokens")
     flags = tuple(map(bool, free)) if isinstance(free, list) else ()
     logprobs = _logprobs(choice.get("logprobs"))
-    told = [column for column in (ids, logprobs, flags) if column]
-    if len({len(column) for column in told}) > 1 or not all(map(math.isfinite, logprobs or ())):
+    reported = [column for column in (ids, logprobs, flags) if column]
+    if len({len(column) for column in reported}) > 1 or not all(map(math.isfinite, logprobs or ())):
         return {}
     return {"prompt_ids": prompt_ids, "token_ids": ids, "logprobs": logprobs, "free": flags}
 
 
-def _logprobs(told: Any) -> tuple[float, ...]:
-    content = told.get("content") if isinstance(told, dict) else None
+def _logprobs(reported: Any) -> tuple[float, ...]:
+    content = reported.get("content") if isinstance(reported, dict) else None
     values = [token.get("logprob") if isinstance(token, dict) else None for token in content or ()]
     whole = all(isinstance(value, int | float) for value in values)
     return tuple(float(value) for value in values if value is not None) if whole else ()
@@ -139,11 +139,11 @@ def _split_thinking(text: str) -> tuple[str, str]:
     return text, ""
 
 
-def _usage(told: Any) -> Usage:
-    if not isinstance(told, dict):
+def _usage(reported: Any) -> Usage:
+    if not isinstance(reported, dict):
         return Usage()
-    prompt, completion = _count(told.get("prompt_tokens")), _count(told.get("completion_tokens"))
-    charged = told.get("cost")
+    prompt, completion = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens"))
+    charged = reported.get("cost")
     usd = float(charged) if isinstance(charged, int | float) and charged >= 0 else None
     return Usage(prompt, completion, usd) if prompt or completion else Usage(usd=usd)
 
@@ -163,8 +163,8 @@ def _integers(value: Any) -> tuple[int, ...]:
 def parse_prompt_logprobs(body: bytes, token_ids: list[int]) -> list[float] | None:
     """Log-probabilities of token_ids[1:], from vLLM's form; None where the body does not hold them."""
     try:
-        told = json.loads(body)["choices"][0]["prompt_logprobs"]
-        logprobs = [float(told[i][str(token_ids[i])]["logprob"]) for i in range(1, len(token_ids))]
+        reported = json.loads(body)["choices"][0]["prompt_logprobs"]
+        logprobs = [float(reported[i][str(token_ids[i])]["logprob"]) for i in range(1, len(token_ids))]
     except (ValueError, LookupError, TypeError):
         return None
     return logprobs if all(map(math.isfinite, logprobs)) else None

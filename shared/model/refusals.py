@@ -1,7 +1,7 @@
 """Reads an endpoint's refusal: what kind of error it is, and which parameter of the request it names.
 
-Servers say the same in many shapes: {"error": {...}}, {"detail": [...]}, {"message": {"detail": [...]}}, an
-error object in a reply of status 200, or inside a choice.
+Servers report the same in many shapes: {"error": {...}}, {"detail": [...]}, {"message": {"detail": [...]}},
+an error object in a reply of status 200, or inside a choice.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _UNSUPPORTED = re.compile(
 
 @dataclass(frozen=True)
 class Refusal:
-    """What an answer that is no reply says. `status` 0: it names none."""
+    """The content of an answer that is no reply. `status` 0: it names none."""
 
     status: int
     message: str
@@ -52,7 +52,7 @@ class Refusal:
 
     def parameters(self, sent: JsonObject) -> set[str]:
         """Which of the parameters sent it does not know or support. Not those whose value is out of range:
-        that is a mistake of whoever chose the value."""
+        that is a mistake of the user or the scaffold."""
         unsupported = _UNSUPPORTED.search(f"{self.message} {self.code}")
         if not self.places and not unsupported:
             return set()
@@ -69,20 +69,20 @@ def _mentions(text: str, name: str) -> bool:
 
 def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refusal:
     try:
-        told: Any = json.loads(body)
+        reported: Any = json.loads(body)
     except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict):
+        reported = None
+    if not isinstance(reported, dict):
         text = _page_title(body) or body.strip()[:SHOWN_CHARS] or "an empty answer"
         return Refusal(status, text, retry_after_s=retry_after_s(retry_after))
-    error = told.get("error", told)
+    error = reported.get("error", reported)
     if not isinstance(error, dict):
         error = {"message": error}
-    places = tuple(_places(told)) if status in (400, 422) else ()
+    places = tuple(_places(reported)) if status in (400, 422) else ()
     message = error.get("message", error.get("detail", error))
     text = message if isinstance(message, str) else json.dumps(message)
     raw = error.get("metadata", {}).get("raw") if isinstance(error.get("metadata"), dict) else None
-    if isinstance(raw, str) and raw:  # a gateway passes on what its provider said
+    if isinstance(raw, str) and raw:  # a gateway passes on its provider's message
         text = f"{text}: {raw}"
     return Refusal(
         status,
@@ -94,39 +94,39 @@ def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refu
     )
 
 
-def _places(told: Any) -> list[str]:
+def _places(reported: Any) -> list[str]:
     """Fields in the `loc` of a validator's list of unknown inputs, wherever that list stands."""
-    if isinstance(told, dict):
-        loc, kind = told.get("loc"), f"{told.get('type', '')} {told.get('msg', '')}"
+    if isinstance(reported, dict):
+        loc, kind = reported.get("loc"), f"{reported.get('type', '')} {reported.get('msg', '')}"
         if isinstance(loc, list) and loc:
             return [str(loc[-1])] if "extra" in kind or "unknown" in kind or "not permitted" in kind else []
-        return [name for value in told.values() for name in _places(value)]
-    if isinstance(told, list):
-        return [name for value in told for name in _places(value)]
+        return [name for value in reported.values() for name in _places(value)]
+    if isinstance(reported, list):
+        return [name for value in reported for name in _places(value)]
     return []
 
 
 def as_error(url: str, refusal: Refusal) -> ChatError | ChatUnavailableError:
     """The error that a refusal is, with what a user can do about it."""
     status = refusal.status
-    said = f"{url} answers {status}: {refusal.message}"
+    problem = f"{url} answers {status}: {refusal.message}"
     about = f"{refusal.message} {refusal.code}"
     if status == 402 or _ACCOUNT.search(about):
-        return EndpointBlockedError(said, "see to the account; what was paid for is kept")
+        return EndpointBlockedError(problem, "check the account; what was paid for is kept")
     if status == 401 or (status in (400, 403) and _KEY.search(about)):
-        return EndpointBlockedError(said, "put a valid key in the variable that api_key_env names")
+        return EndpointBlockedError(problem, "put a valid key in the variable that api_key_env names")
     if status == 403:
-        return ForbiddenError(said)
+        return ForbiddenError(problem)
     if status in RETRYABLE or (status >= 500 and status != NOT_IMPLEMENTED):
-        later = ChatUnavailableError(said)
+        later = ChatUnavailableError(problem)
         later.retry_after_s = refusal.retry_after_s
-        later.of_request = status in (500, 502)  # such as a prompt that upsets the server
+        later.of_request = status in (500, 502)  # such as a prompt that the server fails on
         return later
     if status in (404, 405, NOT_IMPLEMENTED):
-        return UnknownModelError(said, "GET /v1/models lists what it serves")
+        return UnknownModelError(problem, "GET /v1/models lists what it serves")
     if status in (400, 413, 422, 431):
         return RequestRefusedError(f"{url} refuses the request ({status}): {refusal.message}")
-    return EndpointBlockedError(said, "is that the address of an OpenAI-compatible API?")
+    return EndpointBlockedError(problem, "is that the address of an OpenAI-compatible API?")
 
 
 def retry_after_s(header: str | None) -> float | None:

@@ -22,7 +22,7 @@ class ServedModel(BaseModel):
 
 
 def announce(folder: Path, base: str, model: ServedModel) -> None:
-    """`base` is the digest of the model's bundle. In one step, over what was said before."""
+    """`base` is the digest of the model's bundle. In one step, over the earlier announcement."""
     temporary = folder / f".{base}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def withdraw(folder: Path, base: str) -> None:
 
 
 def look_up(folder: Path, base: str) -> ServedModel | None:
-    """None: nobody serves it (yet)."""
+    """None: no server serves it (yet)."""
     try:
         return ServedModel.model_validate_json((folder / base).read_bytes())
     except (FileNotFoundError, ValidationError):

@@ -122,8 +122,8 @@ class Server:
             if "already" not in error.message:  # vLLM's 400 for one that it has
                 raise ArtifactError(f"{self.url} refuses adapter {name}: {error.message}") from error
         except UnknownModelError as error:
-            said = error.message.replace("load_lora_adapter", "")  # some 404s repeat the route
-            if "adapter" in said:  # vLLM's 404 for a folder that it can't see
+            reason = error.message.replace("load_lora_adapter", "")  # some 404s repeat the route
+            if "adapter" in reason:  # vLLM's 404 for a folder that it can't see
                 raise ArtifactError(
                     f"{self.url} can't see adapter {name} in {path}: {error.message}"
                 ) from error

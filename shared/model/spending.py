@@ -1,4 +1,4 @@
-"""A run's hard caps on tokens and money, looked at before each request: what is spent, what is under way and
+"""A run's hard caps on tokens and money, checked before each request: what is spent, what is under way and
 what the request may cost must fit together.
 """
 
@@ -13,7 +13,7 @@ from shared.messages.records import Cost
 
 
 class Spending:
-    """`spent`: by the run before this job, as its log tells. `jobs`: how many ask at the same time, each
+    """`spent`: by the run before this job, from its log. `jobs`: how many ask at the same time, each
     with its part of what is left."""
 
     def __init__(self, budget: BudgetSection, spent: Cost, jobs: int = 1) -> None:

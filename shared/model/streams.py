@@ -59,6 +59,6 @@ def _add_choice(choice: JsonObject, part: JsonObject) -> None:
     for name in ("token_ids", "free_tokens"):
         if isinstance(part.get(name), list):
             choice[name] = [*choice.get(name, []), *part[name]]
-    told = part.get("logprobs")
-    if isinstance(told, dict) and isinstance(told.get("content"), list):
-        choice.setdefault("logprobs", {"content": []})["content"] += told["content"]
+    reported = part.get("logprobs")
+    if isinstance(reported, dict) and isinstance(reported.get("content"), list):
+        choice.setdefault("logprobs", {"content": []})["content"] += reported["content"]

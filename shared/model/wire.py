@@ -1,4 +1,4 @@
-"""What goes over the wire to an OpenAI-compatible endpoint, as plain values. No client; what comes back is
+"""Requests to an OpenAI-compatible endpoint, as plain values. No client; what comes back is
 read in reading.py.
 """
 
@@ -12,7 +12,7 @@ from shared.model.options import Options
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """`n` replies to one conversation. Reply i hangs on (seed, i) alone, never on n."""
+    """`n` replies to one conversation. Reply i depends on (seed, i) alone, never on n."""
 
     model: str  # the endpoint's name
     messages: list[dict[str, str]]
@@ -30,7 +30,7 @@ class SampleRequest:
         return f"{digest_of([*parts, self.seed, *([asked_of] if asked_of else [])])}-{index}"
 
     def body(self, index: int, options: Options) -> JsonObject:
-        """The whole request for reply `index`, in the endpoint's own words."""
+        """The whole request for reply `index`, with the endpoint's names of parameters."""
         body: JsonObject = {
             "n": 1,
             "seed": derive_seed(self.seed, index),
@@ -46,7 +46,7 @@ class SampleRequest:
         return {"model": self.model, "messages": self.messages} | kept
 
     def prompt_tokens_about(self) -> int:
-        """An estimate for endpoints that tell no usage, and for what is not yet paid: a token is about four
+        """An estimate for endpoints that report no usage, and for what is not yet paid: a token is about four
         characters, and each message brings a few of its own."""
         return sum(tokens_about(message["content"]) + 4 for message in self.messages)
 

@@ -1,7 +1,7 @@
 """A Store in an S3 bucket, through the `minio` client: any server that speaks S3. The only importer of minio.
 
 An object's key holds its sha256, so writing one twice, or from two workers at once, is harmless; a put is
-whole or is not there. No conditional put is asked for: what only one may say (a name) is said in the ledger.
+whole or is not there. No conditional put is used: what only one writer may set (a name) is in the ledger.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _REFUSALS = {  # S3's code, and the hint
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server may take before it counts as away."""
+    """How long a server may take before it counts as unreachable."""
 
     connect_s: float = 15.0  # and to send one part (5 MiB at most)
     read_s: float = 30.0  # between two pieces of an answer
@@ -96,7 +96,7 @@ class Keys:
 
 
 def read_url(url: str) -> Place:
-    """Raises SettingsError, which says how such a URL is written."""
+    """Raises SettingsError with the form of such a URL."""
     split = urlsplit(url)
     options = dict(parse_qsl(split.query, keep_blank_values=True))
     endpoint = options.pop("endpoint", AWS).rstrip("/")
@@ -179,7 +179,7 @@ class S3Objects:
         return int(found.size or 0)
 
     def check(self) -> None:
-        """May this key write and read here? Raises StoreRefusedError (a wrong setting) or
+        """Checks that this key may write and read here. Raises StoreRefusedError (a wrong setting) or
         StoreUnavailableError."""
         self.get(self.put(PROBE))
 
@@ -211,7 +211,7 @@ class S3Objects:
         try:
             yield
         except (S3Error, InvalidResponseError) as error:
-            code, message = _said(error)
+            code, message = _error_text(error)
             if code == "NoSuchKey":
                 raise ArtifactError(f"object {digest[:12]} is not in {where}") from None
             raise _refusal(where, code, message) from None
@@ -222,7 +222,7 @@ class S3Objects:
 
 
 class S3Store(S3Objects):
-    """The whole Store; `names` keeps what `bind` says."""
+    """The whole Store; `names` keeps the bindings."""
 
     def __init__(self, place: Place, keys: Keys, names: Names, patience: Patience = PATIENCE) -> None:
         super().__init__(place, keys, patience)
@@ -257,11 +257,11 @@ def _pool(ca: str, patience: Patience) -> urllib3.PoolManager:
 
 def _refusal(where: str, code: str, message: str) -> StoreUnavailableError:
     hint = _REFUSALS.get(code)
-    said = f"{where} refuses: {code}: {message}".rstrip(": ")
-    return StoreRefusedError(said, hint) if hint else StoreUnavailableError(said, "this is tried again")
+    text = f"{where} refuses: {code}: {message}".rstrip(": ")
+    return StoreRefusedError(text, hint) if hint else StoreUnavailableError(text, "this is tried again")
 
 
-def _said(error: S3Error | InvalidResponseError) -> tuple[str, str]:
+def _error_text(error: S3Error | InvalidResponseError) -> tuple[str, str]:
     """S3's code and message. The client knows XML by one content type only, and servers write several."""
     if isinstance(error, S3Error):
         return error.code or "", error.message or ""

@@ -48,7 +48,7 @@ def check_instances(task: Task, instances: list[JsonObject]) -> None:
 
 
 def instances_fault(instances: Sequence[JsonObject]) -> str:
-    """Why these can't be told apart or be written down; empty where they can: an id each (text or a whole
+    """Why these instances can't be distinguished or stored; empty where they can: an id each (text or a whole
     number), none twice, finite numbers, whole characters."""
     seen: dict[str, int] = {}
     for number, instance in enumerate(instances, start=1):
@@ -81,11 +81,11 @@ def _ask(task: Task, text: str, timeout_s: float, *arguments: str) -> Any:
         )
     except subprocess.TimeoutExpired:
         raise TaskError(f"{task.name}: verifier.{asked} took longer than {timeout_s:.0f} s") from None
-    said = done.stderr.decode(errors="replace").strip()
+    stderr = done.stderr.decode(errors="replace").strip()
     if done.returncode != 0 or not done.stdout:
         raise TaskError(
-            f"{task.name}: verifier.{asked} failed: {last_line(said) or f'exit code {done.returncode}'}",
-            where(said) or f"see {task.folder / 'verifier.py'}",
+            f"{task.name}: verifier.{asked} failed: {last_line(stderr) or f'exit code {done.returncode}'}",
+            where(stderr) or f"see {task.folder / 'verifier.py'}",
         )
     return json.loads(done.stdout)
 

@@ -43,7 +43,7 @@ class ScoreSection(Section):
 class AttemptSection(Section):
     """What one attempt may cost; the same in every arm, never a knob."""
 
-    candidates: int = Field(1, ge=0)  # publicly tried candidates; 0 where a trial would tell the answer
+    candidates: int = Field(1, ge=0)  # publicly tried candidates; 0 where a trial would reveal the answer
     requests: int = Field(8, ge=1)  # model replies
     max_tokens: int = Field(256, ge=1)  # of one reply
     turns: int = Field(8, ge=1)  # steps of the scaffold
@@ -52,7 +52,9 @@ class AttemptSection(Section):
     candidate_s: float = Field(20.0, gt=0)  # of one candidate's run
     candidate_memory_mb: int = Field(2048, ge=64)
     threads: int = Field(2, ge=1)  # that a candidate may use
-    hidden: tuple[str, ...] = ()  # files of installed packages that no box shows: what instances are made of
+    hidden: tuple[
+        str, ...
+    ] = ()  # files of installed packages that no box shows: the sources of the instances
 
 
 class SeedCorpusSection(Section):

@@ -1,5 +1,5 @@
-"""Runs inside a box and tries to get out: one JSON line says what each attack met. Started by probe.py
-as a file with `python -I -S`, so it imports the standard library only, and nothing of Ratchet.
+"""Runs inside a box and tries to get out; prints the result of each attack as one JSON line. Started by
+probe.py as a file with `python -I -S`, so it imports the standard library only, and nothing of Ratchet.
 
     attack.py PORT SECRET SIZE_BYTES PROCESSES BOUND...
 a listener and a file of the host; this box's limits; the folders that are bound on purpose

@@ -16,7 +16,7 @@ X86 = platform.machine() == "x86_64"
 REFUSED = (errno.EPERM, errno.ENOSYS, errno.EAFNOSUPPORT)
 # Name: number on x86_64, on aarch64, arguments.
 CALLS: dict[str, tuple[int, int, tuple[int, ...]]] = {
-    "ptrace": (101, 117, (0x4206, 1 << 30, 0, 0)),  # PTRACE_SEIZE of nobody
+    "ptrace": (101, 117, (0x4206, 1 << 30, 0, 0)),  # PTRACE_SEIZE of no process
     "keyctl": (250, 219, (0, -3, 0)),  # KEYCTL_GET_KEYRING_ID of the session
     "add_key": (248, 217, (0, 0, 0, 0, -4)),
     "unshare": (272, 97, (0,)),
@@ -49,7 +49,7 @@ def open_family(family: int) -> bool:
 
 
 def survives_foreign_call(code: bytes | None) -> bool:
-    """A call of the i386 ABI, or without code of x32, in a child that must die of it."""
+    """A call of the i386 ABI, or without code of x32, in a child that must be killed for it."""
     child = os.fork()
     if child == 0:
         if code is None:

@@ -1,6 +1,6 @@
-"""A control group for one box, where the machine lets us make one (v1 memory and pids, or v2): it holds the
-memory and the processes of the whole box together, which rlimits can't. Where none can be made the box still
-stands, with memory limited per process only; `ratchet doctor` then says so.
+"""A control group for one box, where the machine permits one (v1 memory and pids, or v2): it holds the memory
+and the processes of the whole box together, which rlimits can't. Where none can be made, memory is limited
+per process only, and `ratchet doctor` reports it.
 """
 
 from __future__ import annotations

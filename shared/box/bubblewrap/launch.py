@@ -18,7 +18,7 @@ from pathlib import Path
 from shared.box.box import BASE_ENV, FIRST_UID, SHARED, Bind, Limits
 
 STAGE = Path("/run/ratchet-box")  # an empty folder; each box mounts its own tmpfs there, unseen by the host
-INSIDE_ID = "1000"  # who a program is inside, in every box
+INSIDE_ID = "1000"  # the uid of a program inside, in every box
 HARD_STACK_MB = 64  # gcc raises its own stack that far
 PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 OURS = ("ratchet", "agent_service", "feedback_service", "sandbox_service", "trainer_service", "benchmarks")
@@ -106,7 +106,7 @@ def covered(shown: Sequence[Bind]) -> list[str]:
 
 
 def _admit(bind: Bind, uid: int | None) -> None:
-    """Let the box's uid into what the caller binds: own a writable folder, read the rest."""
+    """Let the box's uid into what the caller binds: it owns a writable folder and reads the rest."""
     mode = stat.S_IMODE(bind.source.stat().st_mode)
     if uid is not None and bind.writable:
         os.chown(bind.source, uid, uid)
@@ -170,7 +170,7 @@ def _prlimit(limits: Limits) -> list[str]:
     return [
         "prlimit",
         f"--as={limits.memory_mb << 20}",
-        f"--cpu={limits.cpu_s}:{limits.cpu_s + 1}",  # SIGXCPU tells it from other deaths; then SIGKILL
+        f"--cpu={limits.cpu_s}:{limits.cpu_s + 1}",  # SIGXCPU distinguishes it from other ends; then SIGKILL
         f"--fsize={limits.file_mb << 20}",
         f"--nproc={limits.processes}",
         f"--stack={8 << 20}:{HARD_STACK_MB << 20}",

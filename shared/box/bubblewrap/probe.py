@@ -1,5 +1,5 @@
-"""Attacks the box before anything untrusted enters it: starts attack.py inside, with a listener and a
-secret file outside as targets, and turns what it met into layers. Nothing here trusts a setting.
+"""Attacks the box before anything untrusted enters it: starts attack.py inside, with a listener and a secret
+file outside as targets, and turns the results into layers. No setting is trusted.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ return n < 1; }
 
 
 def probe(*, imports: bool = False) -> list[Layer]:
-    """Attack the box from inside and say which layers hold. `imports` also tries numpy, sklearn and gcc."""
+    """Attack the box from inside and return which layers hold. `imports` also tries numpy, sklearn and
+    gcc."""
     missing = missing_tools()
     if missing:
         hint = "apt-get install bubblewrap util-linux"
@@ -99,7 +100,7 @@ def _system_calls(box: Box) -> Layer:
 
 
 def _total_memory(box: Box) -> Layer:
-    """The only layer that may be missing: then the detail says so, and how to fix it."""
+    """The only layer that may be missing: then the detail states it, and how to fix it."""
     name = "total memory"
     sweep()
     if not can_make_groups():

@@ -1,6 +1,6 @@
 """A program that runs in a box, seen from outside: its pipes, its end, and the reason of its end.
 
-bubblewrap reports on a pipe of its own, which the program does not hold, whether the program was reached at
+bubblewrap reports on a pipe of its own, which the program does not hold, whether the program was started at
 all and how it ended; so a broken box (BoxError) is never mistaken for a broken program, or the reverse.
 """
 
@@ -171,7 +171,7 @@ def await_gone(report: str) -> None:
 
 
 def _state(pid: int) -> str:
-    """What the kernel says that a process is doing."""
+    """The state of a process, from /proc."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:

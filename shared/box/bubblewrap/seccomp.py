@@ -1,6 +1,6 @@
-"""The system calls that no box may make, as a BPF program for bubblewrap's --seccomp. It stands behind the
-namespaces: what the kernel keeps apart for no one (keyrings, io_uring, bpf, AF_VSOCK), and what makes a way
-out when the kernel has a bug (new namespaces, mounts, ptrace). Calls of a foreign ABI end the process.
+"""The system calls that no box may make, as a BPF program for bubblewrap's --seccomp. It backs up the
+namespaces: calls to what no namespace isolates (keyrings, io_uring, bpf, AF_VSOCK), and calls that become a
+way out when the kernel has a bug (new namespaces, mounts, ptrace). Calls of a foreign ABI end the process.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ ARCHES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above
 X32_CALLS = 0x40000000  # x86_64 numbers from here on belong to the x32 ABI
 NEW_NAMESPACES = 0x7E020000  # CLONE_NEW* that clone takes
 SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: an empty network namespace holds these
-TERMINAL_INPUT = 0x5412  # TIOCSTI types into the terminal of whoever started us
+TERMINAL_INPUT = 0x5412  # TIOCSTI writes into the terminal that started this process
 
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF opcodes
 NUMBER, ARCH, FIRST_ARGUMENT, SECOND_ARGUMENT = 0, 4, 16, 24  # offsets in struct seccomp_data

@@ -71,7 +71,7 @@ class PodApi:
         return items
 
     def log(self, name: str) -> str:
-        """The end of what a pod's runner said; empty where that can't be had."""
+        """The end of the log of a pod's runner; empty where it can't be read."""
         try:
             call = self._core.read_namespaced_pod_log
             return str(_ask(f"read pod {name}'s log", call, name, self._namespace, tail_lines=20))

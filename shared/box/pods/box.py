@@ -2,7 +2,7 @@
 is; for a scaffold one that stays warm. The same contract as bubblewrap's box, for clusters whose pods may
 not make namespaces.
 
-What differs, in a pod: a read-only bind is a copy, so what is done to it goes away with the pod; links and
+What differs, in a pod: a read-only bind is a copy, so changes to it are lost with the pod; links and
 pipes that a program leaves in a writable bind stay behind; a file can't be bound directly under the root.
 """
 
@@ -32,8 +32,8 @@ from shared.messages.records import JsonObject
 RUNNER = str(SHARED / "box/pods/inside/runner.py")
 BARE_PYTHON = "/usr/bin/python3"  # of the image without our environment
 POLL_S = 0.1
-SETTLE_S = 15.0  # until a pod's status tells why it ended
-SWEEP_S = 60.0  # between two looks for orphans, and how long one that ended is left for its owner to read
+SETTLE_S = 15.0  # until a pod's status has the reason of its end
+SWEEP_S = 60.0  # between two sweeps, and how long one that ended is left for its owner to read
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +42,7 @@ class BoxSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     namespace: str
-    owner: str  # the service: only it gets through to its boxes, and sweeps only those
+    owner: str  # the service: only this service may connect to its boxes, and it sweeps only those
     template: str  # names of PodTemplates
     bare_template: str = ""  # without the interpreter's environment; empty: this service needs none
     api_url: str = ""  # empty: the cluster that we run in
@@ -104,8 +104,8 @@ class PodBox(Box):
     def timing(
         self, binds: Sequence[Bind], limits: Limits, cpus: int
     ) -> Iterator[tuple[socket.socket, Callable[[], End]]]:
-        """A pod without our environment, of `cpus` cores, in which inside/kernels.py answers; with what tells
-        why it ended. `limits` are the pod's, of which each program in it has a part."""
+        """A pod without our environment, of `cpus` cores, in which inside/kernels.py answers, and a function
+        that returns why the pod ended. `limits` are the pod's, of which each program in it has a part."""
         self._sweep()
         order = _order([], binds, limits, NO_ENV, "/tmp", to_a_limit=False) | {"timing": cpus}
         made = self._pod(order, binds, limits, self.settings.warm_s, python=False, cpus=cpus)
@@ -122,7 +122,7 @@ class PodBox(Box):
         python: bool,
         cpus: int = 0,
     ) -> Iterator[tuple[str, socket.socket]]:
-        """A pod whose runner has its order; deleted afterwards, however it went."""
+        """A pod whose runner has its order; deleted afterwards, whatever happened."""
         template = self._template if python or self._bare is None else self._bare
         interpreter = [sys.executable] if python or self._bare is None else [BARE_PYTHON]
         digest = hashlib.sha256(order["token"].encode()).hexdigest()
@@ -158,12 +158,12 @@ class PodBox(Box):
         while (end := end_of(self.api.get(name))) == "running" and time.monotonic() < deadline:
             time.sleep(POLL_S)
         if end in ("ended", "running"):
-            said = self.api.log(name).strip()[-300:]
-            raise BoxError(f"the connection to a box's runner was lost; it said: {said or 'nothing'}")
+            log = self.api.log(name).strip()[-300:]
+            raise BoxError(f"the connection to a box's runner was lost; the end of its log: {log or 'empty'}")
         return end
 
     def _sweep(self) -> None:
-        """Delete what owners left behind that died; at most once in a while, and never in the way of work."""
+        """Delete the pods of owners that died, at most every SWEEP_S; a failure never stops a run."""
         if not self._sweeping.acquire(blocking=False):
             return
         try:

@@ -1,6 +1,6 @@
-"""A program in a pod, seen from the service: one connection to its runner, and what came over it.
+"""A program in a pod, seen from the service: one connection to its runner, and what arrived over it.
 
-The connection is what the pod lives by: when it goes, by our hand or by our death, the runner ends the pod.
+The pod lives as long as the connection: when it is closed or this process dies, the runner ends the pod.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RETRY_S = 0.05
 SLACK_BYTES = 1 << 20  # of headers in what comes back
 Settle = Callable[
     [], End
-]  # what the pod says once the connection is gone; raises BoxError if it was taken away
+]  # how the pod ended, asked once the connection is gone; raises BoxError if the cluster removed it
 
 
 def connect(
@@ -49,7 +49,7 @@ def connect(
             wire.send(connection, wire.FILES, wire.pack(str(bind.source), str(index)))
     except OSError as error:
         connection.close()
-        raise BoxError(f"a box's runner went away: {error}") from error
+        raise BoxError(f"the connection to a box's runner was lost: {error}") from error
     return connection
 
 
@@ -61,28 +61,27 @@ def run_to_the_end(
     most_bytes: int,
     settle: Settle,
 ) -> BoxResult:
-    """Everything that the program wrote, and how it ended. `wall_s` is what to say where the pod ended
-    first."""
+    """Everything that the program wrote, and how it ended. `wall_s` is reported where the pod ended first."""
     out, err = bytearray(), bytearray()
     feeder = threading.Thread(target=_feed, args=(connection, stdin), daemon=True)
     feeder.start()
-    told: JsonObject | None = None
+    report: JsonObject | None = None
     with contextlib.suppress(OSError):
-        while told is None and (frame := wire.receive(connection)) is not None:
+        while report is None and (frame := wire.receive(connection)) is not None:
             kind, payload = frame
             if kind == wire.FAULT:
                 raise BoxError(f"the box did not start: {payload.decode(errors='replace')}")
             out += payload if kind == wire.STDOUT else b""
             err += payload if kind == wire.STDERR else b""
-            told = json.loads(payload) if kind == wire.ENDED else None
-    if told is None or not _take_files(connection, binds, most_bytes):
+            report = json.loads(payload) if kind == wire.ENDED else None
+    if report is None or not _take_files(connection, binds, most_bytes):
         return _cut_off(settle(), bytes(out), bytes(err), wall_s)
-    code = told["code"]
-    starved = told["starved"] and code != 0
-    outcome: BoxOutcome = "over_limit" if starved else told["outcome"]
+    code = report["code"]
+    starved = report["starved"] and code != 0
+    outcome: BoxOutcome = "over_limit" if starved else report["outcome"]
     if outcome == "ok" and code is not None:
         outcome = outcome_of(code)
-    return BoxResult(code, bytes(out), bytes(err), told["wall_s"], outcome)
+    return BoxResult(code, bytes(out), bytes(err), report["wall_s"], outcome)
 
 
 def _feed(connection: socket.socket, stdin: bytes) -> None:
@@ -93,7 +92,7 @@ def _feed(connection: socket.socket, stdin: bytes) -> None:
 
 
 def _take_files(connection: socket.socket, binds: Sequence[Bind], most_bytes: int) -> bool:
-    """What the program left in its writable binds, over what lay there. False if it did not all come."""
+    """What the program left in its writable binds, over what lay there. False if not all of it arrived."""
     waiting = [bind for bind in binds if bind.writable]
     while (frame := wire.receive(connection, most_bytes + SLACK_BYTES)) is not None:
         kind, payload = frame
@@ -123,7 +122,7 @@ class PodProcess(BoxedProcess):
         self.stdin: IO[bytes] = os.fdopen(stdin, "wb", buffering=0)
         self.stdout: IO[bytes] = os.fdopen(stdout, "rb", buffering=0)
         self._stderr = bytearray()
-        self._told: JsonObject | None = None
+        self._report: JsonObject | None = None
         self._fault = ""
         self._ended = threading.Event()
         for work, handle in ((self._pass_in, stdin_end), (self._pass_out, stdout_end)):
@@ -137,8 +136,8 @@ class PodProcess(BoxedProcess):
             return None
         if self._fault:
             raise BoxError(f"the box did not start: {self._fault}")
-        if self._told is not None:
-            return int(self._told["code"])
+        if self._report is not None:
+            return int(self._report["code"])
         if self._settle() == "out of memory":
             return 128 + 9
         raise BoxError("a warm box's pod has reached the end of its life", "it is made again on next use")
@@ -167,14 +166,14 @@ class PodProcess(BoxedProcess):
 
     def _pass_out(self, handle: int) -> None:
         with os.fdopen(handle, "wb", buffering=0) as pipe, contextlib.suppress(OSError):
-            while self._told is None and (frame := wire.receive(self._connection)) is not None:
+            while self._report is None and (frame := wire.receive(self._connection)) is not None:
                 kind, payload = frame
                 if kind == wire.STDOUT:
                     _write_all(pipe, payload)
                 elif kind == wire.STDERR:
                     self._stderr = (self._stderr + payload)[-STDERR_TAIL_BYTES:]
                 elif kind == wire.ENDED:
-                    self._told = json.loads(payload)
+                    self._report = json.loads(payload)
                 elif kind == wire.FAULT:
                     self._fault = payload.decode(errors="replace")
         self._ended.set()

@@ -1,4 +1,4 @@
-"""A box's pod, from the cluster's template: what the service sets in it, and what it says about its end.
+"""A box's pod, from the cluster's template: what the service sets in it, and how its end is read.
 
 Pure functions over plain JSON; api.py talks to the cluster, box.py puts both together.
 """
@@ -43,7 +43,7 @@ def pod_of(
     cpus: int = 0,
 ) -> JsonObject:
     """The pod that runs `command`; it carries a folder for each bind, and is ended after `lifetime_s`.
-    `cpus` 0: as many as the template says."""
+    `cpus` 0: as many as the template sets."""
     pod = {"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(template)}
     pod.setdefault("metadata", {})["generateName"] = "box-"
     spec = pod["spec"]
@@ -117,16 +117,16 @@ def address_of(pod: JsonObject) -> str:
 
 def why_not_yet(pod: JsonObject) -> str:
     """The scheduler's or the kubelet's own words for a pod that is still waiting."""
-    said = [
+    messages = [
         condition.get("message", "")
         for condition in pod.get("status", {}).get("conditions") or []
         if condition.get("status") == "False"
     ]
-    return "; ".join(filter(None, said))[:300] or "no reason given"
+    return "; ".join(filter(None, messages))[:300] or "no reason given"
 
 
 def end_of(pod: JsonObject | None) -> End:
-    """What a pod says of its end. Raises BoxError where the cluster took it away: nobody's program did
+    """How a pod ended, from its status. Raises BoxError where the cluster removed it: no program caused
     that."""
     if pod is None:
         raise BoxError("a box's pod was deleted while its program ran")
@@ -134,7 +134,7 @@ def end_of(pod: JsonObject | None) -> End:
     if status.get("reason") == "DeadlineExceeded":
         return "deadline"
     if status.get("reason"):  # Evicted, Preempting, NodeShutdown, NodeLost, ...
-        raise BoxError(f"the cluster took a box's pod away: {_reason(pod)}")
+        raise BoxError(f"the cluster removed a box's pod: {_reason(pod)}")
     states = [
         found.get("state", {}).get("terminated") or {} for found in status.get("containerStatuses") or []
     ]

@@ -36,7 +36,7 @@ class Finding:
 class Claim:
     """A test of whether the mean gain over the task's instances, each instance counting alike, is real."""
 
-    assumes: str  # in plain words; said wherever the test decides
+    assumes: str  # in plain words; stated wherever the test decides
     look: Callable[[Sequence[float], Terms], Finding]
 
 
@@ -77,7 +77,8 @@ CLAIMS: dict[str, Claim] = {
 
 
 def could_pass(name: str, differences: Sequence[float], terms: Terms, hope: float) -> bool:
-    """Would it pass if the pairs that are left gained `hope` in the mean, with the spread of those so far?"""
+    """Whether it would pass if the remaining pairs gained `hope` in the mean, with the spread of those so
+    far."""
     left = terms.max_pairs - len(differences)
     if name == "right_or_wrong":
         wins = math.ceil(left * min(1.0, max(0.0, hope) / terms.bound))

@@ -1,4 +1,4 @@
-"""The test for right-or-wrong scores: among the pairs that differ, does the candidate win more than half?
+"""The test for right-or-wrong scores: whether the candidate wins more than half of the pairs that differ.
 
 A sequential McNemar test. Given which pairs differ, each is won with probability 1/2 at most where nothing is
 gained, so the chance of any path of wins is known exactly, however many pairs differ and when. Looks are

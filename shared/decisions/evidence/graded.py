@@ -1,5 +1,5 @@
-"""The test of a graded gain, in two parts that must both pass: is the gain more than the spread of the pairs
-explains, and could rare great losses that have not shown yet outweigh it?
+"""The test of a graded gain, in two parts that must both pass: whether the gain is more than the spread of
+the pairs explains, and whether rare great losses that have not shown yet could outweigh it.
 
 Gain: the t e-process (t_evidence.py) against a mean of `min_effect`, at 1/alpha.
 Losses: the wealth of a bettor against a mean of 0 over everything (betting.py), whatever the differences are
@@ -60,8 +60,8 @@ def _t_table(most: int) -> tuple[Array, Array]:
 
 
 def passed(evidence: Array, wealth: Array, line: Array, alpha: float) -> Array:
-    """Has the test passed by each pair? Once it has, more pairs don't take it back: they need not be
-    bought."""
+    """Whether the test has passed by each pair. Once it has, more pairs don't revoke it: they need not be
+    measured."""
     here = (evidence >= -np.log(alpha)) & (wealth >= line)
     here[..., : FEWEST - 1] = False
     return np.logical_or.accumulate(here, axis=-1)

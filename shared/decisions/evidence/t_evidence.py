@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, roots_hermite
 
-EFFECTS = (0.4, 0.7, 1.2)  # of gain over spread, in equal parts: what 8 to 60 pairs can tell
+EFFECTS = (0.4, 0.7, 1.2)  # of gain over spread, in equal parts: what 8 to 60 pairs can distinguish
 _NODES, _WEIGHTS = roots_hermite(32)
 
 Array = NDArray[np.float64]

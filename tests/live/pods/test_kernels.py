@@ -172,7 +172,7 @@ def test_a_pod_that_is_taken_away_is_no_fault_of_the_candidate(
         (pod,) = cluster.pods()
         cluster.evict(pod["metadata"]["name"])
 
-        with pytest.raises(BoxError, match="took a box's pod away: Evicted"):
+        with pytest.raises(BoxError, match="removed a box's pod: Evicted"):
             candidate.run(10.0)
 
 

@@ -1,4 +1,4 @@
-"""Attacks a pod from inside, as a program in it could: says, for each layer, what got through ("" where it
+"""Attacks a pod from inside, as a program in it could: prints, for each layer, what got through ("" where it
 held).
 
     attack.py PORT HOST:PORT...        the runner's port, and what must not be reached
@@ -63,7 +63,7 @@ def _root() -> str:
 
 
 def _runner(port: str) -> str:
-    """The trusted process beside us: its memory, its files, its port."""
+    """The trusted process of the pod: its memory, its files, its port."""
     try:
         with open(f"/proc/{os.getppid()}/mem", "rb"):
             return "its memory can be opened"

@@ -1,11 +1,11 @@
 """What the first process of a box's pod does where the box is for timing: it loads the baseline and one
-candidate, each in a process of its own, and holds the clock. The service cannot: it is on another machine.
+candidate, each in a process of its own, and takes the time. The service can't: it is on another machine.
 
-A candidate shares uid and pod with the baseline and with this process. It can't stop or end this process,
-the pod's first; nor look into it or into the baseline, which are not dumpable; nor find the baseline's
-memory, which has no name; and kernel_driver.c takes from it the calls by which a process touches another.
-What a candidate says is checked by the service. Standard library only; runner.py imports it where there
-is no environment.
+A candidate shares uid and pod with the baseline and with this process. It can't stop or end this process, the
+pod's first; nor look into it or into the baseline, which are not dumpable; nor find the baseline's memory,
+which has no name; and kernel_driver.c blocks the system calls by which one process acts on another. What a
+candidate returns is checked by the service. Standard library only; runner.py imports it where there is no
+environment.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXIT_S = 2.0  # for a process that closed its pipe to be gone
 
 
 class Process:
-    """One program of the pod: the driver with its library, and memory that only the two of us hold."""
+    """One program of the pod: the driver with its library, and memory that only it and this process map."""
 
     def __init__(self, words: dict[str, Any]) -> None:
         """`words`: the driver's command line in parts, as the service sends it."""
@@ -40,7 +40,7 @@ class Process:
             [words["driver"], *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,  # the driver's: it silences the candidate before it loads it
+            stderr=subprocess.PIPE,  # the driver's: it closes the candidate's stderr before loading it
             bufsize=0,
             env=words["env"],
             pass_fds=(self._memory,),
@@ -59,32 +59,32 @@ class Process:
         replies = self._replies()
         first = kernel_call.read_exactly(replies, 1, kernel_call.START_TIMEOUT_S)
         if first != kernel_call.SHUT_IN_DONE:
-            return {"said": "not started", "detail": self._complaint()}
-        said = kernel_call.read_exactly(replies, 1, timeout_s)
+            return {"outcome": "not started", "detail": self._complaint()}
+        signal = kernel_call.read_exactly(replies, 1, timeout_s)
         try:
             self._kernel.stop()
         except kernel_call.RunsOnError:
-            return self._failed({"said": "runs on"})
-        if said is None:
-            return self._failed({"said": "late"})
-        if said != kernel_call.LOADED:
-            return self._failed({"said": "ended", "code": self._code()})
-        return {"said": "loaded"}
+            return self._failed({"outcome": "runs on"})
+        if signal is None:
+            return self._failed({"outcome": "late"})
+        if signal != kernel_call.LOADED:
+            return self._failed({"outcome": "ended", "code": self._code()})
+        return {"outcome": "loaded"}
 
     def run(self, inputs: bytes, number: bytes, timeout_s: float) -> tuple[dict[str, Any], bytes]:
-        """One call on `inputs`; how it went, and what then lies in the place of the outputs."""
+        """One call on `inputs`; its outcome, and the bytes in the place of the outputs."""
         whole = inputs + POISON * ((self._size - self._start) // len(POISON))
         kernel_call.write_whole(self._memory, whole)
         try:
             elapsed_s, reply = self._kernel.call(number, timeout_s)
         except kernel_call.RunsOnError:
-            return self._failed({"said": "runs on"}), b""
+            return self._failed({"outcome": "runs on"}), b""
         if reply is None:
-            return self._failed({"said": "late"}), b""
+            return self._failed({"outcome": "late"}), b""
         if len(reply) < len(number):
-            return self._failed({"said": "ended", "code": self._code()}), b""
+            return self._failed({"outcome": "ended", "code": self._code()}), b""
         outputs = kernel_call.read_there(self._memory, self._start, self._size - self._start)
-        return {"said": "done", "elapsed_s": elapsed_s, "reply": reply.hex()}, outputs
+        return {"outcome": "done", "elapsed_s": elapsed_s, "reply": reply.hex()}, outputs
 
     def kept_still(self) -> bool:
         """Whether it has stayed stopped since its last call; one that has not is killed."""
@@ -123,7 +123,7 @@ def _keep_to(cpus: int) -> None:
 
 
 def serve(connection: socket.socket, cpus: int) -> None:
-    """Answer the service's requests in turn, until it goes away."""
+    """Answer the service's requests in turn, until the connection ends."""
     _keep_to(cpus)
     processes: list[Process] = []
     wire.send(connection, wire.UP)

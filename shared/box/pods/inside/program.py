@@ -30,7 +30,7 @@ class Program:
         self.limits: dict[str, Any] = order["limits"]
         self.to_a_limit: bool = order["to_a_limit"]
         self.started_s = time.monotonic()
-        self.status: int | None = None  # as wait tells it
+        self.status: int | None = None  # as waitpid returns it
         self.pending = bytearray()
         self.stdin_ends = False
         self.sent_bytes = 0
@@ -65,7 +65,7 @@ class Program:
         return {self.child.stdout.fileno(): wire.STDOUT, self.child.stderr.fileno(): wire.STDERR}
 
     def to_the_end(self) -> dict[str, Any] | None:
-        """How it ended; None if the service went away."""
+        """How it ended; None if the connection to the service ended."""
         outcome = "ok"
         while self.streams or self.status is None:
             left_s = self.started_s + self.limits["wall_s"] - time.monotonic() if self.to_a_limit else 3600.0
@@ -84,7 +84,7 @@ class Program:
         return {"outcome": outcome, "code": code, "starved": starved, "wall_s": wall_s}
 
     def _step(self, timeout_s: float) -> bool:
-        """Pass on what there is. False if the service went away."""
+        """Pass on what is readable and writable. False if the connection to the service ended."""
         reads: list[Any] = [*self.streams, self.wakes]
         if len(self.pending) < PENDING_BYTES:
             reads.append(self.connection)
@@ -93,7 +93,7 @@ class Program:
         ready, writable, _ = select.select(reads, writes, [], timeout_s)
         for stream in ready:
             if stream is self.connection:
-                if not self._hear():
+                if not self._receive():
                     return False
                 continue
             data = os.read(stream, wire.CHUNK_BYTES)
@@ -109,7 +109,7 @@ class Program:
         self._reap()
         return True
 
-    def _hear(self) -> bool:
+    def _receive(self) -> bool:
         frame = wire.receive(self.connection)
         if frame is None:
             return False
@@ -143,7 +143,7 @@ class Program:
             self.child.stdin.close()
 
     def _reap(self) -> None:
-        """Take note of who ended. Once the program has, everything that it left behind is ended."""
+        """Reap children that ended. Once the program has, every process that it left behind is killed."""
         with contextlib.suppress(ChildProcessError):
             while self.child is not None:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -191,7 +191,8 @@ def _code(status: int) -> int:
 
 
 def _out_of_memory() -> bool:
-    """Whether the kernel ended anything here for want of memory. Mostly it ends us too, and the pod tells."""
+    """Whether the kernel killed a process here for want of memory. Mostly it kills this one too, and the
+    pod's status states it."""
     for path in EVENTS:
         with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
             words = file.read().split()

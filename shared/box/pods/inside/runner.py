@@ -82,10 +82,10 @@ def _serve(connection: socket.socket, order: dict[str, Any]) -> None:
     except (OSError, subprocess.SubprocessError) as error:
         wire.send(connection, wire.FAULT, str(error).encode())
         return
-    told = program.to_the_end()
-    if told is None:  # the service went away
+    report = program.to_the_end()
+    if report is None:  # the connection to the service ended
         return
-    wire.send(connection, wire.ENDED, json.dumps(told).encode())
+    wire.send(connection, wire.ENDED, json.dumps(report).encode())
     for index, (target, writable) in enumerate(order["binds"]):
         if writable:
             wire.send(connection, wire.FILES, wire.pack(target, str(index)))

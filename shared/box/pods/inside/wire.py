@@ -1,5 +1,5 @@
-"""How a service and the runner in a box's pod talk: frames over one connection, files as tar. Both sides use
-it; in the pod it is loaded by its path, so it imports the standard library only.
+"""The protocol between a service and the runner in a box's pod: frames over one connection, files as tar.
+Both sides use it; in the pod it is loaded by its path, so it imports the standard library only.
 
 A frame: kind (1 byte), length (4 bytes), payload.
 """

@@ -117,7 +117,7 @@ def test_an_address_is_corrected_and_that_is_said(endpoint: Endpoint, end: str) 
             "No auth credentials found",
             r"No auth.*variable that model.api_key_env names; nothing was begun",
         ),
-        (402, "Insufficient credits", "Insufficient credits.*see to the account"),
+        (402, "Insufficient credits", "Insufficient credits.*check the account"),
         (403, "not your region", "not your region"),
         (429, "You exceeded your current quota", "exceeded your current quota.*account"),
     ],
