@@ -1,6 +1,5 @@
-"""Which name on the endpoint stands for which release, and that it truly does: load on every server,
-verify by fingerprint, keep the last few. An adapter that can't be loaded or verified is an error, never
-the base model in its place."""
+"""The adapters of releases on the endpoint: load on every server under a name, verify by fingerprint, keep
+the last few. An adapter that can't be loaded or verified is an error, never the base model in its place."""
 
 from __future__ import annotations
 
@@ -68,7 +67,8 @@ class Adapters:
     def ensure(self, releases: Collection[Release]) -> dict[str, Served]:
         """Have all of them served, by every server; returns by release digest.
 
-        Raises ArtifactError where an adapter is not what it says, ChatError where the endpoint will not.
+        Raises ArtifactError where an adapter is not what its card states, ChatError where the endpoint
+        refuses.
         """
         served = {release.digest: self._served(release) for release in releases}
         needed = {one.name for one in served.values()}
@@ -88,7 +88,7 @@ class Adapters:
             raise EndpointBlockedError(lost.message, lost.hint)
         names = {self._served(release).name for release in releases if release.adapter is not None}
         if all(_lists(server, names) for server in self.chat.servers):
-            return  # another attempt has seen to it
+            return  # another attempt has loaded it
         log.warning("loading adapters again: %s", lost)
         for loaded in self._loaded.values():
             loaded.clear()
@@ -153,7 +153,7 @@ class Adapters:
             try:
                 patiently(lambda: server.load_adapter(name, folder))
             except ArtifactError:
-                if name not in server.models():  # else another worker was quicker; the fingerprint will tell
+                if name not in server.models():  # another worker was quicker; the fingerprint decides
                     raise
             if _lists(server, {name}):
                 return

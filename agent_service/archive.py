@@ -1,4 +1,4 @@
-"""The archive of a run: what its past train attempts found, and from which of it new attempts start (PUCT).
+"""The archive of a run: what its past train attempts found, and which of it new attempts start from (PUCT).
 
 Nothing is kept between jobs: the archive is folded from the event log's train shards each time. PUCT as in
 TTT-Discover: score = Q + c * scale * P * sqrt(1 + T) / (1 + n).

@@ -1,4 +1,4 @@
-"""Is what an endpoint serves under an adapter's name that adapter? Asked by the log-probabilities of one
+"""Tests that what an endpoint serves under an adapter's name is that adapter: by the log-probabilities of one
 text, calibrated on how far the endpoint's own base model is from the trainer's (half precision, other
 kernels)."""
 
@@ -16,14 +16,14 @@ CLEAR = 3.0  # standard errors
 
 @dataclass(frozen=True)
 class Expected:
-    """What the trainer saw: log-probabilities of one text under the adapter and under the bare base."""
+    """What the trainer measured: log-probabilities of one text under the adapter and under the bare base."""
 
     adapter: Sequence[float]
     base: Sequence[float]
 
 
 def why_refused(adapter: Sequence[float], base: Sequence[float], expected: Expected, norm: float) -> str:
-    """Why what the endpoint answers under both names is not that adapter; empty: it is.
+    """Why the endpoint's answers under both names are not that adapter's; empty: they are.
 
     The change that the adapter makes there is regressed on the change that it should make: a slope of 1 is
     the adapter, 0 the base in its place. What is left over must be of the size of the endpoint's noise.

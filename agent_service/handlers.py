@@ -1,5 +1,5 @@
-"""What the agent does with each event: cut rollouts into shards, play a shard until it wants scores, go on
-with the scores, warm a promoted release. A shard's memory is in the store, so any worker can go on.
+"""The agent's event handlers: cut rollouts into shards, run a shard until it needs scores, continue with the
+scores, warm a promoted release. A shard's memory is in the store, so any worker can go on.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Deps:
     pool: ScaffoldPool
     cache: Path
     job_limit_s: float = 900.0
-    open_shards: Callable[[str], int] = lambda run_id: 1  # of that run, in work at this moment
+    open_shards: Callable[[str], int] = lambda run_id: 1  # of that run, in progress now
 
 
 def handlers(deps: Deps) -> dict[type[Message], Handler]:
@@ -99,7 +99,7 @@ def on_rollouts_opened(event: RolloutsOpened, *, deps: Deps) -> list[Message]:
 
 
 def _null_arms(event: RolloutsOpened, config: RunConfig, deps: Deps) -> dict[str, str]:
-    """Why an arm can't be measured, for each whose adapter the endpoint does not serve as what it is. The
+    """Why an arm can't be measured, for each whose adapter the endpoint does not serve correctly. The
     other arms are measured all the same."""
     reasons = {}
     for contender in event.releases:
@@ -115,12 +115,12 @@ def _parents(event: RolloutsOpened, instance_count: int, config: RunConfig, deps
     """For half of the train attempts, what the archive offers them to start from."""
     low = deps.load_task(config.run.task).manifest.score.low
     past = (logged.event for logged in deps.ledger.events(event.run_id))
-    earlier = (said for said in past if said.generation < event.generation)
+    earlier = (message for message in past if message.generation < event.generation)
     return pick(fold(earlier, deps.store, low), instance_count * len(event.seeds) // 2)
 
 
 def on_shard_opened(event: ShardOpened, *, deps: Deps) -> list[Message]:
-    """Play the shard up to its first evaluation."""
+    """Run the shard up to its first evaluation."""
     plan = get_record(deps.store, event.plan, ShardPlan)
     attempts = tuple(AttemptState(plan=attempt) for attempt in plan.attempts)
     state = ShardState(attempts=attempts, null_arms=plan.null_arms)
@@ -140,7 +140,7 @@ def on_shard_opened(event: ShardOpened, *, deps: Deps) -> list[Message]:
 
 
 def on_candidates_scored(event: CandidatesScored, *, deps: Deps) -> list[Message]:
-    """Give the attempts their scores and play on."""
+    """Give the attempts their scores and continue."""
     state = get_record(deps.store, event.state, ShardState)
     batch = get_record(deps.store, event.batch, CandidateBatch)
     state = attach(state, batch, get_record(deps.store, event.scores, BatchScores))
@@ -155,7 +155,7 @@ def on_candidates_scored(event: CandidatesScored, *, deps: Deps) -> list[Message
 
 
 def on_release_promoted(event: ReleasePromoted, *, deps: Deps) -> list[Message]:
-    """Warm the caches. Whoever comes too late, or not at all, loads on first use."""
+    """Warm the caches. A worker that handles this late, or not at all, loads on first use."""
     _open_harness(event.release.harness, deps)
     for logged in deps.ledger.events(event.run_id):
         if isinstance(logged.event, RolloutsOpened):
@@ -189,7 +189,7 @@ def _lost(event: Shard, state: ShardState, stage: Stage, error: BudgetSpentError
 
 @contextmanager
 def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[Stage, Adapters]]:
-    """Have ready what the shard's releases need, whatever this worker had before."""
+    """Make ready what the shard's releases need, whatever this worker had before."""
     config = get_record(deps.store, event.config, RunConfig)
     releases = _releases(state)
     adapters = deps.adapters_of(config.model, state.attempts[0].plan.release.base)

@@ -1,5 +1,5 @@
-"""How long a promotion took to come alive: from its commit to the first step of the new harness and the
-first verified reply of the new adapter. Folded from the event log, so that each is told once in a run."""
+"""The time from a promotion's commit to the first step of the new harness and the first verified reply of the
+new adapter. Folded from the event log, so that each is reported once in a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEVERS_OF_ARM = {"harness": {"harness_ms"}, "weights": {"adapter_ms"}, "both": {
 
 @dataclass(frozen=True)
 class Reload:
-    """A promoted release that is about to be used, and which of its times nobody has told yet."""
+    """A promoted release that is about to be used, and which of its times are not reported yet."""
 
     release: Release
     promoted_at: float  # seconds since 1970

@@ -1,6 +1,6 @@
-"""Drives attempts: each scaffold steps until it wants candidates tried, answers, or fails. All that the
-attempts of a shard ask of the model goes out together, and a slow reply holds up its own attempt alone.
-Limits are the task's, equal in every arm.
+"""Drives attempts: each scaffold steps until it wants candidates tried, answers, or fails. All requests of a
+shard's attempts are sent together, and a slow reply delays only its own attempt. Limits are the task's, equal
+in every arm.
 
 A scaffold that fails is data: its attempt ends with the lowest score. A broken box or endpoint raises.
 """
@@ -38,7 +38,7 @@ RELOADS = 3  # of adapters, for one attempt's replies
 
 @dataclass(frozen=True)
 class Stage:
-    """What a shard is played on: every harness unpacked, every release served."""
+    """What a shard runs on: every harness unpacked, every release served."""
 
     run_id: str
     task: Task
@@ -47,13 +47,13 @@ class Stage:
     served: Mapping[str, Served]  # by release digest
     asking: Asking
     reload: Callable[[UnknownModelError], None]  # load again what the endpoint has lost
-    first_step_at: dict[str, float] = field(default_factory=dict)  # by harness digest; filled while it plays
+    first_step_at: dict[str, float] = field(default_factory=dict)  # by harness digest; filled while it runs
 
 
 def advance(state: ShardState, stage: Stage) -> ShardState:
-    """Play until every attempt waits for an evaluation or has ended. Each goes on as soon as its own replies
+    """Run until every attempt waits for an evaluation or has ended. Each goes on as soon as its own replies
     are there. Raises what concerns all; where single requests alone could not be answered now, the others
-    are played on first."""
+    continue first."""
     attempts = list(state.attempts)
     waiting: dict[int, _Asked] = {}
     trouble: ChatUnavailableError | None = None
@@ -174,7 +174,7 @@ def _take(attempt: AttemptState, action: JsonObject, stage: Stage) -> AttemptSta
 
 
 def _requests(attempt: AttemptState, stage: Stage) -> list[SampleRequest]:
-    """What the attempt waits for. Seeds hang on its plan's, not on its arm, so that arms are paired."""
+    """What the attempt waits for. Seeds depend on its plan's, not on its arm, so that arms are paired."""
     if attempt.final or attempt.answer or not attempt.turns or attempt.turns[-1].replies:
         return []
     served = stage.served[attempt.plan.release.digest]

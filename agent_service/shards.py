@@ -74,7 +74,7 @@ def pending_check(state: ShardState) -> Check | None:
 
 
 def is_trying(attempt: AttemptState) -> bool:
-    """Does it wait for results of candidates that it tried?"""
+    """Whether it waits for results of candidates that it tried."""
     waiting = bool(attempt.turns) and "try" in attempt.turns[-1].action and not attempt.turns[-1].results
     return waiting and attempt.answer is None and attempt.final is None
 
@@ -129,7 +129,7 @@ def _attach_one(attempt: AttemptState, check: Check, results: list[Evaluation]) 
     if not results:
         return attempt
     lost = [result for result in results if result.outcome == "lost"]
-    if check == "final" or lost:  # on a score that says nothing no scaffold may go on
+    if check == "final" or lost:  # no scaffold may continue on a missing score
         return attempt.model_copy(update={"final": (lost or results)[0]})
     turn = attempt.turns[-1].model_copy(update={"results": tuple(results)})
     return attempt.model_copy(update={"turns": (*attempt.turns[:-1], turn)})

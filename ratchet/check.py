@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """`hint` says what to do where it is not ok."""
+    """`hint`: what to do where it is not ok."""
 
     name: str
     ok: bool

@@ -1,4 +1,4 @@
-"""Who may ask, and how much: a bearer token and a limit on a request's body, before anything is parsed."""
+"""Access control: a bearer token and a limit on a request's body, before anything is parsed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Access:
-    """ASGI middleware. `api_key` empty: everybody who can connect may ask."""
+    """ASGI middleware. `api_key` empty: every client that can connect may ask."""
 
     def __init__(self, app: App, api_key: str = "", most_body_bytes: int = MOST_BODY_BYTES) -> None:
         self._app = app
@@ -52,12 +52,13 @@ class Access:
             raise Refusal("wrong or no API key", status=401, kind="AuthenticationError")
 
     async def _body(self, receive: Receive) -> bytes:
-        """What a client that goes away has sent is no request either: it is refused, unseen by anyone."""
+        """A body cut off by a client's disconnect is no request either: it is refused, though no client reads
+        the reply."""
         body = b""
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                raise Refusal("the client went away", status=499, kind="ClientClosedRequest")
+                raise Refusal("the client disconnected", status=499, kind="ClientClosedRequest")
             body += bytes(message.get("body", b""))
             if len(body) > self._most_body_bytes:
                 message_text = f"the request is larger than {self._most_body_bytes} bytes"

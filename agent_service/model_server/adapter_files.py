@@ -19,7 +19,7 @@ from agent_service.model_server.refusal import Refusal
 
 MAX_RANK = 512
 FILES = {"adapter_config.json": 1 << 20, "adapter_model.safetensors": 8 << 30}  # and their most bytes
-# What a plain LoRA may say; in all else it must agree with PEFT's default (no DoRA, biases, ...).
+# The keys that a plain LoRA may set; in all others it must agree with PEFT's default (no DoRA, biases, ...).
 PLAIN = {
     "alpha_pattern", "base_model_name_or_path", "exclude_modules", "fan_in_fan_out", "inference_mode",
     "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "peft_type", "peft_version", "r",
@@ -51,20 +51,20 @@ def read_adapter(folder: Path) -> tuple[LoraConfig, dict[str, torch.Tensor]]:
 
 def _read_config(path: Path) -> LoraConfig:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        stated = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Refusal(f"{path} can't be read: {error}") from error
-    if not isinstance(said, dict) or said.get("peft_type") != "LORA":
+    if not isinstance(stated, dict) or stated.get("peft_type") != "LORA":
         raise Refusal(f"{path} is no LoRA adapter's config")
     default = dataclasses.asdict(LoraConfig(task_type="CAUSAL_LM"))
-    changed = {key for key, value in said.items() if (value or None) != (default.get(key) or None)}
+    changed = {key for key, value in stated.items() if (value or None) != (default.get(key) or None)}
     odd = list(changed - PLAIN - {"init_lora_weights"})
-    if said.get("init_lora_weights", True) not in HARMLESS_INITS:
+    if stated.get("init_lora_weights", True) not in HARMLESS_INITS:
         odd.append("init_lora_weights")
     if odd:
         raise Refusal(f"{path}: only plain LoRA is served; unsupported: {', '.join(sorted(odd))}")
-    _check_ranks(path, said)
-    settings: dict[str, Any] = {key: said[key] for key in said.keys() & PLAIN & default.keys()}
+    _check_ranks(path, stated)
+    settings: dict[str, Any] = {key: stated[key] for key in stated.keys() & PLAIN & default.keys()}
     settings |= {"task_type": "CAUSAL_LM", "inference_mode": True}
     try:
         return LoraConfig(**settings)
@@ -72,8 +72,8 @@ def _read_config(path: Path) -> LoraConfig:
         raise Refusal(f"{path}: {error}") from error
 
 
-def _check_ranks(path: Path, said: dict[str, Any]) -> None:
-    ranks = [said.get("r"), *(said.get("rank_pattern") or {}).values()]
+def _check_ranks(path: Path, stated: dict[str, Any]) -> None:
+    ranks = [stated.get("r"), *(stated.get("rank_pattern") or {}).values()]
     if not all(isinstance(rank, int) and 1 <= rank <= MAX_RANK for rank in ranks):
         raise Refusal(f"{path}: ranks must lie in 1..{MAX_RANK}, not {ranks}")
 

@@ -37,7 +37,7 @@ class Adapters:
         self._runner = Runner(model)
         head = model.get_output_embeddings().weight
         self._probe_ids = torch.tensor([[3, 5, 7, 11]], device=head.device).remainder(head.shape[0])
-        self.mixes = True  # may rows of several names stand in one batch?
+        self.mixes = True  # whether rows of several names may be in one batch
         self._loaded: dict[str, tuple[str, str]] = {}  # name -> (PEFT's name, folder)
         self._numbers = itertools.count()  # PEFT's names must be fit for attributes: a0, a1, ...
 
@@ -114,8 +114,9 @@ class Adapters:
             yield
 
     def _check_mixing(self, name: str) -> None:
-        """Do rows of the base and of this adapter answer side by side as alone? Where they don't, batches
-        hold rows of one name from then on. Raises Refusal for an adapter that can't be run at all."""
+        """Check that rows of the base and of this adapter give the same answers side by side as alone. Where
+        they don't, batches hold rows of one name from then on. Raises Refusal for an adapter that can't be
+        run at all."""
         try:
             with torch.inference_mode():
                 alone = [self._probe([each]) for each in (self.base_name, name)]
@@ -136,8 +137,8 @@ class Adapters:
         return logits_BLV[:, -1].float().log_softmax(-1)
 
     def _keeps_rows_apart(self) -> bool:
-        """Is a batch's first axis the rows in every layer that has an adapter? Some architectures (OPT) lay
-        all rows end to end, and PEFT would take the tokens for rows."""
+        """Whether a batch's first axis is the rows in every layer that has an adapter. Some architectures
+        (OPT) lay all rows end to end, and PEFT would take the tokens for rows."""
         shapes: list[int] = []
         adapted = [module for module in self._peft.modules() if isinstance(module, LoraLayer)]
         hooks = [m.register_forward_pre_hook(lambda _, x: shapes.append(x[0].shape[0])) for m in adapted]

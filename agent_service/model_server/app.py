@@ -1,5 +1,5 @@
-"""The HTTP side: checks a request, queues its rows, waits for them. Knows nothing of tensors. A client that
-goes away takes its rows with it.
+"""The HTTP side: checks a request, queues its rows, waits for them. Knows nothing of tensors. A client's
+disconnect cancels its rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from agent_service.model_server.schemas import (
     UnloadAdapterRequest,
 )
 
-STILL_THERE_S = 0.5  # how often a waiting request looks whether its client is still there
+STILL_THERE_S = 0.5  # how often a waiting request checks that its client is still connected
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def _add_refusals(app: FastAPI) -> None:
 
 
 async def _wait(request: Request, futures: Sequence[Future[T]]) -> list[T]:
-    """All results, in order; the first failure. Cancels what is still waiting when the client goes away."""
+    """All results, in order; the first failure. Cancels what is still waiting when the client disconnects."""
     everything = asyncio.gather(*(asyncio.wrap_future(future) for future in futures))
     while True:
         done, _ = await asyncio.wait([everything], timeout=STILL_THERE_S)
@@ -141,4 +141,4 @@ async def _wait(request: Request, futures: Sequence[Future[T]]) -> list[T]:
             for future in futures:
                 future.cancel()
             everything.cancel()
-            raise Refusal("the client went away", status=499, kind="ClientClosedRequest")
+            raise Refusal("the client disconnected", status=499, kind="ClientClosedRequest")

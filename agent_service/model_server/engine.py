@@ -26,7 +26,7 @@ from agent_service.model_server.loading import LanguageModel
 from agent_service.model_server.refusal import Refusal
 from shared.box.machine_lock import busy
 
-GATHER_S = 0.01  # how long the first waiting row waits for company
+GATHER_S = 0.01  # how long the first waiting row waits for others
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class Engine:
             return
         try:
             self._run_batch(known)
-        except Exception as error:  # the model's thread outlives a batch, whatever broke it
+        except Exception as error:  # the model's thread outlives a batch, whatever error ended it
             if is_out_of_memory(error):
                 self._decode_halves(known)
                 return

@@ -1,4 +1,4 @@
-"""What the server answers instead of a completion: a status, OpenAI's error type, and the reason in words."""
+"""An error in place of a completion: a status, OpenAI's error type, and the reason in words."""
 
 from __future__ import annotations
 

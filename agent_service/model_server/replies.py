@@ -1,4 +1,4 @@
-"""What clients get, in OpenAI's shapes with vLLM's `token_ids`, `prompt_token_ids` and `prompt_logprobs`,
+"""Replies to clients, in OpenAI's shapes with vLLM's `token_ids`, `prompt_token_ids` and `prompt_logprobs`,
 and our own `free_tokens`: for each token of the answer, whether more than one was allowed.
 """
 

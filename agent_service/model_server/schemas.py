@@ -1,4 +1,4 @@
-"""What clients send, in OpenAI's words and vLLM's. A field that is not here is refused, never ignored in
+"""Requests of clients, with OpenAI's names and vLLM's. A field that is not here is refused, never ignored in
 silence.
 """
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-MOST_SCHEMA_DEPTH = 64  # what compiles a schema calls itself for each level
+MOST_SCHEMA_DEPTH = 64  # schemas are compiled recursively, a call a level
 
 
 class Wire(BaseModel):

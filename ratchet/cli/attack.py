@@ -1,5 +1,6 @@
-"""What `ratchet attack` prints: every attack of the corpus, whether a harness that trusts everything fell for
-it, and what stopped it here. The exit code is 1 where an attack got through or the honest program did not.
+"""The output of `ratchet attack`: every attack of the corpus, whether a harness that trusts everything
+rewards it, and what stopped it here. The exit code is 1 where an attack got through or the honest program
+failed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The checks of `ratchet doctor --model URL`: what an endpoint can do, as it was seen to do it, in one table.
-It asks a handful of short requests.
+"""The checks of `ratchet doctor --model URL`: what an endpoint can do, as observed, in one table. It sends a
+handful of short requests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUESTION = [{"role": "user", "content": 'Say a word that you like, as JSON: {"wo
 
 
 def endpoint_checks(section: ModelSection) -> list[Check]:
-    """All rows; the first tells whether a run could begin."""
+    """All rows; the first shows whether a run could begin."""
     try:
         found = examine(section, "model", MAX_TOKENS)
     except SettingsError as error:
@@ -42,16 +42,16 @@ def endpoint_checks(section: ModelSection) -> list[Check]:
 
 def _of_reply(found: Found, sample: Sample) -> list[Check]:
     usage = found.usage
-    told = usage.prompt_tokens is not None and usage.completion_tokens is not None
+    reported = usage.prompt_tokens is not None and usage.completion_tokens is not None
     learnable = bool(sample.token_ids and sample.logprobs)
-    reasoning = "told apart from the answer" if sample.reasoning else "none seen in a short reply"
+    reasoning = "kept apart from the answer" if sample.reasoning else "none seen in a short reply"
     return [
-        Check("usage", True, "told" if told else "not told: tokens and money are estimated"),
-        Check("log-probabilities", True, "told" if sample.logprobs else "not told"),
+        Check("usage", True, "reported" if reported else "not reported: tokens and money are estimated"),
+        Check("log-probabilities", True, "reported" if sample.logprobs else "not reported"),
         Check(
             "token ids",
             True,
-            "told: rewards can train weights" if learnable else "not told: they can't train",
+            "reported: rewards can train weights" if learnable else "not reported: they can't train",
         ),
         Check("reasoning", True, reasoning),
     ]

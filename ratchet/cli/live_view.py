@@ -1,4 +1,4 @@
-"""The live view of a run: a sentence for each event, and on a terminal the four arms as they come in.
+"""The live view of a run: a sentence for each event, and on a terminal the four arms as their scores arrive.
 
 It only reads the ledger, so any number of people may watch from anywhere.
 """
@@ -82,7 +82,7 @@ class View:
                 self.console.print(f"       {trouble_text(trouble)}", markup=False)
 
     def note(self, text: str) -> None:
-        """Something worth knowing that is no event. Never on stdout where JSON goes there."""
+        """A note that is no event. Never on stdout where JSON goes there."""
         console = make_console(stderr=True) if self.quiet else self.console
         console.print(text, markup=False)
 

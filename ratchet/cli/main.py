@@ -1,4 +1,4 @@
-"""The `ratchet` command: gathers the commands of this package and turns every mistake into one message with a
+"""The `ratchet` command: gathers the commands of this package and turns every error into one message with a
 hint and an exit code.
 
 Heavy imports stand inside the commands, so that `ratchet --help` answers at once.
@@ -28,10 +28,10 @@ for group in (runs, releases, tasks, machine, stack):
 
 def main() -> None:
     """Entry point."""
-    for stream in (sys.stdout, sys.stderr):  # a locale need not have every character that is told
+    for stream in (sys.stdout, sys.stderr):  # a locale may lack a character that is printed
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    os.environ.setdefault("PYTHONIOENCODING", "utf-8")  # what we start and read speaks UTF-8
+    os.environ.setdefault("PYTHONIOENCODING", "utf-8")  # child programs whose output is read use UTF-8
     try:
         app()
     except RatchetError as error:

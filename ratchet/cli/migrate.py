@@ -1,4 +1,4 @@
-"""`ratchet migrate`: the schema of a ledger that others use as well. A run's own file migrates itself."""
+"""`ratchet migrate`: the schema of a shared ledger. A run's own file migrates itself."""
 
 from __future__ import annotations
 

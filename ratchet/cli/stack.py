@@ -1,4 +1,4 @@
-"""The commands around a stack that stays, here or on a cluster. As in cli.py, work is elsewhere."""
+"""The commands around a standing stack, here or on a cluster. The work is in ratchet/stack."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def deploy(
     from ratchet.deploy import secrets as making
 
     if check == secrets:
-        raise SettingsError("say what to do", "ratchet deploy --check, or ratchet deploy --secrets")
+        raise SettingsError(
+            "choose one of the two actions", "ratchet deploy --check, or ratchet deploy --secrets"
+        )
     if secrets:
         documents = "\n---\n".join(json.dumps(document, indent=2) for document in making.make())
         typer.echo(making.make_env() if compose else documents)

@@ -1,4 +1,4 @@
-"""Prints results as tables for people. JSON stands beside every one of them in the command line."""
+"""Prints results as tables for people. Every command offers JSON as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison found: sealed scores by arm and seed, cost, and which pairs of arms differ.
+"""The results of a comparison: sealed scores by arm and seed, cost, and which pairs of arms differ.
 
 Two arms are paired by seed and instance: one difference a seed (the mean over the sealed instances that both
 scored), a t-test over seeds, p-values corrected for the number of pairs by Holm's method.

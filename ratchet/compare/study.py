@@ -1,5 +1,6 @@
 """Runs a comparison: a whole run for each arm and seed under one budget. Arms take turns within a seed, and
-the order turns with the seed, so that a machine that slows down harms all alike. Finished runs are reused.
+the order turns with the seed, so that a machine that slows down affects all arms alike. Finished runs are
+reused.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def config_of(study: Study, arm: CompareArm, seed: int) -> RunConfig:
 
 
 def _settle(study: Study) -> None:
-    """Keep what the comparison is; refuse to go on with it as another one. More seeds may be added."""
+    """Store the comparison's settings; refuse to continue it under other ones. More seeds may be added."""
     shown = {
         "config": study.config.model_dump(mode="json"),
         "arms": {arm.name: arm.layer for arm in study.arms},

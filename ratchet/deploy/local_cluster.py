@@ -2,8 +2,8 @@
 pods that really run, in bubblewrap on this machine. For trying and testing boxes that are pods where there
 is no cluster.
 
-It is none: no scheduler, no images, no network policies (a pod has no network at all but its one port). It
-does hold to the Roles among its documents, to the rules for restricted pods, and to a quota.
+It is no real cluster: no scheduler, no images, no network policies (a pod has no network at all but its one
+port). It does enforce the Roles among its documents, the rules for restricted pods, and a quota.
 
     python -m ratchet.deploy.local_cluster BOXES_JSON   writes the file for RATCHET_BOXES, serves until Ctrl-C
 """

@@ -47,7 +47,7 @@ class LocalPod:
         self._thread.start()
 
     def end(self, why: str) -> None:
-        """From outside: deleted, or evicted. Returns when nothing of it runs any more."""
+        """End it from outside: deleted, or evicted. Returns when none of its processes runs."""
         self._over = self._over or why
         self.ended.wait()
 
@@ -65,7 +65,7 @@ class LocalPod:
             self.ended.set()
 
     def _a_node_takes_it(self) -> bool:
-        """False where the pod asks for a label that no node here has: it then waits, as it would there."""
+        """False where the pod asks for a label that no node here has: it then waits, as on a real cluster."""
         wanted = self.pod["spec"].get("nodeSelector")
         if wanted:
             message = f"0/1 nodes are available: 1 node(s) didn't match Pod's node selector {wanted}"
@@ -148,7 +148,7 @@ class LocalPod:
 
 
 def _own_group(group: Group | None) -> list[Bind]:
-    """Where a container would see what its own control group says of its memory."""
+    """The file in which a container finds the memory events of its own control group."""
     places = {"memory.events": "/sys/fs/cgroup", "memory.oom_control": "/sys/fs/cgroup/memory"}
     return [
         Bind(folder / name, f"{place}/{name}")

@@ -1,7 +1,7 @@
 """Kubernetes manifests as they would be applied: rendered by kustomize, read as plain data, and the pods
 in them.
 
-It applies nothing and needs no cluster. What is wrong with the documents is for schema.py and the policies.
+It applies nothing and needs no cluster. Faults of the documents are found by schema.py and the policies.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What every pod of ours must be, one function a rule: it takes a Pod and yields what is wrong with it, in
-words.
+"""Policies for every pod, one function a rule: it takes a Pod and yields its faults in words.
 
-They look at rendered documents, so whatever an overlay changes is seen. test_policies.py plants a
+They check rendered documents, so they see whatever an overlay changes. test_policies.py plants a
 bad pod for each of them.
 """
 
@@ -101,7 +100,7 @@ def secrets_are_referred_to(pod: Pod) -> Iterator[str]:
                 and any(word in name for word in SECRET_WORDS)
                 and not name.endswith("_FILE")
             ):
-                yield f"{container['name']} holds the secret {name} in plain sight"
+                yield f"{container['name']} holds the secret {name} in plain text"
 
 
 def its_health_is_asked(pod: Pod) -> Iterator[str]:

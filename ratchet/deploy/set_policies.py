@@ -58,10 +58,10 @@ def network_is_opened_narrowly(documents: Documents) -> Iterator[str]:
                 if not rule.get("ports"):
                     yield f"{name_of(policy)}: {side} on every port"
                 if not rule.get(peers_of):
-                    yield f"{name_of(policy)}: {side} with everybody"
+                    yield f"{name_of(policy)}: {side} with every pod"
                 for peer in rule.get(peers_of) or []:
                     if peer.get("ipBlock", {}).get("cidr") in EVERYWHERE or not any(peer.values()):
-                        yield f"{name_of(policy)}: {side} with everywhere"
+                        yield f"{name_of(policy)}: {side} with every address"
 
 
 def tokens_are_for_those_with_a_role(documents: Documents) -> Iterator[str]:

@@ -1,5 +1,5 @@
 """A stack's metrics for Prometheus: numbers read from the ledger at each scrape, and arms' scores from the
-store. Nothing is counted twice or lost with a process: the ledger is the truth. It changes nothing.
+store. Nothing is counted twice or lost with a process: the ledger is the only source. It changes nothing.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What a task's baselines.py scores on a finished run's sealed test, for the report: what can be had without
-the loop, and how far the last release is above it. It decides nothing.
+"""The scores of a task's baselines.py on a finished run's sealed test, for the report: what is reached
+without the loop, and how far the last release is above it. It decides nothing.
 """
 
 from __future__ import annotations

@@ -21,5 +21,7 @@ def interval_text(interval: Mapping[str, Any] | None) -> str:
 def spent_text(cost: dict[str, Any]) -> str:
     """Tokens, how many of them were estimated, and money where there is any."""
     tokens, estimated = cost["prompt_tokens"] + cost["completion_tokens"], cost["estimated_tokens"]
-    about = f" (about {estimated:,} of them estimated: the endpoint does not tell)" if estimated else ""
+    about = (
+        f" (about {estimated:,} of them estimated: the endpoint does not report them)" if estimated else ""
+    )
     return f"{tokens:,} tokens{about}" + (f", ${cost['usd']:.4f}" if cost["usd"] else "")

@@ -6,7 +6,7 @@ from shared.messages import events as e
 
 
 def narrate(event: e.Message) -> str:
-    """One sentence about an event, or "" where only the machinery cares."""
+    """One sentence about an event, or "" for an internal one."""
     where = f"gen {event.generation}" if event.generation else "run"
     match event:
         case e.RunStarted():

@@ -1,4 +1,5 @@
-"""What `ratchet show RUN --json` prints: a run's history as plain JSON. It reads and measures nothing new."""
+"""The output of `ratchet show RUN --json`: a run's history as plain JSON. It reads and measures nothing
+new."""
 
 from __future__ import annotations
 
@@ -45,7 +46,7 @@ def show_json(history: RunHistory, store: Store) -> dict[str, Any]:
 
 
 def _gate(history: RunHistory, config: RunConfig, store: Store) -> dict[str, Any]:
-    """What the decisions rest on: the test with its assumption, and how much of the pool was used."""
+    """The basis of the decisions: the test with its assumption, and how much of the pool was used."""
     decided = [generation.evidence for generation in history.generations if generation.evidence]
     records = [get_record(store, digest, GateRecord) for digest in decided]
     test = next((record.test for record in records if record.threshold), config.gate.test)

@@ -1,7 +1,7 @@
 """The pictures that a task draws itself for a run's report: its own program pictures.py, if it has one.
 
 They are made of the sealed test instances, so only once the run has finished, when nothing can be chosen by
-them any more. A picture that can't be drawn is a line in the log and never costs the report.
+them any more. A picture that can't be drawn is a line in the log; the report is written without it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ Baselines = Mapping[str, Sequence[JsonObject]]  # by name: a row an instance
 
 
 def compared(rows: Sequence[JsonObject], baselines: Baselines) -> JsonObject:
-    """What `ratchet eval` adds to its result: baselines, and groups where instances name one."""
+    """The part that `ratchet eval` adds to its result: baselines, and groups where instances name one."""
     groups: dict[str, list[int]] = {}
     for number, row in enumerate(rows):
         if "group" in row["instance"]:

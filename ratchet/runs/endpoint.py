@@ -1,6 +1,6 @@
-"""Asks the endpoints of a run, before it begins, one real request each: are they there, do they let us
-in, do they serve the model, how do they want to be asked, what do they cost. What was found is frozen
-into the run's config; a sentence says what differs from what was set."""
+"""Sends the endpoints of a run, before it begins, one real request each: whether they are reachable, admit
+the key and serve the model, which options they need, what they cost. The findings are frozen into the run's
+config, with a sentence for each change of a setting."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ S = TypeVar("S", bound=EndpointSection)
 
 
 def settle(config: RunConfig, task: Task | None = None) -> tuple[RunConfig, list[str]]:
-    """The config as its endpoints need it, and a sentence for each change. `task`: whose scaffold will ask,
-    with its limit of tokens. Raises SettingsError for an endpoint that can't be used,
+    """The config as its endpoints need it, and a sentence for each change. `task`: its scaffold will send the
+    requests, with its limit of tokens. Raises SettingsError for an endpoint that can't be used,
     AdaptersUnsupportedError where no lever is left."""
     notes: list[str] = []
     if config.advisor.url:
@@ -55,7 +55,7 @@ def settled(section: S, name: str, found: Found, notes: list[str]) -> S:
         notes.append(
             f"{name}: {section.name} costs ${price.prompt:g} a million prompt tokens and "
             f"${price.completion:g} a million of its own (list price; {name}.usd_prompt and "
-            f"{name}.usd_completion say otherwise)"
+            f"{name}.usd_completion override it)"
         )
     return section.model_copy(update=changes)
 
@@ -96,7 +96,7 @@ def _settle_levers(config: RunConfig, notes: list[str]) -> RunConfig:
 
 
 def _require_prices(config: RunConfig) -> None:
-    """A cap on money that could never be met is none."""
+    """Raises SettingsError for a cap on money without a known price: it could never be reached."""
     for name, section in (("model", config.model), ("advisor", config.advisor)):
         if section.url and section.usd_prompt is None and section.usd_completion is None:
             raise SettingsError(

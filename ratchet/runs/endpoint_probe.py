@@ -1,5 +1,5 @@
-"""Looks at one endpoint by asking it: a chat request as a scaffold's would be, its list of models, its
-routes for adapters. It stores nothing and decides nothing."""
+"""Probes one endpoint: a chat request as a scaffold's would be, its list of models, its routes for adapters.
+It stores nothing and decides nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LOGPROBS_S = 60.0
 
 @dataclass(frozen=True)
 class Found:
-    """What an endpoint was seen to do. `sample` None: it is busy, and was not seen to answer."""
+    """The observed behaviour of an endpoint. `sample` None: it is busy, and no answer was observed."""
 
     url: str
     options: Options
@@ -54,7 +54,7 @@ class Found:
 
 
 def examine(section: EndpointSection, name: str, max_tokens: int, with_schema: bool = False) -> Found:
-    """One request to each of its addresses. `name`: of the section, for what is said to the user;
+    """One request to each of its addresses. `name`: of the section, for messages to the user;
     `with_schema`: as scaffolds ask that constrain replies. Raises SettingsError with one sentence where it
     can't be used."""
     schema = PROBE_SCHEMA if with_schema else None
@@ -66,8 +66,8 @@ def examine(section: EndpointSection, name: str, max_tokens: int, with_schema: b
     omit = frozenset().union(*(one.options.omit for one in found))
     options = next((one.options for one in found if one.sample), found[0].options)
     whole = Options(options.max_tokens_name, omit, options.added)
-    if said := learned(options_of(section), whole):
-        notes += (f"{section.url} {said}",)
+    if change := learned(options_of(section), whole):
+        notes += (f"{section.url} {change}",)
     if found[0].sample and (how := ending(found[0].sample)):
         notes += (f"{section.url} answers a plain request with a reply that is {WORDS[how]}",)
     return Found(" ".join(one.url for one in found), whole, found[0].sample, found[0].usage, notes)
@@ -132,17 +132,17 @@ def _names(server: Server) -> list[str]:
 
 
 def why_no_adapters(section: ModelSection) -> str:
-    """Why the endpoint can't take adapters, as it was seen; empty: it can, on each of its addresses."""
+    """Why the endpoint can't take adapters, as observed; empty: it can, on each of its addresses."""
     with closing(open_chat(section, nothing_stored())) as chat:
         return next((why for server in chat.servers if (why := _why_none(server, section.name))), "")
 
 
 def _why_none(server: Server, base: str) -> str:
-    """Asked with an adapter that is nowhere, so that nothing is loaded; and for the log-probabilities of a
+    """Asked with an adapter that does not exist, so nothing is loaded; and for the log-probabilities of a
     prompt, without which no adapter could be verified."""
     try:
         server.load_adapter("ratchet-probe", NOWHERE)
-        return f"{server.url} can't load adapters (it takes one that is nowhere)"
+        return f"{server.url} can't load adapters (it accepts one that does not exist)"
     except ArtifactError:
         pass
     except (AdaptersUnsupportedError, ChatUnavailableError) as error:

@@ -63,7 +63,7 @@ def score(
     instances: Path,
     root: Path,
 ) -> tuple[RunFolder, dict[str, Any]]:
-    """The evaluation's own run, and what it measured. `moved`: where the release is (parts_beside)."""
+    """The evaluation's own run, and what it measured. `moved`: where the release is stored (parts_beside)."""
     checks.require_tools(own)
     config, _ = settle(config, own)
     checks.require_parts(moved)

@@ -1,4 +1,4 @@
-"""What a run's stored traces hold: train scores by generation, and the best candidate found.
+"""Findings in a run's stored traces: train scores by generation, and the best candidate.
 
 Train rollouts alone are read here: gate and test traces are evidence, and nothing is chosen by them.
 """

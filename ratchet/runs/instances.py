@@ -22,8 +22,8 @@ def load_instances(path: Path) -> list[JsonObject]:
         try:
             instance = json.loads(line)
         except (ValueError, RecursionError) as error:
-            said = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-            raise SettingsError(f"{path}, line {number} is not JSON: {said}") from None
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+            raise SettingsError(f"{path}, line {number} is not JSON: {reason}") from None
         if not isinstance(instance, dict):
             raise SettingsError(f"{path}, line {number} is no JSON object")
         instances.append({"id": f"{path.stem}-{number}"} | instance)

@@ -67,8 +67,8 @@ def submit(folder: RunFolder, stack: Stack) -> None:
 
 
 def drive(folder: RunFolder, stack: Stack, refresh: Callable[[], None], note: Callable[[str], None]) -> None:
-    """From where the run stands to its end; what was done is not done again. A previous process may have died
-    at any line, even before it submitted RunStarted."""
+    """Drive the run from its present state to its end; nothing is done twice. A previous process may have
+    died at any line, even before it submitted RunStarted."""
     stack.open_run(folder)
     first = _first_event(folder)
     ledger = folder.open_ledger()
@@ -103,7 +103,7 @@ class _ElsewhereStack:
     patience_s = 0.0
 
     def tick(self) -> None:
-        """There is nothing to do here."""
+        """Nothing to do: the other process keeps it going."""
 
 
 def _first_event(folder: RunFolder) -> RunStarted | None:
@@ -117,7 +117,7 @@ def _first_event(folder: RunFolder) -> RunStarted | None:
 
 @contextmanager
 def _stopping_in_order(folder: RunFolder, stack: Stack) -> Iterator[None]:
-    """Every error that stops a run before its end tells how to resume it."""
+    """Every error that stops a run before its end gets a hint how to resume it."""
     try:
         yield
     except KeyboardInterrupt:

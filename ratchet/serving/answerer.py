@@ -1,4 +1,4 @@
-"""Answers instances under a release, by the very handlers of the agent and the sandbox, in this process and
+"""Answers instances under a release, by the same handlers as the agent and the sandbox, in this process and
 without a run: the scaffold steps in its box, the model is asked, public checks are made; nothing is scored.
 """
 
@@ -21,7 +21,7 @@ SEED = 0  # the same instance under the same release gets the same answer
 
 @dataclass(frozen=True)
 class Answer:
-    """`content` is None where the scaffold gave none; `error` says why."""
+    """`content` is None where the scaffold gave none, for the reason `error`."""
 
     content: str | None
     error: str
@@ -46,7 +46,7 @@ class Answerer:
         return [_answer_of(attempt, release) for attempt in state.attempts]
 
     def _open(self, instances: Sequence[JsonObject], release: Release) -> ShardOpened:
-        shard = secrets.token_hex(8)  # every request is played anew
+        shard = secrets.token_hex(8)  # every request is answered anew
         plans = tuple(
             AttemptPlan(
                 attempt_id=f"{shard}-{number}", instance=instance, arm="served", release=release, seed=SEED

@@ -40,7 +40,7 @@ class ChatRequest(BaseModel):
 
 
 class Score(BaseModel):
-    """What an answer turned out to be worth."""
+    """The score of an answer, measured by the user."""
 
     model_config = ConfigDict(extra="forbid")
     id: str
@@ -85,7 +85,7 @@ def make_app(batches: Batches, name: str, field: str | None, scores: Path) -> Fa
 
     @app.post("/v1/scores")
     def score(posted: Score) -> dict[str, str]:
-        """Keep what an answer was worth, beside the run."""
+        """Store the score of an answer, beside the run."""
         if posted.id not in given:
             raise SettingsError(f"no answer {posted.id!r} is remembered", f"the last {KEPT} are")
         line = json.dumps({**given[posted.id], **posted.model_dump(), "at": time.time()}, ensure_ascii=False)

@@ -53,7 +53,7 @@ class Batches:
         futures = [future for _, future in batch]
         try:
             answers = self._answerer.answer([instance for instance, _ in batch], self._release())
-        except Exception as error:  # whatever it is belongs to the callers, and the next batch may do
+        except Exception as error:  # any error goes to the callers, and the next batch may succeed
             for future in futures:
                 future.set_exception(error)
             return

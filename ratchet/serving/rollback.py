@@ -1,7 +1,6 @@
-"""Takes promotions of a run back. Nothing is undone or deleted: the older release's parts are in the store
-by their digests, and an event makes it the live one. What follows (a further generation, `serve --follow`,
-`export`) takes it from there; a generation under way that was compared with the other release is not
-promoted.
+"""Takes promotions of a run back. Nothing is undone or deleted: the older release's parts are in the store by
+their digests, and an event makes it the live one. A further generation, `serve --follow` and `export` use it
+from then on; a generation under way that was compared with the other release is not promoted.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from shared.messages.records import Release
 
 
 def roll_back(folder: RunFolder, generation: str = "") -> str:
-    """What was done, in a line. Raises SettingsError where there is nothing to go back to."""
+    """A line that describes what was done. Raises SettingsError where there is nothing to go back to."""
     ledger = folder.open_ledger()
     history = fold(ledger.events(folder.run_id))
     release, where = _target(history, generation)

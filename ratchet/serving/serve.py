@@ -88,7 +88,7 @@ def field_of(folder: RunFolder) -> str | None:
 
 
 class _OneModel:
-    """The base model of the served run, as long as it is served."""
+    """The base model of the served run, kept while it is served."""
 
     def __init__(self, base: str, model: NeededModel) -> None:
         self.runs: set[str] = set()

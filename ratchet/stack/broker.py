@@ -44,7 +44,7 @@ def reserve_port() -> socket.socket:
 
 
 class Broker:
-    """`program` is to be tended by the stack; `settings` say where it is and where its password is."""
+    """`program` is kept running by the stack; `settings` hold its address and where its password is."""
 
     def __init__(self, folder: Path, log: Path) -> None:
         self.holder = reserve_port()
@@ -62,7 +62,7 @@ class Broker:
         self.program = Program("broker", [find_server(), str(conf)], log)
 
     def wait(self) -> None:
-        """Until it answers. Raises RatchetError when it does not come up."""
+        """Until it answers. Raises RatchetError when it does not start."""
         end_s = time.monotonic() + START_S
         with redis.Redis.from_url(broker_url(StackParts(**self.settings)), socket_timeout=2) as client:
             while True:

@@ -48,11 +48,11 @@ class Needs(Protocol):
         ...
 
     def needed(self) -> tuple[dict[str, NeededModel], RatchetError | None]:
-        """By the digest of the base; and the first error that no retry mends."""
+        """By the digest of the base; and the first error that no retry removes."""
         ...
 
     def fail(self, base: str, reason: str) -> None:
-        """That base can't be served, and no retry mends it."""
+        """That base can't be served, and no retry changes that."""
         ...
 
 
@@ -100,7 +100,7 @@ class ModelServers:
             raise trouble
 
     def _fail_refused(self) -> None:
-        """A server that ended with a reason would end with it again: the runs on its base end with it."""
+        """A server that refused its model would refuse it again: the runs on its base fail for its reason."""
         for base, server in list(self._servers.items()):
             process = server.program.process
             if process is not None and process.poll() == SettingsError.exit_code:

@@ -47,7 +47,7 @@ class ModelWatch:
         return set(self._logs)
 
     def needed(self) -> tuple[dict[str, NeededModel], RatchetError | None]:
-        """The needed models by their base's digest, and the first error that no retry mends."""
+        """The needed models by their base's digest, and the first error that no retry removes."""
         try:
             states = self.ledger.run_states(self.settings.queue_prefix)
         except RatchetError as error:
@@ -72,7 +72,7 @@ class ModelWatch:
         return needed, failure
 
     def fail(self, base: str, reason: str) -> None:
-        """End the runs that need this base: it can't be served, and no retry mends that."""
+        """End the runs that need this base: it can't be served, and no retry changes that."""
         runs = [run for run, log in self._logs.items() if log.base == base]
         self.ledger.submit([BaseFailed(run_id=run, reason=reason) for run in runs])
 
@@ -94,7 +94,8 @@ class ModelWatch:
                 return
 
     def _is_ours(self, base: str, log: _RunLog) -> bool:
-        """Must this stack serve it? Not where the run has an endpoint, though its weights may be here."""
+        """Whether this stack must serve it: not where the run has an endpoint, though its weights may be
+        here."""
         if not base or base.startswith("endpoint:"):
             return False
         return not get_record(open_store(self.settings), log.config, RunConfig).model.url

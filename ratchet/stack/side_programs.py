@@ -1,4 +1,4 @@
-"""What a stack may have beside it: Flower, and metrics for Prometheus. Here: their ports, Flower's password
+"""Optional programs beside a stack: Flower, and metrics for Prometheus. Here: their ports, Flower's password
 and how each is started; the programs are flower_server.py and metrics_server.py.
 """
 

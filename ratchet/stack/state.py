@@ -26,7 +26,7 @@ GLANCE_S = 1.0  # is_up holds the lock for a moment; a supervisor for its whole 
 
 
 class ProgramState(BaseModel):
-    """`created_at` tells a process from a later one with the same pid."""
+    """`created_at` distinguishes a process from a later one with the same pid."""
 
     name: str
     pid: int | None  # None: between death and restart

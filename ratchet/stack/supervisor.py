@@ -1,6 +1,6 @@
-"""The process behind `ratchet up`: holds a local stack until SIGTERM and writes down how it is. The plan
-comes on stdin: `python -m ratchet.stack.supervisor FOLDER < plan.json`. It gives up only before the stack was
-up.
+"""The process behind `ratchet up`: keeps a local stack running until SIGTERM and records its state. It reads
+the plan from stdin: `python -m ratchet.stack.supervisor FOLDER < plan.json`. It gives up only before the
+stack was up.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def _answers(extra: Extra) -> bool:
 
 
 def _hold(stack: LocalStack, report: _Report, ending: threading.Event) -> None:
-    """Keep it up. What can't be kept alive is tried for ever: the rest of the stack works meanwhile."""
+    """Keep it up. A program that can't be kept alive is restarted for ever: the rest of the stack works
+    meanwhile."""
     while not ending.wait(POLL_S):
         try:
             stack.tick()
@@ -141,7 +142,7 @@ class _Report:
         self._written: StackState | None = None
 
     def write(self, phase: str, error: RatchetError | None = None) -> None:
-        """A trouble stands for a while after it was last seen."""
+        """A problem is reported for a while after it was last seen."""
         changes = {"phase": phase, "programs": self._programs()}
         if error is not None:
             changes |= {"problem": error.message, "hint": error.hint}

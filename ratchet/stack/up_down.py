@@ -91,7 +91,7 @@ def start_supervisor(folder: Path, plan: Plan) -> subprocess.Popen[bytes]:
 
 
 def wait_until_healthy(folder: Path, supervisor: subprocess.Popen[bytes] | None) -> None:
-    """Raises RatchetError with the supervisor's own words where it gave up."""
+    """Raises RatchetError with the supervisor's reason where it gave up."""
     end_s = time.monotonic() + HEALTHY_S + 30
     while True:
         state = stacks.read_state(folder)
@@ -101,7 +101,7 @@ def wait_until_healthy(folder: Path, supervisor: subprocess.Popen[bytes] | None)
             raise RatchetError(state.problem, state.hint)
         gone = supervisor.poll() is not None if supervisor else not stacks.is_up(folder)
         if gone or time.monotonic() > end_s:
-            raise RatchetError("the stack did not come up", f"see {folder}/logs/supervisor.log")
+            raise RatchetError("the stack did not start", f"see {folder}/logs/supervisor.log")
         time.sleep(POLL_S)
 
 
@@ -156,7 +156,7 @@ def ledger_states(folder: Path) -> dict[str, str]:
 
 
 def _lives(pid: int, created_at: float) -> bool:
-    """Whether that process runs still: another one may have been given its pid."""
+    """Whether that process still runs: another one may have its pid by now."""
     try:
         process = psutil.Process(pid)
         same: bool = abs(process.create_time() - created_at) < 1 and process.status() != psutil.STATUS_ZOMBIE

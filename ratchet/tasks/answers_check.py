@@ -1,5 +1,5 @@
-"""What `ratchet validate` looks at where a verifier tells right answers: it gives them the highest score, and
-the scaffold can show them to a learner.
+"""A check of `ratchet validate` for verifiers with right answers: they get the highest score, and the
+scaffold can turn them into demonstrations.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from shared.errors import TaskError
 from shared.harness.scaffold_check import has_function
 from shared.tasks.task import Task
 
-TOLD = 16  # train instances that are asked for
+ASKED = 16  # train instances that are asked for
 
 
 def tells_answers(task: Task) -> bool:
@@ -21,15 +21,15 @@ def check(task: Task, trial: Trial) -> str:
     """Raises TaskError."""
     if not has_function(trial.harness.scaffold, "demonstrate"):
         raise TaskError("verifier.py has answers, but scaffold.py no demonstrate", "docs/tasks.md shows both")
-    told = trial.evaluator.answers(task, TOLD, 1)
-    for instance, answers in told:
+    listed = trial.evaluator.answers(task, ASKED, 1)
+    for instance, answers in listed:
         for answer, found in zip(answers, trial.evaluate(instance, answers), strict=True):
             if found.score < task.manifest.score.high:
                 raise TaskError(
                     f"instance {instance['id']}: the right answer {answer!r} scores {found.score}"
                 )
-    made, failure = demonstrations(trial.store, trial.pool, trial.folder, task, trial.digest, told)
+    made, failure = demonstrations(trial.store, trial.pool, trial.folder, task, trial.digest, listed)
     if failure:
         raise TaskError(f"demonstrate failed: {failure}")
-    known = sum(bool(answers) for _, answers in told)
-    return f"of {known} of {len(told)} train instances; {len(made.items)} demonstrations"
+    known = sum(bool(answers) for _, answers in listed)
+    return f"of {known} of {len(listed)} train instances; {len(made.items)} demonstrations"

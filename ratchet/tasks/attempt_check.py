@@ -1,5 +1,5 @@
-"""Plays whole attempts of a task in the box, with given replies in the model's place, and has plain
-candidates evaluated, for `ratchet validate`.
+"""Runs whole attempts of a task in the box, with given replies in place of the model's, and evaluates plain
+candidates, for `ratchet validate`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`ratchet init --from-jsonl`: a task out of a file of rows with an input and a right answer, and a metric.
 
-It asks nothing: it guesses the two columns, prints what it took, and splits the rows into train, gate and
-test by their content, so that a row stays in its split when the file grows.
+It asks no question: it guesses the two columns, prints which it took, and splits the rows into train, gate
+and test by their content, so that a row stays in its split when the file grows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Rows:
 
 
 def create(folder: Path, file: Path, metric: str) -> list[str]:
-    """Make the task; returns lines that say what was taken and what next. Raises SettingsError."""
+    """Make the task; returns lines about what was taken and what to do next. Raises SettingsError."""
     if folder.exists():
         raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
     own = _own_metric(metric)

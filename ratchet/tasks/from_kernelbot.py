@@ -58,8 +58,10 @@ def read(source: Path) -> JsonObject:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"can't read {path}: {error}", "give a folder with a task.yml") from None
     except (yaml.YAMLError, RecursionError) as error:
-        said = " ".join(str(error).split())
-        raise SettingsError(f"{path} is not YAML: {said}", "it is read as YAML 1.1, with !include") from None
+        problem = " ".join(str(error).split())
+        raise SettingsError(
+            f"{path} is not YAML: {problem}", "it is read as YAML 1.1, with !include"
+        ) from None
     if not isinstance(found, dict):
         raise SettingsError(f"{path} holds no table", "it needs tests, benchmarks and ranking_by")
     for key in KEYS:

@@ -15,7 +15,7 @@ TEMPLATE = Path(__file__).parent / "template"
 
 
 def create(folder: Path) -> list[str]:
-    """Copy the template; returns lines that say what next. Raises SettingsError if the folder is there."""
+    """Copy the template; returns lines about what to do next. Raises SettingsError if the folder is there."""
     if folder.exists():
         raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", folder.name):

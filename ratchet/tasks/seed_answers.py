@@ -28,9 +28,9 @@ def answers(task: Task, count: int = ANSWERS) -> list[str]:
         )
     except subprocess.TimeoutExpired:
         raise TaskError(f"{name} took longer than {CORPUS_S:g} s for {count} lines") from None
-    said = done.stderr.decode(errors="replace")
+    stderr = done.stderr.decode(errors="replace")
     if done.returncode != 0:
-        raise TaskError(f"{name} failed: {last_line(said)}", where(said))
+        raise TaskError(f"{name} failed: {last_line(stderr)}", where(stderr))
     try:
         rows = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
         found = [row["answer"] for row in rows if isinstance(row["messages"], list)]

@@ -1,5 +1,5 @@
-"""What `ratchet validate` looks at in a task's splits: that they draw, alike for alike arguments, with no
-instance in two of them, and whether a run has enough of them.
+"""A check of `ratchet validate` for a task's splits: they draw the same instances for the same arguments,
+share no instance, and have enough of them for a run.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ def check(task: Task) -> Drawn:
 
 
 def notes(task: Task, drawn: Drawn, config: RunConfig) -> list[str]:
-    """What does not break a run but may make it worth less."""
-    said = []
+    """Findings that do not break a run but may weaken it."""
+    found = []
     known = {_content(instance) for split in ("train", "gate") for instance in drawn[split]}
     again = sum(_content(instance) in known for instance in drawn["test"])
     if again:
-        said.append(
+        found.append(
             f"{again} of {len(drawn['test'])} test instances are, but for their ids, train or gate ones"
         )
     telling = sorted({name for instance in drawn["train"] for name in instance if name.lower() in TELLING})
     if telling:
-        said.append(f"instances hold {', '.join(telling)}, which the model sees")
+        found.append(f"instances hold {', '.join(telling)}, which the model sees")
     if draw(task, "train", DRAWN, 2, DRAW_S) == drawn["train"] and len(drawn["train"]) == DRAWN:
-        said.append("draw gives the same train instances for another seed: each generation sees the same")
+        found.append("draw gives the same train instances for another seed: each generation sees the same")
     gate = config.run.generations * (config.gate.screen_instances + config.gate.max_pairs)
     for split, wanted in (("gate", gate), ("test", config.gate.test_instances)):
         there = len(draw(task, split, wanted, 1))
         if there < wanted:
-            said.append(f"{split} has {there} instances of the {wanted} that a run can use")
-    return said
+            found.append(f"{split} has {there} instances of the {wanted} that a run can use")
+    return found
 
 
 def _content(instance: JsonObject) -> str:

@@ -1,7 +1,7 @@
 """Binds data to a task: a copy of the task's folder into which the task's own program `data.py` imports it.
 
 The copy is an ordinary task folder, so everything that reads task folders (verifier, cache, seed model,
-resume) needs to know nothing of data. docs/tasks.md says what data.py must do; it runs as its own process.
+resume) needs to know nothing of data. docs/tasks.md states what data.py must do; it runs as its own process.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def bound(task: Task, source: Path | None, root: Path, config: RunConfig) -> Ite
         return
     with _copy(task, root) as copy:
         summary = _json(task, "data.py", _ask(task, "import", source, copy, wanted(config)))
-        for line in told(summary):
+        for line in import_notes(summary):
             print(line, file=sys.stderr)
         yield copy
 
 
-def told(summary: JsonObject) -> list[str]:
-    """What an import left out and how it read the rest, a line each: nobody looks for it in a folder."""
+def import_notes(summary: JsonObject) -> list[str]:
+    """What an import left out and how it read the rest, a line each, to be printed."""
     refused = summary.get("refused") or []
     if isinstance(refused, dict):
         refused = [
@@ -99,8 +99,8 @@ def baselines(task: Task, instances: list[JsonObject]) -> dict[str, list[dict[st
     """What the task's baselines.py scores on these instances: a row an instance. {} where a task has none."""
     if task.program("baselines.py") is None:
         return {}
-    said = _run(task, "baselines.py", [str(task.folder)], json.dumps(instances))
-    found: dict[str, list[dict[str, Any]]] = _json(task, "baselines.py", said)
+    printed = _run(task, "baselines.py", [str(task.folder)], json.dumps(instances))
+    found: dict[str, list[dict[str, Any]]] = _json(task, "baselines.py", printed)
     return found
 
 
@@ -126,7 +126,7 @@ def _copy(task: Task, parent: Path) -> Iterator[Path]:
 def _ask(task: Task, operation: str, source: Path, copy: Path, text: str) -> str:
     if task.program("data.py") is None:
         raise SettingsError(
-            f"task {task.name!r} takes no data", f"write {task.folder / 'data.py'}; docs/tasks.md says how"
+            f"task {task.name!r} takes no data", f"write {task.folder / 'data.py'}; docs/tasks.md shows how"
         )
     if not source.exists():
         raise SettingsError(f"no such file or folder: {source}")
@@ -134,8 +134,8 @@ def _ask(task: Task, operation: str, source: Path, copy: Path, text: str) -> str
 
 
 def _run(task: Task, program: str, arguments: list[str], text: str) -> str:
-    """The program's stdout. Exit code 2 is the user's mistake, with the message on stderr; what it says there
-    although it succeeded is passed on."""
+    """The program's stdout. Exit code 2 is the user's mistake, with the message on stderr; what a program
+    that succeeded wrote there is printed."""
     command = [sys.executable, str(task.folder / program), *arguments]
     try:
         done = subprocess.run(
@@ -147,11 +147,11 @@ def _run(task: Task, program: str, arguments: list[str], text: str) -> str:
         )
     except subprocess.TimeoutExpired:
         raise SettingsError(f"{task.name}: {program} took longer than {IMPORT_TIMEOUT_S} s") from None
-    said = done.stderr.decode(errors="replace").strip()[-1500:]
+    stderr = done.stderr.decode(errors="replace").strip()[-1500:]
     if done.returncode != 0:
-        raise SettingsError(said if done.returncode == 2 else f"{task.name}: {program} failed: {said}")
-    if said and program == "data.py":
-        print(said, file=sys.stderr)
+        raise SettingsError(stderr if done.returncode == 2 else f"{task.name}: {program} failed: {stderr}")
+    if stderr and program == "data.py":
+        print(stderr, file=sys.stderr)
     return done.stdout.decode(errors="replace")
 
 

@@ -1,7 +1,8 @@
 """`ratchet validate`: tries a task folder part by part, on the parts that a run would use, without a model:
-all that a run calls is called, with well-formed, empty, senseless and hostile answers.
+everything that a run calls is called, with well-formed, empty, senseless and hostile answers.
 
-It says what breaks (not ok), what a model could get without doing the task, and how long a run would take.
+It reports what breaks (not ok), what a model could score without doing the task, and how long a run would
+take.
 """
 
 from __future__ import annotations
@@ -87,9 +88,9 @@ def check_splits(tried: Tried) -> str:
 def check_harness(tried: Tried) -> str:
     folder = tried.task.folder / "harness"
     harness = load_harness(read_harness(folder))
-    said = f"{len(harness.knobs)} knobs, {len(harness.prompts)} prompts, {len(harness.exemplars)} exemplars"
+    parts = f"{len(harness.knobs)} knobs, {len(harness.prompts)} prompts, {len(harness.exemplars)} exemplars"
     out = left_out(folder)
-    return f"{said}; left out, as no part of a harness: {', '.join(out)}" if out else said
+    return f"{parts}; left out, as no part of a harness: {', '.join(out)}" if out else parts
 
 
 def check_corpus(tried: Tried) -> str:
@@ -115,20 +116,20 @@ def check_attempt(tried: Tried) -> str:
     """Whole attempts in the box, with empty, senseless and well-formed replies, and plain candidates."""
     instance = draw(tried.task, "train", 1, 2)[0]
     with Trial(tried.task) as trial:
-        said = [f"scored {trial.attempt(instance, ['']).score:g} with an empty reply"]
+        results = [f"scored {trial.attempt(instance, ['']).score:g} with an empty reply"]
         trial.attempt(instance, ["[" * 2000 + "\x00 {0} %s 答案 "])
         if tried.answers:
             final = trial.attempt(instance, tried.answers)
-            said.append(f"{final.score:g} ({final.outcome}) with a well-formed one")
-        said += trial.candidates(instance)
+            results.append(f"{final.score:g} ({final.outcome}) with a well-formed one")
+        results += trial.candidates(instance)
         if tried.task.manifest.toolchain != "answer":  # compiling and boxes take most of the time there
             tried.scoring_s = trial.scoring_s
-    return ", ".join(said)
+    return ", ".join(results)
 
 
 def check_answers(tried: Tried) -> str:
     if not answers_check.tells_answers(tried.task):
-        return "not told: no weight update can imitate them"
+        return "none offered: no weight update can imitate them"
     with Trial(tried.task) as trial:
         return answers_check.check(tried.task, trial)
 

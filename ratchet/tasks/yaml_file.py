@@ -13,7 +13,7 @@ import yaml
 
 @dataclass(frozen=True)
 class MissingFile:
-    """Stands where an included file would; whether that matters is the reader's question."""
+    """Takes the place of an included file that is missing; the reader decides whether that matters."""
 
     name: str
 

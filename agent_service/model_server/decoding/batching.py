@@ -62,7 +62,7 @@ class Batch:
         self._keep([place[p.row.model, tuple(p.row.prompt)] for p in self._all])
 
     def _read_prefixes(self, prefixes: Sequence[Prompt]) -> dict[Prompt, Beginning]:
-        """What the model makes of each; those that it read before are not read again."""
+        """The model's cache of each; those that it read before are not read again."""
         known = {prefix: self._prefixes.find(prefix) for prefix in prefixes}
         found = {prefix: beginning for prefix, beginning in known.items() if beginning is not None}
         new = [prefix for prefix in known if prefix not in found]

@@ -1,6 +1,6 @@
-"""Answers held to a JSON schema by llguidance, in compact form (no white space). Where the schema leaves
-one text only, its tokens are forced without asking the model, in the tokenizer's own spelling; elsewhere a
-mask says what may come.
+"""Answers held to a JSON schema by llguidance, in compact form (no white space). Where the schema leaves one
+text only, its tokens are forced without asking the model, in the tokenizer's own spelling; elsewhere a mask
+allows the tokens that may follow.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ class Grammar:
         self.opening = self._forced()
 
     def copy(self) -> Grammar:
-        """One to go on with from here; this one stays."""
+        """A copy to continue from here; this one stays as it is."""
         other = copy(self)
         other._matcher, other.opening = self._matcher.deep_copy(), list(self.opening)
         return other
 
     def allowed_V(self) -> NDArray[np.bool_]:
-        """Which tokens may come now."""
+        """Which tokens may follow now."""
         bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
         return np.unpackbits(bits, bitorder="little").astype(np.bool_)
 
     def take(self, token: int) -> list[int]:
-        """Go past a sampled token; what it forces after it. Raises Refusal where the schema asks too much."""
+        """Advance past a sampled token; returns the tokens that it forces.  Raises Refusal where the schema
+        asks too much."""
         if token == self._stop_token:
             self._check()  # a broken grammar allows nothing else: that is no whole answer
             return []

@@ -53,7 +53,7 @@ class Progress:
         elif len(self.tokens) == self.row.max_tokens:
             self.finish = "length"
         if self.finish:
-            self.unread.pop()  # nothing comes after it, so nobody asks what the model makes of it
+            self.unread.pop()  # no token follows it, so its logits are not needed
 
     def forced_after(self) -> list[int]:
         """The tokens whose log-probability the next reading gives: all after the one that was sampled."""

@@ -61,7 +61,7 @@ class Context:
         self._seen_BK = self._seen_BK[list(rows)]
 
     def beginning(self, row: int, tokens: int) -> Beginning:
-        """What the model made of the last `tokens` tokens of a row, all read without a gap."""
+        """The model's cache of the last `tokens` tokens of a row, all read without a gap."""
         return beginning_of(self.cache, row, tokens)
 
     def _read(self, ids_BL: torch.Tensor, fresh_BL: torch.Tensor, keep: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What waits in the engine's queue: rows (one answer each, many go into one batch) and calls (load an
+"""The items of the engine's queue: rows (one answer each, many go into one batch) and calls (load an
 adapter, score a prompt), which have the model for themselves. Plain values; the engine gives them meaning.
 """
 
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass
 class Row:
-    """One answer that is asked for: choice `index` of a request. Its randomness hangs on (seed, index)."""
+    """One answer that is asked for: choice `index` of a request. Its randomness depends on (seed, index)."""
 
     model: str
     prompt: Sequence[int]
@@ -51,7 +51,7 @@ class Call(Generic[T]):
 
 
 def settle(future: Future[T], outcome: T | BaseException) -> None:
-    """Give a future its outcome, unless whoever waited has gone."""
+    """Set a future's outcome, unless its caller has cancelled it."""
     if future.done() or not future.set_running_or_notify_cancel():
         return
     if isinstance(outcome, BaseException):

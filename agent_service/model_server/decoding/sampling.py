@@ -1,5 +1,5 @@
 """From logits to tokens, all rows of a batch at once. Randomness comes in as uniforms, drawn per row from
-(seed, index) and used by token position, so that a row's answer does not hang on what shares its batch.
+(seed, index) and used by token position, so that a row's answer does not depend on what shares its batch.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Before a model is served: does it give in our batches, with gaps, pieces and beginnings that were read
-before, what it gives in one plain pass? Architectures that count places instead of tokens do not.
+"""Before a model is served: checks that it gives in batches, with gaps, pieces and cached beginnings, what it
+gives in one plain pass. Architectures that count places instead of tokens do not.
 """
 
 from __future__ import annotations

@@ -43,5 +43,5 @@ def score(instance: Row, answer: str) -> float:
 
 
 def answers(instance: Row) -> list[str]:
-    """The right answer of a train row, which weights may learn from. Of any other row nothing is told."""
+    """The right answer of a train row, which weights may learn from. None for any other row."""
     return [TRAIN[instance["id"]]] if instance.get("id") in TRAIN else []

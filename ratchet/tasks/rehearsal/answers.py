@@ -1,5 +1,5 @@
-"""Rehearses toolchain "answer": scores well-formed, senseless, hostile and copied answers, and says what a
-model could get without doing the task.
+"""Rehearses toolchain "answer": scores well-formed, senseless, hostile and copied answers, and notes what a
+model could score without doing the task.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.messages.records import JsonObject
 from shared.tasks.task import ScoreSection
 
 MOST_INSTANCES = 8
-GAMED_SHARE = 0.9  # of the score's range: what senseless or copied text may not reach on most instances
+GAMED_SHARE = 0.9  # of the score's range: senseless or copied text may not reach it on most instances
 SENSELESS = {
     "one letter": "a",
     "zero": "0",
@@ -70,15 +70,15 @@ def rehearse(
 def _score(
     calls: Calls, verifier: Any, instance: JsonObject, name: str, text: str, bounds: ScoreSection
 ) -> float | None:
-    """None where the verifier gives no valid score, which is told once, and where time is up."""
+    """None where the verifier gives no valid score, which is reported once, and where time is up."""
     started_s = time.monotonic()
     if started_s > calls.end_s:
         return None
-    said = calls("score", f"an instance, {name}", verifier.score, dict(instance), text)
-    if said is FAILED:
+    returned = calls("score", f"an instance, {name}", verifier.score, dict(instance), text)
+    if returned is FAILED:
         return None
     try:
-        found = judged(said, bounds)
+        found = judged(returned, bounds)
     except VerifierError as error:
         calls.fault("score", f"score(an instance, {name}): {error.message}", "verifier.py, score")
         return None

@@ -1,5 +1,5 @@
-"""Calls a verifier's functions one by one and writes down what each did, as JSON lines that can be read even
-where a call never returns or ends the process.
+"""Calls a verifier's functions one by one and reports each call as JSON lines, which can be read even where a
+call never returns or ends the process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Calls:
         self.end_s = time.monotonic() + PATIENCE_S  # a slow verifier is not asked everything
 
     def __call__(self, name: str, shown: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What function(*arguments) returns; FAILED where it raises: the first time is told for each name."""
+        """What function(*arguments) returns; FAILED where it raises: the first time is reported for each
+        name."""
         self._say({"calling": f"{name}({shown})"})
         try:
             return function(*arguments)

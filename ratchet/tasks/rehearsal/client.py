@@ -1,5 +1,5 @@
-"""Starts a rehearsal and reads what it found; a call that never returns, or that ends the process, is told by
-its name.
+"""Starts a rehearsal and reads what it found; a call that never returns, or that ends the process, is
+reported by its name.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def rehearse(
         )
         out = done.stdout
         if done.returncode != 0:
-            said = last_line(done.stderr.decode(errors="replace"))
-            ended = f"ended the process (exit code {done.returncode}){': ' + said if said else ''}"
+            error = last_line(done.stderr.decode(errors="replace"))
+            ended = f"ended the process (exit code {done.returncode}){': ' + error if error else ''}"
     except subprocess.TimeoutExpired as late:
         out, ended = late.stdout or b"", f"did not return within {timeout_s:g} s"
     return _found([json.loads(line) for line in out.splitlines() if line.endswith(b"}")], ended)

@@ -51,11 +51,13 @@ def _cuda(calls: Calls, verifier: Any, instance: JsonObject) -> Any:
 def _speedups(calls: Calls, verifier: Any, instance: JsonObject, bounds: ScoreSection) -> None:
     scores = []
     for speedup in SPEEDUPS:
-        said = calls("score", f"an instance, a speed-up of {speedup:g}", verifier.score, instance, speedup)
-        if said is FAILED:
+        returned = calls(
+            "score", f"an instance, a speed-up of {speedup:g}", verifier.score, instance, speedup
+        )
+        if returned is FAILED:
             return
         try:
-            scores.append(bounded(said, bounds.low, bounds.high))
+            scores.append(bounded(returned, bounds.low, bounds.high))
         except VerifierError as error:
             calls.fault("score", f"score(an instance, a speed-up of {speedup:g}): {error.message}")
             return
@@ -91,24 +93,24 @@ def _checked(calls: Calls, verifier: Any, instance: JsonObject) -> None:
 
 
 def _is_ported(calls: Calls, verifier: Any, name: str, instance: JsonObject) -> None:
-    """Tells of a function that is but a NotImplementedError, though there is nothing to call it with."""
+    """Reports a function that only raises NotImplementedError, though there is nothing to call it with."""
     arguments = (instance, {}) if name == "expected" else (instance, {}, {})
     try:
         getattr(verifier, name)(*arguments)
     except NotImplementedError as error:
         calls.fault(name, f"{name} raised NotImplementedError: {error}")
     except (Exception, SystemExit):
-        return  # it was given nothing to work on
+        return  # it got no arguments to work on
 
 
 def _answers(calls: Calls, verifier: Any, instance: JsonObject, want: dict[str, Any]) -> None:
     """The right outputs must pass, and wrong ones must not."""
     right = {name: np.asarray(values, np.float32) for name, values in want.items()}
-    said = calls("check", "the expected outputs themselves", verifier.check, instance, want, right)
-    if said is FAILED:
+    returned = calls("check", "the expected outputs themselves", verifier.check, instance, want, right)
+    if returned is FAILED:
         return
-    if not isinstance(said, str) or said:
-        calls.fault("check", f"check refuses the expected outputs themselves: {said!r}")
+    if not isinstance(returned, str) or returned:
+        calls.fault("check", f"check refuses the expected outputs themselves: {returned!r}")
         return
     rng = np.random.default_rng(0)
     wrong = {
@@ -121,9 +123,9 @@ def _answers(calls: Calls, verifier: Any, instance: JsonObject, want: dict[str, 
     }
     for name, got in wrong.items():
         if all(np.allclose(got[key], right[key]) for key in right):
-            continue  # such are these outputs
-        said = calls("check", name, verifier.check, instance, want, got)
-        if said == "":
+            continue  # the outputs happen to be such
+        returned = calls("check", name, verifier.check, instance, want, got)
+        if returned == "":
             calls.note(f"{name} pass the check")
 
 

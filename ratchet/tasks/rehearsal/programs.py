@@ -82,11 +82,11 @@ def _judge(
     except CandidateFailedError:
         return
     with np.errstate(all="ignore"):
-        said = calls("judge", name, verifier.judge, instance, inputs, outputs)
-    if said is FAILED:
+        returned = calls("judge", name, verifier.judge, instance, inputs, outputs)
+    if returned is FAILED:
         return
     try:
-        score = judged(said, bounds).score
+        score = judged(returned, bounds).score
     except VerifierError as error:
         calls.fault("judge", f"judge({name}): {error.message}", "verifier.py, judge")
         return

@@ -18,8 +18,8 @@ def test_an_endpoint_that_can_do_everything() -> None:
         rows = told(endpoint)
     assert rows["answers"] == f"as 'seed' at {endpoint.url}"
     assert "is asked as" in rows["asked as"]
-    assert rows["usage"] == rows["log-probabilities"] == "told"
-    assert rows["token ids"].startswith("told")
+    assert rows["usage"] == rows["log-probabilities"] == "reported"
+    assert rows["token ids"].startswith("reported")
     assert rows["answer schema"] == "kept"
     assert rows["the same seed"] == "gives the same reply"
     assert rows["adapters"] == "loaded and verified at runtime"
