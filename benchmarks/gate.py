@@ -1,6 +1,6 @@
-"""`ratchet bench gate`: how often does the gate promote what is no better, and miss what is? Each test on
-differences of stated laws, looked at after every pair; then whole simulated runs through the very
-functions that decide real ones. The evidence is checked against scipy's densities.
+"""`ratchet bench gate`: how often the gate promotes what is no better, and misses what is. Each test on
+differences of stated laws, looked at after every pair; then whole simulated runs through the same functions
+that decide real ones. The evidence is checked against scipy's densities.
 
 ratchet bench gate --json --out benchmarks/results/gate.json
 """

@@ -1,4 +1,4 @@
-"""Differences of a candidate against base, drawn from stated laws: what a gate may meet. No gain unless
+"""Differences of a candidate against base, drawn from stated laws that a gate may meet. No gain unless
 named.
 
 A draw is (generator, runs, pairs) -> an array [run, pair] of differences in [-1, 1].

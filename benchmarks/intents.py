@@ -5,8 +5,8 @@ each run's last release taken apart on another such file: four arms, and baselin
         [--set KEY=VALUE ...] [--root runs] [--out FILE.json]
 
 --cases takes so many queries of the dev file, the same ones for every seed; 0: all. A run that is there
-already is gone on with, or only read. Over several seeds a query's difference is its mean over the seeds, and
-intervals are over queries: they tell nothing of how seeds differ, the rows beside them do.
+already is continued, or only read. Over several seeds a query's difference is its mean over the seeds, and
+intervals are over queries: they do not show how seeds differ; the rows beside them do.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def taken(path: Path, count: int, folder: Path) -> Path:
 
 
 def run_seed(data: Path, seed: int, per_label: int, sets: Sequence[str], root: Path) -> RunFolder:
-    """The finished run of that seed: made, gone on with, or found."""
+    """The finished run of that seed: made, continued, or found."""
     name = f"intents-{per_label}-seed{seed}"
     words = ["resume", name]
     if not (root / name / "ledger.sqlite").exists():

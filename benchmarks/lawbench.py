@@ -1,4 +1,4 @@
-"""`ratchet bench lawbench`: what the services cost on top of the model, and how time grows with the cases.
+"""`ratchet bench lawbench`: the cost of the services on top of the model, and how time grows with the cases.
 
     python -m benchmarks.lawbench [--task lawbench] [--cases 25] [--root runs] [--out FILE]
 

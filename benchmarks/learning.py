@@ -1,9 +1,10 @@
-"""`ratchet bench learning`: does the last release beat the first on the sealed split? One whole run a seed.
+"""`ratchet bench learning`: whether the last release beats the first on the sealed split. One whole run a
+seed.
 
     python -m benchmarks.learning [--task trimul] [--seeds 0,1,2,3,4] [--levers both] [--root runs]
     python -m benchmarks.learning RUN... [--out FILE]      reads runs that are there already
 
-A run that is there already is gone on with, or only read; so the benchmark itself can be killed and resumed.
+A run that is there already is continued, or only read; so the benchmark itself can be killed and resumed.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> JsonObject:
 
 
 def run_seed(task: str, seed: int, levers: str, root: Path) -> RunFolder:
-    """The finished run of that seed: made, gone on with, or found."""
+    """The finished run of that seed: made, continued, or found."""
     name = f"{task}-{levers}-seed{seed}"
     folder = RunFolder((root / name).resolve())
     words = ["resume", name] if (folder.path / "ledger.sqlite").exists() else None
@@ -59,7 +60,7 @@ def run_seed(task: str, seed: int, levers: str, root: Path) -> RunFolder:
 
 
 def outcome(folder: RunFolder) -> JsonObject:
-    """What a run came to: promotions, and the sealed test. `gain` is null where the first release stayed."""
+    """The result of a run: promotions, and the sealed test. `gain` is null where the first release stayed."""
     shown = show_run(folder)
     test = shown["final"]["test"] or {}
     return {

@@ -1,7 +1,7 @@
 """One contender of the trainer's benchmark: `python -m benchmarks.trainer_contenders NAME SPEC`; prints JSON.
 
 All train the same LoRA on the same samples: random tokens, lengths between half and all of what the settings
-say, since the speed does not hang on what the tokens mean.
+give, since the speed does not depend on what the tokens mean.
 """
 
 from __future__ import annotations

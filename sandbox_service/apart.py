@@ -1,4 +1,4 @@
-"""What is done with a batch that could not be evaluated: each candidate of each instance is tried by itself,
+"""Fallback for a batch that could not be evaluated: each candidate of each instance is evaluated by itself,
 so that one that breaks its evaluation costs no other one its score, and a broken instance no other instance.
 
 A candidate that fails alone, while a control on the same instance does not, is itself at fault: it gets the
@@ -18,8 +18,8 @@ Run = Callable[[JsonObject, str], Evaluation]  # evaluates one candidate of an i
 
 
 def may_be_a_candidates_doing(error: Exception, verifier_lives: bool) -> bool:
-    """Whether to look for a candidate behind it. A verifier that answers, and finds itself broken, is that; a
-    tool or a setting that is missing has nothing to do with candidates."""
+    """Whether a candidate may be the cause. True for a verifier that answers with an error; a missing tool or
+    setting has nothing to do with candidates."""
     if isinstance(error, VerifierError):
         return not verifier_lives
     return isinstance(error, BoxError) or not isinstance(error, RatchetError | OSError)
@@ -45,7 +45,9 @@ def evaluate_apart(
         if isinstance(held, Exception):
             last = held
         worked = worked or last is not held or len(errors) < len(tried)
-        found.append([_told(one, last is held, low) if isinstance(one, Exception) else one for one in tried])
+        found.append(
+            [_evaluation_of(one, last is held, low) if isinstance(one, Exception) else one for one in tried]
+        )
     if not worked:
         raise last
     return found
@@ -56,13 +58,13 @@ def _alone(run: Run, instance: JsonObject, content: str) -> Evaluation | Excepti
     for _ in range(TRIES):
         try:
             return run(instance, content)
-        except Exception as caught:  # a candidate may have brought about anything
+        except Exception as caught:  # a candidate may have caused any error
             error = caught
     assert error is not None
     return error
 
 
-def _told(error: Exception, ours: bool, low: float) -> Evaluation:
+def _evaluation_of(error: Exception, ours: bool, low: float) -> Evaluation:
     why = (error.message if isinstance(error, RatchetError) else f"{type(error).__name__}: {error}")[
         :DETAIL_CHARS
     ]

@@ -1,4 +1,4 @@
-"""Evaluations that were made before, found by everything that they depend on. Never asked for the gate."""
+"""Earlier evaluations, keyed by everything that they depend on. Never used for the gate."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def find(store: Store, key: str) -> Evaluation | None:
 
 
 def keep(store: Store, key: str, evaluation: Evaluation) -> Evaluation:
-    """Keeps it, and returns what is kept: another worker may have been first, and all must say the same."""
+    """Keeps it, and returns what is kept: another worker may have been first, and all must return the
+    same."""
     digest = store.bind(KIND, key, put_json(store, evaluation))
     return get_record(store, digest, Evaluation)

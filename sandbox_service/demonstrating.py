@@ -1,5 +1,5 @@
 """Right answers of train instances, put by the scaffold into its own prompts: what a supervised weight update
-imitates. The verifier tells the answers, the boxed scaffold writes the prompts.
+imitates. The verifier returns the answers, the boxed scaffold writes the prompts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def demonstrations(
     cache: Path,
     task: Task,
     harness: str,
-    told: list[tuple[JsonObject, list[str]]],
+    right_answers: list[tuple[JsonObject, list[str]]],
 ) -> tuple[Demonstrations, str]:
     """What the harness (a digest) makes of the instances with their answers, and why some are missing."""
     loaded = load_harness(get_bundle(store, harness))
@@ -33,7 +33,7 @@ def demonstrations(
     fixed: JsonObject = {"knobs": loaded.values, "context": scaffold_context(task, loaded, None, 0)}
     shown: list[Demonstration] = []
     failures: list[str] = []
-    for instance, answer in [(instance, answer) for instance, answers in told for answer in answers]:
+    for instance, answer in [(instance, answer) for instance, answers in right_answers for answer in answers]:
         if len(failures) == FAILURES:
             break
         payload = {"instance": instance, "answer": answer, **fixed}

@@ -78,9 +78,9 @@ class Evaluator:
         return BatchScores(blocks=tuple(sheet.results() for sheet in sheets), cost=cost)
 
     def answers(self, task: Task, count: int, seed: int) -> list[tuple[JsonObject, list[str]]]:
-        """Train instances with their right answers, of a task whose verifier tells them."""
+        """Train instances with their right answers, of a task whose verifier returns them."""
         found = self._verifier(task).ask("answers", count=count, seed=seed)
-        return [(instance, said) for instance, said in found]
+        return [(instance, answers) for instance, answers in found]
 
     def close(self) -> None:
         for verifier in self._verifiers.values():
@@ -98,7 +98,7 @@ class Evaluator:
             return []
         try:
             return list(toolchain(self._verifier(task), check, blocks, self._folder))
-        except Exception as error:  # it may be any candidate's doing
+        except Exception as error:  # any candidate may be the cause
             if not may_be_a_candidates_doing(error, self._verifier(task, alive=False).alive()):
                 raise
             log.warning("%s: trying each candidate by itself: %s", task.name, error)

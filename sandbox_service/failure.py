@@ -1,4 +1,4 @@
-"""What a candidate did wrong: data on its way to an Evaluation, never an error of ours."""
+"""A candidate's failure: data on its way to an Evaluation, never an error of the sandbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the sandbox does with an event. Plain functions; only the bus commits what they return."""
+"""The sandbox's event handlers. Plain functions; only the bus commits what they return."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Deps:
 
 
 def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Message]:
-    """Score the batch. The agent's state is handed back unread. A broken verifier ends the run: no retry
-    mends it, and every further instance would be lost without a word."""
+    """Score the batch. The agent's state is returned unread. A broken verifier ends the run: no retry repairs
+    it, and every further instance would be lost silently."""
     try:
         scores = deps.evaluate(get_record(deps.store, event.batch, CandidateBatch))
     except VerifierError as error:
@@ -53,7 +53,7 @@ def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Mes
 
 
 def on_harness_proposed(event: HarnessProposed, *, deps: Deps) -> list[Message]:
-    """Apply the patch and smoke it. Refusal is an answer, not an error."""
+    """Apply the patch and make a smoke run. Refusal is an answer, not an error."""
     task = task_of(get_record(deps.store, event.config, RunConfig))
     patch = get_record(deps.store, event.patch, Patch)
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
@@ -68,8 +68,10 @@ def on_demonstrations_requested(event: DemonstrationsRequested, *, deps: Deps) -
     """Right answers of train instances in the harness's prompts. Having none is an answer, not an error."""
     started = time.monotonic()
     task = task_of(get_record(deps.store, event.config, RunConfig))
-    told = deps.answers(task, event.count, event.seed)
-    made, failure = demonstrations(deps.store, deps.scaffolds, deps.cache_dir, task, event.harness, told)
+    right_answers = deps.answers(task, event.count, event.seed)
+    made, failure = demonstrations(
+        deps.store, deps.scaffolds, deps.cache_dir, task, event.harness, right_answers
+    )
     reason = f"{event.reason}; demonstrate failed: {failure}" if failure else event.reason
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
     digest = put_json(deps.store, made) if made.items else ""

@@ -1,4 +1,4 @@
-"""A proposed patch on its way to being a harness: apply it, then let the scaffold run on stored traces.
+"""Validates a proposed patch: apply it, then run the scaffold on stored traces.
 
 The smoke run shows that it runs (valid actions, an answer within the task's turns) and nothing more: whether
 it is better is the gate's question. No model is asked; recorded replies and results are played back.
@@ -51,7 +51,7 @@ def validate(
 
 
 def traces(store: Store, task: Task, smoke: Sequence[str]) -> list[Trace]:
-    """A few recorded attempts; where there are none yet, one instance with replies that say nothing."""
+    """A few recorded attempts; where there are none yet, one instance with empty replies."""
     states = [get_record(store, digest, ShardState) for digest in smoke]
     attempts = [attempt for state in states for attempt in state.attempts if attempt.replies]
     step = max(1, len(attempts) // SMOKE_ATTEMPTS)

@@ -1,6 +1,6 @@
 """`python -m sandbox_service.verifier_program TASK_DIR`: the trusted process of one task, kept warm.
 
-It alone imports the task's verifier.py, makes inputs, knows expected outputs and holds the clock. One JSON
+It alone imports the task's verifier.py, makes inputs, knows expected outputs and takes the time. One JSON
 request a line on stdin, one JSON reply a line on stdout, until stdin closes. The verifier itself finds stdin
 empty, and what it prints goes to stderr. One that raises is answered with a VerifierError: it ends the run.
 """
@@ -73,20 +73,20 @@ class Program:
         found = []
         for instance in self.verifier.draw("train", count, seed):
             try:
-                told = self.verifier.answers(instance)
+                returned = self.verifier.answers(instance)
             except (Exception, SystemExit) as error:
                 raise RaisedError(*raised(error)) from error
-            if not isinstance(told, list) or not all(isinstance(answer, str) for answer in told):
-                raise VerifierError("verifier.answers must return a list of texts", "docs/tasks.md says more")
-            found.append((instance, told))
+            if not isinstance(returned, list) or not all(isinstance(answer, str) for answer in returned):
+                raise VerifierError("verifier.answers must return a list of texts", "docs/tasks.md has more")
+            found.append((instance, returned))
         return found
 
     def _scored(self, instance: JsonObject, content: str) -> Evaluation:
         try:
-            said = self.verifier.score(instance, content)
+            found = self.verifier.score(instance, content)
         except (Exception, SystemExit) as error:
             raise RaisedError(*raised(error)) from error
-        return judged(said, self.task.manifest.score)
+        return judged(found, self.task.manifest.score)
 
     def _judges(self, instance: JsonObject) -> bool:
         """Whether it has a score for one of a few plain answers."""

@@ -1,4 +1,5 @@
-"""The sandbox worker: `python -m sandbox_service.worker --stack stack.json`. No whole box, no work."""
+"""The sandbox worker: `python -m sandbox_service.worker --stack stack.json`. Without a whole box it takes no
+work."""
 
 from __future__ import annotations
 

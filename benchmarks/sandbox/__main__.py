@@ -1,4 +1,4 @@
-"""`ratchet bench sandbox`: what isolation costs, and how small a difference timing can find.
+"""`ratchet bench sandbox`: the cost of isolation, and how small a difference timing can find.
 
 Evaluations per second in the box and without it: the same C programs, compiled, checked and timed by the same
 code, both ways, by turns. Start-up costs. Timing noise: blocks of a program, itself again, and one that does

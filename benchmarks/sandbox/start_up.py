@@ -1,4 +1,4 @@
-"""What it costs to start what the sandbox starts, in ms: medians."""
+"""Start-up costs of what the sandbox starts, in ms: medians."""
 
 from __future__ import annotations
 

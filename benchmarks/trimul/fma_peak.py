@@ -1,4 +1,4 @@
-"""What the cores can do at most: fused multiply-adds in registers, no memory at all. A floor for every
+"""The peak rate of the cores: fused multiply-adds in registers, no memory at all. A floor for every
 program that is bound by products, and so for how much faster than another one it can be.
 """
 

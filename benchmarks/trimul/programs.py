@@ -1,4 +1,4 @@
-"""TriMul's C programs for a benchmark: rendered from schedules or taken from a run, whose best one is told
+"""TriMul's C programs for a benchmark: rendered from schedules or taken from a run, whose best one is found
 by timing again.
 """
 

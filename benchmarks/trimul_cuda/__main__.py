@@ -72,25 +72,26 @@ def measure_shape(
     }
     if "error" in found:
         return {**result, "error": found["error"]}
-    result["programs"] = {name: _summary(said, fused_s) for name, said in found.items()}
+    result["programs"] = {name: _summary(measured, fused_s) for name, measured in found.items()}
     kernels = zip(programs["ours"]["launches"], zip(*found["ours"]["kernels_s"], strict=True), strict=True)
     result["kernels_us"] = {launch["kernel"]: microseconds(median(times)) for launch, times in kernels}
     return result
 
 
-def _summary(said: JsonObject, fused_s: float) -> JsonObject:
-    if "fault" in said:
-        return {"fault": said["fault"], "rms": max(said["rms"])}
+def _summary(measured: JsonObject, fused_s: float) -> JsonObject:
+    if "fault" in measured:
+        return {"fault": measured["fault"], "rms": max(measured["rms"])}
     faults = [
-        clock_fault(event, wall, wall) for event, wall in zip(said["event_s"], said["wall_s"], strict=True)
+        clock_fault(event, wall, wall)
+        for event, wall in zip(measured["event_s"], measured["wall_s"], strict=True)
     ]
-    middle = median(said["event_s"])
+    middle = median(measured["event_s"])
     return {
         "us": microseconds(middle),
-        "mean_us": microseconds(sum(said["event_s"]) / len(said["event_s"])),
-        "runs_us": [microseconds(time_s) for time_s in said["event_s"]],
+        "mean_us": microseconds(sum(measured["event_s"]) / len(measured["event_s"])),
+        "runs_us": [microseconds(time_s) for time_s in measured["event_s"]],
         "times_fused_floor": round(middle / fused_s, 3),
-        "rms": max(said["rms"]),
+        "rms": max(measured["rms"]),
         "clock_faults": [fault for fault in faults if fault],
     }
 
@@ -127,7 +128,8 @@ def table(result: JsonObject) -> str:
             lines.append(f"{name:>12} {shape['error'][:160]}")
             continue
         ours, *others = (
-            (key, said.get("us", said.get("fault", "?"))) for key, said in shape["programs"].items()
+            (key, measured.get("us", measured.get("fault", "?")))
+            for key, measured in shape["programs"].items()
         )
         own = shape["programs"]["ours"]
         ratio = own.get("times_fused_floor", 0)

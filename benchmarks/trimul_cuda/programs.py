@@ -85,7 +85,7 @@ class TorchProcess:
                     more = os.read(process.stdout.fileno(), 1 << 16)
                 if not more:
                     self.close()
-                    return {"error": f"{operation}: the process with torch ended, or said nothing in time"}
+                    return {"error": f"{operation}: the process with torch ended, or did not reply in time"}
                 data += more
         reply: JsonObject = json.loads(data)
         if "error" in reply:

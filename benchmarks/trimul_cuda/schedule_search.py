@@ -36,7 +36,7 @@ def search(task: Task, gpu: TorchProcess, count: int, seed: int) -> JsonObject:
         found: JsonObject = {}
         for first in range(0, len(programs), BATCH):  # what hangs takes no more than its batch with it
             batch = dict(list(programs.items())[first : first + BATCH])
-            said = gpu.ask(
+            reply = gpu.ask(
                 "measure",
                 shape=shape,
                 scratch=task.verifier.scratch(shape),
@@ -46,7 +46,7 @@ def search(task: Task, gpu: TorchProcess, count: int, seed: int) -> JsonObject:
                 once=[],
                 seed=seed,
             )
-            found |= {name: {"fault": said["error"]} for name in batch} if "error" in said else said
+            found |= {name: {"fault": reply["error"]} for name in batch} if "error" in reply else reply
             print(f"searched {first + len(batch)} of {len(programs)}", file=sys.stderr, flush=True)
         result[str(shape["C"])] = {"shape": shape, **_trials(schedules, programs, found)}
     return result
@@ -65,13 +65,13 @@ def _trials(schedules: Sequence[JsonObject], programs: JsonObject, found: JsonOb
     trials = []
     for number, schedule in enumerate(schedules):
         trial: JsonObject = {"schedule": schedule}
-        said = found.get(str(number), {"fault": "does not compile"})
-        if "fault" in said:
-            trial["fault"] = said["fault"]
+        reply = found.get(str(number), {"fault": "does not compile"})
+        if "fault" in reply:
+            trial["fault"] = reply["fault"]
         else:
             names = [launch["kernel"] for launch in programs[str(number)]["launches"]]
-            apart = map(min, zip(*said["kernels_s"], strict=True))
-            trial |= {"us": microseconds(min(said["event_s"]))}
+            apart = map(min, zip(*reply["kernels_s"], strict=True))
+            trial |= {"us": microseconds(min(reply["event_s"]))}
             trial["kernels_us"] = dict(zip(names, map(microseconds, apart), strict=True))
         trials.append(trial)
     right = [trial for trial in trials if "us" in trial]

@@ -1,6 +1,6 @@
 """The attacks, read from their files: kernels/*.c are candidates for the task in task/, programs/*.py for the
 one in smoothing/, escapes/*.py try to get out of a box, scaffolds/*.py and patches/*.py are what a proposer
-may change. The first comment of a file says what it is.
+may change. The first comment of a file describes it.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ NOT_APPLICABLE = {
 
 @dataclass(frozen=True)
 class Attack:
-    """One attack. `gain` is what its author wants of a kernel, `judge` how an escape is told, `needs` a layer
-    that is optional; `kept` says why it stays though a harness that trusts everything may withstand it.
+    """One attack. `gain` is what its author wants of a kernel, `judge` how an escape is detected, `needs` a
+    layer that is optional; `kept` states why it stays though a harness that trusts everything may withstand
+    it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What came of one attack, and the real evaluator that candidates of the corpus are given to."""
+"""The result of one attack, and the real evaluator that candidates of the corpus are given to."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def judge_kernel(source: str, folder: Path, env: Mapping[str, str]) -> Verdict:
         return Verdict(hung=True)
     lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("{")]
     if lines:
-        said = json.loads(lines[0])
-        return Verdict(bool(said["correct"]), float(said["speedup"]))
+        result = json.loads(lines[0])
+        return Verdict(bool(result["correct"]), float(result["speedup"]))
     return Verdict(done.returncode == 0, 1.0 / (time.monotonic() - started) if done.returncode == 0 else 0.0)
 
 

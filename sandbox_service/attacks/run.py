@@ -31,7 +31,7 @@ from shared.messages.records import Evaluation
 LIMITS = Limits(wall_s=4, cpu_s=4, memory_mb=64, processes=16, file_mb=4, output_bytes=1 << 20)
 INSTANCE = {"id": "hidden", "n": 160}
 WORTH = 2.0  # times the honest speed: what an attack on the clock must seem to reach
-TRIES = 3  # on the naive harness: whoever attacks a clock may come again; a cache needs two runs anyway
+TRIES = 3  # on the naive harness: an attack on a clock may be repeated; a cache needs two runs anyway
 OTHER_WORKERS = 2
 
 
@@ -117,8 +117,8 @@ def attack_box(attack: Attack, grounds: Grounds) -> Finding:
     binds = [Bind(attack.path, "/attack.py"), Bind(boxed, "/out", writable=True)]
     result = open_box().run([*python, "/attack.py", *words, "/out", *tail], binds=binds, limits=LIMITS)
     escaped = _succeeded(attack, boxed, result.stdout, lambda path: read_regular(path) or b"")
-    said = result.stderr.decode(errors="replace").strip().splitlines()
-    return Finding.of(attack, fooled, not escaped, f"{result.outcome}{f': {said[-1]}' if said else ''}")
+    lines = result.stderr.decode(errors="replace").strip().splitlines()
+    return Finding.of(attack, fooled, not escaped, f"{result.outcome}{f': {lines[-1]}' if lines else ''}")
 
 
 def _by_reply(name: str, source: str, grounds: Grounds) -> naive.Verdict:
@@ -146,7 +146,7 @@ def _fools_naive(attack: Attack, source: str, grounds: Grounds, honest: naive.Ve
 
 
 def _succeeded(attack: Attack, folder: Path, printed: bytes, collect: Callable[[Path], bytes | None]) -> bool:
-    """Told from outside wherever the program can not be believed."""
+    """Observed from outside wherever the program's output can not be trusted."""
     if attack.judge == "word":
         return printed.startswith(b"escaped")
     if attack.judge == "flood":
@@ -158,7 +158,7 @@ def _succeeded(attack: Attack, folder: Path, printed: bytes, collect: Callable[[
 
 
 def _holds(lock: Path) -> bool:
-    """Whether somebody still has it locked, who then must be running."""
+    """Whether a process still holds its lock, and so still runs."""
     if not lock.exists():
         return False
     with open(lock, encoding="utf-8") as file:

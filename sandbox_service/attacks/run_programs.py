@@ -54,7 +54,7 @@ def _counts_as_failed(found: Evaluation) -> bool:
 
 
 def _naive_score(path: Path, folder: Path) -> float | None:
-    """What the first JSON line says; None where there is none: the harness broke, too."""
+    """The score on the first JSON line; None where there is none: the harness broke, too."""
     place = folder / f"{path.stem}.naive"
     place.mkdir(parents=True, exist_ok=True)
     copy = place / path.name

@@ -1,5 +1,6 @@
 """The attacks by what a proposer may change: scaffolds that try to keep something from step to step, and
-patches whose values break whoever checks them. Each is tried on plain Python as well, which falls for it.
+patches whose values break the process that checks them. Each is tried on plain Python as well, which it
+succeeds against.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def attack_scaffolds(chosen: Sequence[Attack], folder: Path) -> list[Finding]:
 
 
 def _attack_scaffold(attack: Attack, pool: ScaffoldPool, folder: Path) -> Finding:
-    """Two steps of each: what the second one answers tells."""
+    """Two steps of each: the second one's answer shows whether state was kept."""
     folder.mkdir(parents=True)
     (folder / "scaffold.py").write_text(attack.path.read_text())
     done = naive.run_program([sys.executable, "-c", PLAINLY, str(attack.path), str(folder)], folder, {})

@@ -1,7 +1,7 @@
 """The memory that a kernel's process on this machine shares with the trusted parent, in one file.
 
 The parent reads and writes it as a file and never maps it: a candidate may cut a file that it holds, and a
-mapped page that is gone kills the process that touches it.
+mapped page that is gone kills the process that accesses it.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def _wide(arrays: Arrays) -> Arrays:
 
 @contextmanager
 def _noted(program: Program) -> Iterator[None]:
-    """A candidate's failure is written down, and the block goes on without it."""
+    """A candidate's failure is recorded, and the block continues without it."""
     try:
         yield
     except CandidateFailedError as failure:
@@ -188,7 +188,7 @@ def _baseline_is_right() -> Iterator[None]:
 
 
 def _demand(baseline: Program) -> None:
-    """The baseline is ours: where it fails, the machine or the task is broken, not a candidate."""
+    """The baseline is trusted: where it fails, the machine or the task is broken, not a candidate."""
     with _baseline_is_right():
         if baseline.failure is not None:
             raise baseline.failure

@@ -1,7 +1,7 @@
 """One candidate, loaded in a boxed process of its own and stopped except while it is timed.
 
 It is stopped (SIGSTOP, by process descriptor) so that it can neither look at inputs before its clock runs,
-nor go on computing after its reply, nor spin on a core while another program is timed.
+nor continue computing after its reply, nor spin on a core while another program is timed.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class BoxedKernel(Kernel):
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._pid_handle is not None
-        with suppress(ProcessLookupError):  # it is dead, which the pipe tells
+        with suppress(ProcessLookupError):  # it has ended, which the pipe shows
             signal.pidfd_send_signal(self._pid_handle, number)
 
     def _death(self) -> CandidateFailedError:

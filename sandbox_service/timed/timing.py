@@ -1,8 +1,8 @@
 """The rules of timing, apart from any process: how many rounds, in which order, how long to wait, the sums.
 
 All programs of an instance are timed in one interleaved block: in every round each runs once on the same
-fresh inputs, so drift of the machine meets all of them. Nothing here depends on how a candidate behaves, only
-on the baseline's first time, so a candidate can not choose how often or how long it is looked at.
+fresh inputs, so drift of the machine affects all of them. Nothing here depends on how a candidate behaves,
+only on the baseline's first time, so a candidate can not choose how often or how long it is measured.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SLOW_BASELINE_S = 0.5
 FEWEST_IF_SLOW: dict[Check, int] = {"public": 2, "final": 3}
 PATIENCE = 10  # times the baseline that a candidate may take; its score has long been the lowest then
 GRACE_S = 1.0  # on top, because a busy machine can hold up anything
-MIN_EFFECT = 0.01  # a smaller difference of speed is called none
+MIN_EFFECT = 0.01  # a smaller difference of speed counts as none
 WRONG = 0.02  # how often a difference that is no larger than that may be called one, on either side
 FEWEST_TO_CLAIM = 6  # rounds: of five, all may agree by chance more often than WRONG
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What the rounds say of one program."""
+    """The result of the rounds for one program."""
 
     speedup: float  # median over rounds of baseline / program, each of the same round
     candidate_ms: float
@@ -80,8 +80,8 @@ def summarize(baseline_s: Sequence[float], program_s: Sequence[float]) -> Timing
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float]:
-    """The sign test's interval of the median. It asks nothing of the noise but that rounds do not tell of
-    each other, so the long tail that a busy machine makes can widen it and not deceive it."""
+    """The sign test's interval of the median. It only assumes that rounds are independent, so the long tail
+    that a busy machine makes can widen it but not bias it."""
     ordered, count, tail = sorted(ratios), len(ratios), 0.0
     for place in range(count // 2):
         tail += math.comb(count, place) / 2**count  # that the median lies below ordered[place]

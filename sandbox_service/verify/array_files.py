@@ -89,10 +89,10 @@ def _plain(name: str, array: Any) -> np.ndarray[Any, Any]:
     return found
 
 
-def _name(said: Any) -> str:
-    if not isinstance(said, str) or len(said) > NAME_CHARS:
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > NAME_CHARS:
         raise ArrayFileError("a value has no proper name")
-    return said
+    return value
 
 
 def _read(file: IO[bytes], dtype: Any, shape: Any, left: int) -> np.ndarray[Any, Any]:

@@ -1,6 +1,6 @@
-"""What a verifier says of a candidate, as an Evaluation: a number, or an object with outcome, score, detail
+"""A verifier's result for a candidate as an Evaluation: a number, or an object with outcome, score, detail
 and metrics. Anything else is the verifier's fault and raises VerifierError with all that is wrong: an answer
-that is quietly mended would be a score that nobody meant.
+that is silently repaired would be an unintended score.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from shared.tasks.task import ScoreSection
 
 FIELDS = ("outcome", "score", "detail", "metrics")
 OUTCOMES = get_args(Outcome)
-HINT = "a score is a number within [score] low and high, or an object as docs/tasks.md says"
+HINT = "a score is a number within [score] low and high, or an object as docs/tasks.md describes"
 
 
 class NotFiniteError(VerifierError):
     """A score that is NaN or infinite: it may be the candidate's doing (an answer "nan" read as a number)."""
 
 
-def judged(said: Any, bounds: ScoreSection) -> Evaluation:
-    """`said` as an Evaluation. Raises VerifierError that names every fault; NotFiniteError where that is the
-    only one."""
-    fields = said if isinstance(said, dict) else {"score": said}
+def judged(result: Any, bounds: ScoreSection) -> Evaluation:
+    """`result` as an Evaluation. Raises VerifierError that names every fault; NotFiniteError where that is
+    the only one."""
+    fields = result if isinstance(result, dict) else {"score": result}
     faults = [] if "score" in fields else ["no score"]
     faults += [f"unknown field {name!r}" for name in fields if name not in FIELDS]
     outcome, detail = fields.get("outcome", "ok"), fields.get("detail", "")

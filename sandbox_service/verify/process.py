@@ -101,12 +101,12 @@ class VerifierProcess:
         tail = self._stderr.read().decode(errors="replace").strip()[-800:]
         if -code in FROM_OUTSIDE:
             return BoxError(
-                f"{self.task.name}: the verifier was ended by signal {-code}: {tail or 'it said nothing'}",
+                f"{self.task.name}: the verifier was ended by signal {-code}: {tail or 'it wrote nothing'}",
                 "is there enough memory for it?",
             )
-        said = last_line(tail) or f"signal {-code}" if code < 0 else last_line(tail) or "it said nothing"
+        last = last_line(tail) or f"signal {-code}" if code < 0 else last_line(tail) or "it wrote nothing"
         return VerifierError(
-            f"{self.task.name}: the verifier ended (exit code {code}): {said}",
+            f"{self.task.name}: the verifier ended (exit code {code}): {last}",
             where(tail) or "run `ratchet validate` on the task's folder",
         )
 

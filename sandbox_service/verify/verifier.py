@@ -1,6 +1,6 @@
 """What a task's verifier.py offers its toolchain, typed, and the checks that hold for every such task.
 
-The module is the task's; this file only says what it must answer and looks at outputs before it does.
+The module is the task's; this file only states what it must define, and checks outputs before it is asked.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class KernelVerifier(Protocol):
 
 
 class PythonVerifier(Protocol):
-    """verifier.py of a task with toolchain "python"; toolchains/python.py says more."""
+    """verifier.py of a task with toolchain "python"; toolchains/python/toolchain.py has more."""
 
     ENTRY: str
     GIVEN: tuple[str, ...]

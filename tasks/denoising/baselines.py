@@ -1,4 +1,4 @@
-"""Scores what a candidate is compared with, on the same instances and held-out molecules.
+"""Baselines that a candidate is compared with, scored on the same instances and held-out molecules.
 
     baselines.py TASK_FOLDER < INSTANCES    prints {name: [{"score", "metrics"}, one an instance]}
 

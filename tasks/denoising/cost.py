@@ -1,4 +1,4 @@
-"""What one evaluation costs: a strong pipeline in its box, and the judge beside it.
+"""The cost of one evaluation: a strong pipeline in its box, and the judge beside it.
 
 cost.py CELLS [MATRIX]    a JSON object; a process of its own for each size, as a peak of memory never falls
 """

@@ -3,7 +3,7 @@
     data.py import SOURCE INTO      the matrices of a run; prints a JSON object that sums up what was taken
     data.py instances SOURCE INTO   those of `ratchet eval`: prints an instance for each and each split seed
 
-SOURCE is a matrix (count_matrices/files.py says which kinds) or a folder that holds some, at any depth. In a
+SOURCE is a matrix (count_matrices/files.py lists the kinds) or a folder that holds some, at any depth. In a
 folder with subfolders train/ and test/ those decide which matrices the loop learns on and which only the
 sealed test sees; else the one with the most cells is for train and gate, the others for test.
 """
@@ -44,11 +44,11 @@ def main(operation, source, into):
         print(json.dumps(summary))
 
 
-def write(files, data, for_eval, told=()):
+def write(files, data, for_eval, notes=()):
     """The matrices, index.json and secret into `data`; returns the summary. A file that can't be used is
-    refused with its reason; CountsError where none can, or where the only one of a role can't. `told`: what
-    is to be told besides."""
-    refused, warned = [], [*told]
+    refused with its reason; CountsError where none can, or where the only one of a role can't. `notes`:
+    further notes for the user."""
+    refused, warned = [], [*notes]
     samples = [sample for found in files if (sample := _sample(*found, warned, refused))]
     if not for_eval:
         samples = [_fitting(sample, refused) for sample in roles.kept_apart(samples, warned)]
@@ -72,7 +72,7 @@ def _sample(name, path, role, warned, refused):
     """None where it is refused."""
     try:
         counts = read(path)
-        warned += counts.told
+        warned += counts.notes
         return _fitting(roles.Sample(name, role, _tidied(counts, name, warned)))
     except CountsError as error:
         refused.append(str(error))

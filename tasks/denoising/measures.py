@@ -1,4 +1,4 @@
-"""What an estimate is worth, measured on held-out molecules. `estimate` is dense and of the scale of `train`;
+"""Scores of an estimate, measured on held-out molecules. `estimate` is dense and of the scale of `train`;
 `train` and `held_out` are CSR. Works through blocks of cells, so that no whole copy is made.
 
     poisson   gain of the Poisson log-likelihood of the held-out counts
@@ -6,7 +6,7 @@
     score     gain / (gain + HALF), where gain is the mean of the two
 
 Both gains are 0 for library size x gene mean, which knows nothing of a cell but its size, and 1 for the
-held-out counts themselves, which nobody can reach. Scaling to the held-out depth is the point of `mse`:
+held-out counts themselves, which no method can reach. Scaling to the held-out depth is the point of `mse`:
 scaled to 10,000 instead, one held-out molecule weighs like a hundred, the best estimate is then far below
 the true expression, and a program that ignores the cells beats every method (`official` shows that).
 """

@@ -27,12 +27,12 @@ class Sample:
         self.counts.matrix = matrix
 
 
-def kept_apart(samples, told):
+def kept_apart(samples, notes):
     """The samples without those that hold another one's cells; a few shared cells are taken out of one side.
     Raises CountsError where the user's own train/ and test/ share their cells."""
     kept = []
     for sample in sorted(samples, key=_rank):
-        if all(_apart(earlier, sample, told) for earlier in kept):
+        if all(_apart(earlier, sample, notes) for earlier in kept):
             kept.append(sample)
     return [sample for sample in samples if sample in kept]
 
@@ -42,25 +42,25 @@ def _rank(sample):
     return sample.unfiltered, sample.role != TEST, -sample.cells, -float(sample.counts.matrix.sum())
 
 
-def _apart(kept, sample, told):
+def _apart(kept, sample, notes):
     """False where `sample` is left out. A few cells of `kept` are taken out of it."""
     _, rows = in_both(kept.counts, sample.counts)
     shared, fewest = int(rows.sum()), min(kept.cells, sample.cells)
     if not shared:
         return True
-    said = f"{sample.name}: {shared} of its {sample.cells} cells stand in {kept.name}, too"
+    shared_text = f"{sample.name}: {shared} of its {sample.cells} cells stand in {kept.name}, too"
     if shared < HALF * fewest:
         sample.without(rows)
-        told.append(f"{said}: taken out")
+        notes.append(f"{shared_text}: taken out")
         return True
     if {kept.role, sample.role} == {TRAIN, TEST}:
-        raise CountsError(f"{said}: what is learned on would be tested on; put other cells into test/")
-    told.append(f"{said}: left out, or it would be learned on and tested on")
+        raise CountsError(f"{shared_text}: what is learned on would be tested on; put other cells into test/")
+    notes.append(f"{shared_text}: left out, or it would be learned on and tested on")
     return False
 
 
 def deal(entries, for_eval):
-    """Train for the largest and test for the others, unless folders have said it; all test for eval."""
+    """Train for the largest and test for the others, unless folders decide it; all test for eval."""
     largest = max(entries, key=lambda name: entries[name]["cells"])
     for name, entry in entries.items():
         if for_eval:

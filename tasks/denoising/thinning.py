@@ -1,5 +1,5 @@
 """Molecular cross-validation: every molecule of a count matrix goes to the train side with probability 0.9,
-else to the held-out side. What an estimate made from the one says of the other is what it is worth.
+else to the held-out side. An estimate made from the one is scored on the other.
 """
 
 import numpy as np

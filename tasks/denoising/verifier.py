@@ -1,7 +1,7 @@
 """Denoising single-cell RNA counts: a candidate sees nine tenths of the molecules of a block of cells, and is
 judged by the rest, which never leave this process.
 
-thinning.py splits the molecules, rules.py says what is refused, measures.py what an estimate is worth.
+thinning.py splits the molecules, rules.py refuses outputs, measures.py scores estimates.
 """
 
 import sys
@@ -74,7 +74,7 @@ def judge(instance, inputs, outputs):
 
 
 def evaluation(estimate, train, held_out):
-    """What is said of an estimate that is of the right shape and finite; baselines.py asks it as well."""
+    """The evaluation of an estimate that is of the right shape and finite; baselines.py uses it as well."""
     reason = rules.fault(estimate, train)
     if reason:
         return {"outcome": "refused", "score": measures.LOWEST, "detail": reason}

@@ -1,4 +1,4 @@
-"""What can be had without a language model, fitted on the labelled cases that the scaffold may read, too:
+"""Baselines without a language model, fitted on the labelled cases that the scaffold may read, too:
 `baselines.py TASK_FOLDER < INSTANCES`. Scored by the task's verifier, as the model's answers are.
 """
 
@@ -27,7 +27,7 @@ def main(folder: Path) -> None:
     for name, retriever in (("first of the shortlist", "nearest"), ("... by classifier", "classifier")):
         knobs = {"retriever": retriever}
         found[name] = [scaffold.look(instance["text"], knobs, index)[0][0] for instance in instances]
-    print(json.dumps({name: rows(verifier, instances, said) for name, said in found.items()}))
+    print(json.dumps({name: rows(verifier, instances, answers) for name, answers in found.items()}))
 
 
 def answers(texts: list[str], cases: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -42,8 +42,8 @@ def answers(texts: list[str], cases: list[dict[str, Any]]) -> dict[str, list[str
     }
 
 
-def rows(verifier: Any, instances: list[dict[str, Any]], said: list[str]) -> list[dict[str, Any]]:
-    pairs = zip(instances, said, strict=True)
+def rows(verifier: Any, instances: list[dict[str, Any]], answers: list[str]) -> list[dict[str, Any]]:
+    pairs = zip(instances, answers, strict=True)
     return [{"score": verifier.score(instance, answer)["score"], "metrics": {}} for instance, answer in pairs]
 
 

@@ -22,7 +22,7 @@ Case = dict[str, Any]
 
 
 class DataError(Exception):
-    """A mistake in somebody's file; the text says where and what."""
+    """A mistake in the user's file; the text states where and what."""
 
 
 def main(arguments: list[str]) -> int:

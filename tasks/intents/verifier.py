@@ -46,5 +46,5 @@ def score(instance: Case, text: str) -> dict[str, Any]:
 
 
 def answers(instance: Case) -> list[str]:
-    """The right label of a train query, which weights may learn from. Of any other query nothing is told."""
+    """The right label of a train query, which weights may learn from. None for any other query."""
     return [TRAIN[instance["id"]]] if instance.get("id") in TRAIN else []

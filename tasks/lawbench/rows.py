@@ -1,5 +1,5 @@
 """One row of a file as a case, whatever form it has: this project's, CAIL2018's, LawBench's 3-3, SIA's table.
-Raises RowError for a fault of form, which says that the file is not what its owner thinks.
+Raises RowError for a fault of form: the file is not what its owner thinks.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ def read_rows(source):
         try:
             rows[number] = json.loads(line)
         except (ValueError, RecursionError) as error:
-            said = getattr(error, "msg", type(error).__name__)
-            raise ShapeError(f"{source}, line {number} is not JSON: {said}") from None
+            reason = getattr(error, "msg", type(error).__name__)
+            raise ShapeError(f"{source}, line {number} is not JSON: {reason}") from None
         if not isinstance(rows[number], dict):
             raise ShapeError(f'{source}, line {number} is no JSON object such as {{"N": 256, "C": 128}}')
     if not rows:

@@ -1,4 +1,4 @@
-"""Compiles C candidates in the box, several at a time. It runs nothing of what it makes.
+"""Compiles C candidates in the box, several at a time; it runs none of them.
 
 A candidate becomes a shared library together with the task's CALL text; the driver that loads it is compiled
 once. Compiled files are kept by the digest of all that went into them: compiling again would give the same
@@ -44,7 +44,7 @@ LIBRARY_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Compiled:
-    """A file that can be loaded, or what the compiler said."""
+    """A file that can be loaded, or the compiler's messages."""
 
     path: Path | None
     error: str = ""
@@ -118,8 +118,8 @@ def _complaint(result: BoxResult) -> str:
         return f"the compiler was not done after {LIMITS.wall_s:.0f} s"
     if result.outcome == "over_limit":
         return "the compiler's output was too long"
-    said = result.stderr.decode(errors="replace").replace("candidate.c:", "").strip()
-    return said[:DETAIL_CHARS] or f"the compiler ended with exit code {result.exit_code}"
+    messages = result.stderr.decode(errors="replace").replace("candidate.c:", "").strip()
+    return messages[:DETAIL_CHARS] or f"the compiler ended with exit code {result.exit_code}"
 
 
 def read_regular(path: Path) -> bytes | None:

@@ -1,6 +1,6 @@
 """Toolchain "c": a candidate is a C program, scored by its speed-up over the task's baseline.
 
-All candidates of a batch are compiled first, on all cores, so that nothing compiles while something is timed.
+All candidates of a batch are compiled first, on all cores, so that no compiler runs while a program is timed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A candidate is first run on a small shape and compared with float64 (for a final check, and where it is
 there, under compute-sanitizer). Then a fresh process loads it, and it is timed A B B A with the baseline,
 every round on fresh inputs and poisoned outputs; every output is compared with the baseline's of that round.
-After a crash or a hang a canary tells whether the GPU is still well.
+After a crash or a hang a canary tests whether the GPU still works.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def _evaluation(bench: CudaBench, instance: JsonObject, device: str, timed: Time
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """The baseline is ours: where it fails, the machine or the task is broken, not a candidate."""
+    """The baseline is trusted: where it fails, the machine or the task is broken, not a candidate."""
     try:
         yield
     except CandidateFailedError as failure:
@@ -250,5 +250,5 @@ def canary_sings(cubin: Path) -> bool:
             arena.fill(inputs)
             kernel.run(CANARY_S)
             return bool((arena.outputs()["out"].view(np.int32) == 3 * numbers + 1).all())
-    except Exception:  # whatever is the matter, it did not sing
+    except Exception:  # whatever the reason, the canary failed
         return False

@@ -1,6 +1,6 @@
 """Compiles CUDA candidates in the box: with nvcc to a cubin, and with g++ to a library that the CPU can run.
 
-It runs nothing of what it makes. The CUDA toolkit is found once, by nvcc's place, and the box sees it
+It runs none of it. The CUDA toolkit is found once, by nvcc's place, and the box sees it
 read-only. What was compiled is kept by the digest of all that went into it, as with C.
 """
 
@@ -37,7 +37,7 @@ DETAIL_CHARS = 1500
 
 @dataclass(frozen=True)
 class Cubin(Compiled):
-    """A cubin with ptxas' figures, or what nvcc said."""
+    """A cubin with ptxas' figures, or nvcc's messages."""
 
     kernels: dict[str, ptxas.KernelFigures] = field(default_factory=dict)
 
@@ -77,16 +77,18 @@ class CudaCompiler:
 
     def cubin(self, source: str, flags: Sequence[str]) -> Cubin:
         argv = [str(self._nvcc), f"-arch={self._arch}", *flags, *NVCC_FLAGS, "-I", "/include"]
-        path, said = self._made(source, "candidate.cu", argv, self._toolkit())
+        path, messages = self._made(source, "candidate.cu", argv, self._toolkit())
         if path is None:
-            return Cubin(None, said)
-        figures = {name: ptxas.KernelFigures(**fields) for name, fields in json.loads(said).items()}
+            return Cubin(None, messages)
+        figures = {name: ptxas.KernelFigures(**fields) for name, fields in json.loads(messages).items()}
         return Cubin(path, "", figures)
 
     def standin(self, text: str) -> Compiled:
         """A library with `ratchet_call` from C++ that includes the stand-in's header."""
-        path, said = self._made(text, "candidate.cpp", ["g++", *GXX_FLAGS, *GXX_MESSAGES], [_standin_bind()])
-        return Compiled(path, "" if path else said)
+        path, messages = self._made(
+            text, "candidate.cpp", ["g++", *GXX_FLAGS, *GXX_MESSAGES], [_standin_bind()]
+        )
+        return Compiled(path, "" if path else messages)
 
     def driver(self) -> Path:
         """The program that loads a stand-in; the same as for C."""
@@ -100,7 +102,7 @@ class CudaCompiler:
     def _made(
         self, source: str, name: str, argv: Sequence[str], binds: Sequence[Bind]
     ) -> tuple[Path | None, str]:
-        """The file and what is to be remembered of it; or None and the compiler's complaint."""
+        """The file and its figures; or None and the compiler's messages."""
         kept = self._folder / digest_of([source, list(argv), _version(binds)])
         note, failed = kept.with_suffix(".json"), kept.with_suffix(".failed")
         if kept.exists() and note.exists():
@@ -132,7 +134,7 @@ class CudaCompiler:
         if result.exit_code == NOT_FOUND:
             raise ToolMissingError(f"{argv[0]} is not to be seen in the box", "apt-get install g++")
         if result.outcome == "crashed" and not result.stderr.strip():
-            raise BoxError(f"{argv[0]} ended with exit code {result.exit_code} and said nothing")
+            raise BoxError(f"{argv[0]} ended with exit code {result.exit_code} and wrote nothing")
         return result, read_regular(output / "made") if result.outcome == "ok" else None
 
 
@@ -152,5 +154,5 @@ def _complaint(result: BoxResult, name: str) -> str:
     if result.outcome == "over_limit":
         return "the compiler's output was too long"
     lines = result.stderr.decode(errors="replace").replace(f"{name}:", "").replace(name, "").splitlines()
-    said = "\n".join(line for line in lines if line.strip() and "ptxas info" not in line)
-    return said.strip()[:DETAIL_CHARS] or f"the compiler ended with exit code {result.exit_code}"
+    messages = "\n".join(line for line in lines if line.strip() and "ptxas info" not in line)
+    return messages.strip()[:DETAIL_CHARS] or f"the compiler ended with exit code {result.exit_code}"

@@ -1,4 +1,5 @@
-"""Is there a GPU, is it well, how are its clocks. A sick GPU is put in quarantine and never reset.
+"""Health of the GPU: whether there is one, whether it works, its clocks. A faulty GPU is put in quarantine
+and never reset.
 
 A quarantine is a file with the reason; while it lies there nothing runs on that GPU. A person removes it.
 """
@@ -49,7 +50,7 @@ def _error(folder: Path, device: str, reason: str) -> BoxError:
 
 
 def clocks(device: str) -> JsonObject:
-    """What NVML says of the GPU at that PCI address now; {} where there is no NVML."""
+    """NVML's clocks of the GPU at that PCI address now; {} where there is no NVML."""
     try:
         nvml = ctypes.CDLL(NVML)
     except OSError:

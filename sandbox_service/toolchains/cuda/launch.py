@@ -55,11 +55,11 @@ class Launch(BaseModel):
         return ""
 
 
-def checked(task: str, said: Any, buffers: Collection[str]) -> list[Launch]:
+def checked(task: str, given: Any, buffers: Collection[str]) -> list[Launch]:
     """The launches that a verifier gave. Raises ValueError where they break CUDA's limits (the candidate's
     geometry), TaskError where they are malformed (the task's own mistake)."""
     try:
-        launches = [Launch.model_validate(item) for item in said]
+        launches = [Launch.model_validate(item) for item in given]
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

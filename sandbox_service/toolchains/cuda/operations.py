@@ -1,4 +1,4 @@
-"""What the verifier's process does for toolchain "cuda": plans, checks on the CPU, blocks on the GPU."""
+"""Operations of the verifier's process for toolchain "cuda": plans, checks on the CPU, blocks on the GPU."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The client of cuda_runner.py: one candidate's cubin on the GPU, in a process of its own.
 
-As with a boxed kernel, what the candidate did wrong is a CandidateFailedError, what we did wrong a BoxError.
-The runner is not in a box: its host code is ours, and the driver's contexts part the device's memory.
+As with a boxed kernel, a candidate's failure is a CandidateFailedError, a failure of the sandbox a BoxError.
+The runner is not in a box: its host code is trusted, and the driver's contexts separate the device's memory.
 """
 
 from __future__ import annotations
@@ -68,15 +68,15 @@ class CudaKernel:
         os.close(end)
         self._dead = False
         try:
-            said = self._reply(START_S)
-            if said is None or not ("absent" in said or "value" in said):
+            reply = self._reply(START_S)
+            if reply is None or not ("absent" in reply or "value" in reply):
                 raise BoxError(f"the CUDA runner did not start: {self._tail()}", "run `ratchet doctor`")
-            if "absent" in said:
-                raise NoDeviceError(said["absent"])
+            if "absent" in reply:
+                raise NoDeviceError(reply["absent"])
         except BaseException:
             self.close()
             raise
-        self.device: JsonObject = said["value"]
+        self.device: JsonObject = reply["value"]
 
     def load(
         self, cubin: Path, arena: Arena, sizes: Mapping[str, int], scratch: JsonObject, launches: list[Launch]
@@ -107,15 +107,15 @@ class CudaKernel:
         self._ask("ready", READY_S)
         nonce = secrets.token_hex(8)
         started = time.perf_counter()
-        said = self._ask("go", timeout_s, nonce=nonce)
+        reply = self._ask("go", timeout_s, nonce=nonce)
         parent_s = time.perf_counter() - started
-        if said["nonce"] != nonce:
+        if reply["nonce"] != nonce:
             raise BoxError("the CUDA runner answered another request than was asked")
         self._ask("collect", READY_S)
-        return Run(said["event_s"], said["wall_s"], parent_s)
+        return Run(reply["event_s"], reply["wall_s"], parent_s)
 
     def finish(self) -> int:
-        """Let it end by itself; returns its exit code (a checker's says what it found)."""
+        """Let it end by itself; returns its exit code (a checker's shows what it found)."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -145,14 +145,14 @@ class CudaKernel:
             self._process.stdin.write((json.dumps({"operation": operation, **fields}) + "\n").encode())
         except BrokenPipeError:
             raise CandidateFailedError("crashed", f"the runner is gone: {self._tail()}") from None
-        said = self._reply(timeout_s)
-        if said is None:
+        reply = self._reply(timeout_s)
+        if reply is None:
             raise CandidateFailedError("timeout", f"{operation}: no answer after {timeout_s:.1f} s")
-        if "error" in said:
-            raise CandidateFailedError("crashed", f"CUDA ({operation}): {said['error'][:400]}")
-        if "value" not in said:
+        if "error" in reply:
+            raise CandidateFailedError("crashed", f"CUDA ({operation}): {reply['error'][:400]}")
+        if "value" not in reply:
             raise CandidateFailedError("crashed", f"the runner ended in {operation}: {self._tail()}")
-        return said["value"]
+        return reply["value"]
 
     def _reply(self, timeout_s: float) -> JsonObject | None:
         """A reply; {} if the runner ended; None after `timeout_s`."""
@@ -171,7 +171,7 @@ class CudaKernel:
 
     def _tail(self) -> str:
         self._stderr.seek(0)
-        return self._stderr.read().decode(errors="replace").strip()[-400:] or "it said nothing"
+        return self._stderr.read().decode(errors="replace").strip()[-400:] or "it wrote nothing"
 
     def __enter__(self) -> CudaKernel:
         return self

@@ -1,4 +1,4 @@
-"""What ptxas says of each kernel with `-Xptxas -v`: registers, shared memory, stack, spills."""
+"""ptxas' figures for each kernel with `-Xptxas -v`: registers, shared memory, stack, spills."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class KernelFigures:
     spill_bytes: int = 0  # stores and loads
 
 
-def parse(said: str) -> dict[str, KernelFigures]:
+def parse(messages: str) -> dict[str, KernelFigures]:
     """Figures by kernel, from ptxas' messages; what stands before the first entry belongs to none."""
-    parts = ENTRY.split(said)
+    parts = ENTRY.split(messages)
     return {name: _figures(text) for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 

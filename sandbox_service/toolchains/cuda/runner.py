@@ -1,10 +1,10 @@
 """`python -m sandbox_service.toolchains.cuda.runner REPLY_FD`: loads one cubin and runs it.
 A fresh process for every evaluation.
 
-The host code is all ours; of the candidate there is only device code. One JSON request a line on stdin, one
+The host code is all trusted; the candidate has only device code. One JSON request a line on stdin, one
 reply a line on REPLY_FD (stdout belongs to the device's printf, and goes nowhere). Inputs are read from a
 file that the parent writes after the load, outputs go back to it; nothing of the expected answer is here.
-A CUDA error is answered, and ends the process: what comes after a sticky error means nothing.
+A CUDA error is answered, and ends the process: results after a sticky error are meaningless.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 WARM_S = 0.02  # of memory traffic before a timed window: brings the clocks up, and flushes L2 many times
-SMALL_SHARED_BYTES = 48 << 10  # above it, a kernel must be told
+SMALL_SHARED_BYTES = 48 << 10  # above it, a kernel needs an attribute set
 L2_TIMES = 2
 BUSY_FLUSHES = 4  # enqueued in front of what is timed: the device must not wait for the host's launches
 POISON = 0x7FC0D1CE  # as in arena.py

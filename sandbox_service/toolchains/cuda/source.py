@@ -1,8 +1,8 @@
-"""What a CUDA candidate may be: device code alone, with its launch geometry as JSON in a comment.
+"""Checks of a CUDA candidate's source: device code alone, with its launch geometry as JSON in a comment.
 
     // launch: {"project": {"tile": [8, 128], "block": [128], "shared_bytes": 0}}
 
-Whatever is refused here would be harmless anyhow (a cubin holds no host code); a clear refusal says so to the
+Whatever is refused here would be harmless anyhow (a cubin holds no host code); a clear refusal informs the
 model that wrote it. What the compiler reads beyond the source is bound by the box, not by these rules.
 """
 

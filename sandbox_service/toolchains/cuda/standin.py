@@ -1,4 +1,5 @@
-"""Where there is no GPU: the candidate's text as C++ for the CPU, run in the box for its answer alone.
+"""A stand-in where there is no GPU: the candidate's text as C++ for the CPU, run in the box for its answer
+alone.
 
 What the trusted side adds to a candidate stands here: the header of the stand-in in front, and behind it the
 launches, with their geometry. It is never timed, and its outcome is never a score.
@@ -39,7 +40,7 @@ def standin_text(
 ) -> str:
     """A C++ file: header, candidate, and a `ratchet_call` that makes the launches in order.
 
-    The second call of a process runs every block's threads backwards: an answer that hangs on their order
+    The second call of a process runs every block's threads backwards: an answer that depends on their order
     differs between the two.
     """
     body = EXTERN_SHARED.sub(r"static \1 *\2 = (\1 *)standin::dynamic_shared;", source)

@@ -15,8 +15,8 @@ CLOCK_SHARE = 0.10  # by which two clocks of one window may differ, and on top:
 LAUNCH_S = 600e-6  # what the runner's clock sees of the last flushes, of launching and synchronising
 PIPE_S = 0.05  # what the parent's clock sees of pipes, JSON and a busy machine
 FLOOR_SHARE = 0.9  # of the physical floor: its rates are measured ones, and may be a little low
-CANARIES = 2  # failures in a row that make a GPU sick
-IDLE = 0x1  # NVML's reason that only says that nothing runs
+CANARIES = 2  # failures in a row that make a GPU faulty
+IDLE = 0x1  # NVML's reason for an idle GPU
 Health = Literal["well", "again", "sick"]
 
 
@@ -26,7 +26,7 @@ def rounds_for(check: Check) -> int:
 
 
 def clock_fault(event_s: float, wall_s: float, parent_s: float) -> str:
-    """Why the three clocks of one timed run do not tell the same story; empty where they do.
+    """Why the three clocks of one timed run disagree; empty where they agree.
 
     `event_s` is between CUDA events, `wall_s` around the launches and a device-wide synchronisation,
     `parent_s` around the request to the runner. Each window holds the one before it.
@@ -36,9 +36,9 @@ def clock_fault(event_s: float, wall_s: float, parent_s: float) -> str:
     if wall_s > event_s * (1 + CLOCK_SHARE) + LAUNCH_S:
         return f"the events say {_ms(event_s)}, but the device was busy for {_ms(wall_s)}"
     if wall_s > parent_s:
-        return f"the runner's clock says {_ms(wall_s)}, the parent's only {_ms(parent_s)}"
+        return f"the runner's clock shows {_ms(wall_s)}, the parent's only {_ms(parent_s)}"
     if parent_s > wall_s * (1 + CLOCK_SHARE) + PIPE_S:
-        return f"the runner's clock says {_ms(wall_s)}, the parent's {_ms(parent_s)}"
+        return f"the runner's clock shows {_ms(wall_s)}, the parent's {_ms(parent_s)}"
     return ""
 
 
@@ -53,7 +53,8 @@ def floor_fault(seconds: Sequence[float], floor_s: float) -> str:
 
 
 def health(canaries: Sequence[bool]) -> Health:
-    """What canaries so far say: one that sings is enough, CANARIES silent ones make the GPU sick."""
+    """The GPU's health by the canaries so far: one that passes is enough, CANARIES failures in a row make it
+    faulty."""
     if any(canaries):
         return "well"
     return "sick" if len(canaries) >= CANARIES else "again"

@@ -87,11 +87,11 @@ def _plan(entry: Entry, verifier: VerifierProcess, instance: JsonObject, low: fl
     if entry.ended is not None or entry.made is None:
         return
     for small in (False, True):
-        said = verifier.ask("cuda_plan", instance=instance, meta=entry.meta, small=small)
-        if "fault" in said:
-            entry.end("refused", low, f"launch geometry: {said['fault']}")
+        reply = verifier.ask("cuda_plan", instance=instance, meta=entry.meta, small=small)
+        if "fault" in reply:
+            entry.end("refused", low, f"launch geometry: {reply['fault']}")
             return
-    missing = {launch["kernel"] for launch in said["launches"]} - set(entry.made.kernels)
+    missing = {launch["kernel"] for launch in reply["launches"]} - set(entry.made.kernels)
     if missing:
         named = ", ".join(entry.made.kernels) or "none"
         wanted = f'no kernel named {", ".join(sorted(missing))} (extern "C" __global__); found: {named}'
@@ -108,7 +108,7 @@ def _run(
 ) -> None:
     """On the GPU; on the CPU, for correctness alone, where there is none. The first entry is the baseline."""
     programs = [(str(entry.made.needed("baseline")), entry.meta) for entry in entries if entry.made]
-    said = verifier.ask(
+    reply = verifier.ask(
         "cuda_block",
         BLOCK_TIMEOUT_S,
         instance=instance,
@@ -117,8 +117,8 @@ def _run(
         canary=str(canary),
         folder=str(canary.parent.parent / "quarantine"),
     )
-    if "absent" not in said:
-        for entry, fields in zip(entries[1:], said["evaluations"], strict=True):
+    if "absent" not in reply:
+        for entry, fields in zip(entries[1:], reply["evaluations"], strict=True):
             entry.ended = Evaluation.model_validate(fields)
         return
     for entry in entries[1:]:
@@ -128,9 +128,9 @@ def _run(
 def _on_cpu(
     entry: Entry, verifier: VerifierProcess, compiler: CudaCompiler, instance: JsonObject
 ) -> Evaluation:
-    said = verifier.ask("cuda_plan", instance=instance, meta=entry.meta, small=True)
-    launches = [Launch.model_validate(launch) for launch in said["launches"]]
-    text = standin_text(entry.source, launches, said["inputs"], said["outputs"], said["scratch"])
+    reply = verifier.ask("cuda_plan", instance=instance, meta=entry.meta, small=True)
+    launches = [Launch.model_validate(launch) for launch in reply["launches"]]
+    text = standin_text(entry.source, launches, reply["inputs"], reply["outputs"], reply["scratch"])
     library = compiler.standin(text)
     if library.path is None:
         why = library.error.strip().splitlines()[0][:200]
@@ -138,7 +138,7 @@ def _on_cpu(
         return untimed(low, f"not plain enough for the CPU stand-in, so its correctness is not known: {why}")
     (fields,) = verifier.ask(
         "cuda_standin",
-        instance=said["instance"],
+        instance=reply["instance"],
         driver=str(compiler.driver()),
         libraries=[str(library.path)],
     )
@@ -146,7 +146,7 @@ def _on_cpu(
 
 
 def _with_figures(entry: Entry) -> Evaluation:
-    """The evaluation, with ptxas' figures beside it: they tell why a kernel is slow."""
+    """The evaluation, with ptxas' figures beside it: they explain why a kernel is slow."""
     assert entry.ended is not None
     if entry.made is None or entry.made.path is None:
         return entry.ended

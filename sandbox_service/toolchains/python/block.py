@@ -131,8 +131,8 @@ def check_shapes(wanted: dict[str, tuple[int, ...]], outputs: Values) -> None:
     """Raises CandidateFailedError unless each is there, has its shape, and holds finite real numbers."""
     for name, shape in wanted.items():
         if name not in outputs:
-            said = ", ".join(outputs) or "nothing"
-            raise CandidateFailedError("no_output", f"there is no output {name!r}; there is {said}")
+            names = ", ".join(outputs) or "nothing"
+            raise CandidateFailedError("no_output", f"there is no output {name!r}; there is {names}")
         found = outputs[name]
         if tuple(found.shape) != tuple(shape):
             raise CandidateFailedError(

@@ -49,7 +49,7 @@ class Job:
 def run_program(job: Job, source: str, folder: Path) -> float:
     """Run it; its outputs lie in `folder`, which is its own, for read_outputs. Returns seconds.
 
-    Raises CandidateFailedError, or BoxError if the candidate was never reached.
+    Raises CandidateFailedError, or BoxError if the candidate was never started.
     """
     for name in ("outputs", "report"):
         (folder / name).touch()
@@ -115,15 +115,15 @@ def _output_bytes(job: Job) -> int:
 
 
 def _raise_failure(job: Job, result: BoxResult, report: Path) -> None:
-    """Raises CandidateFailedError unless the program ended well. The box's word comes first."""
+    """Raises CandidateFailedError unless the program ended well. The box's report takes precedence."""
     memory = f"out of memory: it may use {job.limits.candidate_memory_mb} MB"
     if result.outcome == "timeout":
         raise CandidateFailedError("timeout", f"not done after {job.limits.candidate_s:g} s")
     if result.outcome == "over_limit":
         printed = f"it printed more than {PRINTED_BYTES >> 10} kB"
         raise CandidateFailedError("over_limit", printed if result.exit_code is None else memory)
-    if (told := _told(report)) is not None:
-        outcome, detail = told
+    if (reported := _reported(report)) is not None:
+        outcome, detail = reported
         raise CandidateFailedError(outcome, f"{memory}\n{detail}" if "MemoryError" in detail else detail)
     if result.exit_code == 128 + signal.SIGKILL:
         raise CandidateFailedError("over_limit", f"killed by the system; {memory}")
@@ -133,13 +133,13 @@ def _raise_failure(job: Job, result: BoxResult, report: Path) -> None:
         raise CandidateFailedError("crashed", f"{how}\n{_printed(result)}".strip())
 
 
-def _told(report: Path) -> tuple[Outcome, str] | None:
-    """The report that the runner, or a candidate in its place, left: words about its own failure, no more."""
+def _reported(report: Path) -> tuple[Outcome, str] | None:
+    """The report that the runner, or a candidate in its place, left: it only describes its own failure."""
     with _opened(report, REPORT_BYTES) as (file, _):
         text = file.read()
     try:
-        said = json.loads(text)
-        outcome, detail = said["outcome"], str(said["detail"])[:DETAIL_CHARS]
+        fields = json.loads(text)
+        outcome, detail = fields["outcome"], str(fields["detail"])[:DETAIL_CHARS]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return (outcome, detail) if outcome in REPORTED else None

@@ -2,8 +2,8 @@
 
     runner.py CANDIDATE ENTRY INPUTS OUTPUTS REPORT
 
-It shares a process with hostile code, so nothing that it says is believed except READY, written before any
-line of the candidate runs. The report tells a person what went wrong: {"outcome", "detail"}.
+It shares a process with hostile code, so none of its output is trusted except READY, written before any line
+of the candidate runs. The report describes the failure for a person: {"outcome", "detail"}.
 """
 
 from __future__ import annotations

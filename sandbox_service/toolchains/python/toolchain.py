@@ -1,5 +1,5 @@
-"""Toolchain "python": a candidate is a Python program that defines one function; its score is what the task's
-verifier says of what that function returns.
+"""Toolchain "python": a candidate is a Python program that defines one function; the task's verifier scores
+what that function returns.
 
 verifier.py (the trusted side; docs/tasks.md shows one):
     ENTRY = "denoise"                   the function that a candidate must define

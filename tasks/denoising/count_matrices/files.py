@@ -1,11 +1,13 @@
-"""Reads a matrix of counts, cells x genes, from what single-cell tools write, and says what is wrong with it.
+"""Reads a matrix of counts, cells x genes, from what single-cell tools write, and reports what is wrong with
+it.
 
     .h5ad .h5 .loom    HDF5: AnnData, 10x, loom, by what is in it (hdf5.py)
     .zarr              AnnData in a folder
     .mtx               MatrixMarket, with the tables beside it (market.py)
     .npz               CSR parts data, indices, indptr, shape; NAME.train.npz and NAME.test.npz are added up
 
-each also with .gz. What a file is its first bytes say, its ending only where these leave it open.
+each also with .gz. The kind of a file is read from its first bytes, from its ending only where these leave it
+open.
 """
 
 import gzip
@@ -48,12 +50,12 @@ def read(source):
     except MemoryError:
         raise CountsError(f"{path.name}: too large for this machine's memory; give fewer cells") from None
     except Exception as error:  # readers raise whatever their libraries do
-        said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         raise CountsError(
-            f"{path.name}: can't be read ({said}); write it again with scanpy (data.write_h5ad)"
+            f"{path.name}: can't be read ({reason}); write it again with scanpy (data.write_h5ad)"
         ) from None
     genes, cells = ([str(name) for name in names] for names in (found.genes, found.cells))
-    return Counts(sparse.csr_matrix(found.matrix), genes, cells, found.told)
+    return Counts(sparse.csr_matrix(found.matrix), genes, cells, found.notes)
 
 
 def suffix(path):

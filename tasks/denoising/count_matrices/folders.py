@@ -1,5 +1,5 @@
 """Finds the count matrices in a folder and the folders below it, and what else lies there that looks like
-data: nothing is skipped without a word.
+data: nothing is skipped silently.
 """
 
 import re

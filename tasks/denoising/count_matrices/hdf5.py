@@ -1,4 +1,4 @@
-"""Counts out of HDF5 files, told apart by what is in them and not by their endings: AnnData, 10x Genomics
+"""Counts out of HDF5 files, distinguished by what is in them and not by their endings: AnnData, 10x Genomics
 CellRanger (both versions; CellBender writes the same), loom.
 
 anndata is imported where it is needed, as that takes seconds.
@@ -64,7 +64,7 @@ def _group(group, name):
 
 
 def only_genes(found, kinds, name):
-    """Without features that are no genes (antibodies, guides, peaks), where the file says what they are."""
+    """Without features that are no genes (antibodies, guides, peaks), where the file states what they are."""
     if len(kinds) != found.matrix.shape[1] or GENE_EXPRESSION not in kinds:
         if kinds and set(kinds) and GENE_EXPRESSION not in kinds and any(kinds):
             raise CountsError(f"{name}: holds no genes, but {', '.join(sorted(set(kinds))[:4])}")
@@ -73,11 +73,11 @@ def only_genes(found, kinds, name):
     if len(kept) == len(kinds):
         return found
     others = sorted(set(kinds) - {GENE_EXPRESSION})
-    found.told.append(
+    found.notes.append(
         f"{name}: left out {len(kinds) - len(kept)} features that are no genes ({', '.join(others)})"
     )
     genes = [found.genes[i] for i in kept] if found.genes else []
-    return Counts(sparse.csr_matrix(found.matrix)[:, kept], genes, found.cells, found.told, found.oriented)
+    return Counts(sparse.csr_matrix(found.matrix)[:, kept], genes, found.cells, found.notes, found.oriented)
 
 
 def _genomes(file, names, title):
@@ -94,9 +94,9 @@ def _genomes(file, names, title):
         )
     genes = [f"{name}_{gene}" for name, one in zip(names, found, strict=True) for gene in one.genes]
     matrix = sparse.hstack([one.matrix for one in found], format="csr")
-    told = [line for one in found for line in one.told]
+    notes = [line for one in found for line in one.notes]
     return Counts(
-        matrix, genes, found[0].cells, [*told, f"{title}: the genes of {' and '.join(names)} side by side"]
+        matrix, genes, found[0].cells, [*notes, f"{title}: the genes of {' and '.join(names)} side by side"]
     )
 
 
@@ -116,7 +116,7 @@ def _annotated(path):
 
 def annotated(data, name):
     """The first part of an AnnData that holds counts: a layer of a usual name, raw.X, X. Raises CountsError
-    that says of each why it is none."""
+    with the reason for each."""
     parts = [(f"layers[{layer!r}]", data.layers[layer], data.var) for layer in LAYERS if layer in data.layers]
     if data.raw is not None:
         parts.append(("raw.X", data.raw.X, data.raw.var))
@@ -129,10 +129,10 @@ def annotated(data, name):
         if reason := fault(matrix):
             faults.append(f"{place}: {reason}" if len(parts) > 1 else reason)
             continue
-        told = [f"{name}: took {place} ({'; '.join(faults)})"] if faults else []
+        notes = [f"{name}: took {place} ({'; '.join(faults)})"] if faults else []
         kinds = [str(kind) for kind in table["feature_types"]] if "feature_types" in table else []
         found = Counts(
-            matrix, [str(gene) for gene in table.index], [str(cell) for cell in data.obs_names], told
+            matrix, [str(gene) for gene in table.index], [str(cell) for cell in data.obs_names], notes
         )
         return only_genes(found, kinds, name)
     raise CountsError(f"{name}: {'; '.join(faults)}")

@@ -1,6 +1,6 @@
 """Counts out of MatrixMarket files, and the tables of genes and barcodes beside them: CellRanger's and
 STARsolo's folders, velocyto's (spliced.mtx), GEO's (GSM1_ctrl_matrix.mtx.gz), any prefix. Which axis holds
-the cells is told by the tables' lengths.
+the cells is known from the tables' lengths.
 """
 
 import gzip
@@ -84,22 +84,22 @@ def oriented(matrix, gene_tables, cell_tables, name):
         if (cells is not None or not cell_tables) and (genes is not None or not gene_tables):
             ways.append((turn, genes or [], cells or []))
     if not ways:
-        said = [f"{len(lines)} genes" for lines in gene_tables] + [
+        sizes = [f"{len(lines)} genes" for lines in gene_tables] + [
             f"{len(lines)} barcodes" for lines in cell_tables
         ]
         raise CountsError(
-            f"{name}: its shape {matrix.shape} fits neither way what is beside it ({', '.join(said)})"
+            f"{name}: its shape {matrix.shape} fits neither way what is beside it ({', '.join(sizes)})"
         )
     turn, genes, cells = ways[0]
-    told = []
+    notes = []
     if len(ways) == 2:
-        told.append(f"{name}: as many rows as columns: read as genes x cells, as CellRanger writes it")
+        notes.append(f"{name}: as many rows as columns: read as genes x cells, as CellRanger writes it")
     kinds = [row[2] for row in genes] if genes and all(len(row) > 2 for row in genes) else []
     found = Counts(
         matrix.T.tocsr() if turn else matrix,
         [row[1] if len(row) > 1 else row[0] for row in genes],
         [row[0] for row in cells],
-        told,
+        notes,
     )
     return only_genes(found, kinds if _are_kinds(kinds) else [], name)
 

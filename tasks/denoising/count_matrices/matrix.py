@@ -1,5 +1,5 @@
-"""A matrix of counts, cells x genes, and what makes one: whole numbers, small enough, of cells and genes that
-are what they are called. Reads no file.
+"""A matrix of counts, cells x genes, and its checks: whole numbers, small enough, of cells and genes whose
+names fit their axes. Reads no file.
 """
 
 import re
@@ -17,19 +17,19 @@ GENE_LIKE = 2.0  # sums that vary so many times as much as those of the other ax
 
 
 class CountsError(Exception):
-    """The matrix can't be used. Its text says what is wrong and how to fix it."""
+    """The matrix can't be used. Its text states the fault and how to fix it."""
 
 
 @dataclass
 class Counts:
     """`matrix` is as the file has it until `checked`. `genes`, `cells`: names, or [] where there are none.
-    `told`: what the user must know of how it was read."""
+    `notes`: what the user must know of how it was read."""
 
     matrix: object
     genes: list = field(default_factory=list)
     cells: list = field(default_factory=list)
-    told: list = field(default_factory=list)
-    oriented: bool = True  # something says which axis is which
+    notes: list = field(default_factory=list)
+    oriented: bool = True  # a name or attribute shows which axis is which
 
 
 def fault(matrix):
@@ -82,8 +82,8 @@ def checked(matrix, name):
 
 
 def turned(found, name):
-    """Cells x genes, by what the names on its axes say. Raises CountsError where the matrix contradicts them,
-    or where nothing says it and its sums speak against it."""
+    """Cells x genes, by the names on its axes. Raises CountsError where the matrix contradicts them,
+    or where no name shows it and its sums contradict it."""
     matrix = found.matrix
     if (found.genes and len(found.genes) != matrix.shape[1]) or (
         found.cells and len(found.cells) != matrix.shape[0]
@@ -93,18 +93,18 @@ def turned(found, name):
             f"{len(found.genes)} genes are named"
         )
     if _are_barcodes(found.genes) and not _are_barcodes(found.cells):
-        found.told.append(f"{name}: its genes are named like barcodes: read as genes x cells")
-        return Counts(matrix.T, found.cells, found.genes, found.told)
+        found.notes.append(f"{name}: its genes are named like barcodes: read as genes x cells")
+        return Counts(matrix.T, found.cells, found.genes, found.notes)
     if not found.oriented:
         rows, columns = (_spread(matrix, axis) for axis in (1, 0))
         if rows > GENE_LIKE * columns:
             raise CountsError(
-                f"{name}: nothing says which axis holds the cells, and the sums of {matrix.shape[0]} rows "
+                f"{name}: nothing shows which axis holds the cells, and the sums of {matrix.shape[0]} rows "
                 f"vary as those of genes do ({rows:.1f} against {columns:.1f}); give cells x genes, or "
                 "put barcodes.tsv and features.tsv beside it"
             )
-        found.told.append(
-            f"{name}: nothing says which axis holds the cells: its {matrix.shape[0]} rows were taken"
+        found.notes.append(
+            f"{name}: nothing shows which axis holds the cells: its {matrix.shape[0]} rows were taken"
         )
     return found
 

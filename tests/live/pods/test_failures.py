@@ -166,7 +166,7 @@ def test_the_setting_decides_where_boxes_are_made(
     open_box.cache_clear()
     try:
         monkeypatch.setenv("RATCHET_BOXES", str(where))
-        with pytest.raises(SettingsError, match="does not say how"):
+        with pytest.raises(SettingsError, match="does not hold the settings"):
             open_box()
         where.write_text(settings(cluster).model_dump_json())
         assert isinstance(open_box(), PodBox)

@@ -72,7 +72,7 @@ def test_the_tables_beside_a_matrix_say_which_axis_holds_the_cells(
     table(tmp_path / genes, features())
     table(tmp_path / barcodes, CELLS)
     found = files.read(tmp_path / matrix_name)
-    assert (found.genes, found.cells, found.told) == (GENES, CELLS, [])
+    assert (found.genes, found.cells, found.notes) == (GENES, CELLS, [])
     assert (found.matrix != COUNTS).nnz == 0
 
 
@@ -106,9 +106,9 @@ def test_an_orientation_is_never_assumed_in_silence(name: str, tmp_path: Path):
         write_npz if name.endswith("npz") else lambda p, m: market(p, m, turned=False)
     )
     write(tmp_path / name, COUNTS)
-    assert "its 90 rows were taken" in files.read(tmp_path / name).told[0]
+    assert "its 90 rows were taken" in files.read(tmp_path / name).notes[0]
     write(tmp_path / name, COUNTS.T.tocsr())
-    with pytest.raises(matrix.CountsError, match="nothing says which axis holds the cells"):
+    with pytest.raises(matrix.CountsError, match="nothing shows which axis holds the cells"):
         files.read(tmp_path / name)
 
 
@@ -120,7 +120,7 @@ def test_an_annotated_matrix_whose_genes_are_barcodes_is_turned_and_said(tmp_pat
     anndata.AnnData(COUNTS.T.tocsr(), **names).write_h5ad(tmp_path / "x.h5ad")
     found = files.read(tmp_path / "x.h5ad")
     assert (found.genes, found.cells) == (GENES, CELLS)
-    assert "read as genes x cells" in found.told[0]
+    assert "read as genes x cells" in found.notes[0]
     assert (found.matrix != COUNTS).nnz == 0
 
 
@@ -139,7 +139,7 @@ def test_antibodies_are_no_genes_in_any_format(tmp_path: Path):
     anndata.AnnData(wide, var=var).write_h5ad(tmp_path / "cite.h5ad")
     for path in (tmp_path / "cite" / "matrix.mtx.gz", tmp_path / "cite.h5ad"):
         assert same(path)
-        assert "left out 2 features that are no genes (Antibody Capture)" in files.read(path).told[0]
+        assert "left out 2 features that are no genes (Antibody Capture)" in files.read(path).notes[0]
 
 
 def genome(file: h5py.File, name: str, counts: sparse.csr_matrix, cells: list[str]) -> None:
@@ -206,7 +206,7 @@ def test_the_first_part_that_holds_counts_is_taken_and_the_others_are_told(tmp_p
     scaled.data = COUNTS.data * 1.7
     write_h5ad(tmp_path / "x.h5ad", COUNTS, layers={"counts": scaled})
     assert same(tmp_path / "x.h5ad")
-    assert "took X (layers['counts']:" in files.read(tmp_path / "x.h5ad").told[0]
+    assert "took X (layers['counts']:" in files.read(tmp_path / "x.h5ad").notes[0]
 
 
 def test_whole_numbers_that_went_through_a_logarithm_are_still_counts(tmp_path: Path):
