@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.tasks.validate import check_answers, tells_answers
+from ratchet.tasks.answers_check import check, tells_answers
+from ratchet.tasks.attempt_check import Trial
 from shared.errors import TaskError
 from shared.tasks.task import TASKS, Task, load_task
 
@@ -21,11 +22,16 @@ def intents(tmp_path: Path, file: str = "", old: str = "", new: str = "") -> Tas
     return load_task(str(copy))
 
 
+def checked(task: Task) -> str:
+    with Trial(task) as trial:
+        return check(task, trial)
+
+
 def test_right_answers_that_hold_are_counted(tmp_path: Path) -> None:
     task = intents(tmp_path)
     assert tells_answers(task)
     assert not tells_answers(load_task("trimul"))
-    assert check_answers(task).startswith("of 16 of 16 train instances; ")
+    assert checked(task).startswith("of 16 of 16 train instances; ")
 
 
 @pytest.mark.parametrize(
@@ -45,4 +51,4 @@ def test_right_answers_that_do_not_hold_are_named(
     tmp_path: Path, file: str, old: str, new: str, reason: str
 ) -> None:
     with pytest.raises(TaskError, match=reason):
-        check_answers(intents(tmp_path, file, old, new))
+        checked(intents(tmp_path, file, old, new))

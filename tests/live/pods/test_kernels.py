@@ -4,6 +4,7 @@ process. The corpus of attacks on kernels runs against it, and what only a share
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -132,6 +133,8 @@ def test_the_attempts_are_real_for_they_work_on_a_process_of_the_same_user(tmp_p
     program = tmp_path / "hostile"
     subprocess.run(["gcc", "-O2", str(HOSTILE), "-o", str(program)], check=True)
     with subprocess.Popen(["sleep", "60"]) as other:
+        while not Path(f"/proc/{other.pid}/environ").read_bytes():  # the kernel sets it up at the end of exec
+            time.sleep(0.01)
         said = subprocess.run([str(program), str(other.pid)], capture_output=True, text=True, check=True)
         other.kill()
 

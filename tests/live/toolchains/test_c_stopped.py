@@ -18,7 +18,7 @@ from sandbox_service.timed.kernel import Kernel, Quota
 from sandbox_service.timed.kernel_sets import Stage, kernel_sets
 from sandbox_service.toolchains.c.compiler import CCompiler
 from sandbox_service.verify.layout import Arrays
-from shared.box.box import open_box
+from shared.box.open import open_box
 from tests.parts.task_modules import load_module
 
 TASK = Path(__file__).parent / "tiny_kernel"
