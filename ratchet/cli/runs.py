@@ -159,9 +159,9 @@ def show(run_name: RunName, root: Root = RUNS, as_json: AsJson = False) -> None:
     from ratchet.cli import tables
     from ratchet.reports.show import show_run
     from ratchet.runs import folder as runs
-    from ratchet.stack import state as stacks
+    from ratchet.stack import state as stack_state
 
-    if stacks.is_stack(Path(run_name)):
+    if stack_state.is_stack(Path(run_name)):
         stack_commands.show_stack(Path(run_name), as_json)
         return
     shown = show_run(runs.find(run_name, root))

@@ -37,9 +37,9 @@ def up(
     """Start a standing stack: services, broker, model servers.
 
     Returns when it is healthy."""
-    from ratchet.stack import up_down as standing
+    from ratchet.stack import up_down
 
-    about = standing.up(folder, config, flower_port if flower else None, metrics_port if metrics else None)
+    about = up_down.up(folder, config, flower_port if flower else None, metrics_port if metrics else None)
     print_stack(about, as_json)
 
 
@@ -47,9 +47,9 @@ def down(folder: StackFolder = DEFAULT) -> None:
     """Stop a standing stack in order.
 
     Nothing accepted is lost: the next `up` goes on with it."""
-    from ratchet.stack import up_down as standing
+    from ratchet.stack import up_down
 
-    typer.echo(standing.down(folder))
+    typer.echo(up_down.down(folder))
 
 
 def metrics(
@@ -84,23 +84,23 @@ def deploy(
 ) -> None:
     """Kubernetes: check the manifests, or make their Secrets."""
     from ratchet.deploy import checking
-    from ratchet.deploy import secrets as making
+    from ratchet.deploy import secrets as deploy_secrets
 
     if check == secrets:
         raise SettingsError(
             "choose one of the two actions", "ratchet deploy --check, or ratchet deploy --secrets"
         )
     if secrets:
-        documents = "\n---\n".join(json.dumps(document, indent=2) for document in making.make())
-        typer.echo(making.make_env() if compose else documents)
+        documents = "\n---\n".join(json.dumps(document, indent=2) for document in deploy_secrets.make())
+        typer.echo(deploy_secrets.make_env() if compose else documents)
     elif not checking.run(overlay or [], as_json):
         raise typer.Exit(2)
 
 
 def show_stack(folder: Path, as_json: bool) -> None:
-    from ratchet.stack import up_down as standing
+    from ratchet.stack import up_down
 
-    print_stack(standing.describe(folder), as_json)
+    print_stack(up_down.describe(folder), as_json)
 
 
 def print_stack(about: dict[str, Any], as_json: bool) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ratchet.runs import parts
 from ratchet.runs.request import RunRequest
-from ratchet.stack import state as stacks
+from ratchet.stack import state as stack_state
 from shared.config import secrets
 from shared.config.settings import RunConfig, StackParts, StackSettings
 from shared.errors import SettingsError
@@ -48,7 +48,7 @@ class RunFolder:
 
     @cached_property
     def _stack_settings(self) -> StackSettings | None:
-        return stacks.settings_of(self.stack) if self.stack else None
+        return stack_state.settings_of(self.stack) if self.stack else None
 
     @property
     def parts(self) -> StackParts:

@@ -15,7 +15,7 @@ import typer
 from ratchet.runs import checks
 from ratchet.runs.folder import RunFolder
 from ratchet.runs.request import RunRequest
-from ratchet.stack import state as stacks
+from ratchet.stack import state as stack_state
 from shared.config.secrets import open_ledger
 from shared.config.settings import StackParts
 from shared.errors import RatchetError, SettingsError
@@ -50,7 +50,7 @@ class StandingStack:
                 "a run in a stack uses the stack's ledger, store and broker",
                 "leave --stack out, or the others",
             )
-        settings = stacks.require_up(self.place)
+        settings = stack_state.require_up(self.place)
         checks.require_time(request.config, settings.job_limit_s)
         for warning in check_parts(settings):
             typer.echo(f"warning: {warning}", err=True)
@@ -63,19 +63,19 @@ class StandingStack:
             )
 
     def open_run(self, folder: RunFolder) -> None:
-        stacks.require_up(self.place)  # the run was entered in the stack's ledger when it was created
+        stack_state.require_up(self.place)  # the run was entered in the stack's ledger when it was created
 
     @contextmanager
     def attach(self, folder: RunFolder, first: Message | None) -> Iterator[StandingStack]:
         if first is not None:
             from shared.bus.celery_app import make_app, ring
 
-            settings = stacks.settings_of(self.place)
+            settings = stack_state.settings_of(self.place)
             ring(make_app(settings), open_ledger(settings).submit([first]))
         yield self
 
     def tick(self) -> None:
-        if self.place.is_dir() and not stacks.is_up(self.place):
+        if self.place.is_dir() and not stack_state.is_up(self.place):
             raise StackDownError(
                 f"the stack in {self.place} is down: `ratchet up {self.place}` starts it, and the run goes on"
             )

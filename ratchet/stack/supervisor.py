@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel
 
-from ratchet.stack import state as stacks
+from ratchet.stack import state as stack_state
 from ratchet.stack.local import WORKERS, LocalStack
 from ratchet.stack.state import ProgramState, StackState
 from shared import logs
@@ -58,7 +58,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     try:
-        with stacks.sole_supervisor(folder):
+        with stack_state.sole_supervisor(folder):
             _supervise(folder, plan, ending)
     except RatchetError as error:
         _log.error("%s", error)
@@ -83,7 +83,7 @@ def _supervise(folder: Path, plan: Plan, ending: threading.Event) -> None:
         report.stack = None
         report.write("failed", error)
         raise
-    (folder / stacks.STATE).unlink(missing_ok=True)
+    (folder / stack_state.STATE).unlink(missing_ok=True)
 
 
 def _become_healthy(stack: LocalStack, plan: Plan, ending: threading.Event) -> None:
@@ -150,7 +150,7 @@ class _Report:
             changes |= {"problem": "", "hint": ""}
         self.state = self.state.model_copy(update=changes)
         if self.state != self._written:
-            stacks.write_state(self.folder, self.state)
+            stack_state.write_state(self.folder, self.state)
             self._written = self.state
 
     def _programs(self) -> list[ProgramState]:

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import typer
 
-from ratchet.stack import state as stacks
+from ratchet.stack import state as stack_state
 from ratchet.stack.processes import TERM_S
 from ratchet.stack.state import StackState
 from ratchet.stack.supervisor import HEALTHY_S, SOFT_S, Extra, Plan
@@ -37,7 +37,7 @@ def up(
     from shared.box.open import open_box
 
     folder = folder.resolve()
-    if stacks.is_up(folder):
+    if stack_state.is_up(folder):
         wait_until_healthy(folder, None)
         _require_extras(folder, flower_port is not None, metrics_port is not None)
         typer.echo(f"the stack in {folder} is up already", err=True)
@@ -49,7 +49,7 @@ def up(
             "the last supervisor was killed, and all that it had started has ended; starting anew", err=True
         )
     plan = Plan(settings=settings_for(folder, config), extras=_extras(folder, flower_port, metrics_port))
-    (folder / stacks.STATE).unlink(missing_ok=True)
+    (folder / stack_state.STATE).unlink(missing_ok=True)
     supervisor = start_supervisor(folder, plan)
     try:
         wait_until_healthy(folder, supervisor)
@@ -61,7 +61,7 @@ def up(
 
 def settings_for(folder: Path, config: Path | None) -> StackSettings:
     """All parts in the folder, but those that the user's TOML file names. Raises SettingsError."""
-    given = stacks.read_table(config) if config else {}
+    given = stack_state.read_table(config) if config else {}
     own = {
         "ledger_url": f"sqlite:///{folder / 'ledger.sqlite'}",
         "store_url": str(folder / "store"),
@@ -70,7 +70,7 @@ def settings_for(folder: Path, config: Path | None) -> StackSettings:
         "cache_dir": folder / "cache",
         "reconcile_s": 2.0,
     }
-    return stacks.checked(config or folder, lambda: StackSettings.model_validate(own | given))
+    return stack_state.checked(config or folder, lambda: StackSettings.model_validate(own | given))
 
 
 def start_supervisor(folder: Path, plan: Plan) -> subprocess.Popen[bytes]:
@@ -94,12 +94,12 @@ def wait_until_healthy(folder: Path, supervisor: subprocess.Popen[bytes] | None)
     """Raises RatchetError with the supervisor's reason where it gave up."""
     end_s = time.monotonic() + HEALTHY_S + 30
     while True:
-        state = stacks.read_state(folder)
+        state = stack_state.read_state(folder)
         if state and state.phase == "up":
             return
         if state and state.phase == "failed":
             raise RatchetError(state.problem, state.hint)
-        gone = supervisor.poll() is not None if supervisor else not stacks.is_up(folder)
+        gone = supervisor.poll() is not None if supervisor else not stack_state.is_up(folder)
         if gone or time.monotonic() > end_s:
             raise RatchetError("the stack did not start", f"see {folder}/logs/supervisor.log")
         time.sleep(POLL_S)
@@ -108,12 +108,12 @@ def wait_until_healthy(folder: Path, supervisor: subprocess.Popen[bytes] | None)
 def down(folder: Path) -> str:
     """Stop the stack in order; returns a sentence about what was done."""
     folder = folder.resolve()
-    if not stacks.is_up(folder):
+    if not stack_state.is_up(folder):
         if sweep(folder):
             return f"the stack in {folder} had lost its supervisor; its remaining processes were ended"
         return f"the stack in {folder} is not up"
     state = _state_of_running(folder)
-    _end(state.pid, lambda: not stacks.is_up(folder) and not _lives(state.pid, state.created_at))
+    _end(state.pid, lambda: not stack_state.is_up(folder) and not _lives(state.pid, state.created_at))
     sweep(folder)
     try:
         waiting = [run for run, state in ledger_states(folder).items() if state == "running"]
@@ -126,7 +126,7 @@ def down(folder: Path) -> str:
 def sweep(folder: Path) -> list[int]:
     """End processes that outlived their supervisor; returns their pids. Normally there are none: the kernel
     ends them with it."""
-    state = stacks.read_state(folder)
+    state = stack_state.read_state(folder)
     left = []
     for program in state.programs if state else []:
         if program.pid and _lives(program.pid, program.created_at):
@@ -134,14 +134,14 @@ def sweep(folder: Path) -> list[int]:
                 os.killpg(program.pid, signal.SIGKILL)
             left.append(program.pid)
     crashed = state is not None and state.phase != "failed"
-    (folder / stacks.STATE).unlink(missing_ok=True)
+    (folder / stack_state.STATE).unlink(missing_ok=True)
     return left or ([state.pid] if state and crashed else [])
 
 
 def describe(folder: Path) -> dict[str, Any]:
     """`ratchet up --json` and `ratchet show STACK --json`."""
     folder = folder.resolve()
-    state = stacks.read_state(folder) if stacks.is_up(folder) else None
+    state = stack_state.read_state(folder) if stack_state.is_up(folder) else None
     try:
         runs = ledger_states(folder)
     except LedgerError as error:
@@ -151,7 +151,7 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def ledger_states(folder: Path) -> dict[str, str]:
-    settings = stacks.settings_of(folder)
+    settings = stack_state.settings_of(folder)
     return open_ledger(settings).run_states(settings.queue_prefix)
 
 
@@ -168,7 +168,7 @@ def _lives(pid: int, created_at: float) -> bool:
 def _state_of_running(folder: Path) -> StackState:
     """It writes its state first of all."""
     end_s = time.monotonic() + TERM_S
-    while (state := stacks.read_state(folder)) is None:
+    while (state := stack_state.read_state(folder)) is None:
         if time.monotonic() > end_s:
             raise RatchetError(f"the supervisor of {folder} has not written its state", "end it by hand")
         time.sleep(POLL_S)
@@ -207,7 +207,7 @@ def _extras(folder: Path, flower_port: int | None, metrics_port: int | None) -> 
 
 
 def _require_extras(folder: Path, flower: bool, metrics: bool) -> None:
-    state = stacks.read_state(folder)
+    state = stack_state.read_state(folder)
     if state and ((flower and not state.flower_url) or (metrics and not state.metrics_url)):
         raise SettingsError(
             f"the stack in {folder} is up without that", f"`ratchet down {folder}` first, then up again"

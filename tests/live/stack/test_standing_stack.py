@@ -24,7 +24,7 @@ from ratchet.runs import start
 from ratchet.runs.export import export
 from ratchet.runs.folder import find
 from ratchet.runs.request import RunRequest, resolve_config
-from ratchet.stack import up_down as standing
+from ratchet.stack import up_down
 from ratchet.stack.state import StackState, read_state
 from ratchet.tasks import new_task
 from shared.errors import SettingsError
@@ -90,7 +90,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
             overrides = [*SMALL, f"model.url='{endpoint.url}'"]
             yield Standing(root, overrides, json.loads(done.stdout), done.stderr)
         finally:
-            standing.down(root / "stack")
+            up_down.down(root / "stack")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def runs(stack: Standing) -> list[str]:
 
 
 def test_two_runs_share_a_stack_and_every_command_knows_them(stack: Standing, runs: list[str]) -> None:
-    assert standing.describe(stack.folder)["runs"] == dict.fromkeys(runs, "done")
+    assert up_down.describe(stack.folder)["runs"] == dict.fromkeys(runs, "done")
     for run in runs:
         folder = find(run, stack.runs)
         shown = show_run(folder)
@@ -130,12 +130,12 @@ def test_a_release_of_a_run_in_the_stack_is_evaluated_beside_it(stack: Standing,
     found = json.loads(done.stdout)
     assert (found["n"], found["release"]) == (3, runs[0])
     assert 0 < found["mean"] <= 1
-    assert standing.describe(stack.folder)["runs"] == dict.fromkeys(runs, "done"), "a run of its own"
+    assert up_down.describe(stack.folder)["runs"] == dict.fromkeys(runs, "done"), "a run of its own"
 
 
 def test_stop_ends_a_run_in_the_stack_after_its_generation(stack: Standing, runs: list[str]) -> None:
     stack.submit(7, "run.generations=50")
-    run = next(name for name in standing.describe(stack.folder)["runs"] if name not in runs)
+    run = next(name for name in up_down.describe(stack.folder)["runs"] if name not in runs)
 
     done = ratchet(stack.root, "stop", run)
     assert ratchet(stack.root, "resume", run).returncode == 0
@@ -145,7 +145,7 @@ def test_stop_ends_a_run_in_the_stack_after_its_generation(stack: Standing, runs
     assert shown["state"] == "stopped"
     assert 1 <= len(shown["generations"]) < 50
     assert shown["final"]["test"]["last"]["n"] > 0
-    assert standing.describe(stack.folder)["runs"] == dict.fromkeys(runs, "done") | {run: "stopped"}
+    assert up_down.describe(stack.folder)["runs"] == dict.fromkeys(runs, "done") | {run: "stopped"}
 
 
 def test_flower_reads_like_the_loop_and_asks_for_the_password(stack: Standing, runs: list[str]) -> None:
@@ -197,7 +197,7 @@ def test_metrics_tell_of_both_runs(stack: Standing, runs: list[str]) -> None:
 def test_a_second_up_finds_it_and_changes_nothing(
     stack: Standing, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert standing.up(stack.folder, None, None, None)["pid"] == stack.up["pid"]
+    assert up_down.up(stack.folder, None, None, None)["pid"] == stack.up["pid"]
     assert "is up already" in capsys.readouterr().err
 
 
@@ -220,7 +220,7 @@ def test_down_leaves_nothing_running(stack: Standing, runs: list[str]) -> None: 
     down = ratchet(stack.root, "down")
     assert (down.returncode, "is down" in down.stdout) == (0, True)
     assert not psutil.wait_procs(processes, timeout=5)[1]
-    assert "is not up" in standing.down(stack.folder)
+    assert "is not up" in up_down.down(stack.folder)
     with pytest.raises(SettingsError, match=r"`ratchet up .*/stack` starts it"):
         stack.submit(seed=2)
     assert show_run(find("words-1", stack.runs))["state"] == "done"

@@ -10,9 +10,8 @@ import psutil
 import pytest
 
 from agent_service.worker import endpoint_of
-from ratchet.stack import side_programs
-from ratchet.stack import state as stacks
-from ratchet.stack import up_down as standing
+from ratchet.stack import side_programs, up_down
+from ratchet.stack import state as stack_state
 from ratchet.stack.state import ProgramState, StackState
 from shared.config.settings import ModelSection, StackSettings
 from shared.errors import ChatUnavailableError, RatchetError, SettingsError
@@ -36,30 +35,30 @@ def state_of(process: psutil.Process, pid: int = 1) -> StackState:
 
 
 def test_a_stack_is_up_while_its_supervisor_lives_however_that_ends(tmp_path: Path) -> None:
-    assert not stacks.is_up(tmp_path)
+    assert not stack_state.is_up(tmp_path)
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         try:
             assert holder.stdout is not None
             assert holder.stdout.readline() == b"held\n"
-            assert stacks.is_up(tmp_path)
-            with pytest.raises(SettingsError, match="is up already"), stacks.sole_supervisor(tmp_path):
+            assert stack_state.is_up(tmp_path)
+            with pytest.raises(SettingsError, match="is up already"), stack_state.sole_supervisor(tmp_path):
                 pass
         finally:
             holder.send_signal(signal.SIGKILL)
-    assert not stacks.is_up(tmp_path)
+    assert not stack_state.is_up(tmp_path)
 
 
 def test_what_outlived_its_supervisor_is_ended_and_nobody_else(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as left:
-        stacks.write_state(tmp_path, state_of(psutil.Process(left.pid)))
-        assert standing.sweep(tmp_path) == [left.pid]
+        stack_state.write_state(tmp_path, state_of(psutil.Process(left.pid)))
+        assert up_down.sweep(tmp_path) == [left.pid]
         assert left.wait() == -signal.SIGKILL
-    assert stacks.read_state(tmp_path) is None
+    assert stack_state.read_state(tmp_path) is None
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
         stale = state_of(psutil.Process(other.pid))
         stale.programs[0].created_at -= 100  # another process that had this pid
-        stacks.write_state(tmp_path, stale)
-        standing.sweep(tmp_path)
+        stack_state.write_state(tmp_path, stale)
+        up_down.sweep(tmp_path)
         assert other.poll() is None
         other.kill()
 
@@ -68,10 +67,10 @@ def test_a_stack_that_can_not_start_says_why_and_leaves_nothing(tmp_path: Path) 
     wrong = tmp_path / "mine.toml"
     wrong.write_text('broker_url = "redis://127.0.0.1:1/0"')
     with pytest.raises(RatchetError, match=r"the broker redis://127.0.0.1:1/0 can't be used") as failed:
-        standing.up(tmp_path / "stack", wrong, None, None)
+        up_down.up(tmp_path / "stack", wrong, None, None)
     assert "is it running" in failed.value.hint
-    assert not stacks.is_up(tmp_path / "stack")
-    assert "is not up" in standing.down(tmp_path / "stack")
+    assert not stack_state.is_up(tmp_path / "stack")
+    assert "is not up" in up_down.down(tmp_path / "stack")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ def test_a_file_that_names_no_stack_is_refused_by_its_keys(tmp_path: Path, text:
     file = tmp_path / "remote.toml"
     file.write_text(text)
     with pytest.raises(SettingsError) as refused:
-        stacks.settings_of(file)
+        stack_state.settings_of(file)
     assert said in str(refused.value)
     assert "secret@" not in str(refused.value)
 
@@ -95,20 +94,20 @@ def test_a_file_that_names_no_stack_is_refused_by_its_keys(tmp_path: Path, text:
 def test_a_stack_on_parts_of_ones_own_takes_the_rest_from_its_folder(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[stack]\nstore_url = "s3://runs/a?endpoint=http://127.0.0.1:9"\nlease_s = 30')
-    mine = standing.settings_for(tmp_path / "stack", file)
+    mine = up_down.settings_for(tmp_path / "stack", file)
     assert (mine.store_url, mine.lease_s) == ("s3://runs/a?endpoint=http://127.0.0.1:9", 30)
     assert mine.ledger_url == f"sqlite:///{tmp_path}/stack/ledger.sqlite"
-    assert mine.queue_prefix != standing.settings_for(tmp_path / "other", None).queue_prefix
+    assert mine.queue_prefix != up_down.settings_for(tmp_path / "other", None).queue_prefix
     for wrong in ('ledger = "x"', "lease_s = -1", 'broker_url = "redis://:secret@h/0"'):
         file.write_text(wrong)
         with pytest.raises(SettingsError, match="does not describe a stack"):
-            standing.settings_for(tmp_path / "stack", file)
+            up_down.settings_for(tmp_path / "stack", file)
 
 
 def test_a_place_without_a_stack_says_how_to_start_one(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(SettingsError, match="no stack in"):
-            stacks.require_up(place)
+            stack_state.require_up(place)
 
 
 def test_a_port_in_use_is_named_with_its_option() -> None:
