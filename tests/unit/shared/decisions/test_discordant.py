@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.gate_worlds import answers, heavy_tails
+from benchmarks.gate.worlds import answers, heavy_tails
 from shared.decisions.evidence.discordant import last_line, outcome, tally, walk
 
 ALPHA = 0.0273

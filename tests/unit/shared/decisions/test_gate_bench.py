@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks.gate import beside_scipy, by_pair, ceiling
-from benchmarks.gate_runs import equal, naive_rules, run_scenario
-from benchmarks.gate_worlds import NO_GAIN, normal, rare_losses
+from benchmarks.gate.__main__ import beside_scipy, by_pair, ceiling
+from benchmarks.gate.simulated import equal, naive_rules, run_scenario
+from benchmarks.gate.worlds import NO_GAIN, normal, rare_losses
 from shared.config.settings import GateSection
 from shared.decisions.evidence.betting import e_value
 

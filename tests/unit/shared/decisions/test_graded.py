@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.gate_worlds import normal, rare_losses
+from benchmarks.gate.worlds import normal, rare_losses
 from shared.decisions.evidence.graded import (
     FEWEST,
     LAST,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.gate_worlds import answers
+from benchmarks.gate.worlds import answers
 from ratchet.runs.request import resolve_config
 from shared.decisions.evidence.claims import Terms
 from shared.decisions.evidence.discordant import walk

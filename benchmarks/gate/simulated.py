@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gate_worlds import Array, Draw, answers, normal, rare_losses
+from benchmarks.gate.worlds import Array, Draw, answers, normal, rare_losses
 from shared.config.settings import GateSection
 from shared.decisions.arms import Paired
 from shared.decisions.evidence.betting import generation_alpha

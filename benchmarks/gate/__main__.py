@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks import gate_runs
 from benchmarks._machine import describe_machine
-from benchmarks.gate_worlds import ANSWERS, GAINS, NO_GAIN, Array, Draw, normal
+from benchmarks.gate import simulated
+from benchmarks.gate.worlds import ANSWERS, GAINS, NO_GAIN, Array, Draw, normal
 from ratchet.runs.request import resolve_config
 from shared.config.settings import GateSection
 from shared.decisions.evidence.betting import STAKES, generation_alpha
@@ -124,7 +124,7 @@ def measure(runs: int, whole_runs: int, seed: int, gate: GateSection) -> dict[st
             for least in (gate.min_effect, 0.0)
         },
         "against_scipy": beside_scipy(seed, gate.max_pairs),
-        "whole_runs": gate_runs.measure(whole_runs, seed, gate),
+        "whole_runs": simulated.measure(whole_runs, seed, gate),
     }
 
 
@@ -163,7 +163,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"{name:62} right_or_wrong {row['right_or_wrong']:.4f}  McNemar {row['mcnemar']:.4f}")
     for part in ("ceiling_for_tests_that_assume_nothing", "against_scipy"):
         lines += [f"{name:62} {value:.4g}" for name, value in result[part].items()]
-    return "\n".join([*lines, *gate_runs.table(result["whole_runs"])])
+    return "\n".join([*lines, *simulated.table(result["whole_runs"])])
 
 
 if __name__ == "__main__":

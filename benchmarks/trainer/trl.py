@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer as a contender of the trainer's benchmark: `python -m benchmarks.trainer_trl trl SPEC`."""
+"""TRL's SFTTrainer as a contender of the trainer's benchmark: `python -m benchmarks.trainer.trl trl SPEC`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from benchmarks.trainer_contenders import lora, main
+from benchmarks.trainer.contenders import lora, main
 from shared.messages.records import JsonObject
 from trainer_service.specs import TrainingSample
 

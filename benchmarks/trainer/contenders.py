@@ -1,4 +1,4 @@
-"""One contender of the trainer's benchmark: `python -m benchmarks.trainer_contenders NAME SPEC`; prints JSON.
+"""One contender of the trainer's benchmark: `python -m benchmarks.trainer.contenders NAME SPEC`; prints JSON.
 
 All train the same LoRA on the same samples: random tokens, lengths between half and all of what the settings
 give, since the speed does not depend on what the tokens mean.

@@ -24,9 +24,9 @@ from benchmarks._machine import describe_machine
 from shared.messages.records import JsonObject
 
 PROGRAMS = {
-    "ratchet": "benchmarks.trainer_contenders",
-    "torch": "benchmarks.trainer_contenders",
-    "trl": "benchmarks.trainer_trl",
+    "ratchet": "benchmarks.trainer.contenders",
+    "torch": "benchmarks.trainer.contenders",
+    "trl": "benchmarks.trainer.trl",
 }
 SCALES = (1, 2, 4, 8)  # times the tokens of a step
 
