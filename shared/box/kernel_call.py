@@ -14,11 +14,9 @@ import signal
 import time
 from collections.abc import Callable
 
-SHUT_IN_DONE, LOADED = (
-    b"H",
-    b"L",
-)  # what the process writes first; before STARTED no code of the candidate ran
-START_TIMEOUT_S = 30.0  # until the first of them
+# The first bytes that the process writes. Before SHUT_IN_DONE no code of the candidate has run.
+SHUT_IN_DONE, LOADED = b"H", b"L"
+START_TIMEOUT_S = 30.0  # until SHUT_IN_DONE
 NUMBER_BYTES = 8  # of what a call is asked with, and answered with
 STOP_TIMEOUT_S = 5.0  # for all threads to be seen stopped; one may still be in a long system call
 SLACK_S = 1e-4  # of processor time: what the kernel may book for a thread after it was seen stopped

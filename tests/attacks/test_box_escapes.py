@@ -101,4 +101,4 @@ def test_a_link_left_in_a_writable_folder_still_points_into_the_box(tmp_path: Pa
 
     open_box().run(["ln", "-s", "/etc/shadow", "/out/result"], binds=binds, limits=LIMITS)
 
-    assert (folder / "result").is_symlink()  # so whoever collects must refuse links: it is told by this test
+    assert (folder / "result").is_symlink()  # so the collecting process must refuse links: this test shows it

@@ -1,4 +1,4 @@
-"""Layers taken away one by one: the box notices that it is not whole, and says which layer and what to do."""
+"""Layers taken away one by one: the box finds that it is not whole, and names the layer and a hint."""
 
 import shutil
 import sys
@@ -54,7 +54,7 @@ def test_a_box_with_the_hosts_network_refuses_to_open(weak_bubblewrap: Path) -> 
         open_box()
 
 
-@pytest.mark.skipif(not can_make_groups(), reason="this machine lets nobody make control groups")
+@pytest.mark.skipif(not can_make_groups(), reason="this machine permits no control groups")
 def test_a_program_killed_for_the_memory_of_its_whole_box_is_over_its_limit() -> None:
     program = """import os, sys, time
 born = []

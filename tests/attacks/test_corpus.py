@@ -1,4 +1,4 @@
-"""The attack corpus: every attack succeeds on a harness that trusts everything, or says why it is kept, and
+"""The attack corpus: every attack succeeds on a harness that trusts everything, or states why it is kept, and
 not one succeeds here. `ratchet attack` runs the same corpus.
 """
 
@@ -21,7 +21,7 @@ def found() -> dict[str, Finding]:
 def test_an_attack_works_on_a_naive_harness_and_not_here(name: str, found: dict[str, Finding]) -> None:
     if ATTACKS[name].needs and name not in found:
         assert not can_make_groups()
-        pytest.skip("this machine lets nobody make control groups, and the box says that it is reduced")
+        pytest.skip("this machine permits no control groups, and the box reports that it is reduced")
     finding = found[name]
 
     assert finding.contained, finding.saw

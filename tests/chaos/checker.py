@@ -1,5 +1,5 @@
-"""Reads what a run left behind (ledger, store, logs) and says whatever it did less or more than once that it
-should do once. Knows nothing of who was killed, and can be pointed at any run folder.
+"""Reads what a run left behind (ledger, store, logs) and reports everything that was to be done once and was
+not. It needs no knowledge of what was killed, and reads any run folder.
 """
 
 import re
@@ -22,7 +22,7 @@ _DONE = re.compile(r"\b\w+ ([0-9a-f]{12}) done in ")
 _GAVE_AGAIN = re.compile(r" gave (\S+) again$", re.MULTILINE)
 _ANSWERED = re.compile(r"^(\S+ [0-9:]+,\d+) .* answered (\S+): \d+ tokens in ([\d.]+) s")
 _SLACK_S = 0.05  # between a log line's clock and a file's
-# What a done job says, where that is one thing. Joined messages come on top of it.
+# The message that a done job emits, where that is one. Joined messages are emitted besides.
 _ONE_ANSWER: dict[type[e.Message], tuple[type[e.Message], ...]] = {
     e.ShardOpened: (e.CandidatesProposed, e.ShardFinished),
     e.CandidatesProposed: (e.CandidatesScored,),
@@ -58,7 +58,7 @@ class RunRecord:
             )
         self.answered = list(answered(folder))
 
-    def said(self, kind: type[e.Message]) -> list[Any]:
+    def emitted(self, kind: type[e.Message]) -> list[Any]:
         return [logged.event for logged in self.log if isinstance(logged.event, kind)]
 
 
@@ -90,18 +90,18 @@ def _effects(run: RunRecord) -> Iterator[str]:
         yield from _answers(job, asked[job.seq], [logged.event for logged in by_job[job.id]])
 
 
-def _answers(job: Row[Any], asked: e.Message, said: list[e.Message]) -> Iterator[str]:
-    own = [event for event in said if type(event) not in JOINED_INTO.values()]
+def _answers(job: Row[Any], asked: e.Message, emitted: list[e.Message]) -> Iterator[str]:
+    own = [event for event in emitted if type(event) not in JOINED_INTO.values()]
     kinds = _ONE_ANSWER.get(type(asked))
     if job.state == "done" and kinds and not (len(own) == 1 and isinstance(own[0], kinds)):
-        yield f"{type(asked).__name__} {job.id[:12]} said {[type(event).__name__ for event in own]}"
+        yield f"{type(asked).__name__} {job.id[:12]} emitted {[type(event).__name__ for event in own]}"
 
 
 def _course(run: RunRecord) -> Iterator[str]:
     """What happens once in a run is in the log once, whatever it cost."""
     seen = Counter(place for logged in run.log if (place := _place(logged.event)))
     yield from (f"{count} times: {place}" for place, count in seen.items() if count > 1)
-    if not run.said(e.RunFinished):
+    if not run.emitted(e.RunFinished):
         yield "the run has no end"
 
 
@@ -121,7 +121,7 @@ def _place(event: e.Message) -> tuple[object, ...] | None:
 def _joins(run: RunRecord) -> Iterator[str]:
     there = Counter(row.join_id for row in run.arrivals)
     made: Counter[str] = Counter()
-    for event in (*run.said(e.RolloutsJoined), *run.said(e.ProposalsJoined)):
+    for event in (*run.emitted(e.RolloutsJoined), *run.emitted(e.ProposalsJoined)):
         made[event.arrivals[0].join.id] += 1
         slots = [arrival.join.slot for arrival in event.arrivals]
         if len(set(slots)) != event.arrivals[0].join.expected:

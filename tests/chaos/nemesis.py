@@ -24,20 +24,20 @@ class Driven:
     """`ratchet ARGUMENTS` in that folder, and all that it starts."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
-        self._said = folder / "said.txt"
-        with self._said.open("ab") as said:
+        self._output = folder / "output.txt"
+        with self._output.open("ab") as output:
             self.process = subprocess.Popen(
                 [RATCHET, *arguments],
                 cwd=folder,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 stdin=subprocess.DEVNULL,
                 # a shell's background job ignores Ctrl-C, and would hand that on
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
-    def said(self) -> str:
-        return self._said.read_text()[-3000:]
+    def output(self) -> str:
+        return self._output.read_text()[-3000:]
 
     def family(self) -> list[psutil.Process]:
         try:
@@ -61,8 +61,8 @@ class Driven:
     def until(self, true: Callable[[], object]) -> None:
         end_s = time.monotonic() + LIMIT_S
         while not true():
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() < end_s, self.said()
+            assert self.process.poll() is None, self.output()
+            assert time.monotonic() < end_s, self.output()
             time.sleep(POLL_S)
 
     def end(self) -> int:

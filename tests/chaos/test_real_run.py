@@ -56,8 +56,8 @@ def start(root: Path, name: str) -> tuple[Driven, RunFolder]:
 def check(folder: RunFolder) -> RunRecord:
     run = RunRecord(folder)
     assert violations(run) == []
-    assert run.state == "done", run.said(e.RunFinished)
-    assert not run.said(e.JobDied)
+    assert run.state == "done", run.emitted(e.RunFinished)
+    assert not run.emitted(e.JobDied)
     return run
 
 
@@ -74,17 +74,17 @@ def test_a_run_ends_by_itself_though_each_of_its_parts_is_killed(root: Path) -> 
         nemesis.after(e.WeightUpdateProposed)
         driven.until(lambda: list(root.glob("runs/.cache/training/*/checkpoints/step_*/complete")))
         nemesis.kill("trainer_service.training.train")
-        assert driven.end() == 0, driven.said()
+        assert driven.end() == 0, driven.output()
     finally:
         driven.process.kill()
     run = check(folder)
-    assert len(run.said(e.AdapterPublished)) == 1  # though its trainer was killed
+    assert len(run.emitted(e.AdapterPublished)) == 1  # though its trainer was killed
     assert "resuming after" in (folder.path / "logs" / "trainer.log").read_text()
     assert paid_twice(run) == []
 
 
 def begun(root: Path, name: str) -> RunFolder:
-    """A run whose supervisor died before it said RunStarted."""
+    """A run whose supervisor died before it submitted RunStarted."""
     overrides = [f"{key}={value}" for key, value in SMALL.items()]
     config = resolve_config(str(root / "words"), None, overrides, "harness")
     folder = runs.create(RunRequest(config, "words", root / "runs", name))
@@ -102,7 +102,7 @@ def test_an_interrupted_run_leaves_no_process_and_one_killed_whole_is_resumed(ro
         driven.process.send_signal(signal.SIGINT)
         assert driven.end() == 130
         assert gone(family)
-        assert "`ratchet resume whole` goes on from here" in driven.said()
+        assert "`ratchet resume whole` goes on from here" in driven.output()
 
         driven = nemesis.driven = Driven(root, "resume", "whole", "--json")
         nemesis.after(e.CandidatesProposed, 2)
@@ -114,8 +114,8 @@ def test_an_interrupted_run_leaves_no_process_and_one_killed_whole_is_resumed(ro
         assert gone(family)
 
         driven = Driven(root, "resume", "whole", "--json")
-        assert driven.end() == 0, driven.said()
+        assert driven.end() == 0, driven.output()
     finally:
         driven.process.kill()
     run = check(folder)
-    assert len(run.said(e.BaseReady)) == 1
+    assert len(run.emitted(e.BaseReady)) == 1

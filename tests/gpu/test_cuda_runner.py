@@ -87,9 +87,9 @@ def test_the_canary_sings(canary: Path):
 
 def test_clocks_are_told_by_nvml():
     with CudaKernel() as kernel:
-        said = clocks(kernel.device["pci"])
-    assert said["sm_mhz"] > 0
-    assert "throttle_reasons" in said
+        clock_state = clocks(kernel.device["pci"])
+    assert clock_state["sm_mhz"] > 0
+    assert "throttle_reasons" in clock_state
 
 
 @pytest.mark.slow

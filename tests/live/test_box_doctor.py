@@ -1,4 +1,4 @@
-"""What doctor says of a machine that has everything, and of one that has not."""
+"""The report of `ratchet doctor` on a machine that has everything, and on one that has not."""
 
 from pathlib import Path
 

@@ -43,10 +43,10 @@ def ready(deps: Deps, task: Path, count: int = 1000) -> DemonstrationsReady:
         count=count,
         seed=3,
     )
-    (said,) = on_demonstrations_requested(event, deps=deps)
-    assert isinstance(said, DemonstrationsReady)
-    assert (said.join, said.generation) == (JOIN, 1)
-    return said
+    (emitted,) = on_demonstrations_requested(event, deps=deps)
+    assert isinstance(emitted, DemonstrationsReady)
+    assert (emitted.join, emitted.generation) == (JOIN, 1)
+    return emitted
 
 
 def changed(tmp_path: Path, old: str, new: str, file: str) -> Path:
@@ -60,18 +60,18 @@ def changed(tmp_path: Path, old: str, new: str, file: str) -> Path:
 
 
 def test_demonstrations_are_of_train_instances_and_never_of_gate_or_test(deps: Deps) -> None:
-    said = ready(deps, INTENTS)
-    items = get_record(deps.store, said.demonstrations, Demonstrations).items
+    emitted = ready(deps, INTENTS)
+    items = get_record(deps.store, emitted.demonstrations, Demonstrations).items
     ids = {
         split: {i["id"] for i in draw(load_task("intents"), split, 1000, 0)}
         for split in ("train", "gate", "test")
     }
     shown = {item.instance_id for item in items}
-    assert len(items) == said.count > 0.8 * len(ids["train"])
+    assert len(items) == emitted.count > 0.8 * len(ids["train"])
     assert shown <= ids["train"]
     assert not shown & (ids["gate"] | ids["test"])
     assert all(item.messages[-1].content.count("Query: ") == 1 for item in items)
-    assert said.cost.box_s > 0
+    assert emitted.cost.box_s > 0
 
 
 def test_a_verifier_that_would_tell_every_label_is_still_asked_for_train_instances_only(
@@ -82,12 +82,12 @@ def test_a_verifier_that_would_tell_every_label_is_still_asked_for_train_instanc
     task = load_task(str(changed(tmp_path, old, tells_all, "verifier.py")))
     train = {instance["id"] for instance in draw(task, "train", 1000, 0)}
     evaluator = Evaluator(deps.store, tmp_path / "cache")
-    told = evaluator.answers(task, 1000, 5)
+    listed = evaluator.answers(task, 1000, 5)
     evaluator.close()
-    assert {instance["id"] for instance, _ in told} == train
+    assert {instance["id"] for instance, _ in listed} == train
 
 
-def test_nobody_can_ask_the_verifiers_process_for_another_split(deps: Deps) -> None:
+def test_the_verifiers_process_returns_no_answers_of_another_split(deps: Deps) -> None:
     with VerifierProcess(load_task("intents")) as verifier, pytest.raises(VerifierError, match="split"):
         verifier.ask("answers", count=1, seed=0, split="test")
 
@@ -111,6 +111,6 @@ def test_a_scaffold_that_shows_nothing_is_an_answer_with_the_reason(
     deps: Deps, tmp_path: Path, new: str, reason: str
 ) -> None:
     old = "    if answer not in names:\n        return []\n"
-    said = ready(deps, changed(tmp_path, old, new, "harness/scaffold.py"), count=30)
-    assert (said.demonstrations, said.count) == ("", 0)
-    assert reason in said.reason
+    emitted = ready(deps, changed(tmp_path, old, new, "harness/scaffold.py"), count=30)
+    assert (emitted.demonstrations, emitted.count) == ("", 0)
+    assert reason in emitted.reason

@@ -156,7 +156,7 @@ def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield url
 
 
-def test_the_cluster_s_broker_lets_its_user_work_and_nobody_administer(broker: str) -> None:
+def test_the_cluster_s_broker_lets_its_user_work_and_no_user_administer(broker: str) -> None:
     assert check_broker(StackParts(broker_url=broker)) == []
     port = int(broker.rpartition(":")[2].partition("/")[0])
     with redis.Redis.from_url(broker, password=PASSWORD) as user:
@@ -167,8 +167,8 @@ def test_the_cluster_s_broker_lets_its_user_work_and_nobody_administer(broker: s
         assert probe.ping()
         with pytest.raises(redis.exceptions.NoPermissionError):
             probe.get("x")
-    with redis.Redis(port=port) as nobody, pytest.raises(redis.exceptions.AuthenticationError):
-        nobody.ping()
+    with redis.Redis(port=port) as anonymous, pytest.raises(redis.exceptions.AuthenticationError):
+        anonymous.ping()
 
 
 def worker(service: str, url: str, root: Path, python: Path) -> subprocess.Popen[bytes]:

@@ -1,4 +1,5 @@
-"""`ratchet run` on an endpoint and a broker that Ratchet did not start: harness-only, and said so."""
+"""`ratchet run` on an endpoint and a broker that Ratchet did not start: harness-only, and reported as
+such."""
 
 import json
 import subprocess

@@ -227,7 +227,9 @@ def test_what_a_scaffold_prepares_is_there_at_every_step_and_no_step_changes_it(
     (folder / "scaffold.py").write_text(PREPARES)
     payload: dict[str, Any] = {"instance": {}, "history": [], "knobs": {"n": 7}, "context": {"seed": 0}}
     with ScaffoldPool(open_box()) as pool:
-        said = [pool.step("prepares", folder, payload, LIMITS, public)["answer"]["content"] for _ in range(2)]
-        assert said == ["law 7 1", "law 7 1"]
+        answers = [
+            pool.step("prepares", folder, payload, LIMITS, public)["answer"]["content"] for _ in range(2)
+        ]
+        assert answers == ["law 7 1", "law 7 1"]
         with pytest.raises(ScaffoldFailed, match="does not load: FileNotFoundError"):
             pool.step("prepares", folder, payload, LIMITS, None)

@@ -105,17 +105,17 @@ class Agent:
         return CandidatesScored(**about, scores=put_json(self.store, BatchScores(blocks=blocks)), cost=cost)
 
     def play(self, event: RolloutsOpened) -> tuple[list[ShardFinished], list[Message]]:
-        """To the end of all shards; also everything that was said on the way."""
-        waiting, said, ended = self.handle(event), [], []
+        """To the end of all shards; also every message emitted on the way."""
+        waiting, emitted, ended = self.handle(event), [], []
         while waiting:
             message = waiting.pop(0)
-            said.append(message)
+            emitted.append(message)
             if isinstance(message, ShardFinished):
                 ended.append(message)
             else:
                 next_event = self.score(message) if isinstance(message, CandidatesProposed) else message
                 waiting += self.handle(next_event)
-        return ended, said
+        return ended, emitted
 
     def state(self, event: ShardFinished) -> ShardState:
         assert event.result is not None

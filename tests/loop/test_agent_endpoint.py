@@ -46,9 +46,15 @@ def first_shard(agent: Agent, *releases: Release, **change: Any) -> ShardOpened:
 def with_adapter(agent: Agent, **card: Any) -> Release:
     ids = [5, 6, 7]
     base = base_logprobs(ids)
-    told = [value + 0.5 for value in base]
-    mark = {"token_ids": ids, "logprobs": told, "base_logprobs": base}
-    whole = {"name": "r-g1-aa", "base": "basedigest", "fingerprint": mark, "norm": 1.0, "served": told} | card
+    served_logprobs = [value + 0.5 for value in base]
+    mark = {"token_ids": ids, "logprobs": served_logprobs, "base_logprobs": base}
+    whole = {
+        "name": "r-g1-aa",
+        "base": "basedigest",
+        "fingerprint": mark,
+        "norm": 1.0,
+        "served": served_logprobs,
+    } | card
     digest = put_bundle(agent.store, {"ratchet.json": json.dumps(whole).encode()})
     return agent.harness(SCAFFOLD).model_copy(update={"adapter": digest})
 
@@ -97,8 +103,8 @@ def test_no_request_is_sent_that_might_break_a_cap(agent: Agent) -> None:
 
 def test_a_cap_that_leaves_room_is_no_hindrance(agent: Agent) -> None:
     shard = first_shard(agent, agent.harness(SCAFFOLD), config=config(agent, budget={"tokens": 300}))
-    [said] = agent.handle(shard)
-    assert not isinstance(said, ShardFinished)
+    [event] = agent.handle(shard)
+    assert not isinstance(event, ShardFinished)
 
 
 def test_what_a_failed_try_paid_for_counts_once_in_the_one_that_succeeds(agent: Agent) -> None:
@@ -106,9 +112,9 @@ def test_what_a_failed_try_paid_for_counts_once_in_the_one_that_succeeds(agent: 
     shard = first_shard(agent, agent.harness(SCAFFOLD))
     with pytest.raises(ChatUnavailableError, match="503"):
         agent.handle(shard)
-    [said] = agent.handle(shard)
-    assert isinstance(said, CandidatesProposed)
-    assert get_record(agent.store, said.state, ShardState).cost.prompt_tokens == 6
+    [event] = agent.handle(shard)
+    assert isinstance(event, CandidatesProposed)
+    assert get_record(agent.store, event.state, ShardState).cost.prompt_tokens == 6
 
 
 def test_a_job_near_its_limit_is_handed_back_with_what_it_has(agent: Agent) -> None:

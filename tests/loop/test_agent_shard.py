@@ -54,12 +54,12 @@ def agent(tmp_path: Path, pool: ScaffoldPool) -> Iterator[Agent]:
 
 
 def test_a_rollout_plays_from_opening_to_its_join(agent: Agent) -> None:
-    ended, said = agent.play(agent.opened(agent.harness(SCAFFOLD)))
+    ended, emitted = agent.play(agent.opened(agent.harness(SCAFFOLD)))
 
     joins = [event.join for event in ended if event.join]
     assert [(join.slot, join.expected) for join in joins] == [("0000", 2), ("0001", 2)]
     assert joins[0].id == joins[1].id
-    checks = [(event.check, event.turn) for event in said if isinstance(event, CandidatesProposed)]
+    checks = [(event.check, event.turn) for event in emitted if isinstance(event, CandidatesProposed)]
     assert checks == [("public", 0), ("public", 0), ("final", 1), ("final", 1)]
     for event in ended:
         [attempt] = agent.state(event).attempts
@@ -84,9 +84,9 @@ def test_the_same_event_twice_gives_the_same_events_and_pays_nothing(agent: Agen
 
 def test_arms_are_paired_and_meet_in_one_block(agent: Agent) -> None:
     other = agent.harness(SCAFFOLD + "# another\n")
-    ended, said = agent.play(agent.opened(agent.harness(SCAFFOLD), other, count=1, purpose="screen"))
+    ended, emitted = agent.play(agent.opened(agent.harness(SCAFFOLD), other, count=1, purpose="screen"))
     [block] = get_record(
-        agent.store, next(e for e in said if isinstance(e, CandidatesProposed)).batch, CandidateBatch
+        agent.store, next(e for e in emitted if isinstance(e, CandidatesProposed)).batch, CandidateBatch
     ).blocks
     assert len({attempt_id for attempt_id, _ in block.entries}) == 2
     one, two = agent.state(ended[0]).attempts
@@ -105,8 +105,8 @@ def test_a_harness_that_crashes_ends_with_the_lowest_score_and_spares_the_others
 
 
 def test_a_shard_in_which_all_fail_still_ends(agent: Agent) -> None:
-    [ended], said = agent.play(agent.opened(agent.harness(CRASHES), count=1))
-    assert [type(event) for event in said] == [ShardOpened, ShardFinished]
+    [ended], emitted = agent.play(agent.opened(agent.harness(CRASHES), count=1))
+    assert [type(event) for event in emitted] == [ShardOpened, ShardFinished]
     assert agent.state(ended).attempts[0].final is not None
 
 
@@ -199,9 +199,15 @@ def test_later_train_attempts_start_from_the_archive_and_gate_attempts_do_not(ag
 def test_a_promotion_is_warmed_and_its_reload_times_are_told_once(agent: Agent) -> None:
     ids = [5, 6, 7]
     base = base_logprobs(ids)
-    told = [value + 0.5 for value in base]
-    mark = {"token_ids": ids, "logprobs": told, "base_logprobs": base}
-    card = {"name": "r-g1-aa", "base": "basedigest", "fingerprint": mark, "norm": 1.0, "served": told}
+    served_logprobs = [value + 0.5 for value in base]
+    mark = {"token_ids": ids, "logprobs": served_logprobs, "base_logprobs": base}
+    card = {
+        "name": "r-g1-aa",
+        "base": "basedigest",
+        "fingerprint": mark,
+        "norm": 1.0,
+        "served": served_logprobs,
+    }
     adapter = put_bundle(agent.store, {"ratchet.json": json.dumps(card).encode()})
     release = agent.harness(SCAFFOLD).model_copy(update={"adapter": adapter})
     agent.ledger.submit([agent.opened(agent.harness(SCAFFOLD))])

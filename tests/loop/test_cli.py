@@ -25,7 +25,7 @@ def ratchet(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complete
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (["run", "tea-making"], 2, "lawbench, trimul"),
         (["run", "trimul", "--set", "gate.alpah=0.1"], 2, "gate.alpah"),
@@ -50,24 +50,26 @@ def ratchet(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complete
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_a_mistake_is_named_with_a_hint(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
+def test_a_mistake_is_named_with_a_hint(
+    arguments: list[str], code: int, message: str, tmp_path: Path
+) -> None:
     done = ratchet(*arguments, cwd=tmp_path)
     assert done.returncode == code
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert "hush" not in done.stderr
     assert not list(tmp_path.glob("runs/*"))  # nothing was begun
 
 
 @pytest.mark.parametrize(
-    ("task", "code", "said"),
+    ("task", "code", "message"),
     [("trimul", 69, "hint: apt-get install gcc"), ("words", 78, "hint: apt-get install bubblewrap")],
 )
-def test_a_missing_tool_is_named_with_a_hint(task: str, code: int, said: str, tmp_path: Path) -> None:
+def test_a_missing_tool_is_named_with_a_hint(task: str, code: int, message: str, tmp_path: Path) -> None:
     assert ratchet("init", "words", cwd=tmp_path).returncode == 0
     done = ratchet("run", task, cwd=tmp_path, PATH=str(tmp_path))
     assert done.returncode == code
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
 

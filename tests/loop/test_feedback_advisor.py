@@ -18,8 +18,12 @@ PIN = {"kind": "set_knob", "path": "pin_shape", "new": "round"}
 
 
 def answer(*edits: dict[str, Any], **change: Any) -> str:
-    said = {"report": "squares score low", "edits": list(edits), "reason": "round replies score higher"}
-    return json.dumps(said | change)
+    answer_text = {
+        "report": "squares score low",
+        "edits": list(edits),
+        "reason": "round replies score higher",
+    }
+    return json.dumps(answer_text | change)
 
 
 @pytest.fixture
@@ -48,9 +52,9 @@ def proposed(made: World, history: RunHistory) -> Patch:
 
 
 def test_the_advisors_edits_and_algorithm_are_what_is_proposed(tmp_path: Path, endpoint: Endpoint):
-    said = answer(PIN, algorithm="best_of_n", algorithm_reason="few are rewarded")
+    answer_text = answer(PIN, algorithm="best_of_n", algorithm_reason="few are rewarded")
     made, history = run(
-        tmp_path, endpoint, f"I think {{so}}. Here it is:\n```json\n{said}\n```\nIs {{it}} good?"
+        tmp_path, endpoint, f"I think {{so}}. Here it is:\n```json\n{answer_text}\n```\nIs {{it}} good?"
     )
     patch = proposed(made, history)
     assert [edit.model_dump(exclude_none=True) for edit in patch.edits] == [PIN]
@@ -70,7 +74,7 @@ def test_a_model_may_rewrite_scaffold_code_through_the_same_checks(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "answer_text"),
     [
         (answer({"kind": "set_knob", "path": "alpha", "new": 1}), "no such knob"),
         (answer({"kind": "set_knob", "path": "temperature", "new": 7}), "not in [0, 1]"),
@@ -83,11 +87,11 @@ def test_a_model_may_rewrite_scaffold_code_through_the_same_checks(tmp_path: Pat
     ],
 )
 def test_an_answer_that_can_not_be_used_is_sent_back_once_with_the_reason(
-    tmp_path: Path, endpoint: Endpoint, bad: str, said: str
+    tmp_path: Path, endpoint: Endpoint, bad: str, answer_text: str
 ):
     made, history = run(tmp_path, endpoint, bad, answer(PIN))
     assert proposed(made, history).edits == (Edit(**PIN),)
-    assert said in endpoint.asked[1]["messages"][-1]["content"]
+    assert answer_text in endpoint.asked[1]["messages"][-1]["content"]
     assert history.cost.prompt_tokens == 6  # both questions are paid for
 
 
@@ -112,10 +116,10 @@ def test_a_run_does_not_hang_on_an_advisor_that_is_away(tmp_path: Path):
 def test_the_advisor_sees_train_attempts_and_nothing_of_gate_or_test(tmp_path: Path, endpoint: Endpoint):
     run(tmp_path, endpoint, answer(PIN))
     [asked] = endpoint.asked
-    told = json.dumps(asked["messages"])
-    assert "train-" in told
-    assert "gate-" not in told
-    assert "test-" not in told
+    prompt = json.dumps(asked["messages"])
+    assert "train-" in prompt
+    assert "gate-" not in prompt
+    assert "test-" not in prompt
 
 
 def test_what_was_tried_is_told_and_not_taken_again(tmp_path: Path, endpoint: Endpoint):

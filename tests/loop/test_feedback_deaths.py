@@ -39,11 +39,11 @@ def died(message: e.Message, deps: Deps) -> list[e.Message]:
     ],
 )
 def test_a_dead_shard_arrives_as_lost(message: e.Message, deps: Deps) -> None:
-    (said,) = died(message, deps)
-    assert isinstance(said, e.ShardFinished)
-    assert (said.join, said.generation, said.purpose, said.round) == (JOIN, 2, "confirm", 1)
-    assert said.result is None
-    assert "no luck" in said.reason
+    (emitted,) = died(message, deps)
+    assert isinstance(emitted, e.ShardFinished)
+    assert (emitted.join, emitted.generation, emitted.purpose, emitted.round) == (JOIN, 2, "confirm", 1)
+    assert emitted.result is None
+    assert "no luck" in emitted.reason
 
 
 def test_a_dead_proposal_arrives_as_refused(deps: Deps) -> None:
@@ -64,8 +64,8 @@ def test_what_nothing_waits_for_ends_in_silence(deps: Deps) -> None:
 
 
 def test_a_dead_base_ends_the_run_with_the_reason(deps: Deps) -> None:
-    (said,) = died(e.BaseRequested(run_id=RUN, config="c"), deps)
-    assert isinstance(said, e.BaseFailed)
+    (emitted,) = died(e.BaseRequested(run_id=RUN, config="c"), deps)
+    assert isinstance(emitted, e.BaseFailed)
     opened = e.RolloutsOpened(
         run_id=RUN, config="c", purpose="train", releases=(ArmRelease(arm="train", release=RELEASE),),
         instances="i", seeds=(1,),
@@ -76,11 +76,11 @@ def test_a_dead_base_ends_the_run_with_the_reason(deps: Deps) -> None:
     assert "RolloutsOpened" in ended.why
 
 
-def test_a_job_that_nobody_can_read_ends_the_run(deps: Deps) -> None:
+def test_an_unreadable_job_ends_the_run(deps: Deps) -> None:
     event = e.JobDied(run_id=RUN, job_id="x", service="agent", event={"type": "x.v9"}, reason="", attempts=1)
-    (said,) = on_job_died(event, deps=deps)
-    assert isinstance(said, e.RunFinished)
-    assert said.state == "failed"
+    (emitted,) = on_job_died(event, deps=deps)
+    assert isinstance(emitted, e.RunFinished)
+    assert emitted.state == "failed"
 
 
 def test_a_run_that_can_not_get_a_base_fails_and_ends(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_job_handled_twice_says_the_same_to_the_byte(tmp_path: Path) -> None:
 def twice(handler: Handler) -> Handler:
     def handle(event: e.Message) -> list[e.Message]:
         first, second = handler(event), handler(event)
-        assert [said.digest for said in first] == [said.digest for said in second]
+        assert [emitted.digest for emitted in first] == [emitted.digest for emitted in second]
         return first
 
     return handle

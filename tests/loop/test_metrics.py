@@ -73,7 +73,7 @@ def test_the_numbers_are_those_of_the_run(world: World, collector: StackCollecto
         assert found["ratchet_arm_score_low", arm, RUN] == interval["low"]
 
 
-def test_a_job_that_nobody_takes_grows_old(
+def test_a_job_that_no_worker_takes_grows_old(
     collector: StackCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = scrape(collector)
@@ -83,7 +83,7 @@ def test_a_job_that_nobody_takes_grows_old(
     assert found["ratchet_oldest_ready_job_age_seconds", "trainer"] == 0
 
 
-def test_a_death_is_counted_once_however_often_somebody_looks(collector: StackCollector) -> None:
+def test_a_death_is_counted_once_however_often_it_is_scraped(collector: StackCollector) -> None:
     died = e.JobDied(run_id="waiting", job_id="j", service="trainer", event={}, reason="tired", attempts=4)
     assert scrape(collector)["ratchet_jobs_died_total", "waiting", "trainer"] == 0
     collector.ledger.submit([died])

@@ -34,10 +34,10 @@ def improved(folder: Path) -> World:
 def test_the_release_before_is_live_again_and_the_run_tells_so(tmp_path: Path) -> None:
     made = improved(tmp_path)
     promoted = made.history().release
-    told = rollback.roll_back(Folder(made))  # type: ignore[arg-type]
+    line = rollback.roll_back(Folder(made))  # type: ignore[arg-type]
     history = made.history()
     assert history.release == history.first != promoted
-    assert "back to the release before generation 1" in told
+    assert "back to the release before generation 1" in line
     assert show_json(history, made.store)["rollbacks"] == ["to the release before generation 1"]
 
 

@@ -152,9 +152,9 @@ class World:
         finished: list[e.Message] = []
         for number, instance in enumerate(instances):
             join = e.Join(id=event.digest, slot=f"{number:04d}", expected=len(instances))
-            told = {**where, "round": event.round, "join": join}
+            fields = {**where, "round": event.round, "join": join}
             if kills(instance["id"], {contender.arm for contender in event.releases}):
-                finished.append(e.ShardFinished(**told, result=None, reason="the verifier broke down"))
+                finished.append(e.ShardFinished(**fields, result=None, reason="the verifier broke down"))
                 continue
             attempts = [
                 self.attempt(instance, contender.arm, contender.release, seed)
@@ -162,7 +162,7 @@ class World:
                 for contender in event.releases
             ]
             result = put_json(self.store, ShardState(attempts=tuple(attempts)))
-            finished.append(e.ShardFinished(**told, result=result))
+            finished.append(e.ShardFinished(**fields, result=result))
         return finished
 
     def attempt(self, instance: dict[str, Any], arm: str, release: Release, seed: int) -> AttemptState:
@@ -198,7 +198,7 @@ class World:
         return [e.HarnessValidated(**where, harness=put_bundle(self.store, files), reason=event.reason)]
 
     def demonstrate(self, event: e.DemonstrationsRequested) -> list[e.Message]:
-        raise AssertionError("the toy task tells no right answers")
+        raise AssertionError("the toy task offers no right answers")
 
     def train(self, event: e.WeightUpdateProposed) -> list[e.Message]:
         where = {"run_id": self.name, "generation": event.generation, "join": event.join}

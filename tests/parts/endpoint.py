@@ -1,5 +1,5 @@
 """An OpenAI-compatible endpoint on 127.0.0.1 for tests: deterministic answers, LoRA by name, scripted faults.
-Adapters shift the base's log-probabilities by what their ratchet.json says they should."""
+Adapters shift the base's log-probabilities by what their ratchet.json states."""
 
 import json
 import threading
@@ -67,7 +67,7 @@ class Endpoint:
         self.no_lora = _json(404, {"detail": "Not Found"})  # the answer where there are no such routes
         self.ignores_adapters = False
         self.tells_prompt_logprobs = True
-        self.lists: list[str] | None = None  # what the list of models says, where that is not what is served
+        self.lists: list[str] | None = None  # the list of models, where that is not what is served
         self.refuses: dict[str, str] = {}  # parameter -> the message of its 400
         self.controls = 0  # plain requests that only ask whether the endpoint is well
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -121,8 +121,8 @@ class Endpoint:
             return _json(200, completion("OK"))
         if self.faults:
             return self.faults.pop(0)
-        if said := next((self.refuses[name] for name in body if name in self.refuses), None):
-            return _error(400, said)
+        if refusal := next((self.refuses[name] for name in body if name in self.refuses), None):
+            return _error(400, refusal)
         return _json(200, completion(self.answer(body)))
 
     def _lora(self, path: str, body: Body) -> Fault:
@@ -144,8 +144,8 @@ class Endpoint:
         ids = body["prompt"]
         shifted = body["model"] in self.adapters and not self.ignores_adapters
         logprobs = self.adapters[body["model"]] if shifted else base_logprobs(ids)
-        told = [{str(token): {"logprob": value}} for token, value in zip(ids[1:], logprobs, strict=True)]
-        return {"choices": [{"text": "", "prompt_logprobs": [None, *told]}]}
+        entries = [{str(token): {"logprob": value}} for token, value in zip(ids[1:], logprobs, strict=True)]
+        return {"choices": [{"text": "", "prompt_logprobs": [None, *entries]}]}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         endpoint = self

@@ -32,11 +32,11 @@ class Vllm(Endpoint):
             return answer(200, self.prompt_logprobs(body))
         prompt = sum(len(message["content"].split()) for message in body["messages"])
         if prompt + body["max_tokens"] > self.max_model_len:
-            said = (
+            problem = (
                 f"This model's maximum context length is {self.max_model_len} tokens. However, you requested "
             )
-            said += f"{body['max_tokens']} output tokens and your prompt contains {prompt} input tokens."
-            return error(400, said, "BadRequestError", "input_tokens")
+            problem += f"{body['max_tokens']} output tokens and your prompt contains {prompt} input tokens."
+            return error(400, problem, "BadRequestError", "input_tokens")
         return answer(200, completion(self.answer(body)))
 
     def lora(self, path: str, body: Body) -> Fault:
@@ -46,10 +46,10 @@ class Vllm(Endpoint):
                 return error(404, f"The lora adapter '{name}' cannot be found.", "NotFoundError")
             return Fault(200, f"Success: LoRA adapter '{name}' removed successfully.".encode())
         if name in self.adapters:
-            said = (
+            problem = (
                 f"The lora adapter '{name}' has already been loaded. If you want to load the adapter in place"
             )
-            return error(400, f"{said}, set 'load_inplace' to True.", "InvalidUserInput")
+            return error(400, f"{problem}, set 'load_inplace' to True.", "InvalidUserInput")
         if not self.enable_lora:
             return error(400, "LoRA is not enabled. Use `--enable-lora` to enable LoRA.", "BadRequestError")
         folder = Path(body["lora_path"])
@@ -57,8 +57,8 @@ class Vllm(Endpoint):
             return error(404, f"Loading lora {name} failed: No adapter found for {folder}", "NotFoundError")
         card = json.loads((folder / "ratchet.json").read_text())
         if card.get("rank", 8) > self.max_lora_rank:
-            said = f"LoRA rank {card['rank']} is greater than max_lora_rank {self.max_lora_rank}."
-            return error(400, said, "BadRequestError")
+            problem = f"LoRA rank {card['rank']} is greater than max_lora_rank {self.max_lora_rank}."
+            return error(400, problem, "BadRequestError")
         self.adapters[name] = card["served"]
         return Fault(200, f"Success: LoRA adapter '{name}' added successfully.".encode())
 
@@ -70,8 +70,8 @@ class Vllm(Endpoint):
             {str(token): {"logprob": value, "rank": 1, "decoded_token": "x"}}
             for token, value in zip(ids[1:], values, strict=True)
         ]
-        told = [None, *entries] if "prompt_logprobs" in body else None
-        return {"object": "text_completion", "choices": [{"index": 0, "text": "", "prompt_logprobs": told}]}
+        listed = [None, *entries] if "prompt_logprobs" in body else None
+        return {"object": "text_completion", "choices": [{"index": 0, "text": "", "prompt_logprobs": listed}]}
 
 
 def answer(status: int, body: object) -> Fault:

@@ -16,7 +16,7 @@ from shared.config.settings import StackParts
 from tests.servers.s3 import free_port
 
 USER, PASSWORD = "ratchet", "let/me@in:1"
-RIGHTS = "~ratchet:* &* +@all -@dangerous -@admin +info"  # of the user whom the README tells to create
+RIGHTS = "~ratchet:* &* +@all -@dangerous -@admin +info"  # of the user that the README creates
 
 
 class Valkey:

@@ -220,7 +220,7 @@ def test_the_port_of_a_pod_takes_one_connection(cluster: LocalCluster, box: PodB
         assert process.stdout.read(10) == b"still here"
 
 
-def test_a_stranger_s_connection_ends_the_pod_and_runs_nothing(
+def test_a_connection_with_a_wrong_token_ends_the_pod_and_runs_nothing(
     cluster: LocalCluster, box: PodBox, tmp_path: Path
 ) -> None:
     """A connection without the token gets no answer and ends the pod; the service makes another one."""

@@ -135,10 +135,10 @@ def test_the_attempts_are_real_for_they_work_on_a_process_of_the_same_user(tmp_p
     with subprocess.Popen(["sleep", "60"]) as other:
         while not Path(f"/proc/{other.pid}/environ").read_bytes():  # the kernel sets it up at the end of exec
             time.sleep(0.01)
-        said = subprocess.run([str(program), str(other.pid)], capture_output=True, text=True, check=True)
+        done = subprocess.run([str(program), str(other.pid)], capture_output=True, text=True, check=True)
         other.kill()
 
-    assert said.stdout.split() == ["1"] * 10
+    assert done.stdout.split() == ["1"] * 10
 
 
 def test_what_a_kernel_writes_on_the_drivers_pipe_is_no_reply(box: PodBox, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_pod_for_timing_has_a_core_for_each_thread_and_memory_for_both_program
     box: PodBox, cluster: LocalCluster, tmp_path: Path
 ) -> None:
     stage, libraries = _stage(box, tmp_path, [QUICK, SLOW])
-    stage = replace(stage, quota=replace(QUOTA, threads=3))  # the template says 2
+    stage = replace(stage, quota=replace(QUOTA, threads=3))  # the template has 2
     with closing(kernel_sets(stage, libraries[:1], libraries[1:])) as sets:
         next(sets)
         (pod,) = cluster.pods()

@@ -1,6 +1,6 @@
 """Four stand-in services on the real events: a run that makes rollouts of SHARDS shards, joins them and ends.
 
-`config` of the messages says how many seconds each shard takes. Every execution leaves a line in `ran`, so
+`config` of the messages holds how many seconds each shard takes. Every execution leaves a line in `ran`, so
 tests can tell how often code ran from how often it counted. As a program: a worker; SERVICE --stack FILE.
 """
 
@@ -32,31 +32,33 @@ def ran(event: Message, folder: Path) -> None:
         file.write(f"{event.run_id} {type(event).__name__}\n")
 
 
-def said(event: Any, kind: type[Message], **fields: Any) -> Message:
+def reply(event: Any, kind: type[Message], **fields: Any) -> Message:
     return kind(run_id=event.run_id, generation=event.generation, **{"join": event.join} | fields)
 
 
 def on_run_started(event: e.RunStarted, folder: Path) -> list[Message]:
     ran(event, folder)
-    return [said(event, e.BaseRequested, config=event.config)]
+    return [reply(event, e.BaseRequested, config=event.config)]
 
 
 def on_base_requested(event: e.BaseRequested, folder: Path) -> list[Message]:
     ran(event, folder)
-    return [said(event, e.BaseReady, base=f"endpoint:{event.config}")]
+    return [reply(event, e.BaseReady, base=f"endpoint:{event.config}")]
 
 
 def on_base_ready(event: e.BaseReady, folder: Path) -> list[Message]:
     ran(event, folder)
     config = event.base.partition(":")[2]
     fields: dict[str, Any] = {"config": config, "purpose": "train", "instances": "i", "releases": ()}
-    return [said(event, e.RolloutsOpened, **fields, seeds=())]
+    return [reply(event, e.RolloutsOpened, **fields, seeds=())]
 
 
 def on_rollouts_opened(event: e.RolloutsOpened, folder: Path) -> list[Message]:
     ran(event, folder)
     joins = [Join(id=event.digest, slot=str(slot), expected=SHARDS) for slot in range(SHARDS)]
-    return [said(event, e.ShardOpened, config=event.config, purpose="train", plan="p", join=j) for j in joins]
+    return [
+        reply(event, e.ShardOpened, config=event.config, purpose="train", plan="p", join=j) for j in joins
+    ]
 
 
 def on_shard_opened(event: e.ShardOpened, folder: Path) -> list[Message]:
@@ -65,7 +67,7 @@ def on_shard_opened(event: e.ShardOpened, folder: Path) -> list[Message]:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(float(event.config))
     fields: dict[str, Any] = {"config": event.config, "purpose": "train", "check": "final", "turn": 0}
-    return [said(event, e.CandidatesProposed, **fields, state="s", batch="b")]
+    return [reply(event, e.CandidatesProposed, **fields, state="s", batch="b")]
 
 
 def on_candidates_proposed(event: e.CandidatesProposed, folder: Path) -> list[Message]:
@@ -73,22 +75,22 @@ def on_candidates_proposed(event: e.CandidatesProposed, folder: Path) -> list[Me
     time.sleep(float(event.config))
     scores = digest_of(BatchScores(blocks=()).model_dump())
     fields: dict[str, Any] = {"config": event.config, "purpose": "train", "check": "final", "turn": 0}
-    return [said(event, e.CandidatesScored, **fields, state="s", batch="b", scores=scores)]
+    return [reply(event, e.CandidatesScored, **fields, state="s", batch="b", scores=scores)]
 
 
 def on_candidates_scored(event: e.CandidatesScored, folder: Path) -> list[Message]:
     ran(event, folder)
-    return [said(event, e.ShardFinished, purpose="train", result="r")]
+    return [reply(event, e.ShardFinished, purpose="train", result="r")]
 
 
 def on_rollouts_joined(event: e.RolloutsJoined, folder: Path) -> list[Message]:
     ran(event, folder)
     slots = ",".join(arrival.join.slot for arrival in event.arrivals if arrival.join)
-    return [said(event, e.RunFinished, state="done", why=f"slots {slots}")]
+    return [reply(event, e.RunFinished, state="done", why=f"slots {slots}")]
 
 
 def on_job_died(event: e.JobDied, folder: Path) -> list[Message]:
-    return [said(event, e.RunFinished, state="failed", why=event.reason)]
+    return [reply(event, e.RunFinished, state="failed", why=event.reason)]
 
 
 HANDLED: dict[type[Message], Callable[..., list[Message]]] = {

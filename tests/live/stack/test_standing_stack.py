@@ -1,5 +1,5 @@
 """`ratchet up`, two runs at once with `--stack`, Flower in a real browser, metrics, `ratchet down`: on real
-services. The model is a small endpoint, so that nothing has to be trained.
+services. The model is a small endpoint, so no model has to be trained.
 """
 
 import json
@@ -99,10 +99,10 @@ def runs(stack: Standing) -> list[str]:
     stack.submit(seed=1)
     overrides = [word for setting in stack.overrides for word in ("--set", setting)]
     follower = Driven(stack.root, "run", "words", "--stack", "stack", *overrides)
-    follower.until(lambda: "run started" in follower.said())
+    follower.until(lambda: "run started" in follower.output())
     follower.process.send_signal(signal.SIGINT)
-    assert follower.end() == 130, follower.said()
-    assert "no longer following words-2; it goes on in the stack" in follower.said()
+    assert follower.end() == 130, follower.output()
+    assert "no longer following words-2; it goes on in the stack" in follower.output()
     for run in ("words-1", "words-2"):
         assert ratchet(stack.root, "resume", run).returncode == 0
     return ["words-1", "words-2"]

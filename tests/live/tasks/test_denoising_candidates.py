@@ -96,9 +96,9 @@ def found(task: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Eva
 
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_program_ends_as_what_it_is(name: str, found: dict[str, Evaluation]) -> None:
-    outcome, _, said = CORPUS[name]
+    outcome, _, message = CORPUS[name]
     assert found[name].outcome == outcome, found[name].detail
-    assert said in found[name].detail
+    assert message in found[name].detail
 
 
 def test_what_is_no_estimate_gets_the_lowest_score_and_a_pipeline_more_than_the_mean(

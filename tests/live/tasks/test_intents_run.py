@@ -1,4 +1,4 @@
-"""A whole run of intents on somebody's own queries, with a tiny random model as its base: right answers go
+"""A whole run of intents on a user's own queries, with a tiny random model as its base: right answers go
 from the verifier through the scaffold's prompts to an adapter, and only train labels are taught."""
 
 import json

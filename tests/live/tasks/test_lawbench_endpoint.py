@@ -1,5 +1,5 @@
 """LawBench on an endpoint that Ratchet did not start: a checkpoint served elsewhere, the facts in words, by
-configuration alone; whatever the model says, the run ends and its report shows the baselines."""
+configuration alone; whatever the model replies, the run ends and its report shows the baselines."""
 
 import json
 import socket

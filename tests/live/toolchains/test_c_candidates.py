@@ -65,7 +65,7 @@ CORPUS = {
     ),
     "computes after it returned": ("no_output", LATE_THREAD),
 }
-SAID = {  # what a person, or the model that wrote it, needs to know
+MESSAGES = {  # what a person, or the model that wrote it, needs to know
     "does not compile": "nothing",
     "has another name": "undefined reference to `tiny'",
     "crashes": "Segmentation fault",
@@ -99,7 +99,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluation]:
 def test_a_candidate_ends_as_what_it_is(name: str, found: dict[str, Evaluation]):
     expected, _ = CORPUS[name]
     assert found[name].outcome == expected, found[name].detail
-    assert SAID.get(name, "") in found[name].detail
+    assert MESSAGES.get(name, "") in found[name].detail
     assert len(found[name].detail) <= 1500
 
 

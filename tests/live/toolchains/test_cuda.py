@@ -103,9 +103,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluation]:
 @on_cpu
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_candidate_ends_as_what_it_is(name: str, found: dict[str, Evaluation]):
-    outcome, said, _ = CORPUS[name]
+    outcome, message, _ = CORPUS[name]
     assert found[name].outcome == outcome, found[name].detail
-    assert said in found[name].detail
+    assert message in found[name].detail
     assert len(found[name].detail) <= 1500
 
 

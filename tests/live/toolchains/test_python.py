@@ -154,9 +154,9 @@ def found(evaluator: Evaluator, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_candidate_ends_as_what_it_is(name: str, found: dict[str, Evaluation]) -> None:
-    outcome, _, said = CORPUS[name]
+    outcome, _, message = CORPUS[name]
     assert found[name].outcome == outcome, found[name].detail
-    assert said in found[name].detail
+    assert message in found[name].detail
     assert len(found[name].detail) <= 2000
 
 

@@ -55,8 +55,8 @@ class Stack:
         self.root = root
         write_task(root)
         self.deps = Deps(store=LocalStore(root / "store"), cache_dir=root / "cache")
-        self.base_said = self.request_base()
-        self.base = materialize(self.deps.store, self.base_said.base, root / "cache" / "bundles")
+        self.base_ready = self.request_base()
+        self.base = materialize(self.deps.store, self.base_ready.base, root / "cache" / "bundles")
         self.tokenizer = AutoTokenizer.from_pretrained(self.base)
 
     def config(self, **training):
@@ -64,15 +64,15 @@ class Stack:
         return put_json(self.deps.store, load_config([layers]))
 
     def request_base(self):
-        (said,) = on_base_requested(BaseRequested(run_id="r", config=self.config()), deps=self.deps)
-        return said
+        (emitted,) = on_base_requested(BaseRequested(run_id="r", config=self.config()), deps=self.deps)
+        return emitted
 
     def propose(self, samples, algorithm="entropic", **training):
         """A weight update on these samples, as a message."""
         turns = Turn(action={"ask": []}, replies=tuple(sample for sample, _ in samples))
         tried = [{"content": "x", "samples": [i]} for i in range(len(samples))]
         results = tuple(Evaluation(outcome="ok", score=reward) for _, reward in samples)
-        release = Release(base=self.base_said.base, harness="h" * 64)
+        release = Release(base=self.base_ready.base, harness="h" * 64)
         plan = AttemptPlan(attempt_id="a", instance={"id": "red"}, arm="train", release=release, seed=0)
         attempt = AttemptState(plan=plan, turns=(turns, Turn(action={"try": tried}, results=results)))
         shard = put_json(self.deps.store, ShardState(attempts=(attempt,)))
@@ -169,7 +169,7 @@ def spec_for(stack, folder, adapter=None, **settings):
         result=folder / "result.json",
         checkpoints=folder / "checkpoints",
         name_prefix="run-g1",
-        base_digest=stack.base_said.base,
+        base_digest=stack.base_ready.base,
         **(chosen | settings),
     )
 

@@ -46,7 +46,7 @@ def test_an_update_tells_its_curves_and_what_it_measured(speller, tmp_path):
     assert result.curves["length"] == (3.0,) * 5
     assert 0 < result.curves["entropy"][0] <= math.log(15)
     assert result.metrics["serving_tokens"] == 3 * result.metrics["samples"]
-    assert result.metrics["serving_gap"] < 1e-4  # the same policy, told by the same kernels
+    assert result.metrics["serving_gap"] < 1e-4  # the same policy, read by the same kernels
 
 
 @pytest.mark.slow

@@ -40,8 +40,8 @@ def first_samples(stack):
 
 
 def test_the_seed_model_learns_the_form_and_no_letter_is_preferred(stack, first_samples):
-    assert stack.base_said.type == "base_ready.v1"
-    assert stack.base_said.cost.train_s > 0
+    assert stack.base_ready.type == "base_ready.v1"
+    assert stack.base_ready.cost.train_s > 0
     valid = [reply for reply, _ in first_samples if is_valid(reply.text)]
     assert len(valid) >= 48  # of 64, unconstrained
     assert 0.15 < mean_reward(first_samples) < 0.35  # a quarter by chance
@@ -49,14 +49,14 @@ def test_the_seed_model_learns_the_form_and_no_letter_is_preferred(stack, first_
 
 def test_a_base_that_was_built_once_costs_nothing_again_also_in_another_store(stack, tmp_path):
     again = stack.request_base()
-    assert again.base == stack.base_said.base
+    assert again.base == stack.base_ready.base
     assert again.cost.train_s == 0
 
     other = Deps(store=LocalStore(tmp_path), cache_dir=stack.deps.cache_dir)
     config = put_json(other.store, load_config([{"run": {"task": str(stack.root / "letters")}}]))
-    (said,) = on_base_requested(BaseRequested(run_id="r2", config=config), deps=other)
-    assert said.base == stack.base_said.base
-    assert said.cost.train_s == 0
+    (emitted,) = on_base_requested(BaseRequested(run_id="r2", config=config), deps=other)
+    assert emitted.base == stack.base_ready.base
+    assert emitted.cost.train_s == 0
 
 
 def test_the_same_spec_builds_the_same_seed_model_and_a_reached_loss_ends_it_sooner(stack, tmp_path):
@@ -131,13 +131,13 @@ def test_a_killed_training_resumes_and_ends_in_the_same_weights(stack, first_sam
     kill_after_two_steps(stack, event, folder)
     assert not (folder / "result.json").exists()
 
-    (said,) = on_weight_update_proposed(event, deps=stack.deps)
+    (emitted,) = on_weight_update_proposed(event, deps=stack.deps)
 
-    assert said.type == "adapter_published.v1"
-    assert said.join == event.join
+    assert emitted.type == "adapter_published.v1"
+    assert emitted.join == event.join
     assert "resuming after" in (folder / "log.txt").read_text()
     assert "resuming after 0" not in (folder / "log.txt").read_text()
-    published = materialize(stack.deps.store, said.adapter, stack.root / "published")
+    published = materialize(stack.deps.store, emitted.adapter, stack.root / "published")
     uninterrupted = stack.root / "uninterrupted"
     shutil.copytree(folder, uninterrupted, ignore=shutil.ignore_patterns("adapter", "checkpoints"))
     moved = TrainSpec.model_validate_json((folder / "spec.json").read_bytes()).model_copy(
@@ -149,7 +149,7 @@ def test_a_killed_training_resumes_and_ends_in_the_same_weights(stack, first_sam
 
     # The same message again: nothing is trained, the answer is the same.
     lines = (folder / "log.txt").read_text()
-    assert on_weight_update_proposed(event, deps=stack.deps) == [said]
+    assert on_weight_update_proposed(event, deps=stack.deps) == [emitted]
     assert (folder / "log.txt").read_text() == lines
 
 
@@ -178,18 +178,18 @@ def check_fingerprint(stack, published):
     assert sequence_logprobs(policy, mark["token_ids"]) == pytest.approx(mark["logprobs"], abs=1e-3)
     assert mark["logprobs"] != pytest.approx(mark["base_logprobs"], abs=1e-2)
     assert facts["name"].startswith("run-g1-")
-    assert facts["base"] == stack.base_said.base
+    assert facts["base"] == stack.base_ready.base
 
 
 @pytest.mark.slow
 def test_two_processes_under_the_deepspeed_launcher_train_what_one_does(stack, first_samples, engine_room):
     event = stack.propose(first_samples, processes=2, zero_stage=2)
-    (said,) = on_weight_update_proposed(event, deps=stack.deps)
-    assert said.type == "adapter_published.v1", said.reason
+    (emitted,) = on_weight_update_proposed(event, deps=stack.deps)
+    assert emitted.type == "adapter_published.v1", emitted.reason
     folder = stack.deps.cache_dir / "training" / event.digest
     result = TrainResult.model_validate_json((folder / "result.json").read_bytes())
     assert result.metrics["samples"] > 0
-    assert "adapter_model.safetensors" in get_bundle(stack.deps.store, said.adapter)
+    assert "adapter_model.safetensors" in get_bundle(stack.deps.store, emitted.adapter)
     alone = TrainSpec.model_validate_json((folder / "spec.json").read_bytes()).model_copy(
         update={"out": folder / "alone", "checkpoints": folder / "alone-checkpoints"}
     )

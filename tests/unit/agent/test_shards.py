@@ -69,7 +69,7 @@ def test_half_of_the_starts_are_offered_a_parent_and_both_arms_get_the_same() ->
     assert nodes == [None, None, "0", "0", None, None, "1", "1"] + [None] * 12
 
 
-def test_answers_wait_until_nobody_tries_any_more() -> None:
+def test_answers_wait_until_no_attempt_tries_any_more() -> None:
     one, two, *_ = planned()
     trying, answered = tries(one, "x", "y"), answers(two, "z")
     assert pending_check(state_of(trying, answered)) == "public"

@@ -60,10 +60,10 @@ def test_an_adapter_that_another_worker_loaded_is_no_error(tmp_path: Path) -> No
 
 
 def test_a_rank_above_the_servers_limit_is_said_with_both_numbers(tmp_path: Path) -> None:
-    said = "LoRA rank 8 is greater than max_lora_rank 4"
+    reason = "LoRA rank 8 is greater than max_lora_rank 4"
     with (
         world(tmp_path, max_lora_rank=4) as (_, _, adapters, store),
-        pytest.raises(ArtifactError, match=said),
+        pytest.raises(ArtifactError, match=reason),
     ):
         adapters.ensure([publish(store, "run-g1-aa", rank=8)])
 
@@ -102,7 +102,7 @@ def test_what_is_believed_of_adapters_is_what_was_seen(
     tmp_path: Path, options: dict[str, bool], why: str
 ) -> None:
     with world(tmp_path, **options) as (endpoint, _, _, _):
-        said = why_no_adapters(ModelSection(url=endpoint.url))
-        assert why in said
-        assert bool(said) is bool(why)
+        reason = why_no_adapters(ModelSection(url=endpoint.url))
+        assert why in reason
+        assert bool(reason) is bool(why)
         assert not endpoint.adapters

@@ -164,8 +164,8 @@ def test_failing_replies_are_no_exemplars() -> None:
 
 def test_the_knob_search_learns_from_what_the_screens_measured() -> None:
     harness = load_harness(harness_files(TEMPERATURE))
-    told = [Measured({"temperature": t / 20}, -abs(t / 20 - 0.2)) for t in range(21)]
-    asked = [move.edits[0].new for seed in range(12) if (move := ask(harness, told, seed))]
+    measured = [Measured({"temperature": t / 20}, -abs(t / 20 - 0.2)) for t in range(21)]
+    asked = [move.edits[0].new for seed in range(12) if (move := ask(harness, measured, seed))]
     assert sum(abs(value - 0.2) < 0.2 for value in asked) >= 8  # blind draws would give about five
 
 

@@ -1,4 +1,4 @@
-"""`ratchet doctor --model URL` tells what an endpoint can do."""
+"""`ratchet doctor --model URL` reports what an endpoint can do."""
 
 import socket
 
@@ -7,7 +7,7 @@ from shared.config.settings import ModelSection
 from tests.parts.endpoint import Endpoint
 
 
-def told(endpoint: Endpoint) -> dict[str, str]:
+def rows_of(endpoint: Endpoint) -> dict[str, str]:
     checks = endpoint_checks(ModelSection(url=endpoint.url.removesuffix("/v1")))
     assert all(check.ok for check in checks)
     return {check.name: check.detail for check in checks}
@@ -15,7 +15,7 @@ def told(endpoint: Endpoint) -> dict[str, str]:
 
 def test_an_endpoint_that_can_do_everything() -> None:
     with Endpoint(lambda body: '{"word": "a"}') as endpoint:
-        rows = told(endpoint)
+        rows = rows_of(endpoint)
     assert rows["answers"] == f"as 'seed' at {endpoint.url}"
     assert "is asked as" in rows["asked as"]
     assert rows["usage"] == rows["log-probabilities"] == "reported"
@@ -35,7 +35,7 @@ def test_what_an_endpoint_can_not_do_is_said_in_its_row() -> None:
             "logprobs": "logprobs is not supported",
         }
         endpoint.well = False
-        rows = told(endpoint)
+        rows = rows_of(endpoint)
     assert "refuses logprobs" in rows["asked as"]
     assert rows["answer schema"] == "refused: replies are free text"
     assert "other replies" in rows["the same seed"]

@@ -26,7 +26,7 @@ def test_every_array_lies_at_a_page_of_its_own_and_holds_what_was_put_there(aren
     assert np.array_equal(held, INPUTS["x"])
 
 
-def test_outputs_nobody_wrote_are_told_from_a_kernel_s_own_nan(arena: Arena):
+def test_unwritten_outputs_are_distinguished_from_a_kernel_s_own_nan(arena: Arena):
     with arena.path.open("r+b") as file:
         file.seek(arena.output_offsets[0])
         file.write(np.full(100, np.nan, np.float32).tobytes())

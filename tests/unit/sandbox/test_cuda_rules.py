@@ -12,8 +12,8 @@ from sandbox_service.toolchains.cuda.source import launch_meta, source_fault
 from shared.errors import TaskError
 
 KERNEL = 'extern "C" __global__ void k(float *out) { out[threadIdx.x] = 1; }\n'
-# What nvcc 13.0 says of two kernels with -Xptxas -v; the second one's numbers are made up to hold spills.
-SAID = """
+# nvcc 13.0's messages on two kernels with -Xptxas -v; the second one's numbers are made up to hold spills.
+MESSAGES = """
 ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function 'sums' for 'sm_90'
 ptxas info    : Function properties for sums
@@ -29,7 +29,7 @@ ptxas info    : Compile time = 1.849 ms
 
 
 def test_figures_of_each_kernel_are_read_from_ptxas():
-    found = ptxas.parse(SAID)
+    found = ptxas.parse(MESSAGES)
 
     assert found["sums"] == ptxas.KernelFigures(registers=40, stack_bytes=1200, spill_bytes=44)
     assert found["add"] == ptxas.KernelFigures(registers=10, barriers=1, shared_bytes=256)
@@ -39,7 +39,7 @@ def test_figures_of_each_kernel_are_read_from_ptxas():
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "reason"),
     [
         (KERNEL + "int main() { return 0; }", "main function"),
         (KERNEL + "void f() { k<<<1, 1>>>(0); }", "kernel launch"),
@@ -58,8 +58,8 @@ def test_figures_of_each_kernel_are_read_from_ptxas():
         (KERNEL + "\0", "NUL"),
     ],
 )
-def test_what_is_not_device_code_alone_is_refused_with_its_reason(source: str, said: str):
-    assert said in source_fault(source)
+def test_what_is_not_device_code_alone_is_refused_with_its_reason(source: str, reason: str):
+    assert reason in source_fault(source)
 
 
 def test_honest_device_code_is_taken_with_what_it_may_include():

@@ -1,4 +1,4 @@
-"""A score is a number of any kind within the bounds; all else is told in full, and never mended."""
+"""A score is a number of any kind within the bounds; all else is reported in full, and never repaired."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -14,7 +14,7 @@ BOUNDS = ScoreSection(low=-1.0, high=1.0)
 
 
 @pytest.mark.parametrize(
-    ("said", "score"),
+    ("result", "score"),
     [
         (0.5, 0.5),
         (1, 1.0),
@@ -28,8 +28,8 @@ BOUNDS = ScoreSection(low=-1.0, high=1.0)
         ({"outcome": "wrong", "score": -1, "detail": "no"}, -1.0),
     ],
 )
-def test_every_kind_of_real_number_is_a_score(said: object, score: float):
-    assert judged(said, BOUNDS).score == score
+def test_every_kind_of_real_number_is_a_score(result: object, score: float):
+    assert judged(result, BOUNDS).score == score
 
 
 async def later() -> float:
@@ -37,7 +37,7 @@ async def later() -> float:
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("result", "why"),
     [
         (None, "score is None"),
         ("0.5", "score is of type str"),
@@ -59,9 +59,9 @@ async def later() -> float:
         ({"score": 0.5, "extra": 1}, "unknown field 'extra'"),
     ],
 )
-def test_what_is_no_score_is_the_verifier_s_fault(said: object, why: str):
+def test_what_is_no_score_is_the_verifier_s_fault(result: object, why: str):
     with pytest.raises(VerifierError, match=why) as caught:
-        judged(said, BOUNDS)
+        judged(result, BOUNDS)
     assert not isinstance(caught.value, NotFiniteError)
 
 
@@ -71,15 +71,15 @@ def test_a_score_that_is_a_coroutine_says_so():
 
 
 @pytest.mark.parametrize(
-    "said", [float("nan"), float("inf"), np.float32("nan"), 10**400, {"score": float("nan")}]
+    "result", [float("nan"), float("inf"), np.float32("nan"), 10**400, {"score": float("nan")}]
 )
-def test_a_score_that_is_not_finite_may_be_the_candidate_s_doing(said: object):
+def test_a_score_that_is_not_finite_may_be_the_candidate_s_doing(result: object):
     with pytest.raises(NotFiniteError):
-        judged(said, BOUNDS)
+        judged(result, BOUNDS)
 
 
 def test_all_faults_are_told_at_once():
-    said = {"detail": None, "metrics": {"inf": float("inf")}, "extra": 1}
+    result = {"detail": None, "metrics": {"inf": float("inf")}, "extra": 1}
     with pytest.raises(VerifierError) as caught:
-        judged(said, BOUNDS)
+        judged(result, BOUNDS)
     assert all(name in str(caught.value) for name in ("no score", "extra", "detail", "'inf'"))

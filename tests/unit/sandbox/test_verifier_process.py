@@ -1,4 +1,5 @@
-"""A verifier in its own process: it can't reach the requests, and how it fails is told at once, by kind."""
+"""A verifier in its own process: it can't reach the requests, and its failure is reported at once, by
+kind."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -33,7 +34,7 @@ def ask(process: VerifierProcess, content: str = "x", timeout_s: float = 60.0) -
 
 
 @pytest.mark.parametrize(
-    ("score", "said", "where"),
+    ("score", "message", "where"),
     [
         ("raise KeyError('x')", "verifier.py raised KeyError: 'x'", "line 5, in score"),
         ("return input()", "EOFError", "in score"),
@@ -44,11 +45,11 @@ def ask(process: VerifierProcess, content: str = "x", timeout_s: float = 60.0) -
         ("os._exit(3)", "exit code 3", "ratchet validate"),
     ],
 )
-def test_a_broken_verifier_is_named_with_the_line_that_broke(started, score: str, said: str, where: str):
+def test_a_broken_verifier_is_named_with_the_line_that_broke(started, score: str, message: str, where: str):
     with pytest.raises(VerifierError) as caught:
         ask(started(score))
     assert not caught.value.transient
-    assert said in caught.value.message
+    assert message in caught.value.message
     assert where in caught.value.hint
 
 

@@ -95,7 +95,7 @@ def test_another_wording_of_the_parents_candidate_is_a_copy_too():
     assert [s.token_ids[0] for s in samples_of(answered)] == [6]
 
 
-def test_samples_know_the_temperature_they_were_drawn_at_and_what_the_engine_told():
+def test_samples_hold_the_temperature_they_were_drawn_at_and_the_engine_s_logprobs():
     asked = {"ask": [{"n": 2, "temperature": 0.5}, {"n": 1, "temperature": 0.0}]}
     turn = Turn(action=asked, replies=(reply(5, logprobs=(-1.0, -2.0)), reply(6), reply(7)))
     samples = samples_of(attempt([turn], final=1.0))

@@ -24,7 +24,7 @@ def test_a_gpu_that_torch_can_not_use_is_an_error_unless_the_cpu_was_asked_for(t
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here half precision is the choice")
-def test_on_a_cpu_precision_is_float32_unless_told():
+def test_on_a_cpu_precision_is_float32_unless_set():
     assert choose_dtype(load_config([{}]).training.precision) is torch.float32
     assert choose_dtype("bfloat16") is torch.bfloat16
     assert (loss_scale(torch.float16), loss_scale(torch.float32)) == (1024.0, 1.0)

@@ -25,45 +25,45 @@ def test_worker_and_handlers_import_no_ml_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_run_on_somebody_elses_weights_gets_no_update_but_a_reason(tmp_path):
-    said = propose(tmp_path, Release(base="endpoint:gpt", harness="h"), algorithm="entropic")
-    assert said.type == "weight_update_failed.v1"
-    assert "endpoint:gpt" in said.reason
-    assert said.join == Join(id="j", slot="weights", expected=2)
+def test_a_run_on_an_endpoint_s_own_weights_gets_a_reason_and_no_update(tmp_path):
+    emitted = propose(tmp_path, Release(base="endpoint:gpt", harness="h"), algorithm="entropic")
+    assert emitted.type == "weight_update_failed.v1"
+    assert "endpoint:gpt" in emitted.reason
+    assert emitted.join == Join(id="j", slot="weights", expected=2)
 
 
 def test_an_unknown_algorithm_is_refused_before_a_process_is_started(tmp_path):
-    said = propose(tmp_path, release_of_ours(tmp_path), algorithm="magic", rewards=(0.1, 0.9))
-    assert "unknown algorithm 'magic'" in said.reason
+    emitted = propose(tmp_path, release_of_ours(tmp_path), algorithm="magic", rewards=(0.1, 0.9))
+    assert "unknown algorithm 'magic'" in emitted.reason
 
 
 def test_attempts_that_all_earned_the_same_end_as_a_failed_update(tmp_path):
-    said = propose(tmp_path, release_of_ours(tmp_path), algorithm="entropic", rewards=(0.5, 0.5, 0.5))
-    assert said.type == "weight_update_failed.v1"
-    assert "nothing to learn" in said.reason
+    emitted = propose(tmp_path, release_of_ours(tmp_path), algorithm="entropic", rewards=(0.5, 0.5, 0.5))
+    assert emitted.type == "weight_update_failed.v1"
+    assert "nothing to learn" in emitted.reason
 
 
 def test_attempts_without_token_ids_end_as_a_failed_update(tmp_path):
-    said = propose(tmp_path, release_of_ours(tmp_path), algorithm="entropic")
-    assert "no sample to learn from" in said.reason
+    emitted = propose(tmp_path, release_of_ours(tmp_path), algorithm="entropic")
+    assert "no sample to learn from" in emitted.reason
 
 
 def test_supervised_without_demonstrations_is_refused_before_a_process_is_started(tmp_path):
-    said = propose(tmp_path, release_of_ours(tmp_path), algorithm="supervised", rewards=(0.1, 0.9))
-    assert "supervised needs demonstrations, and this task offers none" in said.reason
+    emitted = propose(tmp_path, release_of_ours(tmp_path), algorithm="supervised", rewards=(0.1, 0.9))
+    assert "supervised needs demonstrations, and this task offers none" in emitted.reason
 
 
 def test_replies_longer_than_the_models_context_end_as_a_failed_update(tmp_path):
-    said = propose(tmp_path, release_of_ours(tmp_path, context=1), algorithm="grpo", rewards=(0.1, 0.9))
-    assert "all 2 samples are longer than 1 tokens" in said.reason
+    emitted = propose(tmp_path, release_of_ours(tmp_path, context=1), algorithm="grpo", rewards=(0.1, 0.9))
+    assert "all 2 samples are longer than 1 tokens" in emitted.reason
 
 
 def test_an_adapter_of_another_base_is_refused(tmp_path):
     store = LocalStore(tmp_path / "store")
     foreign = put_bundle(store, {"ratchet.json": json.dumps({"base": "f" * 64}).encode()})
     release = release_of_ours(tmp_path).model_copy(update={"adapter": foreign})
-    said = propose(tmp_path, release, algorithm="grpo", rewards=(0.1, 0.9))
-    assert "was trained on another base (ffffffffffff)" in said.reason
+    emitted = propose(tmp_path, release, algorithm="grpo", rewards=(0.1, 0.9))
+    assert "was trained on another base (ffffffffffff)" in emitted.reason
 
 
 def release_of_ours(tmp_path, context=512):
@@ -93,8 +93,8 @@ def propose(tmp_path, release, algorithm, rewards=()):
         update=put_json(store, update),
         reason="why",
     )
-    (said,) = on_weight_update_proposed(event, deps=Deps(store=store, cache_dir=tmp_path / "cache"))
-    return said
+    (emitted,) = on_weight_update_proposed(event, deps=Deps(store=store, cache_dir=tmp_path / "cache"))
+    return emitted
 
 
 def test_a_base_folder_that_lacks_a_part_ends_as_base_failed(tmp_path):
@@ -103,10 +103,10 @@ def test_a_base_folder_that_lacks_a_part_ends_as_base_failed(tmp_path):
     config = load_config([{"model": {"base": str(tmp_path / "model")}}])
     event = BaseRequested(run_id="r", config=put_json(store, config))
 
-    (said,) = on_base_requested(event, deps=Deps(store=store, cache_dir=tmp_path / "cache"))
+    (emitted,) = on_base_requested(event, deps=Deps(store=store, cache_dir=tmp_path / "cache"))
 
-    assert said.type == "base_failed.v1"
-    assert "no config.json" in said.reason
+    assert emitted.type == "base_failed.v1"
+    assert "no config.json" in emitted.reason
 
 
 @pytest.mark.parametrize(("dtype", "bad_bits"), [("F32", 0x7FC00000), ("F16", 0xFC00), ("BF16", 0x7F80)])

@@ -1,4 +1,5 @@
-"""A seed model as a folder, for a cluster's model server: what is there stays, what can't be made is told."""
+"""A seed model as a folder, for a cluster's model server: what is there stays, what can't be made is
+reported."""
 
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def test_a_model_that_is_there_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
-def test_a_task_without_a_seed_corpus_is_told(tmp_path: Path) -> None:
+def test_a_task_without_a_seed_corpus_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no seed corpus"):
         seed_folder.write(str(ANSWER), tmp_path / "seed")
     assert seed_folder.main([str(ANSWER), str(tmp_path / "seed")]) != 0

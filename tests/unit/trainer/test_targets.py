@@ -11,7 +11,7 @@ SIZES = {"vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 1, "num_atten
 ATTENTION = ["k_proj", "o_proj", "q_proj", "v_proj"]
 
 
-@pytest.mark.filterwarnings("ignore:fan_in_fan_out")  # PEFT sees GPT-2's kind of layer and says so
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out")  # PEFT warns of GPT-2's kind of layer
 @pytest.mark.parametrize(
     ("config", "names"),
     [

@@ -39,7 +39,8 @@ def answers(engine: Engine, rows: list[Row]) -> list[Answer]:
 
 
 def expected_logprobs(model: Any, prompt: list[int], tokens: list[int]) -> list[float]:
-    """What plain transformers says of these tokens after this prompt: no batch, no cache, no padding."""
+    """Plain transformers' log-probabilities of these tokens after this prompt: no batch, no cache, no
+    padding."""
     ids = torch.tensor([[*prompt, *tokens]])
     with torch.no_grad():
         scores = model(input_ids=ids).logits[0].log_softmax(dim=-1)

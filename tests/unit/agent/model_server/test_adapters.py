@@ -32,10 +32,10 @@ def test_rows_of_two_adapters_and_the_base_in_one_batch_answer_as_each_alone(
 def test_an_unknown_adapter_is_refused_and_never_answered_by_the_base(
     engine: Engine, language: LanguageModel
 ) -> None:
-    stranger, known = row(language, PROMPTS[0], model="nobody"), row(language, PROMPTS[0])
-    engine.submit([stranger, known])
+    unknown, known = row(language, PROMPTS[0], model="nobody"), row(language, PROMPTS[0])
+    engine.submit([unknown, known])
     with pytest.raises(Refusal, match="nobody") as refusal:
-        stranger.future.result(timeout=60)
+        unknown.future.result(timeout=60)
     assert refusal.value.status == 404
     assert known.future.result(timeout=60).tokens
 

@@ -33,7 +33,7 @@ class Counted(Adapters):
         self.read += ids_BL.numel()
         self.batches.append(len(ids_BL))
         if len(ids_BL) > self.most_rows:
-            raise torch.OutOfMemoryError("as a GPU says it")
+            raise torch.OutOfMemoryError("as torch raises it on a GPU")
         return super().forward(ids_BL, *rest)
 
 

@@ -217,11 +217,11 @@ def test_a_planted_fault_is_found(documents: list[Document], name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "fault_text"),
     [({"replics": 2}, "replics"), ({"replicas": "two"}, "two"), ({"template": {"spec": {}}}, "containers")],
 )
 def test_a_misspelt_or_mistyped_field_is_found_by_the_schemas(
-    documents: list[Document], change: Document, told: str
+    documents: list[Document], change: Document, fault_text: str
 ) -> None:
     deployment = find(documents, "Deployment", "feedback-service")
     deployment["spec"].update(change)
@@ -229,7 +229,7 @@ def test_a_misspelt_or_mistyped_field_is_found_by_the_schemas(
     found = list(schema.faults([deployment]))
 
     assert len(found) == len(schema.VERSIONS)
-    assert all(told in fault for fault in found)
+    assert all(fault_text in fault for fault in found)
 
 
 def test_a_kind_without_a_schema_is_a_fault() -> None:

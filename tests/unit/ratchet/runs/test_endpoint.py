@@ -110,7 +110,7 @@ def test_an_address_is_corrected_and_that_is_said(endpoint: Endpoint, end: str) 
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "said"),
+    ("status", "message", "problem"),
     [
         (
             401,
@@ -122,11 +122,11 @@ def test_an_address_is_corrected_and_that_is_said(endpoint: Endpoint, end: str) 
         (429, "You exceeded your current quota", "exceeded your current quota.*account"),
     ],
 )
-def test_an_endpoint_that_lets_nobody_in_is_said_in_one_sentence(
-    endpoint: Endpoint, status: int, message: str, said: str
+def test_an_endpoint_that_refuses_every_request_is_reported_in_one_sentence(
+    endpoint: Endpoint, status: int, message: str, problem: str
 ) -> None:
     endpoint.faults, endpoint.well = [error(status, message)] * 9, False
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=problem):
         settle(config(endpoint.url))
 
 

@@ -20,8 +20,8 @@ def store(tmp_path: Path) -> LocalStore:
 def _history(store: LocalStore, *attempts: AttemptState, purpose: str = "train") -> RunHistory:
     about = {"run_id": "r", "generation": 1, "purpose": purpose}
     opened = e.RolloutsOpened(**about, config="c", instances="i", releases=(), seeds=())
-    said = e.ShardFinished(**about, result=put_json(store, shard(attempts)), join=None)
-    generation = Generation(1, rollouts={(opened.purpose, 0): Rollout(opened, {"0": said})})
+    finished = e.ShardFinished(**about, result=put_json(store, shard(attempts)), join=None)
+    generation = Generation(1, rollouts={(opened.purpose, 0): Rollout(opened, {"0": finished})})
     return RunHistory(all={1: generation})
 
 

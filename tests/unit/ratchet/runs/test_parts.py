@@ -1,4 +1,4 @@
-"""Whose ledger, store and broker a run uses: where that is said, and that the run's folder remembers it."""
+"""Whose ledger, store and broker a run uses: where that is set, and that the run's folder remembers it."""
 
 from pathlib import Path
 

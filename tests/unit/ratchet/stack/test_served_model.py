@@ -1,4 +1,4 @@
-"""Which base model the local stack serves, as the run's log says."""
+"""Which base model the local stack serves, from the run's log."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_the_base_model_of_the_log_is_served_under_the_configured_name(watch: Mo
     assert watch.needed() == ({base: NeededModel(watch.settings.cache_dir / "bundles" / base, "small")}, None)
     assert (watch.settings.cache_dir / "bundles" / base / "config.json").exists()
     watch.ledger.submit([e.RunFinished(run_id=RUN, state="done", why="")])
-    assert watch.needed() == ({}, None)  # nobody needs it any more
+    assert watch.needed() == ({}, None)  # no run needs it any more
 
 
 def test_each_running_run_has_its_base_served_though_anothers_is_lost(watch: ModelWatch) -> None:
@@ -51,7 +51,7 @@ def test_each_running_run_has_its_base_served_though_anothers_is_lost(watch: Mod
 
 
 @pytest.mark.parametrize("requested", [True, False])
-def test_somebody_elses_endpoint_needs_no_server(watch: ModelWatch, requested: bool) -> None:
+def test_a_user_s_endpoint_needs_no_server(watch: ModelWatch, requested: bool) -> None:
     release = Release(base="endpoint:gpt", harness="h")
     evaluation = e.EvaluationRequested(run_id=RUN, config="c", release=release, instances="i")
     watch.ledger.submit([evaluation if requested else e.BaseReady(run_id=RUN, base="endpoint:gpt")])

@@ -74,7 +74,7 @@ def test_a_stack_that_can_not_start_says_why_and_leaves_nothing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('ledger_url = "sqlite:///x"', "broker_url: Field required"),
         ('ledger = "sqlite:///x"', "ledger: Extra inputs are not permitted"),
@@ -82,12 +82,12 @@ def test_a_stack_that_can_not_start_says_why_and_leaves_nothing(tmp_path: Path) 
         ("ledger_url =", "is not TOML"),
     ],
 )
-def test_a_file_that_names_no_stack_is_refused_by_its_keys(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_names_no_stack_is_refused_by_its_keys(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "remote.toml"
     file.write_text(text)
     with pytest.raises(SettingsError) as refused:
         stack_state.settings_of(file)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "secret@" not in str(refused.value)
 
 
@@ -113,8 +113,8 @@ def test_a_place_without_a_stack_says_how_to_start_one(tmp_path: Path) -> None:
 def test_a_port_in_use_is_named_with_its_option() -> None:
     free = side_programs.take_port(0, "--flower-port")
     assert side_programs.take_port(free, "--flower-port") == free
-    said = rf"port {free} can't be used.*another --flower-port"
-    with socket.create_server(("127.0.0.1", free)), pytest.raises(SettingsError, match=said):
+    message = rf"port {free} can't be used.*another --flower-port"
+    with socket.create_server(("127.0.0.1", free)), pytest.raises(SettingsError, match=message):
         side_programs.take_port(free, "--flower-port")
 
 

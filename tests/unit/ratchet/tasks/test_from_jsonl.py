@@ -34,8 +34,8 @@ def inputs(file: Path) -> set[str]:
 
 
 def test_a_file_of_rows_becomes_a_task_that_validates(tmp_path: Path) -> None:
-    told = from_jsonl.create(tmp_path / "sums", rows_file(tmp_path), "numeric")
-    assert "input from 'question', right answer from 'answer'" in told[0]
+    notes = from_jsonl.create(tmp_path / "sums", rows_file(tmp_path), "numeric")
+    assert "input from 'question', right answer from 'answer'" in notes[0]
     manifest = tomllib.loads((tmp_path / "sums/task.toml").read_text())
     assert (manifest["name"], manifest["score"]["unit"]) == ("sums", "numeric")
     checks = validate(str(tmp_path / "sums"))

@@ -40,11 +40,11 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_every_way_of_writing_false_is_false(source: Path):
-    said = read(source)
-    assert [spec["nomask"] for spec in said["tests"]] == [False, True, False, False]
-    assert [spec["nomask"] for spec in said["benchmarks"]] == [False, False]
-    assert all(type(spec["nomask"]) is bool for spec in said["tests"] + said["benchmarks"])
-    assert [spec["rows"] for spec in said["tests"]] == [32, 64, 96, 128]
+    read_task = read(source)
+    assert [spec["nomask"] for spec in read_task["tests"]] == [False, True, False, False]
+    assert [spec["nomask"] for spec in read_task["benchmarks"]] == [False, False]
+    assert all(type(spec["nomask"]) is bool for spec in read_task["tests"] + read_task["benchmarks"])
+    assert [spec["rows"] for spec in read_task["tests"]] == [32, 64, 96, 128]
 
 
 def test_the_skeleton_loads_and_draws_with_the_benchmarks_sealed(source: Path, tmp_path: Path):
@@ -75,7 +75,7 @@ def test_a_ranking_by_the_last_benchmark_seals_that_one(source: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "read_task"),
     [
         ("tests: [", "not YAML"),
         ("- 1", "holds no table"),
@@ -91,9 +91,9 @@ def test_a_ranking_by_the_last_benchmark_seals_that_one(source: Path, tmp_path: 
         ("tests: [{n: 1}]\nbenchmarks: [{n: 1}]", "train and gate need one each"),
     ],
 )
-def test_what_is_wrong_with_a_task_yml_is_named(text: str, said: str, source: Path, tmp_path: Path):
+def test_what_is_wrong_with_a_task_yml_is_named(text: str, read_task: str, source: Path, tmp_path: Path):
     (source / "task.yml").write_text(text)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=read_task):
         create(source, tmp_path / "row_sums")
     assert not (tmp_path / "row_sums").exists()
 

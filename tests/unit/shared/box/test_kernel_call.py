@@ -108,7 +108,7 @@ def test_a_process_that_died_has_not_kept_still_for_it_may_have_run_before() -> 
         assert not kernel.kept_still()
 
 
-def test_a_process_that_wakes_itself_all_the_time_can_not_be_stopped_and_is_told_so() -> None:
+def test_a_process_that_wakes_itself_all_the_time_raises_runs_on() -> None:
     """A thread that another process wakes without end stands for one with a timer of its own."""
     with _process(MANY_THREADS) as (pid, kernel):
         waker = subprocess.Popen([sys.executable, "-c", f"import os\nwhile True: os.kill({pid}, 18)"])

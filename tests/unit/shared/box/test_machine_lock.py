@@ -46,7 +46,7 @@ def test_who_may_hold_the_machine_together(first: Lock, second: Lock, together: 
     holders[1].start()
     assert has[1].wait(0.3) is together
     let_go.set()
-    assert has[1].wait(10)  # whoever waited gets it in the end
+    assert has[1].wait(10)  # the waiting one gets it in the end
     for holder in holders:
         holder.join(10)
 

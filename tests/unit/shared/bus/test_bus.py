@@ -88,7 +88,7 @@ def test_a_crash_between_handler_and_commit_runs_the_job_again(ledger: Ledger, t
 
 
 @pytest.mark.parametrize(
-    "passing", [StoreUnavailableError("the store is away"), OSError(errno.ENOSPC, "full")]
+    "passing", [StoreUnavailableError("the store is unreachable"), OSError(errno.ENOSPC, "full")]
 )
 def test_what_passes_is_tried_again_more_often_than_there_are_attempts(
     tmp_path: Path, passing: Exception
@@ -158,7 +158,7 @@ def test_a_long_job_keeps_its_lease(tmp_path: Path) -> None:
 
     def slow(event: Message) -> list[Message]:
         time.sleep(0.8)
-        assert ledger.overdue() == []  # nobody may think that it is free
+        assert ledger.overdue() == []  # no worker may take it
         return []
 
     [ring] = ledger.submit([START])

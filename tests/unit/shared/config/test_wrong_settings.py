@@ -48,13 +48,13 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def refused(parts: StackParts, match: str, code: int = 2) -> None:
     with pytest.raises(RatchetError) as caught:
         check_parts(parts)
-    said = str(caught.value)
-    assert match in said
-    assert caught.value.hint, said
+    message = str(caught.value)
+    assert match in message
+    assert caught.value.hint, message
     assert caught.value.exit_code == code
-    assert "\n" not in said
+    assert "\n" not in message
     for secret in (WRONG, pg.PASSWORD, s3.SECRET, valkey.PASSWORD):
-        assert secret not in said
+        assert secret not in message
 
 
 def test_the_right_settings_are_accepted(

@@ -34,7 +34,7 @@ def test_the_order_of_the_pairs_does_not_matter() -> None:
     assert e_value(values, 1.0, 0.01) == pytest.approx(e_value(values[::-1], 1.0, 0.01))
 
 
-def test_the_worst_loss_ruins_nobody() -> None:
+def test_the_worst_loss_leaves_some_wealth() -> None:
     assert e_value([-1.0], bound=1.0, min_effect=0.01) > 0
 
 

@@ -1,4 +1,4 @@
-"""What a confirmation can find, said beforehand: it agrees with what the tests then do."""
+"""What a confirmation can find, computed beforehand: it agrees with what the tests then do."""
 
 import math
 
@@ -53,16 +53,16 @@ def test_for_right_or_wrong_scores_it_agrees_with_the_test_itself() -> None:
     terms = Terms(0.0273, 0.0, 1.0, 48)
     drawn = answers(0.2)(np.random.default_rng(5), 1000, 48).astype(int)
     simulated = walk(drawn, terms.alpha, 48)[1][:, -1].mean()
-    said = power("right_or_wrong", 0.2, math.sqrt(0.3 - 0.2**2), terms)
-    assert said == pytest.approx(simulated, abs=0.06)
+    expected = power("right_or_wrong", 0.2, math.sqrt(0.3 - 0.2**2), terms)
+    assert expected == pytest.approx(simulated, abs=0.06)
 
 
 def test_a_run_is_told_beforehand_what_its_gate_can_find_and_what_that_assumes() -> None:
     config, task = resolve_config("trimul", None, ["gate.max_pairs=24"], None), load_task("trimul")
-    told = foreseen(config, task)
-    gains = [row["gain"] for row in told["found_four_times_in_five"]]
+    foresight = foreseen(config, task)
+    gains = [row["gain"] for row in foresight["found_four_times_in_five"]]
     assert gains == sorted(gains)
-    assert told["half_the_gain"]["pairs"] > 24
-    text = foreseen_text(told)
+    assert foresight["half_the_gain"]["pairs"] > 24
+    text = foreseen_text(foresight)
     assert "with 24 pairs" in text
     assert "assumes that ordinary differences lie evenly about their mean" in text

@@ -22,8 +22,8 @@ def arrived(generation: int, slot: str, result: str | None = "s", **more: object
     return e.ShardFinished(**RUN, generation=generation, join=join, purpose="train", result=result, **more)  # type: ignore[arg-type]
 
 
-def folded(*said: e.Message) -> RunHistory:
-    return fold(LoggedEvent(n, 100.0 + n, None, event) for n, event in enumerate(said))
+def folded(*messages: e.Message) -> RunHistory:
+    return fold(LoggedEvent(n, 100.0 + n, None, event) for n, event in enumerate(messages))
 
 
 def test_the_first_train_rollout_names_the_seed_release() -> None:
@@ -121,7 +121,7 @@ def test_the_first_end_counts() -> None:
 
 
 def test_one_event_more_is_the_same_as_folding_it() -> None:
-    said = [opened(1), e.ReleaseRejected(**RUN, generation=1, release=SEED, evidence=None, why="worse")]
-    history = folded(said[0])
-    apply(history, said[1], 101.0)
-    assert history == folded(*said)
+    messages = [opened(1), e.ReleaseRejected(**RUN, generation=1, release=SEED, evidence=None, why="worse")]
+    history = folded(messages[0])
+    apply(history, messages[1], 101.0)
+    assert history == folded(*messages)

@@ -59,11 +59,11 @@ def test_a_commit_logs_its_events_and_makes_their_jobs(ledger: Ledger) -> None:
 
 
 def test_what_two_jobs_say_alike_is_one_fact(ledger: Ledger) -> None:
-    said = e.BaseRequested(run_id=RUN, config="c")
+    requested = e.BaseRequested(run_id=RUN, config="c")
     for ring in ledger.submit([started("a"), started("b")]):
         claim = ledger.claim(ring.job_id, ME)
         assert claim is not None
-        ledger.commit(claim.job_id, claim.fence, [said])
+        ledger.commit(claim.job_id, claim.fence, [requested])
     assert kinds(ledger) == ["RunStarted", "RunStarted", "BaseRequested"]
     assert ledger.jobs(RUN)["trainer", "ready"] == 1
 
@@ -101,7 +101,9 @@ def test_a_commit_that_breaks_leaves_nothing_behind(ledger: Ledger) -> None:
     [ring] = ledger.submit([started()])
     claim = ledger.claim(ring.job_id, ME)
     assert claim is not None
-    lost = e.ShardFinished(run_id=RUN, purpose="train", result="r")  # of no join: nobody would ever hear it
+    lost = e.ShardFinished(
+        run_id=RUN, purpose="train", result="r"
+    )  # of no join: no handler would ever get it
     with pytest.raises(ValueError, match="must carry the join"):
         ledger.commit(claim.job_id, claim.fence, [e.BaseRequested(run_id=RUN, config="c"), lost])
     assert kinds(ledger) == ["RunStarted"]
@@ -123,7 +125,7 @@ def test_a_failed_job_waits_for_its_time(ledger: Ledger) -> None:
     assert (again.fence, again.attempt) == (2, 2)
 
 
-def test_the_last_attempt_that_fails_kills_the_job_and_feedback_is_told(ledger_url: str) -> None:
+def test_the_last_attempt_that_fails_kills_the_job_and_feedback_gets_a_job_died(ledger_url: str) -> None:
     ledger = open_ledger(ledger_url, max_attempts=2)
     [ring] = ledger.submit([started()])
     rings = []

@@ -1,5 +1,5 @@
 """The ledger on a real PostgreSQL server, under what SQLite never meets: many writers at once, deadlocks, a
-server that restarts, is away or does not answer."""
+server that restarts, is unreachable or does not answer."""
 
 import multiprocessing
 import threading
@@ -151,7 +151,7 @@ def test_what_another_transaction_has_in_hand_is_not_waited_for(ledger: Ledger) 
 def test_a_server_that_restarts_is_used_again_at_once(ledger: Ledger, postgres: Postgres) -> None:
     postgres.stop()
     postgres.start()
-    assert ledger.run_state(RUN) == "running"  # on a new connection: the old one is dead and says so late
+    assert ledger.run_state(RUN) == "running"  # on a new connection: the old one is dead and reports it late
     postgres.stop()
     try:
         with pytest.raises(LedgerError, match="is the database up") as caught:
@@ -182,7 +182,7 @@ def test_a_client_that_freezes_inside_a_transaction_is_ended_by_the_server(ledge
     assert limits == ["15s", "30s", "1min"]
 
 
-def test_names_are_bound_once_whoever_comes_first(url: str, tmp_path: Path) -> None:
+def test_names_are_bound_once_by_the_first_writer(url: str, tmp_path: Path) -> None:
     names = LedgerNames(Database(url))
     with ThreadPoolExecutor(WRITERS) as threads:
         bound = set(threads.map(lambda number: names.bind("reply", "k", f"digest {number}"), range(24)))

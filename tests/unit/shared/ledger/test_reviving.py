@@ -80,10 +80,10 @@ def joined(ledger: Ledger) -> list[e.RolloutsJoined]:
     return [one.event for one in ledger.events("r") if isinstance(one.event, e.RolloutsJoined)]
 
 
-def do(ledger: Ledger, job_id: str, said: e.Message) -> None:
+def do(ledger: Ledger, job_id: str, emitted: e.Message) -> None:
     claim = ledger.claim(job_id, ME)
     assert claim is not None
-    ledger.commit(job_id, claim.fence, [said])
+    ledger.commit(job_id, claim.fence, [emitted])
 
 
 def test_a_dead_job_is_done_after_all_and_its_loss_is_made_good(ledger: Ledger, tmp_path: Path) -> None:

@@ -125,10 +125,10 @@ class Life(RuleBasedStateMachine):
         assert kept == {job: {name: row[name] for name in names} for job, row in self.model.items()}
         due = {ring.job_id for ring in self.ledger.due()} & self.model.keys()
         assert due == {job for job, row in self.model.items() if self._is_due(row)}
-        said = [logged.event for logged in self.ledger.events(self.run_id)]
-        effects = sorted(event.config for event in said if isinstance(event, e.BaseRequested))
+        logged_events = [logged.event for logged in self.ledger.events(self.run_id)]
+        effects = sorted(event.config for event in logged_events if isinstance(event, e.BaseRequested))
         assert effects == sorted(job for job, row in self.model.items() if row["state"] == "done")
-        deaths = sum(isinstance(event, e.JobDied) for event in said)
+        deaths = sum(isinstance(event, e.JobDied) for event in logged_events)
         assert deaths == sum(row["state"] == "dead" for row in self.model.values())
 
     def _is_due(self, row: dict[str, Any]) -> bool:

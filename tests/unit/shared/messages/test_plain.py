@@ -5,12 +5,16 @@ from shared.messages.records import canonical_json
 
 
 def test_half_a_character_is_replaced_wherever_it_stands_and_all_else_is_kept() -> None:
-    told = {"\ud800": ["a\udfffb", {"n": 10**400, "x": None}], "emoji": "\U0001f600", "zero": "\0"}
+    value = {"\ud800": ["a\udfffb", {"n": 10**400, "x": None}], "emoji": "\U0001f600", "zero": "\0"}
 
-    mended = plain(told)
+    repaired = plain(value)
 
-    assert mended == {"\ufffd": ["a\ufffdb", {"n": 10**400, "x": None}], "emoji": "\U0001f600", "zero": "\0"}
-    assert canonical_json(mended)
+    assert repaired == {
+        "\ufffd": ["a\ufffdb", {"n": 10**400, "x": None}],
+        "emoji": "\U0001f600",
+        "zero": "\0",
+    }
+    assert canonical_json(repaired)
 
 
 def test_two_halves_that_fit_are_one_character() -> None:

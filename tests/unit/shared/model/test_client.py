@@ -110,8 +110,8 @@ def test_busy_and_broken_answers_are_tried_again(chat: Chat, endpoint: Endpoint)
 
 def test_a_long_retry_after_is_left_to_the_bus(endpoint: Endpoint, store: LocalStore) -> None:
     hasty = Chat(endpoint.url, store, api_key="k", timeout_s=5, concurrency=1)
-    for told in ("3600", formatdate(time.time() + 3600, usegmt=True)):
-        endpoint.faults = [Fault(429, headers={"Retry-After": told})]
+    for retry_after in ("3600", formatdate(time.time() + 3600, usegmt=True)):
+        endpoint.faults = [Fault(429, headers={"Retry-After": retry_after})]
         with pytest.raises(ChatUnavailableError) as caught:
             hasty.sample([ASK])
         assert caught.value.transient
@@ -127,7 +127,7 @@ def test_an_endpoint_that_stays_broken_is_unavailable(chat: Chat, endpoint: Endp
     assert len(endpoint.asked) == 4
 
 
-def test_nobody_listening_is_unavailable(store: LocalStore) -> None:
+def test_an_address_without_a_server_is_unavailable(store: LocalStore) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
@@ -150,7 +150,7 @@ def test_a_trickle_does_not_outlast_the_deadline(endpoint: Endpoint, store: Loca
     ("status", "error"),
     [(401, EndpointBlockedError), (402, EndpointBlockedError), (404, UnknownModelError)],
 )
-def test_a_refusal_of_everybody_is_final_and_told(
+def test_a_refusal_of_every_request_is_final_and_reported(
     chat: Chat, endpoint: Endpoint, status: int, error: type[ChatError]
 ) -> None:
     endpoint.faults = [Fault(status, b'{"error": {"message": "no credit"}}')]

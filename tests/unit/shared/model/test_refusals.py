@@ -60,10 +60,10 @@ def test_a_parameter_that_is_not_known_is_left_out(status: int, body: object, om
 
 
 def test_the_limit_of_tokens_gets_the_name_that_the_endpoint_knows() -> None:
-    told = openai(
+    reply_body = openai(
         "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", param="max_tokens"
     )
-    after = Options().after(read_refusal(400, json.dumps(told)), SENT)
+    after = Options().after(read_refusal(400, json.dumps(reply_body)), SENT)
     assert after is not None
     assert (after.max_tokens_name, after.omit) == ("max_completion_tokens", frozenset())
 

@@ -1,4 +1,4 @@
-"""A store keeps what it was given, whole, or says that it does not: in a folder, and on a real S3 server."""
+"""A store keeps what it was given, whole, or raises: in a folder, and on a real S3 server."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_a_damaged_object_is_whole_again_once_it_is_put_again(
         lambda: kept.store.put_file(tmp_path / "file"),
         lambda: kept.store.put_file(tmp_path / "file", shared=True),
     ]
-    of_files = isinstance(kept.store, LocalStore) or len(damaged) < 3  # S3 tells the size, at no cost
+    of_files = isinstance(kept.store, LocalStore) or len(damaged) < 3  # S3 returns the size, at no cost
     for again in ways if of_files else ways[:1]:
         digest = kept.store.put(b"abc")
         kept.overwrite(digest, damaged)

@@ -1,4 +1,4 @@
-"""What a verifier's draw answers is looked at before it is used; what goes wrong is told by its last line."""
+"""A verifier's drawn instances are checked before they are used; its failure is reported by the last line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ def task_of(tmp_path: Path) -> Callable[[str], Task]:
 
 
 @pytest.mark.parametrize(
-    ("verifier", "said"),
+    ("verifier", "message"),
     [
         ("def draw(split, count, seed):\n    return {'a': 1}", "must return a list"),
         ("def draw(split, count, seed):\n    return [{'n': 1}]", "instance 1 has no id"),
@@ -42,8 +42,8 @@ def task_of(tmp_path: Path) -> Callable[[str], Task]:
         ("", "no attribute 'draw'"),
     ],
 )
-def test_a_draw_that_gives_no_instances_is_told_in_a_line(task_of, verifier: str, said: str):
-    with pytest.raises(TaskError, match=said):
+def test_a_draw_that_gives_no_instances_is_reported_in_a_line(task_of, verifier: str, message: str):
+    with pytest.raises(TaskError, match=message):
         draw(task_of(verifier), "train", 3, 1)
 
 

@@ -15,7 +15,7 @@ from shared.tasks.task import TASKS, find_task, load_task
 
 
 def made(folder: Path, name: str = "") -> Path:
-    """A task in `folder`; `name` is what its task.toml says."""
+    """A task in `folder`; `name` is the one in its task.toml."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     new_task.create(folder)
     if name:

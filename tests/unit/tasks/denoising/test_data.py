@@ -106,11 +106,11 @@ BAD: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_matrix_that_is_no_matrix_of_counts_is_refused_by_name(name: str, tmp_path: Path):
-    write, said = BAD[name]
+    write, reason = BAD[name]
     write(tmp_path / "mine.npz")
     with pytest.raises(matrix.CountsError) as caught:
         data.main("import", tmp_path / "mine.npz", tmp_path)
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
     assert "mine" in str(caught.value)
 
 
@@ -124,14 +124,14 @@ def test_a_sparse_encoding_that_scanpy_cannot_read_is_refused_by_name(tmp_path: 
 
 def test_the_user_hears_of_a_mistake_by_exit_code_2(tmp_path: Path):
     (tmp_path / "cells.loom").write_text("x")
-    for source, said in (
+    for source, reason in (
         (tmp_path / "cells.loom", "not a format that is read"),
         (tmp_path, "no count matrix"),
     ):
         command = [sys.executable, str(TASK / "data.py"), "import", str(source), str(tmp_path)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (2, "")
-        assert said in done.stderr
+        assert reason in done.stderr
 
 
 def test_cells_and_genes_of_zeros_are_dropped_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

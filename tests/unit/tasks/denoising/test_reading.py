@@ -177,7 +177,7 @@ def test_an_hdf5_file_is_what_is_in_it_whatever_it_is_called(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("groups", "said"),
+    ("groups", "reason"),
     [
         (["barcode_idx", "umi", "features/name"], "molecule_info.h5 .*filtered_feature_bc_matrix.h5"),
         (["mod/rna/X", "obs_names"], "MuData"),
@@ -185,11 +185,11 @@ def test_an_hdf5_file_is_what_is_in_it_whatever_it_is_called(tmp_path: Path):
         (["weights"], "neither AnnData, 10x nor loom"),
     ],
 )
-def test_another_hdf5_file_is_named_for_what_it_is(groups: list[str], said: str, tmp_path: Path):
+def test_another_hdf5_file_is_named_for_what_it_is(groups: list[str], reason: str, tmp_path: Path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         for name in groups:
             file[name] = np.ones(3)
-    with pytest.raises(matrix.CountsError, match=said):
+    with pytest.raises(matrix.CountsError, match=reason):
         files.read(tmp_path / "x.h5")
 
 
@@ -201,7 +201,7 @@ def test_a_packed_file_is_unpacked(name: str, tmp_path: Path):
     assert same(tmp_path / f"{name}.gz")
 
 
-def test_the_first_part_that_holds_counts_is_taken_and_the_others_are_told(tmp_path: Path):
+def test_the_first_part_that_holds_counts_is_taken_and_the_others_are_noted(tmp_path: Path):
     scaled = COUNTS.copy()
     scaled.data = COUNTS.data * 1.7
     write_h5ad(tmp_path / "x.h5ad", COUNTS, layers={"counts": scaled})

@@ -121,7 +121,7 @@ def test_a_large_model_reads_the_task_and_the_program_text():
 
 @pytest.mark.parametrize("seed", range(12))
 def test_pipelines_drawn_at_random_are_estimates(seed: int):
-    """Every one runs, is finite, and breaks no rule unless it says that it keeps the mass as it falls out."""
+    """Every one runs, is finite, and breaks no rule unless it states that it keeps the mass as it comes."""
     counts = made_counts(seed=seed)
     pipeline = scaffold.draw(random.Random(seed)) | {"mass": "match"}
     train, held_out = part("verifier").thinning.split_molecules(counts, np.random.default_rng(seed))

@@ -45,7 +45,7 @@ def test_only_who_holds_the_secret_can_repeat_a_split_of_molecules(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "reason"),
     [
         ({"matrix": "mine"}, "unknown matrix 'mine'; known: pbmc68k_reduced"),
         ({"place": 99}, "there are no 105 cells at place 99"),
@@ -53,9 +53,9 @@ def test_only_who_holds_the_secret_can_repeat_a_split_of_molecules(
         ({"cells": 0}, "there are no 0 cells"),
     ],
 )
-def test_an_instance_that_does_not_fit_the_matrices_is_refused_before_a_run(change, said: str):
+def test_an_instance_that_does_not_fit_the_matrices_is_refused_before_a_run(change, reason: str):
     verifier = part("verifier")
     instance = verifier.draw("train", 1, 5)[0]
     assert verifier.check_instance(instance) == ""
-    assert said in verifier.check_instance(instance | change)
+    assert reason in verifier.check_instance(instance | change)
     assert "has no seed" in verifier.check_instance({k: v for k, v in instance.items() if k != "seed"})

@@ -30,7 +30,7 @@ def a_step(*replies, instance=QUERY, **knobs):
     return check_action(action, LIMITS, len(replies))
 
 
-def says(label):
+def reply_with(label):
     return json.dumps({"label": label})
 
 
@@ -83,15 +83,15 @@ def test_the_right_label_is_on_the_list_of_most_unseen_queries():
 
 def test_votes_decide_and_the_winners_replies_are_named():
     first, second = asked()["schema"]["properties"]["label"]["enum"][:2]
-    answer = a_step(says(second), says(first), says(first), votes=3)["answer"]
+    answer = a_step(reply_with(second), reply_with(first), reply_with(first), votes=3)["answer"]
     assert answer == {"content": first, "samples": [1, 2]}
 
 
 @pytest.mark.parametrize("reply", ["", "I can't help with that.", "{", '{"label": "unheard_of"}'])
 def test_a_reply_without_a_label_becomes_an_answer_that_the_verifier_refuses(reply):
     content = a_step(reply)["answer"]["content"]
-    said = verifier.score({"id": QUERY["id"]}, content)
-    assert (said["outcome"], said["score"]) == ("refused", 0.0)
+    scored = verifier.score({"id": QUERY["id"]}, content)
+    assert (scored["outcome"], scored["score"]) == ("refused", 0.0)
 
 
 def test_a_label_is_found_in_prose():
@@ -102,9 +102,9 @@ def test_a_label_is_found_in_prose():
 def test_the_right_label_scores_one_another_zero_and_no_detail_tells_the_right_one():
     assert verifier.score(QUERY, f" {QUERY['label']}\n")["score"] == 1.0
     other = next(name for name in INDEX["labels"] if name != QUERY["label"])
-    said = verifier.score(QUERY, other)
-    assert (said["outcome"], said["score"]) == ("wrong", 0.0)
-    assert QUERY["label"] not in said["detail"]
+    scored = verifier.score(QUERY, other)
+    assert (scored["outcome"], scored["score"]) == ("wrong", 0.0)
+    assert QUERY["label"] not in scored["detail"]
 
 
 def test_instances_carry_no_label_and_a_draw_repeats_with_its_seed():

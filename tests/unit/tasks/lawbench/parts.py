@@ -36,7 +36,8 @@ def write(path: Path, rows: list, encoding: str = "utf-8") -> Path:
 
 
 def ask(operation: str, source: Path, into: Path) -> Done:
-    """What data.py says, without the two seconds that a process of its own takes to import scikit-learn."""
+    """The output of data.py, without the two seconds that a process of its own takes to import
+    scikit-learn."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = load("data.py").main([operation, str(source), str(into)])

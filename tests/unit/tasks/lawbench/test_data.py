@@ -99,10 +99,10 @@ def test_broken_lines_are_named_and_nothing_is_imported(source, into):
     path.write_text(
         path.read_text(encoding="utf-8") + '{"id": "x", "fact": "半\n[1]\n{"id": "y"}\n', encoding="utf-8"
     )
-    said = refused("import", source, into)
-    assert "line 61 is not JSON" in said
-    assert "line 62: not a JSON object" in said
-    assert 'line 63: no text in "fact"' in said
+    message = refused("import", source, into)
+    assert "line 61 is not JSON" in message
+    assert "line 62: not a JSON object" in message
+    assert 'line 63: no text in "fact"' in message
 
 
 def test_gb18030_is_read_and_what_is_neither_is_named(source, into):

@@ -88,7 +88,7 @@ def test_a_table_is_read_whatever_its_separator_and_capitals(text: str, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "reason"),
     [
         ({"question": "x", "answer": "法条:刑法第264条"}, "articles of law .*3-1"),
         ({"question": "x", "answer": "刑期:12个月"}, "a sentence .*3-4"),
@@ -99,9 +99,9 @@ def test_a_table_is_read_whatever_its_separator_and_capitals(text: str, tmp_path
         ([1], "not a JSON object"),
     ],
 )
-def test_a_row_of_another_kind_is_named_with_its_line(row: object, said: str, tmp_path: Path):
+def test_a_row_of_another_kind_is_named_with_its_line(row: object, reason: str, tmp_path: Path):
     text = lines([OWN[0]]) + json.dumps(row) + "\n"
-    with pytest.raises(reading.DataError, match=f"line 2: .*{said}"):
+    with pytest.raises(reading.DataError, match=f"line 2: .*{reason}"):
         reading.read_cases(write(tmp_path / "x.jsonl", text))
 
 

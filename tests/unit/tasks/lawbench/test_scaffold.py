@@ -34,7 +34,7 @@ def a_step(*replies, knobs=None, instance=CASE):
 SEEN = scaffold.look(CASE, HARNESS.values, INDEX)
 
 
-def says(letter):
+def reply_with(letter):
     return json.dumps({"charge": letter})
 
 
@@ -48,7 +48,7 @@ def test_the_seed_asks_for_one_of_eight_letters_and_shows_no_charge_by_name():
 
 
 def test_a_letter_becomes_the_charge_it_stands_for():
-    assert a_step(says("B"))["answer"] == {"content": SEEN["labels"][1], "samples": [0]}
+    assert a_step(reply_with("B"))["answer"] == {"content": SEEN["labels"][1], "samples": [0]}
 
 
 def test_a_retriever_votes_for_the_candidate_that_it_puts_first():
@@ -79,7 +79,7 @@ def test_a_labelled_case_is_looked_at_as_if_it_were_not_there():
 
 
 def test_votes_decide_and_the_winner_s_replies_are_named():
-    answer = a_step([says("B"), says("A"), says("A")], knobs={"votes": 3})["answer"]
+    answer = a_step([reply_with("B"), reply_with("A"), reply_with("A")], knobs={"votes": 3})["answer"]
     assert answer == {"content": SEEN["labels"][0], "samples": [1, 2]}
 
 
@@ -138,8 +138,8 @@ def test_the_seed_corpus_shows_the_form_alone_and_its_answers_fit_the_schema():
     for row in rows:
         letters = row["messages"][0]["content"].splitlines()[0].removeprefix("from:").split(",")
         assert json.loads(row["answer"])["charge"] in letters
-    said = [json.loads(row["answer"])["charge"] for row in rows]
-    assert max(said.count(letter) for letter in "ABC") < 100  # of 300; no place is preferred beyond chance
+    answers = [json.loads(row["answer"])["charge"] for row in rows]
+    assert max(answers.count(letter) for letter in "ABC") < 100  # of 300; no place is preferred beyond chance
 
 
 KNOWN = lines(FOLDER / "public" / "cases.jsonl")[3]

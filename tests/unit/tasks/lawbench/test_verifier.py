@@ -45,7 +45,7 @@ def test_set_f1_against_values_worked_out_by_hand():
 def test_the_published_scorer_keeps_its_defects():
     options = charges.official_options()
     f1, abstained = charges.official_f1("合同诈骗", ["合同诈骗"], options)
-    assert (f1, abstained) == (pytest.approx(2 / 3), False)  # 诈骗 is a substring, so it counts as said
+    assert (f1, abstained) == (pytest.approx(2 / 3), False)  # 诈骗 is a substring, so it counts as named
     assert charges.official_f1("爆炸", ["爆炸"], options) == (0.0, True)  # a gold charge that is no option
     assert charges.official_f1("我不能判断他是否构成盗窃。", ["盗窃"], options) == (1.0, False)
 
@@ -74,8 +74,8 @@ def test_the_frame_that_lawbench_asks_for_is_taken_off():
     ],
 )
 def test_prose_a_refusal_or_a_charge_outside_the_list_is_refused_with_the_lowest_score(text):
-    said = score(text)
-    assert (said["score"], said["outcome"], said["metrics"]["accuracy"]) == (0.0, "refused", 0.0)
+    scored = score(text)
+    assert (scored["score"], scored["outcome"], scored["metrics"]["accuracy"]) == (0.0, "refused", 0.0)
 
 
 def test_naming_many_charges_does_not_pay():
@@ -110,7 +110,7 @@ def test_a_draw_is_balanced_over_charges_repeats_with_its_seed_and_ends_when_the
     assert len(verifier.draw("gate", 1000, 1)) == 20
 
 
-def test_an_instance_whose_charges_nobody_knows_is_refused_before_it_is_evaluated():
+def test_an_instance_with_unknown_charges_is_refused_before_it_is_evaluated():
     assert "not known" in verifier.check_instance({"id": "strange", "fact": "某人偷了东西"})
     assert verifier.check_instance(verifier.public(THEFT)) == ""
 
@@ -118,8 +118,8 @@ def test_an_instance_whose_charges_nobody_knows_is_refused_before_it_is_evaluate
 def test_right_answers_are_told_of_train_cases_alone():
     train = verifier.draw("train", 1000, 1)
     assert all(
-        score(told, verifier.CASES["train"][0])["score"] == 1.0
-        for told in verifier.answers(verifier.CASES["train"][0])
+        score(answer, verifier.CASES["train"][0])["score"] == 1.0
+        for answer in verifier.answers(verifier.CASES["train"][0])
     )
     assert all(len(verifier.answers(case)) == 1 for case in train)
     held_back = [*verifier.draw("gate", 1000, 1), *verifier.draw("test", 1000, 1), {"id": "strange"}]

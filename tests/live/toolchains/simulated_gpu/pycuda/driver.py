@@ -1,7 +1,7 @@
 """As much of pycuda.driver as the runner uses, with numpy for a device: the runner runs without a GPU.
 
-A "cubin" is a file whose text says how its kernel behaves. While the file that SIMULATED_GPU_BROKEN names is
-there, every kernel fails.
+A "cubin" is a file whose text states how its kernel behaves. While the file that SIMULATED_GPU_BROKEN names
+is there, every kernel fails.
 """
 
 import os
