@@ -13,7 +13,7 @@ from shared.tasks.task import Task
 ASKED = 16  # train instances that are asked for
 
 
-def tells_answers(task: Task) -> bool:
+def offers_answers(task: Task) -> bool:
     return has_function((task.folder / "verifier.py").read_text(encoding="utf-8-sig"), "answers")
 
 

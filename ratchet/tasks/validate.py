@@ -53,8 +53,8 @@ def validate(name: str) -> list[Check]:
         ("attempt", check_attempt),
         ("right answers", check_answers),
         ("baselines", check_baselines),
-        ("what could be gamed", told_notes),
-        ("a run", told_costs),
+        ("what could be gamed", noted),
+        ("a run", estimated_costs),
     ]
     checks: list[Check] = []
     for part, look in parts:
@@ -128,7 +128,7 @@ def check_attempt(tried: Tried) -> str:
 
 
 def check_answers(tried: Tried) -> str:
-    if not answers_check.tells_answers(tried.task):
+    if not answers_check.offers_answers(tried.task):
         return "none offered: no weight update can imitate them"
     with Trial(tried.task) as trial:
         return answers_check.check(tried.task, trial)
@@ -144,11 +144,11 @@ def check_baselines(tried: Tried) -> str:
     return ", ".join(found) or "none"
 
 
-def told_notes(tried: Tried) -> str:
+def noted(tried: Tried) -> str:
     return "; ".join(tried.notes) or "nothing was found"
 
 
-def told_costs(tried: Tried) -> str:
+def estimated_costs(tried: Tried) -> str:
     """By the task's own settings, at most."""
     whole = plan(tried.config, tried.task)[-1]
     return (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.tasks.answers_check import check, tells_answers
+from ratchet.tasks.answers_check import check, offers_answers
 from ratchet.tasks.attempt_check import Trial
 from shared.errors import TaskError
 from shared.tasks.task import TASKS, Task, load_task
@@ -29,8 +29,8 @@ def checked(task: Task) -> str:
 
 def test_right_answers_that_hold_are_counted(tmp_path: Path) -> None:
     task = intents(tmp_path)
-    assert tells_answers(task)
-    assert not tells_answers(load_task("trimul"))
+    assert offers_answers(task)
+    assert not offers_answers(load_task("trimul"))
     assert checked(task).startswith("of 16 of 16 train instances; ")
 
 

@@ -86,7 +86,7 @@ def _checked(calls: Calls, verifier: Any, instance: JsonObject) -> None:
         return
     found = {name: np.shape(values) for name, values in want.items()}
     if found != {name: tuple(shape) for name, shape in shapes.items()}:
-        calls.fault("expected", f"expected gives {found}, but output_shapes says {dict(shapes)}")
+        calls.fault("expected", f"expected gives {found}, but output_shapes gives {dict(shapes)}")
         return
     _answers(calls, verifier, instance, want)
     calls.took(started_s)

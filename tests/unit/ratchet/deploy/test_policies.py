@@ -113,7 +113,7 @@ PLANTED = {
     "host folder": (HOST, pod({"volumes": [{"name": "v", "hostPath": {"path": "/"}}]})),
     "host port": (HOST, container({"ports": [{"containerPort": 1, "hostPort": 1}]})),
     "root": ("not_root", context({"runAsUser": 0})),
-    "whoever the image says": ("not_root", pod({"securityContext": {"runAsNonRoot": True}})),
+    "the image's own user": ("not_root", pod({"securityContext": {"runAsNonRoot": True}})),
     "root allowed": ("not_root", context({"runAsNonRoot": False})),
     "writable root": ("root_is_read_only", context({"readOnlyRootFilesystem": False})),
     "no limits": ("everything_is_limited", container({"resources": {}})),
@@ -154,7 +154,7 @@ PLANTED = {
         "network_is_opened_narrowly",
         policy("names", {"egress": [{"to": [{"namespaceSelector": {}}], "ports": PORT}]}),
     ),
-    "ingress from everybody": (
+    "ingress from every pod": (
         "network_is_opened_narrowly",
         policy("broker", {"ingress": [{"ports": PORT}]}),
     ),
@@ -200,7 +200,7 @@ PLANTED = {
             {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "ratchet", "key": "typo"}}}]}
         ),
     ),
-    "a rule for nobody": (
+    "a rule for no pod": (
         "names_lead_somewhere",
         policy("broker", {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "brocker"}}}),
     ),

@@ -48,7 +48,7 @@ def test_a_stack_is_up_while_its_supervisor_lives_however_that_ends(tmp_path: Pa
     assert not stack_state.is_up(tmp_path)
 
 
-def test_what_outlived_its_supervisor_is_ended_and_nobody_else(tmp_path: Path) -> None:
+def test_what_outlived_its_supervisor_is_ended_and_no_other_process(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as left:
         stack_state.write_state(tmp_path, state_of(psutil.Process(left.pid)))
         assert up_down.sweep(tmp_path) == [left.pid]

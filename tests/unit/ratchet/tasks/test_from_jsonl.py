@@ -60,7 +60,7 @@ def test_only_train_rows_and_their_answers_are_public(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "metric", "said"),
+    ("change", "metric", "message"),
     [
         ({}, "bleu", "unknown metric"),
         ({}, "python:none.py", "no score function"),
@@ -69,10 +69,10 @@ def test_only_train_rows_and_their_answers_are_public(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_named_and_leaves_nothing(
-    tmp_path: Path, change: dict[str, str], metric: str, said: str
+    tmp_path: Path, change: dict[str, str], metric: str, message: str
 ) -> None:
     file = rows_file(tmp_path, **change)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         from_jsonl.create(tmp_path / "task", file, metric)
     assert not (tmp_path / "task").exists()
 

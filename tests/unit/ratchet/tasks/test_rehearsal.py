@@ -46,7 +46,7 @@ def test_a_sound_verifier_has_no_faults(of: Rehearse):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "reported"),
     [
         ("raise KeyError('x')", "raised KeyError: 'x'"),
         ("sys.exit(1)", "raised SystemExit"),
@@ -68,9 +68,9 @@ def test_a_sound_verifier_has_no_faults(of: Rehearse):
         ),
     ],
 )
-def test_what_would_break_a_run_is_a_fault(of: Rehearse, body: str, said: str):
+def test_what_would_break_a_run_is_a_fault(of: Rehearse, body: str, reported: str):
     found = of(score(body))
-    assert said in " ".join(what for what, _ in found.faults)
+    assert reported in " ".join(what for what, _ in found.faults)
 
 
 def test_a_call_that_never_returns_is_named(of: Rehearse):
@@ -79,7 +79,7 @@ def test_a_call_that_never_returns_is_named(of: Rehearse):
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "reported"),
     [
         ("return 1.0", "all 24 answers score 1"),
         ("return float('right' in answer)", "an instruction scores 1"),
@@ -88,10 +88,10 @@ def test_a_call_that_never_returns_is_named(of: Rehearse):
         ("return time.time_ns() % 1000 / 1000", "scores differently each time"),
     ],
 )
-def test_what_could_be_gamed_is_noted(of: Rehearse, body: str, said: str):
+def test_what_could_be_gamed_is_noted(of: Rehearse, body: str, reported: str):
     found = of(score(body))
     assert found.faults == ()
-    assert said in "; ".join(found.notes)
+    assert reported in "; ".join(found.notes)
 
 
 @pytest.mark.parametrize("folder", ["tiny_kernel", "tiny_cuda", "tiny_python"])
@@ -107,7 +107,7 @@ def kernel(**changed: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "reported"),
     [
         ({"expected": "(instance, inputs):\n    raise NotImplementedError('port it')"}, "expected"),
         ({"check": "(instance, expected, got):\n    raise NotImplementedError('port it')"}, "check"),
@@ -115,16 +115,18 @@ def kernel(**changed: str) -> str:
         ({"score": "(instance, speedup):\n    return None"}, "score is None"),
         ({"score": "(instance, speedup):\n    return math.log(speedup)"}, "outside of -1..5"),
         ({"check": "(instance, expected, got):\n    return 'wrong'"}, "refuses the expected outputs"),
-        ({"output_shapes": "(instance):\n    return {'out': (3,)}"}, "but output_shapes says"),
+        ({"output_shapes": "(instance):\n    return {'out': (3,)}"}, "but output_shapes gives"),
     ],
 )
-def test_every_function_of_a_kernel_s_verifier_is_called(of: Rehearse, changed: dict[str, str], said: str):
+def test_every_function_of_a_kernel_s_verifier_is_called(
+    of: Rehearse, changed: dict[str, str], reported: str
+):
     found = of(kernel(**changed), toolchain="c", low=-1.0)
-    assert said in " ".join(what for what, _ in found.faults)
+    assert reported in " ".join(what for what, _ in found.faults)
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "reported"),
     [
         ({"check": "(instance, expected, got):\n    return ''"}, "zeros pass the check"),
         ({"score": "(instance, speedup):\n    return 1.0"}, "every speed-up scores 1"),
@@ -139,9 +141,9 @@ def test_every_function_of_a_kernel_s_verifier_is_called(of: Rehearse, changed: 
         ),
     ],
 )
-def test_how_a_kernel_task_could_be_gamed_is_noted(of: Rehearse, changed: dict[str, str], said: str):
+def test_how_a_kernel_task_could_be_gamed_is_noted(of: Rehearse, changed: dict[str, str], reported: str):
     found = of(kernel(**changed), toolchain="c", low=-1.0)
-    assert said in "; ".join(found.notes)
+    assert reported in "; ".join(found.notes)
 
 
 PROGRAM = "ENTRY, GIVEN = 'f', ('x',)\ndef make_inputs(instance, rng):\n    return {'x': rng.random(5)}\n"

@@ -61,11 +61,11 @@ def test_imported_data_make_a_task_of_their_own_and_leave_the_first_alone(task: 
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [("one bad", "row 2 is bad; correct it"), ("bug", "data.py failed: .*TypeError")],
 )
-def test_data_that_can_not_be_taken_leave_nothing_behind(task: Task, tmp_path: Path, rows: str, said: str):
-    with pytest.raises(SettingsError, match=f"(?s){said}"):
+def test_data_that_can_not_be_taken_leave_nothing_behind(task: Task, tmp_path: Path, rows: str, message: str):
+    with pytest.raises(SettingsError, match=f"(?s){message}"):
         task_data.create(task, source(tmp_path, rows), tmp_path / "mine" / "words", RunConfig())
     assert not (tmp_path / "mine").exists()
 

@@ -196,7 +196,7 @@ def test_the_same_error_three_times_is_final_for_that_request_where_others_are_a
     assert (len(endpoint.asked), endpoint.controls) == (3, 1)
 
 
-def test_nonsense_for_everybody_blocks_the_run_after_three_tries(chat: Chat, endpoint: Endpoint) -> None:
+def test_nonsense_for_every_request_blocks_the_run_after_three_tries(chat: Chat, endpoint: Endpoint) -> None:
     endpoint.well = False
     endpoint.faults = [Fault(200, b"<!doctype html><title>Sign in</title>")] * 9
     with pytest.raises(EndpointBlockedError, match=r"an HTML page .'Sign in'"):
