@@ -1,5 +1,5 @@
 """The agent's event handlers: cut rollouts into shards, run a shard until it needs scores, continue with the
-scores, warm a promoted release. A shard's memory is in the store, so any worker can go on.
+scores, warm a promoted release. A shard's memory is in the store, so any worker can continue.
 """
 
 from __future__ import annotations

@@ -51,9 +51,9 @@ class Stage:
 
 
 def advance(state: ShardState, stage: Stage) -> ShardState:
-    """Run until every attempt waits for an evaluation or has ended. Each goes on as soon as its own replies
-    are there. Raises what concerns all; where single requests alone could not be answered now, the others
-    continue first."""
+    """Run until every attempt waits for an evaluation or has ended. Each continues as soon as its own replies
+    are there. Raises an error that concerns all; where single requests alone could not be answered now, the
+    others continue first."""
     attempts = list(state.attempts)
     waiting: dict[int, _Asked] = {}
     trouble: ChatUnavailableError | None = None

@@ -87,7 +87,7 @@ class JobHandedBackError(RatchetError):
 
 
 class LostLeaseError(RatchetError):
-    """Another worker holds this job now; whatever this one still does must not count."""
+    """Another worker holds this job now; anything that this one still does must not count."""
 
 
 class ChatError(RatchetError):

@@ -1,4 +1,4 @@
-"""What a weight update learns from: stored attempts turned into graded samples. Light.
+"""The training batch of a weight update: stored attempts turned into graded samples. Light.
 
 A reply that a tried candidate names earns that candidate's public score (the best one, if several name it);
 any other reply earns the attempt's final score. Replies that started alike form a group: same instance, same

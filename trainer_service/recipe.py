@@ -1,5 +1,5 @@
-"""How many steps, of how many samples, at which learning rate: from the samples that teach and the model's
-size, where the config does not say. Light: reads the base's config.json and no weights.
+"""The recipe of an update: steps, samples a step and learning rate, from the samples that teach and the
+model's size, where the config does not set them. Light: reads the base's config.json and no weights.
 
 The learning rate follows the hidden size as measured for LoRA by Thinking Machines ("LoRA Without Regret",
 2025; tinker-cookbook's get_lr): 5e-4 * (2000 / hidden)^0.78. That gives 1.3e-3 for SmolLM2-135M (hidden 576)

@@ -1,4 +1,5 @@
-"""What a handler and its child process exchange: one JSON file each way. Light, so handlers import it.
+"""The files that a handler and its child process exchange: one JSON file each way. Light, so handlers import
+it.
 
 A child reads its spec, works, and writes its result last: no result means that it did not finish.
 """

@@ -1,9 +1,9 @@
 """`ratchet bench sandbox`: the cost of isolation, and how small a difference timing can find.
 
 Evaluations per second in the box and without it: the same C programs, compiled, checked and timed by the same
-code, both ways, by turns. Start-up costs. Timing noise: blocks of a program, itself again, and one that does
-3 percent more work, timed as a final check is: how often the first two are called different, and the third
-found out.
+code, both ways, alternating. Start-up costs. Timing noise: blocks of a program, itself again, and one that
+does 3 percent more work, timed as a final check is: how often the first two are called different, and the
+third found out.
 
     python -m benchmarks.sandbox --json --out benchmarks/results/sandbox.json
 """
@@ -68,7 +68,7 @@ class Laboratory:
 
 
 def throughput(boxed: Laboratory, bare: Laboratory, turns: int) -> JsonObject:
-    """Blocks of programs that were never compiled before, boxed and bare by turns (ABBA)."""
+    """Blocks of programs that were never compiled before, boxed and bare, alternating (ABBA)."""
     marks = count(1)
     rates: dict[str, list[float]] = {"boxed": [], "bare": []}
     for turn in range(turns):

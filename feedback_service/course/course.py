@@ -28,7 +28,7 @@ def go_on(now: Situation) -> list[Message]:
 
 
 def why_end(now: Situation) -> tuple[End, str] | None:
-    """Why no further generation is opened. None: the run goes on."""
+    """Why no further generation is opened. None: the run continues."""
     config, history = now.config, now.history
     decided = len([generation for generation in history.generations if generation.decision])
     if decided >= config.run.generations:

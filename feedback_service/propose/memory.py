@@ -1,4 +1,4 @@
-"""What the run remembers of its harness patches: which failed, and what each harness measured. Read from the
+"""The run's memory of its harness patches: which failed, and what each harness measured. Read from the
 history and the store; nothing is kept anywhere else."""
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Which learning algorithm fits: from the shape of the rewards and from what the task offers. SIA's table
-(section 7.3 of the paper) with thresholds written down; docs/weights.md has it as a table, and the reasons.
+"""The choice of the learning algorithm, from the shape of the rewards and from what the task offers. SIA's
+table (section 7.3 of the paper) with thresholds written down; docs/weights.md has it as a table, and the
+reasons.
 """
 
 from __future__ import annotations

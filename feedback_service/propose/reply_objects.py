@@ -22,11 +22,11 @@ def objects_in(text: str) -> Iterator[JsonObject]:
             return
         try:
             value, end = decoder.raw_decode(text, start)
-            mended: Any = plain(value)
+            repaired: Any = plain(value)
         except (ValueError, RecursionError):
             start = text.find("{", start + 1)
             continue
-        yield mended
+        yield repaired
         start = text.find("{", end)
 
 

@@ -62,7 +62,7 @@ def run(
         Path | None, typer.Option(help="A standing stack (`ratchet up`), or a TOML file that names one.")
     ] = None,
     detach: Annotated[bool, typer.Option(help="With --stack: submit the run and leave.")] = False,
-    flower: Annotated[bool, typer.Option(help="Serve Flower while the run goes on.")] = False,
+    flower: Annotated[bool, typer.Option(help="Serve Flower while the run lasts.")] = False,
     flower_port: FlowerPort = FLOWER_PORT,
     data: Annotated[
         Path | None, typer.Option(help="Your data for this task, which its data.py imports and checks.")
@@ -113,7 +113,7 @@ def resume(
     broker: Broker = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with an interrupted run; nothing is done twice. A URL names the new place of a part."""
+    """Continue an interrupted run; nothing is done twice. A URL names the new place of a part."""
     from ratchet.runs import folder as runs
     from ratchet.runs import start
 

@@ -46,7 +46,7 @@ def up(
 def down(folder: StackFolder = DEFAULT) -> None:
     """Stop a standing stack in order.
 
-    Nothing accepted is lost: the next `up` goes on with it."""
+    Nothing accepted is lost: the next `up` continues it."""
     from ratchet.stack import up_down
 
     typer.echo(up_down.down(folder))

@@ -87,7 +87,7 @@ def image_is_pinned(pod: Pod) -> Iterator[str]:
         image = str(container.get("image", ""))
         tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
         if tag == "latest" or (not tag and "@sha256:" not in image):
-            yield f"{container['name']} takes whatever is newest: {image}"
+            yield f"{container['name']} has no fixed version: {image}"
 
 
 def secrets_are_referred_to(pod: Pod) -> Iterator[str]:

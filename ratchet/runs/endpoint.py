@@ -71,7 +71,7 @@ def with_list_prices(config: RunConfig) -> RunConfig:
 
 
 def require_answers(config: RunConfig) -> None:
-    """Before a paused run goes on. Raises SettingsError where its endpoint still can't be used."""
+    """Before a paused run continues. Raises SettingsError where its endpoint still can't be used."""
     if config.model.url:
         examine(config.model, "model", MAX_TOKENS)
 

@@ -44,7 +44,7 @@ class Stack(Protocol):
         ...
 
     def attach(self, folder: RunFolder, first: Message | None) -> AbstractContextManager[Attached]:
-        """Submit `first` (None: the run goes on) and work on the run while the context is open."""
+        """Submit `first` (None: the run continues) and work on the run while the context is open."""
         ...
 
     def interrupted(self, folder: RunFolder) -> RatchetError:

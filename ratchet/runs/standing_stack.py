@@ -1,4 +1,4 @@
-"""A run on a standing stack (`ratchet up`, or a cluster): submitted and followed. It goes on without the
+"""A run on a standing stack (`ratchet up`, or a cluster): submitted and followed. It continues without the
 process that follows it.
 """
 
@@ -24,7 +24,7 @@ from shared.tasks.task import Task
 
 
 class LeftRunError(RatchetError):
-    """Ctrl-C. The run goes on in its stack."""
+    """Ctrl-C. The run continues in its stack."""
 
     exit_code = 130
 
@@ -40,7 +40,7 @@ class StandingStack:
     """`place`: the folder of `ratchet up`, or a TOML file that names a remote stack."""
 
     place: Path
-    patience_s: float = math.inf  # its workers go on, or will when it is up again
+    patience_s: float = math.inf  # its workers continue, or will when it is up again
 
     def check(self, request: RunRequest, task: Task) -> None:
         from shared.bus.start_checks import check_parts

@@ -136,8 +136,8 @@ class ModelServers:
         server.port_holder.close()
 
     def _unload_adapters_of(self, run: str, url: str) -> None:
-        """Of a run that has ended: the server has little room, and goes on for other runs. (The agent unloads
-        what it loaded, but a worker that was started again does not know what there was before.)"""
+        """Of a run that has ended: the server has little room, and keeps serving other runs. (The agent
+        unloads what it loaded, but a worker that was started again does not know what there was before.)"""
         import httpx
 
         key = {"Authorization": f"Bearer {self._key_file.read_text(encoding='utf-8')}"}

@@ -31,7 +31,7 @@ class Program:
     name: str
     argv: Sequence[str]
     log: Path
-    vital: bool = True  # False: the others go on without it
+    vital: bool = True  # False: the others run without it
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0  # since the start
     quick_deaths: int = field(default=0, repr=False)

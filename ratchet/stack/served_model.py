@@ -1,5 +1,5 @@
-"""Which base models the runs of a ledger need a server for: read in their logs, unpacked from the store; no
-server is started here.
+"""The base models that the runs of a ledger need a server for: read from their logs, unpacked from the store;
+no server is started here.
 """
 
 from __future__ import annotations

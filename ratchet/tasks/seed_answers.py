@@ -1,4 +1,4 @@
-"""A few answers of a task's seed corpus: the form of an answer, whatever it is worth."""
+"""A few answers of a task's seed corpus: the form of an answer, of any score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the arrays of one call lie in a kernel's memory, and how they are read out of it: inputs first, then
+"""The layout of one call's arrays in a kernel's memory, and how they are read out of it: inputs first, then
 outputs, each at a page of its own. No memory is held here; arena.py and pod_kernel.py hold it.
 """
 

@@ -1,4 +1,5 @@
-"""What a task's verifier.py offers its toolchain, typed, and the checks that hold for every such task.
+"""The interface of a task's verifier.py for its toolchain, typed, and the checks that hold for every such
+task.
 
 The module is the task's; this file only states what it must define, and checks outputs before it is asked.
 """

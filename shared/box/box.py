@@ -90,7 +90,8 @@ class BoxedProcess(Protocol):
     def alive(self) -> bool: ...
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """The program's exit code, None if it runs on. Raises BoxError if the program was never started."""
+        """The program's exit code, None if it still runs. Raises BoxError if the program was never
+        started."""
         ...
 
     def kill(self) -> None:
@@ -144,7 +145,7 @@ class Box(Protocol):
         cwd: str = "/tmp",
         python: bool = True,
     ) -> BoxedProcess:
-        """Start and hand over the pipes. The wall clock and the output cap are then the caller's."""
+        """Start and return the pipes. The wall clock and the output cap are then the caller's."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""How a model's replies ended, where they did not end normally: cut off by max_tokens, held back by a content
+"""Abnormal ends of a model's replies: cut off by max_tokens, held back by a content
 filter, all tokens spent on reasoning. Such endings explain failures that are not the answer's.
 """
 

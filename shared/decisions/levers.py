@@ -1,4 +1,4 @@
-"""Which levers a run may pull, and why one is off."""
+"""The levers that a run may pull, and why one is off."""
 
 from __future__ import annotations
 

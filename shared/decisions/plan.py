@@ -1,4 +1,4 @@
-"""What each step of a run may cost at most, before anything is started: for `--dry-run` and for the budget.
+"""An upper bound of each step's cost, before anything is started: for `--dry-run` and for the budget.
 
 Tokens are the replies' at most; a prompt's are about those of the harness's texts, since it is not known
 beforehand. An attempt's final answer is one evaluation more.

@@ -1,4 +1,4 @@
-"""What a transaction of the ledger leaves behind: log, new jobs, advanced joins, deaths, the run's end."""
+"""The effects of a transaction of the ledger: log, new jobs, advanced joins, deaths, the run's end."""
 
 from __future__ import annotations
 

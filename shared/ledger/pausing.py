@@ -1,7 +1,7 @@
 """Paused runs and failing jobs: what waits for its user or for an unreachable service, since when and why.
 
 A run is paused when a job fails for a reason that no retry removes (a wrong key, an empty account). The job
-is given back as it was; no job of the run is claimed until the run goes on.
+is given back as it was; no job of the run is claimed until the run continues.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def hand_back(ledger: Ledger, job_id: str, fence: int) -> list[Ring]:
 
 @tried_again
 def go_on(ledger: Ledger, run_id: str) -> bool:
-    """Let a paused run go on; False: it was not paused."""
+    """Let a paused run continue; False: it was not paused."""
     with ledger.database.write() as connection:
         now = ledger.database.now(connection)
         paused = update(runs).where(runs.c.id == run_id, runs.c.state == "paused")

@@ -1,4 +1,4 @@
-"""What the two levers propose, as values that services pass by reference: patches of the harness, weight
+"""The proposals of the two levers, as values that services pass by reference: patches of the harness, weight
 updates, and what those learn from.
 """
 

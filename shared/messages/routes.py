@@ -1,4 +1,4 @@
-"""Which service handles which event, and which events wait in a join until all of them have arrived.
+"""Routes: which service handles which event, and which events wait in a join until all of them have arrived.
 
 An event without a handler is written to the log only, where `ratchet watch` and `ratchet show` read it.
 """

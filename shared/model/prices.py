@@ -1,4 +1,4 @@
-"""What replies cost: prices by model, usage where the endpoint reports it, an estimate where it does not.
+"""The cost of replies: prices by model, usage where the endpoint reports it, an estimate where it does not.
 
 Prices are looked up once, before a run (genai-prices, offline), and frozen into its config.
 """

@@ -1,4 +1,4 @@
-"""Where a local stack serves which base model: a small file for each, written by the stack, read by the
+"""The addresses of a local stack's base models: a small file for each, written by the stack, read by the
 agent. A cluster has one endpoint with a stable name, and needs none of this.
 """
 

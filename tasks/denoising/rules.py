@@ -1,4 +1,4 @@
-"""Which outputs are refused, and why: what no estimate of expression looks like, but a trick does.
+"""Rules that refuse outputs: those that no estimate of expression looks like, but an exploit does.
 
 An estimate keeps each cell's number of molecules, and gives no cell more of a gene than a generous reading
 of the cell that holds most of it. The first kills shrinking to nothing, the second dumping a cell's mass on

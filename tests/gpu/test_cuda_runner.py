@@ -1,4 +1,4 @@
-"""What only a GPU can show. Each test is skipped, with the reason, where there is none."""
+"""Behaviour that only a GPU can show. Each test is skipped, with the reason, where there is none."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Who may ask the model server, for how much, and which adapters it opens: over HTTP."""
+"""The model server's access control, limits and folder of adapters, over HTTP."""
 
 import os
 import socket

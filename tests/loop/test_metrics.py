@@ -1,4 +1,4 @@
-"""What Prometheus sees of a stack, against what the ledger and the store of a whole toy run say."""
+"""Prometheus' metrics of a stack, compared with the ledger and the store of a whole toy run."""
 
 import shutil
 from pathlib import Path

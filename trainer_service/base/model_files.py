@@ -1,4 +1,4 @@
-"""Which files of a folder are the model, and whether it may be served: names, config and finite weights.
+"""The files of a folder that are the model, and whether it may be served: names, config and finite weights.
 Light, so that handlers may import it.
 """
 

@@ -1,4 +1,4 @@
-"""Where a training runs and in which precision. A GPU that is there and can't be used is an error: silently
+"""The device and the precision of a training. A GPU that is there and can't be used is an error: silently
 falling back to the CPU would cost days.
 """
 

@@ -1,4 +1,5 @@
-"""What training refuses: steps with broken gradients, and adapters that are broken, empty or absurdly large.
+"""Guards of a training: it refuses steps with broken gradients, and adapters that are broken, empty or
+absurdly large.
 
 DeepSpeed itself skips such a step at ZeRO stages 1 to 3; at stage 0 it would apply it, hence CarefulAdamW. A
 large but finite gradient is clipped (engine.py).

@@ -1,4 +1,4 @@
-"""What a weight update minimises, on free tokens only. Axes: B samples, K kept positions.
+"""The losses of a weight update, on free tokens only. Axes: B samples, K kept positions.
 
 Log-probabilities are those of the policy at the temperature that it is sampled at, over the whole vocabulary:
 where constrained decoding left a token no choice it is masked out here, and the policy is not trained on a

@@ -1,4 +1,4 @@
-"""Which layers of a model a fresh adapter is put on: projections that are plain linear layers. Fused experts
+"""The layers that a fresh adapter is put on: projections that are plain linear layers. Fused experts
 are none, so a mixture of experts learns in its attention.
 """
 

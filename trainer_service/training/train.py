@@ -3,7 +3,7 @@
     python -m trainer_service.training.train SPEC                          one process, no port
     deepspeed --module trainer_service.training.train SPEC                 as many as the launcher starts
 
-SPEC is a TrainSpec as JSON. A killed training goes on from its last complete checkpoint when run again.
+SPEC is a TrainSpec as JSON. A killed training resumes from its last complete checkpoint when run again.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class Batch:
                 continue
             try:
                 progress.take(token, logprob, is_free)
-            except Refusal as refusal:  # of this row; its neighbours go on
+            except Refusal as refusal:  # of this row; its neighbours continue
                 settle(progress.row.future, refusal)
 
     def _allowed(self) -> tuple[torch.Tensor | None, list[bool]]:

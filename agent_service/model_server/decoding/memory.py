@@ -1,5 +1,5 @@
-"""How many rows a batch may have: by free memory and the length of each row. Where memory ran out all the
-same, batches are half as large from then on.
+"""The size of a batch: how many rows fit into free memory, by the length of each. Where memory still ran out,
+batches are half as large from then on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far one row of a batch is: its tokens so far, and what its grammar forces next."""
+"""The progress of one row of a batch: its tokens so far, and what its grammar forces next."""
 
 from __future__ import annotations
 

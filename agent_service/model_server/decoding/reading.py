@@ -1,5 +1,5 @@
-"""What the model has read of each row of a batch: the cache, which of its places hold tokens, and the reading
-of more. Rows are aligned on the right; gaps that this leaves in the cache are masked and take no position.
+"""The context of each row of a batch: the cache, which of its places hold tokens, and the reading of more.
+Rows are aligned on the right; gaps that this leaves in the cache are masked and take no position.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How an answer is compared with the right one: 1 is right, 0 is wrong, f1 lies between."""
+"""Metrics that compare an answer with the right one: 1 is right, 0 is wrong, f1 lies between."""
 
 from __future__ import annotations
 

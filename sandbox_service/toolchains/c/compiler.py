@@ -88,10 +88,10 @@ class CCompiler:
         if made is not None:
             write_whole(kept, made)
             return Compiled(kept)
-        complaint = _complaint(result)
+        messages = _messages(result)
         if result.outcome != "timeout":  # another time it may be done
-            write_whole(failed, complaint.encode())
-        return Compiled(None, complaint)
+            write_whole(failed, messages.encode())
+        return Compiled(None, messages)
 
     def _run_compiler(
         self, scratch: Path, source: str, flags: Sequence[str], adapter: Path | None
@@ -113,7 +113,7 @@ class CCompiler:
         return result, read_regular(output / "made") if result.outcome == "ok" else None
 
 
-def _complaint(result: BoxResult) -> str:
+def _messages(result: BoxResult) -> str:
     if result.outcome == "timeout":
         return f"the compiler was not done after {LIMITS.wall_s:.0f} s"
     if result.outcome == "over_limit":

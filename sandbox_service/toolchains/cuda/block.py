@@ -216,7 +216,7 @@ def _ours() -> Iterator[None]:
 
 @contextmanager
 def _canary_after(bench: CudaBench, pci: str) -> Iterator[None]:
-    """A candidate that crashed or hung may have left the GPU sick: then it goes into quarantine."""
+    """A candidate that crashed or hung may have left the GPU faulty: then it goes into quarantine."""
     try:
         yield
     except CandidateFailedError as failure:
@@ -230,7 +230,7 @@ def require_canary(bench: CudaBench, pci: str, after: str) -> None:
     tries: list[bool] = []
     while (state := cuda_timing.health(tries)) == "again":
         tries.append(canary_sings(bench.canary))
-    if state == "sick":
+    if state == "faulty":
         raise cuda_health.quarantine(bench.folder, pci, f"the canary failed after: {after[:200]}")
 
 

@@ -116,10 +116,10 @@ class CudaCompiler:
             write_whole(note, json.dumps({key: vars(kernel) for key, kernel in figures.items()}).encode())
             write_whole(kept, made)
             return kept, note.read_text(encoding="utf-8")
-        complaint = _complaint(result, name)
+        messages = _messages(result, name)
         if result.outcome != "timeout":
-            write_whole(failed, complaint.encode())
-        return None, complaint
+            write_whole(failed, messages.encode())
+        return None, messages
 
     def _run(
         self, scratch: Path, source: str, name: str, argv: Sequence[str], binds: Sequence[Bind]
@@ -148,7 +148,7 @@ def _version(binds: Sequence[Bind]) -> list[str]:
     return [path.read_text(encoding="utf-8") for folder in ours for path in sorted(folder.iterdir())]
 
 
-def _complaint(result: BoxResult, name: str) -> str:
+def _messages(result: BoxResult, name: str) -> str:
     if result.outcome == "timeout":
         return f"the compiler was not done after {LIMITS.wall_s:.0f} s"
     if result.outcome == "over_limit":

@@ -17,7 +17,7 @@ PIPE_S = 0.05  # what the parent's clock sees of pipes, JSON and a busy machine
 FLOOR_SHARE = 0.9  # of the physical floor: its rates are measured ones, and may be a little low
 CANARIES = 2  # failures in a row that make a GPU faulty
 IDLE = 0x1  # NVML's reason for an idle GPU
-Health = Literal["well", "again", "sick"]
+Health = Literal["well", "again", "faulty"]
 
 
 def rounds_for(check: Check) -> int:
@@ -57,7 +57,7 @@ def health(canaries: Sequence[bool]) -> Health:
     faulty."""
     if any(canaries):
         return "well"
-    return "sick" if len(canaries) >= CANARIES else "again"
+    return "faulty" if len(canaries) >= CANARIES else "again"
 
 
 def throttled(reasons: int) -> bool:

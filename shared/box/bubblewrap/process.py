@@ -100,7 +100,7 @@ class BubblewrapProcess(BoxedProcess):
 
 
 def start_process(launch: Launch) -> BubblewrapProcess:
-    """Start a chain and hand over its pipes."""
+    """Start a chain and return its pipes."""
     stderr = tempfile.TemporaryFile()  # the box's file limit binds it  # noqa: SIM115
     return BubblewrapProcess(_popen(launch, stderr), launch, stderr)
 

@@ -1,4 +1,4 @@
-"""What a confirmation can find, computed before it starts: the gain that it finds four times in five with its
+"""The power of a confirmation, computed before it starts: the gain that it finds four times in five with its
 settings, and the pairs that a wanted gain needs. By simulation with fixed random numbers, so that the same
 settings always get the same answer.
 """

@@ -1,4 +1,4 @@
-"""What the tests of boxes that are pods share: limits, images, settings."""
+"""Shared parts of the tests of boxes that are pods: limits, images, settings."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What only a pod can do: be evicted, find no image, outlive its owner. And the services on such boxes."""
+"""Failures of pods alone: evicted, without an image, left by a dead owner. And the services on such boxes."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""What stands beside the loop: the baselines, and the pictures of a report."""
+"""The programs beside the loop: the baselines, and the pictures of a report."""
 
 import json
 import shutil

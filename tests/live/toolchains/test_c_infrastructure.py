@@ -1,4 +1,5 @@
-"""What is ours and fails is an error that can be tried again or repaired, never a candidate's low score."""
+"""A failure of the sandbox itself is an error that can be retried or repaired, never a candidate's low
+score."""
 
 import shutil
 from pathlib import Path

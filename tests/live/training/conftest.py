@@ -1,4 +1,5 @@
-"""What the tests in this process share: DeepSpeed joins a process group once a process, and never again."""
+"""Shared state of the tests in this process: DeepSpeed joins a process group once a process, and never
+again."""
 
 import pytest
 import torch

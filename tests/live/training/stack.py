@@ -1,4 +1,4 @@
-"""What the trainer's live tests stand on: a task that writes letters, its seed model, ways to train on it.
+"""Parts of the trainer's live tests: a task that writes letters, its seed model, ways to train on it.
 
 A reply earns its share of the letter a. The tiny model is built once, by the handler itself.
 """

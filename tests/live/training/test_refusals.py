@@ -1,4 +1,4 @@
-"""What must end without an adapter, and the settings that must not change what is learned."""
+"""Trainings that must end without an adapter, and settings that must not change what is learned."""
 
 import os
 import subprocess

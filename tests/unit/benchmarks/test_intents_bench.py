@@ -1,4 +1,4 @@
-"""What `ratchet bench intents` makes of several runs, against numbers worked out by hand."""
+"""The sums of `ratchet bench intents` over several runs, compared with numbers worked out by hand."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the train rollouts tell."""
+"""The diagnosis of train rollouts."""
 
 import pytest
 

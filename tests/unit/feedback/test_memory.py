@@ -1,4 +1,4 @@
-"""What is held against a patch: a refusal, a clear loss, a confirmation that failed. Never a decision that
+"""Reasons that close a patch: a refusal, a clear loss, a confirmation that failed. Never a decision that
 it had no part in."""
 
 from pathlib import Path

@@ -152,7 +152,7 @@ def test_a_gpu_is_sick_only_when_no_canary_sings():
     assert cuda_timing.health([]) == "again"
     assert cuda_timing.health([False]) == "again"
     assert cuda_timing.health([False, True]) == "well"
-    assert cuda_timing.health([False, False]) == "sick"
+    assert cuda_timing.health([False, False]) == "faulty"
 
 
 def test_idleness_is_no_throttling():

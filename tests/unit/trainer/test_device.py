@@ -1,4 +1,4 @@
-"""Where a training runs: a GPU that is there must be used, or the CPU asked for by name."""
+"""The device of a training: a GPU that is there must be used, or the CPU asked for by name."""
 
 import pytest
 import torch

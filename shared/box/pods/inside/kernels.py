@@ -1,4 +1,4 @@
-"""What the first process of a box's pod does where the box is for timing: it loads the baseline and one
+"""The timing part of a box's first process: it loads the baseline and one
 candidate, each in a process of its own, and takes the time. The service can't: it is on another machine.
 
 A candidate shares uid and pod with the baseline and with this process. It can't stop or end this process, the

@@ -1,4 +1,4 @@
-"""What the tests ask of an engine, and what plain transformers would say."""
+"""Requests of the tests to an engine, and plain transformers' answers to them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a batch costs: shared beginnings are read once, rows are as many as memory allows."""
+"""The cost of a batch: shared beginnings are read once, rows are as many as memory allows."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a run may do on a user's endpoint, and how that wants to be asked, is found out before it begins."""
+"""A user's endpoint is probed before a run begins: what it can do, and which options it needs."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""What a finished run's traces hold: scores of all that was tried, and the best answer."""
+"""Findings in a finished run's traces: scores of all that was tried, and the best answer."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whose ledger, store and broker a run uses: where that is set, and that the run's folder remembers it."""
+"""The ledger, store and broker of a run: where they are set, and that the run's folder remembers them."""
 
 from pathlib import Path
 

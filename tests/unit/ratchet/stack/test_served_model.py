@@ -1,4 +1,4 @@
-"""Which base model the local stack serves, from the run's log."""
+"""The base models that the local stack serves, from the run's log."""
 
 from pathlib import Path
 

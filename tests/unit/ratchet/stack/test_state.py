@@ -1,4 +1,5 @@
-"""Where a stack is, whether it is up, and what is swept up after a supervisor that was killed."""
+"""The state of a stack: where it is, whether it is up, and which processes are swept after a killed
+supervisor."""
 
 import signal
 import socket

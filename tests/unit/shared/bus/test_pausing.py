@@ -1,4 +1,4 @@
-"""What no retry mends pauses the run; what passes is tried again when the other side asked for it."""
+"""An error that no retry removes pauses the run; a transient one is retried when the server asked for it."""
 
 from pathlib import Path
 

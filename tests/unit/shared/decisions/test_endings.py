@@ -1,4 +1,4 @@
-"""How replies ended, counted and in words."""
+"""The ends of replies, counted and in words."""
 
 from shared.decisions.endings import count_endings, ending_of, endings_text
 from shared.messages.records import AttemptPlan, AttemptState, Evaluation, Release, Sample, Turn

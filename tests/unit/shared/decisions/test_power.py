@@ -1,4 +1,4 @@
-"""What a confirmation can find, computed beforehand: it agrees with what the tests then do."""
+"""The power of a confirmation, computed beforehand: it agrees with what the tests then do."""
 
 import math
 

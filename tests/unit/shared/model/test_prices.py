@@ -1,4 +1,4 @@
-"""What replies cost, for certain or about, and caps that hold before a request is sent."""
+"""The cost of replies, exact or estimated, and caps that hold before a request is sent."""
 
 import pytest
 

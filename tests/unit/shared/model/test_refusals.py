@@ -1,4 +1,4 @@
-"""What a refusal names is learned from; what is the request's own fault is not."""
+"""A refusal that names a parameter changes the options; a fault of the request itself does not."""
 
 import json
 

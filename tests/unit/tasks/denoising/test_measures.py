@@ -1,5 +1,5 @@
-"""What denoised counts are worth: measures against numbers worked out by hand, and every known exploit of the
-published metrics, which they reward and ours do not."""
+"""Scores of denoised counts: measures compared with numbers worked out by hand, and every known exploit of
+the published metrics, which they reward and ours do not."""
 
 from collections.abc import Callable
 from typing import Any

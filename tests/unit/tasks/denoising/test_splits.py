@@ -1,4 +1,4 @@
-"""Which cells and which molecules of a matrix go where in the denoising task."""
+"""The splits of cells and molecules in the denoising task."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What tests of the intents task share: its folder, its modules, and its data.py in this process."""
+"""Shared parts of the tests of the intents task: its folder, its modules, and its data.py in this process."""
 
 import contextlib
 import io

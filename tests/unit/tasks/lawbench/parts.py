@@ -1,4 +1,5 @@
-"""What tests of the LawBench task share: its folder, its modules, and cases that are not of the real data."""
+"""Shared parts of the tests of the LawBench task: its folder, its modules, and cases that are not of the real
+data."""
 
 import contextlib
 import io
