@@ -108,13 +108,21 @@ def test_a_process_that_died_has_not_kept_still_for_it_may_have_run_before() -> 
         assert not kernel.kept_still()
 
 
-def test_a_process_that_wakes_itself_all_the_time_raises_runs_on() -> None:
-    """A thread that another process wakes without end stands for one with a timer of its own."""
+def test_a_process_that_wakes_itself_all_the_time_can_not_be_stopped_or_has_not_kept_still() -> None:
+    """A process that another one wakes without end stands for one with a timer of its own. On a busy machine
+    it may stand still for the moment in which the call ends; then the check after the round finds it."""
     with _process(MANY_THREADS) as (pid, kernel):
+        used_s = processor_time_s(pid)
         waker = subprocess.Popen([sys.executable, "-c", f"import os\nwhile True: os.kill({pid}, 18)"])
         try:
-            with pytest.raises(RunsOnError):
+            while processor_time_s(pid) == used_s:  # until the waker has begun
+                time.sleep(0.001)
+            try:
                 kernel.call(NUMBER, timeout_s=10)
+            except RunsOnError:
+                return
+            while kernel.kept_still():  # ends by the test's own time limit where nothing is found
+                time.sleep(0.001)
         finally:
             waker.kill()
             waker.wait()
