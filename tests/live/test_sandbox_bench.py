@@ -8,6 +8,7 @@ import pytest
 from benchmarks.sandbox import __main__ as sandbox
 
 
+@pytest.mark.slow
 def test_the_bench_measures_the_walls_and_the_clock_and_records_both(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

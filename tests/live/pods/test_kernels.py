@@ -101,6 +101,7 @@ def test_cuda_candidates_are_compiled_in_one_pod_and_checked_on_the_cpu_in_anoth
     assert found["honest"].detail.startswith("no device; right on the CPU") or outcomes["honest"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("boxes_are_pods")
 def test_no_attack_on_kernels_is_rewarded_in_a_pod(tmp_path: Path) -> None:
     words = {
