@@ -23,6 +23,7 @@ from shared.ledger.ledger import LoggedEvent
 from shared.ledger.pausing import Trouble, troubles
 
 MOST_TROUBLES = 3
+SHOWN_AFTER_S = 10.0  # a server that starts is no trouble yet
 RECENT = 12  # sentences that stay in sight
 
 
@@ -74,9 +75,13 @@ class View:
                     self.console.print(f"{self.clock(logged)} {sentence}", markup=False)
             self._print_troubles()
 
+    def _troubles(self) -> list[Trouble]:
+        found = troubles(self.ledger, self.folder.run_id)
+        return [trouble for trouble in found if trouble.since_s >= SHOWN_AFTER_S]
+
     def _print_troubles(self) -> None:
         """Once for each reason: what fails and is retried."""
-        for trouble in troubles(self.ledger, self.folder.run_id):
+        for trouble in self._troubles():
             if trouble.reason not in self.printed:
                 self.printed.add(trouble.reason)
                 self.console.print(f"       {trouble_text(trouble)}", markup=False)
@@ -95,7 +100,7 @@ class View:
             arms = [interval_text(row["arms"][arm]) for arm in ("base", "harness", "weights", "both")]
             table.add_row(str(row["generation"]), *arms, row["gate"]["decision"] or "...")
         lines = [f"{self.clock(logged)} {text}" for logged in self.log if (text := narrate(logged.event))]
-        retried = [trouble_text(trouble) for trouble in troubles(self.ledger, self.folder.run_id)]
+        retried = [trouble_text(trouble) for trouble in self._troubles()]
         below = "\n".join([self.jobs_line(), *sorted(set(retried))[:MOST_TROUBLES]])
         return Group(table, Text("\n".join(lines[-RECENT:])), Text(below, style="dim"))
 
