@@ -90,11 +90,11 @@ def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _row(arm: str, seed: int, history: RunHistory, last: Scores) -> dict[str, Any]:
-    curve, spent, gained = [], 0, 0.0
+    curve, spent, promoted = [], 0, 0
     for generation in history.generations:
         spent += generation.cost.evaluations
-        gained += generation.decision == "promoted"
-        curve.append({"evaluations": spent, "promoted": int(gained)})
+        promoted += generation.decision == "promoted"
+        curve.append({"evaluations": spent, "promoted": promoted})
     return {
         "arm": arm,
         "seed": seed,
