@@ -69,7 +69,7 @@ class _Started:
 
 def how_to_resume(folder: RunFolder) -> str:
     name = folder.run_id if folder.path.parent == runs.DEFAULT_ROOT.resolve() else folder.path
-    return f"`ratchet resume {name}` goes on from here"
+    return f"`ratchet resume {name}` continues from here"
 
 
 def plan_flower(root: Path, port: int | None) -> dict[str, list[str]]:

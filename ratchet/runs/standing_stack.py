@@ -77,11 +77,11 @@ class StandingStack:
     def tick(self) -> None:
         if self.place.is_dir() and not stack_state.is_up(self.place):
             raise StackDownError(
-                f"the stack in {self.place} is down: `ratchet up {self.place}` starts it, and the run goes on"
+                f"the stack in {self.place} is down: `ratchet up {self.place}` starts it, and the run continues"
             )
 
     def interrupted(self, folder: RunFolder) -> RatchetError:
         return LeftRunError(
-            f"no longer following {folder.run_id}; it goes on in the stack",
+            f"no longer following {folder.run_id}; it continues in the stack",
             f"`ratchet watch {folder.run_id}` follows it, `ratchet stop {folder.run_id}` ends it",
         )

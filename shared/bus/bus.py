@@ -120,7 +120,7 @@ class Bus:
             pausing.pause(self.ledger, claim.job_id, claim.fence, reason)
             return []
         if isinstance(error, JobHandedBackError):
-            _log.info("%s goes on later: %s", name, reason)
+            _log.info("%s continues later: %s", name, reason)
             return pausing.hand_back(self.ledger, claim.job_id, claim.fence)
         transient = _is_transient(error)
         retry_s = None if known and not transient else self._retry_s(claim, error, transient)

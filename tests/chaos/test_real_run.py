@@ -102,7 +102,7 @@ def test_an_interrupted_run_leaves_no_process_and_one_killed_whole_is_resumed(ro
         driven.process.send_signal(signal.SIGINT)
         assert driven.end() == 130
         assert gone(family)
-        assert "`ratchet resume whole` goes on from here" in driven.output()
+        assert "`ratchet resume whole` continues from here" in driven.output()
 
         driven = nemesis.driven = Driven(root, "resume", "whole", "--json")
         nemesis.after(e.CandidatesProposed, 2)

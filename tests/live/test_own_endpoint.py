@@ -67,12 +67,12 @@ def test_an_account_that_runs_dry_pauses_the_run_and_a_resume_pays_nothing_twice
         assert paused.returncode == 75
         assert "run r is paused: " in paused.stderr
         assert "Insufficient credits" in paused.stderr
-        assert "`ratchet resume r` goes on from here" in paused.stderr
+        assert "`ratchet resume r` continues from here" in paused.stderr
 
         still = subprocess.run(
             [RATCHET, "resume", "r"], capture_output=True, text=True, cwd=tmp_path, timeout=170
         )
-        assert still.returncode == 2  # it asks the endpoint before it goes on
+        assert still.returncode == 2  # it asks the endpoint before it continues
 
         endpoint.well = True
         again = [RATCHET, "resume", "r", "--json"]

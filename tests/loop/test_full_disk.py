@@ -1,4 +1,4 @@
-"""A store without space stops nothing for good: jobs wait, and the run goes on when there is space again."""
+"""A store without space stops nothing for good: jobs wait, and the run continues when there is space again."""
 
 import os
 import shutil

@@ -102,7 +102,7 @@ def runs(stack: Standing) -> list[str]:
     follower.until(lambda: "run started" in follower.output())
     follower.process.send_signal(signal.SIGINT)
     assert follower.end() == 130, follower.output()
-    assert "no longer following words-2; it goes on in the stack" in follower.output()
+    assert "no longer following words-2; it continues in the stack" in follower.output()
     for run in ("words-1", "words-2"):
         assert ratchet(stack.root, "resume", run).returncode == 0
     return ["words-1", "words-2"]
