@@ -5,7 +5,7 @@ functions are found by reading source; none is run here.
 
 from __future__ import annotations
 
-from feedback_service.course import seeds
+from shared.decisions import seeds
 from feedback_service.course.situation import Situation
 from feedback_service.propose.advisor import Advice
 from shared.harness.bundle import SCAFFOLD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from feedback_service.course import seeds
+from shared.decisions import seeds
 from feedback_service.course.budget import training_over_budget
 from feedback_service.course.situation import Situation
 from feedback_service.propose import demonstrating

@@ -61,9 +61,9 @@ def doctor(
     """Check this machine layer by layer, or with --model an endpoint, with a hint for each gap.
 
     `--set model.name=NAME` and the other keys of [model] are as in a run."""
-    from ratchet.cli import doctor as checking
     from ratchet.cli import tables
-    from ratchet.cli.doctor_endpoint import endpoint_checks
+    from ratchet.cli.doctor import machine as checking
+    from ratchet.cli.doctor.endpoint import endpoint_checks
     from shared.config.settings import load_config, parse_override
 
     if model is None:

@@ -41,7 +41,6 @@ def add_to(app: typer.Typer) -> None:
         list_runs,
         ui,
         serve,
-        compare,
         report,
     ):
         app.command(name="ls" if command is list_runs else None)(command)
@@ -221,37 +220,6 @@ def evaluate(
     typer.echo(json.dumps(result, indent=2)) if as_json else tables.print_evaluation(result)
     if result["lost"]:
         raise LostInstancesError(result["why"], f"logs are in {result['logs']}")
-
-
-def compare(
-    task: TaskName,
-    arms: Annotated[
-        str, typer.Option(help="base, harness, weights, both, or TOML files, with commas between.")
-    ] = "base,harness,weights,both",
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each arm.")] = 3,
-    budget: Annotated[int, typer.Option(min=1, help="Candidate evaluations of one run, all counted.")] = 1000,
-    name: Annotated[str, typer.Option(help="The folder under --root; default compare-TASK.")] = "",
-    config: ConfigFile = None,
-    set_: Overrides = None,
-    root: Root = RUNS,
-    as_json: AsJson = False,
-) -> None:
-    """Whole runs at equal cost: does pulling both levers pay?
-
-    Resumes where it was interrupted; finished runs are reused."""
-    from ratchet.cli import tables
-    from ratchet.compare.arms import read_arms
-    from ratchet.compare.results import read_results
-    from ratchet.compare.study import Study, run_study
-    from ratchet.runs.request import resolve_config
-    from shared.tasks.task import find_task
-
-    place = root / (name or f"compare-{find_task(task).name}")
-    resolved = resolve_config(task, config, set_ or [], None)
-    study = Study(resolved, read_arms(arms.split(",")), seeds, budget, place)
-    result = read_results(run_study(study, lambda text: typer.echo(text, err=True)))
-    (place / "comparison.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    typer.echo(json.dumps(result, indent=2)) if as_json else tables.print_comparison(result)
 
 
 def report(run_name: RunName, root: Root = RUNS) -> None:

@@ -57,17 +57,17 @@ def print_runs(rows: Sequence[dict[str, Any]]) -> None:
 def print_comparison(result: dict[str, Any]) -> None:
     """`ratchet compare`: runs, and which pairs of arms differ."""
     table = Table(title="runs", title_justify="left")
-    for column in ("arm", "seed", "sealed", "promoted", "generations", "evaluations", "tokens", "minutes"):
+    names = ("arm", "seed", "sealed", "promoted", "best", "last 16", "evaluations", "tokens", "minutes")
+    for column in names:
         table.add_column(column, justify="left" if column == "arm" else "right")
     for row in result["runs"]:
-        cost = row["cost"]
-        tokens = cost["prompt_tokens"] + cost["completion_tokens"]
-        sealed = "-" if row["sealed"] is None else f"{row['sealed']:.3f}"
-        counts = [f"{row[name]}" for name in ("promoted", "generations")]
-        spent = [f"{cost['evaluations']:,}", f"{tokens:,}", f"{row['wall_s'] / 60:.1f}"]
-        table.add_row(row["arm"], str(row["seed"]), sealed, *counts, *spent)
+        cost, made = row["cost"], row.get("candidates", {})
+        scores = [row["sealed"], made.get("best"), made.get("last_mean")]
+        sealed, best, last = ["-" if score is None else f"{score:.3f}" for score in scores]
+        spent = [f"{cost['evaluations']:,}", f"{cost['tokens']:,}", f"{cost['wall_s'] / 60:.1f}"]
+        table.add_row(row["arm"], str(row["seed"]), sealed, str(row.get("promoted", "-")), best, last, *spent)
     console.print(table)
-    table = Table(title="sealed test, paired by seed and instance", title_justify="left")
+    table = Table(title="sealed test, paired", title_justify="left")
     for column in ("pair", "difference [95 %]", "p", "p corrected (Holm)"):
         table.add_column(column)
     for row in result["pairs"]:

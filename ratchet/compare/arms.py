@@ -1,11 +1,12 @@
-"""The arms of a comparison: each is a whole improvement run with some settings. `base` is no run of its own:
-every run's sealed test scores the first release as well.
+"""The arms of a comparison. Levers, best-of-n and TOML files are whole runs with some settings; searches
+(random, optuna, cmaes) need no model; `base` is no run of its own, since every run's sealed test scores the
+first release as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from shared.config.settings import read_toml
 from shared.errors import SettingsError
 
 BASE = "base"
+BEST_OF_N = "best-of-n"
 LEVERS = ("harness", "weights", "both")
+SEARCHES = ("random", "optuna", "cmaes")
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,20 @@ class CompareArm:
     """`layer`: settings that the arm lays over everything else."""
 
     name: str
-    layer: dict[str, Any]
+    layer: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_search(self) -> bool:
+        return self.name in SEARCHES
+
+    @property
+    def has_base(self) -> bool:
+        """Whether its sealed test scores the first release under everyone's limits."""
+        return self.name != BEST_OF_N and not self.is_search
 
 
 def read_arms(names: Sequence[str]) -> list[CompareArm]:
-    """Levers by name, or TOML files of the user's, named by their file name. Raises SettingsError."""
+    """Arms by name, or TOML files of the user's, named by their file name. Raises SettingsError."""
     arms = [_read(name) for name in names if name != BASE]
     seen = [arm.name for arm in arms]
     if len(set(seen)) < len(seen) or not arms:
@@ -36,6 +48,8 @@ def read_arms(names: Sequence[str]) -> list[CompareArm]:
 def _read(name: str) -> CompareArm:
     if name in LEVERS:
         return CompareArm(name, {"run": {"levers": name}})
+    if name == BEST_OF_N or name in SEARCHES:
+        return CompareArm(name)
     file = Path(name)
     if file.suffix == ".toml" and file.is_file():
         return CompareArm(file.stem, read_toml(file))
@@ -43,4 +57,5 @@ def _read(name: str) -> CompareArm:
 
 
 def _hint() -> str:
-    return f"{BASE}, {', '.join(LEVERS)}, or a TOML file with the settings of an arm"
+    known = ", ".join((BASE, BEST_OF_N, *LEVERS, *SEARCHES))
+    return f"{known}, or a TOML file with the settings of an arm"

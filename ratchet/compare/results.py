@@ -1,44 +1,127 @@
 """The results of a comparison: sealed scores by arm and seed, cost, and which pairs of arms differ.
 
 Two arms are paired by seed and instance: one difference a seed (the mean over the sealed instances that both
-scored), a t-test over seeds, p-values corrected for the number of pairs by Holm's method.
+scored), a t-test over seeds, p-values corrected for the number of pairs by Holm's method. Finished runs that
+are set beside each other are paired by instance alone.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-from ratchet.compare.arms import BASE
-from ratchet.runs.folder import RunFolder
+from ratchet.compare.arms import BASE, CompareArm
+from ratchet.compare.candidates import loop_candidates, search_candidates
+from ratchet.compare.study import Study, folder_name, order
+from ratchet.runs.folder import RunFolder, find
 from shared.decisions.intervals import interval_json
 from shared.ledger.history import RunHistory, fold
-from shared.store.store import get_json
+from shared.messages.records import GateRecord, JsonObject
+from shared.store.store import Store, get_json, get_record
 
 Scores = dict[str, float]  # by sealed instance
+SealedScores = dict[str, dict[int, Scores]]  # by arm and seed
 
 
-def read_results(folders: Mapping[tuple[str, int], RunFolder]) -> dict[str, Any]:
-    """`--json` of a comparison."""
-    runs = []
-    sealed: dict[str, dict[int, Scores]] = {}
-    for (arm, seed), folder in sorted(folders.items()):
-        history = fold(folder.open_ledger().events(folder.run_id))
-        first, last = sealed_scores(folder, history)
-        sealed.setdefault(arm, {})[seed] = last
-        sealed.setdefault(BASE, {}).setdefault(seed, first)
-        runs.append(_row(arm, seed, history, last))
-    means = {arm: [_mean(scores) for scores in seeds.values()] for arm, seeds in sealed.items()}
+def read_study(study: Study) -> JsonObject:
+    """`--json` of a comparison whose runs and searches are finished."""
+    rows: list[JsonObject] = []
+    sealed: SealedScores = {BASE: {}}
+    for arm, seed in sorted(order(study.arms, study.seeds), key=lambda turn: (turn[0].name, turn[1])):
+        path = study.root / folder_name(arm, seed)
+        row, first, last = _read(arm, path)
+        rows.append({"arm": arm.name, "seed": seed, **row})
+        sealed.setdefault(arm.name, {})[seed] = last
+        if arm.has_base:
+            sealed[BASE].setdefault(seed, first)
+    return {"budget": study.budget.model_dump(mode="json"), **_compared(rows, sealed)}
+
+
+def read_runs(runs: Sequence[str], root: Path) -> JsonObject:
+    """The same of finished runs, each an arm of its own, with a paired t-test over sealed instances."""
+    rows, by_run = [], {}
+    for name in runs:
+        folder = find(name, root)
+        row, _, last = _run(folder)
+        rows.append({"arm": name, "seed": folder.config().run.seed, **row})
+        by_run[name] = last
+    pairs = []
+    for earlier, later in combinations(by_run, 2):
+        both = sorted(by_run[earlier].keys() & by_run[later].keys())
+        pairs.append(_pair(later, earlier, [by_run[later][one] - by_run[earlier][one] for one in both]))
+    arms = {name: interval_json(list(scores.values())) for name, scores in by_run.items()}
+    return {"runs": rows, "arms": arms, "pairs": _corrected(pairs)}
+
+
+def _compared(rows: list[JsonObject], sealed: SealedScores) -> JsonObject:
+    means = {arm: [_mean(scores) for scores in seeds.values() if scores] for arm, seeds in sealed.items()}
     return {
-        "runs": runs,
+        "runs": rows,
         "arms": {arm: interval_json(found) for arm, found in means.items()},
         "pairs": compared_pairs(sealed),
     }
+
+
+def _read(arm: CompareArm, path: Path) -> tuple[JsonObject, Scores, Scores]:
+    """A row of an arm and seed, and the sealed scores of its first and last release."""
+    if arm.has_base:
+        return _run(find(path.name, path.parent))
+    result = json.loads((path / "result.json").read_text(encoding="utf-8"))
+    cost = {
+        "evaluations": result["evaluations"],
+        "tokens": result.get("tokens", 0),
+        "wall_s": result["wall_s"],
+    }
+    row = {"sealed": _mean(result["sealed"]), "instances": len(result["sealed"]), "cost": cost}
+    if arm.is_search:
+        row["candidates"] = search_candidates(path)
+    return row, {}, result["sealed"]
+
+
+def _run(folder: RunFolder) -> tuple[JsonObject, Scores, Scores]:
+    history = fold(folder.open_ledger().events(folder.run_id))
+    first, last = sealed_scores(folder, history)
+    cost = history.cost
+    return (
+        {
+            "run": history.run_id,
+            "state": history.state,
+            "sealed": _mean(last) if last else None,
+            "instances": len(last),
+            "promoted": len(history.promotions),
+            "generations": len(history.generations),
+            "cost": {
+                "evaluations": cost.evaluations,
+                "tokens": cost.prompt_tokens + cost.completion_tokens,
+                "wall_s": history.elapsed_s,
+                "model_s": cost.model_s,
+                "box_s": cost.box_s,
+                "train_s": cost.train_s,
+            },
+            "promotions": _promotions(history, folder.open_store()),
+            "candidates": loop_candidates(history, folder.open_store()),
+        },
+        first,
+        last,
+    )
+
+
+def _promotions(history: RunHistory, store: Store) -> list[JsonObject]:
+    """Each promotion: evaluations spent until then, and the gain that its confirmation measured."""
+    rows, spent = [], 0
+    for generation in history.generations:
+        spent += generation.cost.evaluations
+        if generation.decision == "promoted" and generation.evidence:
+            gain = get_record(store, generation.evidence, GateRecord).gain
+            gained = gain.model_dump(mode="json") if gain else None
+            rows.append({"generation": generation.number, "evaluations": spent, "gain": gained})
+    return rows
 
 
 def sealed_scores(folder: RunFolder, history: RunHistory) -> tuple[Scores, Scores]:
@@ -51,7 +134,7 @@ def sealed_scores(folder: RunFolder, history: RunHistory) -> tuple[Scores, Score
     return by_arm["first"], by_arm.get("last", by_arm["first"])
 
 
-def compared_pairs(sealed: Mapping[str, Mapping[int, Scores]]) -> list[dict[str, Any]]:
+def compared_pairs(sealed: Mapping[str, Mapping[int, Scores]]) -> list[JsonObject]:
     """A row for each pair of arms, the later one minus the earlier one."""
     rows = []
     for earlier, later in combinations(sorted(sealed, key=lambda arm: (arm != BASE, arm)), 2):
@@ -61,13 +144,21 @@ def compared_pairs(sealed: Mapping[str, Mapping[int, Scores]]) -> list[dict[str,
             shared = mine.keys() & theirs.keys()
             if shared:
                 differences.append(math.fsum(mine[one] - theirs[one] for one in shared) / len(shared))
-        about = {"arm": later, "minus": earlier, "difference": interval_json(differences)}
-        rows.append({**about, "p": t_test(differences), "by_seed": differences})
+        rows.append(_pair(later, earlier, differences) | {"by_seed": differences})
     return _corrected(rows)
 
 
+def _pair(later: str, earlier: str, differences: list[float]) -> JsonObject:
+    return {
+        "arm": later,
+        "minus": earlier,
+        "difference": interval_json(differences),
+        "p": t_test(differences),
+    }
+
+
 def t_test(differences: list[float]) -> float | None:
-    """Two-sided p-value of a mean difference of zero, over seeds; None: fewer than two seeds or no spread."""
+    """Two-sided p-value of a mean difference of zero; None: fewer than two differences or no spread."""
     if len(differences) < 2 or np.ptp(differences) == 0:
         return None
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
@@ -82,32 +173,11 @@ def holm(p_values: list[float]) -> list[float]:
     return corrected
 
 
-def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _corrected(rows: list[JsonObject]) -> list[JsonObject]:
     tested = [row for row in rows if row["p"] is not None]
     for row, p_value in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = p_value
     return rows
-
-
-def _row(arm: str, seed: int, history: RunHistory, last: Scores) -> dict[str, Any]:
-    curve, spent, promoted = [], 0, 0
-    for generation in history.generations:
-        spent += generation.cost.evaluations
-        promoted += generation.decision == "promoted"
-        curve.append({"evaluations": spent, "promoted": promoted})
-    return {
-        "arm": arm,
-        "seed": seed,
-        "run": history.run_id,
-        "state": history.state,
-        "sealed": _mean(last) if last else None,
-        "instances": len(last),
-        "promoted": len(history.promotions),
-        "generations": len(history.generations),
-        "cost": history.cost.model_dump(mode="json"),
-        "wall_s": history.elapsed_s,
-        "curve": curve,
-    }
 
 
 def _mean(scores: Scores) -> float:

@@ -1,6 +1,6 @@
-"""Runs a comparison: a whole run for each arm and seed under one budget. Arms take turns within a seed, and
-the order turns with the seed, so that a machine that slows down affects all arms alike. Finished runs are
-reused.
+"""Runs a comparison: a whole run or search for each arm and seed under one budget. Arms take turns within a
+seed, and the order turns with the seed, so that a machine that slows down affects all arms alike. Finished
+ones are reused.
 """
 
 from __future__ import annotations
@@ -10,26 +10,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ratchet.compare.arms import CompareArm
+from ratchet.compare.arms import BEST_OF_N, CompareArm
+from ratchet.compare.best_of_n import run_best_of_n, with_n
+from ratchet.compare.search import read_space, run_search
 from ratchet.runs import start
 from ratchet.runs.folder import RunFolder, find, names
 from ratchet.runs.request import RunRequest
-from shared.config.settings import RunConfig, load_config
+from shared.config.settings import BudgetSection, RunConfig, load_config
 from shared.errors import SettingsError
-from shared.tasks.task import load_task
+from shared.tasks.task import load_task, task_of
 
 MOST_GENERATIONS = 10_000  # the budget ends a run, not their number
 
 
 @dataclass(frozen=True)
 class Study:
-    """`config`: of every run, before an arm's settings and its seed. `evaluations`: the budget of one run,
-    screens, confirmations and sealed test included."""
+    """`config`: of every run, before an arm's settings and its seed. `budget`: of one run, screens,
+    confirmations and sealed test included."""
 
     config: RunConfig
     arms: Sequence[CompareArm]
     seeds: int
-    evaluations: int
+    budget: BudgetSection
     root: Path
 
 
@@ -40,49 +42,60 @@ def order(arms: Sequence[CompareArm], seeds: int) -> Iterator[tuple[CompareArm, 
             yield arm, seed
 
 
-def run_name(arm: CompareArm, seed: int) -> str:
+def folder_name(arm: CompareArm, seed: int) -> str:
     return f"{arm.name}-seed{seed}"
 
 
-def run_study(study: Study, note: Callable[[str], None]) -> dict[tuple[str, int], RunFolder]:
-    """Every run, finished. What was done before is not done again; a run under other settings is refused."""
+def run_study(study: Study, note: Callable[[str], None]) -> None:
+    """Every run and search, finished. What was done before is not done again; a run under other settings is
+    refused."""
     _settle(study)
-    found = {}
-    for arm, seed in order(study.arms, study.seeds):
+    planned = list(order(study.arms, study.seeds))
+    for number, (arm, seed) in enumerate(planned, start=1):
         config = config_of(study, arm, seed)
-        folder = _folder(study, arm, seed, config)
-        note(f"{folder.run_id}: {folder.path}")
-        start.drive(folder, start.stack_of(folder), lambda: None, note)
-        found[arm.name, seed] = folder
-    return found
+        path = study.root / folder_name(arm, seed)
+        note(f"{number} of {len(planned)}, {path.name}: {path}")
+        if arm.is_search:
+            run_search(arm.name, config, path, note)
+        elif arm.name == BEST_OF_N:
+            run_best_of_n(config, path)
+        else:
+            folder = _folder(study, path.name, config)
+            start.drive(folder, start.stack_of(folder), lambda: None, note)
 
 
 def config_of(study: Study, arm: CompareArm, seed: int) -> RunConfig:
-    budget = {
-        "budget": {"evaluations": study.evaluations},
+    fixed = {
+        "budget": study.budget.model_dump(mode="json"),
         "run": {"seed": seed, "generations": MOST_GENERATIONS},
         "convergence": {"idle": MOST_GENERATIONS},
     }
-    return load_config([study.config.model_dump(mode="json"), arm.layer, budget])
+    config = load_config([study.config.model_dump(mode="json"), arm.layer, fixed])
+    return with_n(config) if arm.name == BEST_OF_N else config
 
 
 def _settle(study: Study) -> None:
-    """Store the comparison's settings; refuse to continue it under other ones. More seeds may be added."""
+    """Store the comparison's settings; refuse to continue it under others. Arms and seeds may be added."""
+    for arm in study.arms:  # what can't be done is said before anything is paid for
+        config_of(study, arm, 0)
+        if arm.is_search:
+            read_space(task_of(study.config))
+    file = study.root / "study.json"
+    stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    arms = {arm.name: arm.layer for arm in study.arms}
     shown = {
         "config": study.config.model_dump(mode="json"),
-        "arms": {arm.name: arm.layer for arm in study.arms},
-        "evaluations": study.evaluations,
+        "budget": study.budget.model_dump(mode="json"),
+        "arms": {**stored.get("arms", {}), **arms},
     }
-    file = study.root / "study.json"
-    if not file.exists():
-        study.root.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")
-    elif json.loads(file.read_text(encoding="utf-8")) != shown:
+    same = all(stored.get(key, shown[key]) == shown[key] for key in ("config", "budget"))
+    if not same or any(stored.get("arms", {}).get(name, layer) != layer for name, layer in arms.items()):
         raise SettingsError(f"{study.root} holds a comparison with other settings", "choose another --name")
+    study.root.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(shown, indent=2) + "\n", encoding="utf-8")
 
 
-def _folder(study: Study, arm: CompareArm, seed: int, config: RunConfig) -> RunFolder:
-    name = run_name(arm, seed)
+def _folder(study: Study, name: str, config: RunConfig) -> RunFolder:
     if name in names(study.root):
         return find(name, study.root)
     request = RunRequest(config, load_task(config.run.task).name, study.root, name)

@@ -77,7 +77,7 @@ class StandingStack:
     def tick(self) -> None:
         if self.place.is_dir() and not stack_state.is_up(self.place):
             raise StackDownError(
-                f"the stack in {self.place} is down: `ratchet up {self.place}` starts it, and the run continues"
+                f"the stack in {self.place} is down: `ratchet up {self.place}` starts it; the run continues"
             )
 
     def interrupted(self, folder: RunFolder) -> RatchetError:

@@ -7,6 +7,7 @@ task.toml:
     [attempt]  candidates, max_tokens, turns, step_s, limits equal in every arm
     [defaults] sections of a RunConfig that suit this task
     [seed_corpus] (optional) program that writes text for the seed model
+    [best_of_n]   (optional) settings of the arm best-of-n of `ratchet compare`
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class TaskManifest(Section):
         default_factory=dict
     )  # a folder of an older version still runs
     seed_corpus: SeedCorpusSection | None = None
+    best_of_n: dict[str, Any] = Field(default_factory=dict)  # settings; "N" is as many as a budget holds
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.cli.doctor import checks
+from ratchet.cli.doctor.machine import checks
 
 
 def test_doctor_proves_that_the_toolchain_works_inside_the_box(tmp_path: Path) -> None:

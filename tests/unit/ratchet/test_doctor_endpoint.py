@@ -2,7 +2,7 @@
 
 import socket
 
-from ratchet.cli.doctor_endpoint import endpoint_checks
+from ratchet.cli.doctor.endpoint import endpoint_checks
 from shared.config.settings import ModelSection
 from tests.parts.endpoint import Endpoint
 

@@ -1,0 +1,62 @@
+"""The arm best-of-n: the whole budget on the sealed instances, as many tries of the first release for each as
+it holds, and no learning. What n means a task says itself (`[best_of_n]` in its task.toml).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from ratchet.runs import evaluate
+from ratchet.runs import folder as runs
+from ratchet.runs.request import RunRequest
+from shared.config.settings import RunConfig, load_config
+from shared.decisions import seeds
+from shared.errors import LostInstancesError, SettingsError
+from shared.ledger.history import fold
+from shared.tasks.draws import draw
+from shared.tasks.task import task_of
+
+RESULT = "result.json"
+
+
+def with_n(config: RunConfig) -> RunConfig:
+    """The run's settings with as many tries as its evaluations hold, and the answer's own evaluation."""
+    task = task_of(config)
+    if not task.manifest.best_of_n:
+        raise SettingsError(
+            f"{task.name} does not say what best of n is", "[best_of_n] in its task.toml does"
+        )
+    n = max(config.budget.evaluations // config.gate.test_instances - 1, 1)
+    return load_config([config.model_dump(mode="json"), _replaced(task.manifest.best_of_n, n)])
+
+
+def run_best_of_n(config: RunConfig, folder: Path) -> None:
+    """An evaluation of the first release on the run's sealed instances, a run of its own; what it measured is
+    in the folder's result.json."""
+    if (folder / RESULT).exists():
+        return
+    task, started_s = task_of(config), time.monotonic()
+    sealed = draw(task, "test", config.gate.test_instances, seeds.instance_seed(config, 0, "test"))
+    run = runs.create(RunRequest(config, label=folder.name, root=folder.parent))  # a try has a number
+    found = evaluate.request(run, config, None, sealed)
+    if found["lost"]:
+        raise LostInstancesError(found["why"], f"logs are in {found['logs']}")
+    cost = fold(run.open_ledger().events(run.run_id)).cost
+    result = {
+        "sealed": {row["id"]: row["score"] for row in found["instances"]},
+        "evaluations": cost.evaluations,
+        "tokens": cost.prompt_tokens + cost.completion_tokens,
+        "wall_s": time.monotonic() - started_s,
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / RESULT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _replaced(layer: Any, n: int) -> Any:
+    """A task's settings with every "N" replaced by the number."""
+    if isinstance(layer, dict):
+        return {name: _replaced(value, n) for name, value in layer.items()}
+    return n if layer == "N" else layer
