@@ -19,7 +19,9 @@ RECENT = 16  # candidates that the mean of the last ones is taken over
 def loop_candidates(history: RunHistory, store: Store) -> JsonObject:
     """Of a run. A generation's screens and confirmations come after its candidates, and are counted too."""
     found = findings.read(history, store)
-    spent, scores, evaluations = 0, [], []
+    spent = 0
+    scores: list[float] = []
+    evaluations: list[int] = []
     for generation in history.generations:
         made = found.scores.get(generation.number, [])
         scores += made
