@@ -1,4 +1,4 @@
-"""A store without space stops nothing for good: jobs wait, and the run continues when there is space again."""
+"""A store without space stops nothing for good: jobs wait, and the run continues once there is space."""
 
 import os
 import shutil

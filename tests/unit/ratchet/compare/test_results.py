@@ -8,7 +8,7 @@ from scipy import stats
 from ratchet.compare.arms import read_arms
 from ratchet.compare.results import compared_pairs, holm
 from ratchet.compare.study import Study, _settle, config_of, order
-from shared.config.settings import RunConfig
+from shared.config.settings import BudgetSection, RunConfig
 from shared.errors import SettingsError
 
 
@@ -45,7 +45,7 @@ def test_every_arm_runs_each_seed_and_the_order_turns() -> None:
 
 
 def test_runs_of_a_study_differ_in_arm_and_seed_alone(tmp_path) -> None:
-    study = Study(RunConfig(), read_arms(["harness", "both"]), 2, 500, tmp_path)
+    study = Study(RunConfig(), read_arms(["harness", "both"]), 2, BudgetSection(evaluations=500), tmp_path)
     one, other = config_of(study, study.arms[0], 1), config_of(study, study.arms[1], 1)
     assert (one.budget.evaluations, one.run.seed, one.run.levers) == (500, 1, "harness")
     assert other == one.model_copy(update={"run": one.run.model_copy(update={"levers": "both"})})
@@ -58,8 +58,10 @@ def test_arms_that_make_no_comparison_are_named(names: list[str]) -> None:
 
 
 def test_a_comparison_goes_on_only_under_the_same_settings(tmp_path) -> None:
-    study = Study(RunConfig(), read_arms(["harness"]), 1, 500, tmp_path / "study")
+    study = Study(RunConfig(), read_arms(["harness"]), 1, BudgetSection(evaluations=500), tmp_path / "study")
     _settle(study)
     _settle(replace(study, seeds=3))
+    _settle(replace(study, arms=read_arms(["both"])))
+    _settle(study)  # what was there before is still known
     with pytest.raises(SettingsError, match="other settings"):
-        _settle(replace(study, evaluations=501))
+        _settle(replace(study, budget=BudgetSection(evaluations=501)))
