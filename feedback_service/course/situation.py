@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from shared.decisions import seeds
 from shared.config.settings import AdvisorSection, RunConfig
+from shared.decisions import seeds
 from shared.decisions.pool import fresh, gate_order, uses
 from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
 from shared.messages.events import Message, RolloutsOpened

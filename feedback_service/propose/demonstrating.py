@@ -5,9 +5,9 @@ functions are found by reading source; none is run here.
 
 from __future__ import annotations
 
-from shared.decisions import seeds
 from feedback_service.course.situation import Situation
 from feedback_service.propose.advisor import Advice
+from shared.decisions import seeds
 from shared.harness.bundle import SCAFFOLD
 from shared.harness.scaffold_check import has_function
 from shared.ledger.history import Generation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from shared.decisions import seeds
 from feedback_service.course.budget import training_over_budget
 from feedback_service.course.situation import Situation
 from feedback_service.propose import demonstrating
@@ -12,6 +11,7 @@ from feedback_service.propose.advisor import Advice, Question, advise
 from feedback_service.propose.analyst import propose_patch, propose_update
 from feedback_service.propose.diagnosis import Diagnosis, diagnose
 from feedback_service.propose.memory import remember
+from shared.decisions import seeds
 from shared.decisions.convergence import convergence
 from shared.decisions.levers import Lever, levers_in_use
 from shared.ledger.history import Generation, Rollout

@@ -38,5 +38,5 @@ def test_one_seed_asks_for_the_same_points_again(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["optuna", "cmaes"])
 def test_a_search_that_learns_ends_above_one_at_random(name: str) -> None:
-    last = {one: mean(mean(searched(one, seed, 60)[-16:]) for seed in range(2)) for one in (name, "random")}
+    last = {one: mean(mean(searched(one, seed, 80)[-16:]) for seed in range(2)) for one in (name, "random")}
     assert last[name] > last["random"] + 0.5
