@@ -28,7 +28,7 @@ def open_advisor(section: AdvisorSection, store: Store) -> Chat:
     """The advisor's endpoint; its key comes from the environment, by name."""
     from shared.model.opening import open_chat
 
-    return open_chat(section, store)
+    return open_chat(section, store, concurrency=section.drafts)
 
 
 if __name__ == "__main__":

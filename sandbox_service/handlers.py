@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from sandbox_service.demonstrating import Answers, demonstrations
+from sandbox_service.replaying import Replaying
 from sandbox_service.validate_harness import validate
 from shared.bus.bus import Handlers
 from shared.config.settings import RunConfig
@@ -27,9 +28,9 @@ from shared.messages.events import (
     RunFinished,
 )
 from shared.messages.proposals import Patch
-from shared.messages.records import BatchScores, CandidateBatch, Cost
+from shared.messages.records import BatchScores, CandidateBatch, Cost, JsonObject
 from shared.store.store import Store, get_record, put_json
-from shared.tasks.task import task_of
+from shared.tasks.task import Task, task_of
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,35 @@ def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Mes
 
 
 def on_harness_proposed(event: HarnessProposed, *, deps: Deps) -> list[Message]:
-    """Apply the patch and make a smoke run. Refusal is an answer, not an error."""
+    """Apply the patch and make a smoke run; of several, take the one that stored traces speak for. Refusal is
+    an answer, not an error."""
     task = task_of(get_record(deps.store, event.config, RunConfig))
-    patch = get_record(deps.store, event.patch, Patch)
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
+    if event.others:
+        return [_chosen(event, task, place, deps)]
+    patch = get_record(deps.store, event.patch, Patch)
     try:
         digest = validate(deps.store, deps.scaffolds, deps.cache_dir, task, patch, event.smoke)
     except PatchRefused as refusal:
         return [HarnessRefused(**place, reason=refusal.message)]
     return [HarnessValidated(**place, harness=digest, reason=event.reason)]
+
+
+def _chosen(event: HarnessProposed, task: Task, place: JsonObject, deps: Deps) -> Message:
+    config = get_record(deps.store, event.config, RunConfig)
+    replaying = Replaying(deps.store, deps.scaffolds, deps.cache_dir, task, config, deps.evaluate)
+    found = replaying.choose((event.patch, *event.others), event.smoke)
+    replay = put_json(deps.store, found.record)
+    if found.chosen is None:
+        first = found.record.patches[0].refused
+        why = f"none of {len(found.record.patches)} drafts holds; the first: {first}"
+        return HarnessRefused(**place, reason=why, replay=replay)
+    chosen, cost = found.chosen, found.cost
+    reason = get_record(deps.store, chosen.patch, Patch).reason
+    said = f"{reason}; {found.why}"
+    return HarnessValidated(
+        **place, harness=chosen.harness, patch=chosen.patch, replay=replay, reason=said, cost=cost
+    )
 
 
 def on_demonstrations_requested(event: DemonstrationsRequested, *, deps: Deps) -> list[Message]:

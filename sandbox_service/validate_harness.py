@@ -33,21 +33,40 @@ class Trace:
     results: tuple[Evaluation, ...]
 
 
+@dataclass(frozen=True)
+class Unpacked:
+    digest: str
+    folder: Path
+    harness: Harness
+
+
+@dataclass(frozen=True)
+class Played:
+    """An attempt played back: what the scaffold asked, turn by turn, and what it answered."""
+
+    asked: list[JsonObject]
+    answer: str
+
+
 def validate(
     store: Store, pool: ScaffoldPool, cache: Path, task: Task, patch: Patch, smoke: Sequence[str]
 ) -> str:
     """The digest of the patched harness. Raises PatchRefused with the reason if it does not hold."""
-    files = apply_patch(get_bundle(store, patch.base), patch)
-    harness = load_harness(files)
-    digest = put_bundle(store, files)
-    folder = materialize(store, digest, cache / "harnesses")
+    patched = unpack(store, cache, patch)
     for trace in traces(store, task, smoke):
         try:
-            _replay(pool, digest, folder, task, harness, trace)
+            play(pool, patched, task, trace)
         except ScaffoldFailed as failure:
             name = trace.instance.get("id", "an instance")
             raise PatchRefused(f"the smoke run on {name} failed: {failure.message}") from None
-    return digest
+    return patched.digest
+
+
+def unpack(store: Store, cache: Path, patch: Patch) -> Unpacked:
+    """The patched harness, ready to be stepped. Raises PatchRefused where the patch does not apply."""
+    files = apply_patch(get_bundle(store, patch.base), patch)
+    digest = put_bundle(store, files)
+    return Unpacked(digest, materialize(store, digest, cache / "harnesses"), load_harness(files))
 
 
 def traces(store: Store, task: Task, smoke: Sequence[str]) -> list[Trace]:
@@ -55,33 +74,33 @@ def traces(store: Store, task: Task, smoke: Sequence[str]) -> list[Trace]:
     states = [get_record(store, digest, ShardState) for digest in smoke]
     attempts = [attempt for state in states for attempt in state.attempts if attempt.replies]
     step = max(1, len(attempts) // SMOKE_ATTEMPTS)
-    found = [_trace(attempt) for attempt in attempts[::step][:SMOKE_ATTEMPTS]]
+    found = [trace_of(attempt) for attempt in attempts[::step][:SMOKE_ATTEMPTS]]
     if found:
         return found
     return [Trace(instance, 0, None, ("",), ()) for instance in draw(task, "train", 1, 0)]
 
 
-def _trace(attempt: AttemptState) -> Trace:
+def trace_of(attempt: AttemptState) -> Trace:
     plan = attempt.plan
     results = tuple(result for turn in attempt.turns for result in turn.results)
     replies = tuple(reply.text for reply in attempt.replies)
     return Trace(plan.instance, plan.seed, plan.parent, replies, results)
 
 
-def _replay(
-    pool: ScaffoldPool, digest: str, folder: Path, task: Task, harness: Harness, trace: Trace
-) -> None:
+def play(pool: ScaffoldPool, patched: Unpacked, task: Task, trace: Trace) -> Played:
     """Step to the answer. Raises ScaffoldFailed for a bad action, or if no answer comes in time."""
     limits = task.manifest.attempt
-    context = scaffold_context(task, harness, trace.parent, trace.seed)
-    payload: JsonObject = {"instance": trace.instance, "knobs": harness.values, "context": context}
+    context = scaffold_context(task, patched.harness, trace.parent, trace.seed)
+    payload: JsonObject = {"instance": trace.instance, "knobs": patched.harness.values, "context": context}
     nothing = Evaluation(outcome="wrong", score=task.manifest.score.low)
     replies, results = cycle(trace.replies), cycle(trace.results or (nothing,))
     history: list[JsonObject] = []
     for _ in range(limits.turns):
-        action = pool.step(digest, folder, {**payload, "history": history}, limits, task.public)
+        given = {**payload, "history": history}
+        action = pool.step(patched.digest, patched.folder, given, limits, task.public)
         if "answer" in action:
-            return
+            asked = [turn["action"] for turn in history if "ask" in turn["action"]]
+            return Played(asked, action["answer"]["content"])
         history.append({"action": action, **_answers(action, replies, results)})
     raise ScaffoldFailed(f"no answer after {limits.turns} turns")
 

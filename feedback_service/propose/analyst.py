@@ -8,6 +8,7 @@ edit by edit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from feedback_service.propose.diagnosis import Diagnosis
 from feedback_service.propose.memory import Memory
@@ -16,6 +17,7 @@ from feedback_service.propose.objective import Choice, Evidence, choose
 from feedback_service.propose.optuna_moves import ask
 from shared.config.settings import TrainingSection
 from shared.harness.bundle import load_harness
+from shared.messages.analysis import Learning
 from shared.messages.events import DemonstrationsReady
 from shared.messages.proposals import Patch, WeightUpdate
 from shared.messages.records import derive_seed
@@ -25,6 +27,7 @@ EDITS = {
     "plateau": 4,
     "idle": 4,
 }  # a textual learning rate: few, so that the gate's decisions can be compared
+T = TypeVar("T", int, float)
 ASKS = 20  # of the knob search, before it counts as exhausted
 
 
@@ -81,12 +84,12 @@ def propose_update(
     shards: Sequence[str],
     training: TrainingSection,
     seed: int,
-    advised: tuple[str, str] | None = None,
+    advised: Learning | None = None,
     ready: DemonstrationsReady | None = None,
     ranks_only: bool = False,
 ) -> WeightUpdate | str:
-    """What to train next, or why nothing can be learned. `advised`: an advisor's algorithm, and why. `ready`:
-    the right answers that there are, where they were asked for."""
+    """What to train next, or why nothing can be learned. `advised`: an advisor's choices, each within its
+    bounds. `ready`: the right answers that there are, where they were asked for."""
     evidence = evidence_of(diagnosis, ready, ranks_only)
     chosen = choose(evidence)
     if isinstance(chosen, str):
@@ -94,20 +97,26 @@ def propose_update(
     pinned = training.algorithm != "auto"
     if pinned:
         chosen = Choice(training.algorithm, "pinned by the config")
-    elif advised and not evidence.demonstrations:
-        chosen = Choice(*advised)
+    elif advised and advised.algorithm and not evidence.demonstrations:
+        chosen = Choice(advised.algorithm, f"advisor: {advised.evidence}")
     note = f"; {ready.reason}" if ready is not None and ready.reason else ""
     return WeightUpdate(
         algorithm=chosen.algorithm,
         shards=tuple(shards),
-        steps=training.steps,
-        learning_rate=training.learning_rate,
-        kl_weight=training.kl_weight,
+        steps=training.steps or _of(advised, "steps", 0),
+        learning_rate=training.learning_rate or _of(advised, "learning_rate", 0.0),
+        kl_weight=_of(advised, "kl_weight", training.kl_weight),
         seed=seed,
         reason=f"{chosen.algorithm}: {chosen.why}; {evidence.replies} scored replies{note}",
         demonstrations=ready.demonstrations if ready is not None else "",
         evidence=evidence.recorded(),
     )
+
+
+def _of(advised: Learning | None, name: str, rule: T) -> T:
+    """The advised number, where there is one."""
+    value = getattr(advised, name, None)
+    return rule if value is None else value
 
 
 def evidence_of(diagnosis: Diagnosis, ready: DemonstrationsReady | None, ranks_only: bool) -> Evidence:

@@ -6,7 +6,7 @@ functions are found by reading source; none is run here.
 from __future__ import annotations
 
 from feedback_service.course.situation import Situation
-from feedback_service.propose.advisor import Advice
+from feedback_service.propose.advisor.asking import Advice
 from shared.decisions import seeds
 from shared.harness.bundle import SCAFFOLD
 from shared.harness.scaffold_check import has_function
@@ -25,11 +25,9 @@ def request(
     training, harness = now.config.training, generation.release.harness
     if training.demonstrations == 0 or training.algorithm not in ("auto", SUPERVISED):
         return None
-    if advice.patch and advice.algorithm not in (None, "", SUPERVISED):
+    if advice.learning and advice.learning.algorithm not in (None, SUPERVISED):
         return None
-    verifier = (now.task.folder / "verifier.py").read_text(encoding="utf-8")
-    scaffold = get_bundle(now.store, harness)[SCAFFOLD].decode()
-    if not (has_function(verifier, "answers") and has_function(scaffold, "demonstrate")):
+    if not offers_answers(now, harness):
         return None
     return DemonstrationsRequested(
         run_id=now.run_id,
@@ -39,5 +37,12 @@ def request(
         harness=harness,
         count=training.demonstrations,
         seed=seeds.answers_seed(now.config, generation.number),
-        reason=advice.why if advice.patch else "",
     )
+
+
+def offers_answers(now: Situation, harness: str) -> bool:
+    """Whether right answers of train instances can be had at all."""
+    verifier = (now.task.folder / "verifier.py").read_text(encoding="utf-8")
+    scaffold = get_bundle(now.store, harness)[SCAFFOLD].decode()
+    asked_for = now.config.training.demonstrations > 0
+    return asked_for and has_function(verifier, "answers") and has_function(scaffold, "demonstrate")

@@ -49,6 +49,11 @@ class Memory:
         """Knobs that some patch has moved, on whatever harness."""
         return {edit.path for past in self.patches for edit in past.edits if edit.kind == "set_knob"}
 
+    def refused(self, base: str) -> dict[str, str]:
+        """The buffer of refused edits of this harness: those that failed alone, each with what came of it."""
+        alone = (past for past in self.patches if past.base == base and past.failed and len(past.edits) == 1)
+        return {edit_key(past.edits[0]): past.outcome for past in alone}
+
     def closed(self, base: str) -> set[frozenset[str]]:
         """Patches of this harness that are not to be proposed again, as keys of their edits."""
         keys = Counter(_key(past) for past in self.patches if past.base == base)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from feedback_service.course.budget import training_over_budget
 from feedback_service.course.situation import Situation
 from feedback_service.propose import demonstrating
-from feedback_service.propose.advisor import Advice, Question, advise
+from feedback_service.propose.advisor.advising import advice_on, advised_learning
+from feedback_service.propose.advisor.asking import Advice
+from feedback_service.propose.advisor.learning import without
 from feedback_service.propose.analyst import propose_patch, propose_update
 from feedback_service.propose.diagnosis import Diagnosis, diagnose
-from feedback_service.propose.memory import remember
+from feedback_service.propose.memory import Memory, remember
 from shared.decisions import seeds
 from shared.decisions.convergence import convergence
 from shared.decisions.levers import Lever, levers_in_use
 from shared.ledger.history import Generation, Rollout
+from shared.messages.analysis import Learning
 from shared.messages.events import (
     DemonstrationsReady,
     HarnessProposed,
@@ -24,6 +25,7 @@ from shared.messages.events import (
     WeightUpdateFailed,
     WeightUpdateProposed,
 )
+from shared.messages.proposals import Patch
 from shared.messages.records import Release, digest_of
 from shared.store.store import get_bundle, put_json
 
@@ -32,78 +34,75 @@ SMOKE_TRACES = 2  # shards that a patched scaffold must be able to replay
 
 def propose(now: Situation, generation: Generation, rollout: Rollout) -> list[Message]:
     diagnosis = diagnose(now.states(rollout), now.task.manifest.score, len(rollout.losses))
-    advice = _advice(now, generation, diagnosis) if rollout.results else Advice()
-    answers = {"harness": _harness, "weights": _weights}
-    return [
-        answers[lever](now, generation, rollout, diagnosis, advice) for lever in levers_in_use(now.config)
-    ]
-
-
-def _advice(now: Situation, generation: Generation, diagnosis: Diagnosis) -> Advice:
-    """The advisor's proposal, where there is an advisor and a lever to advise on."""
-    section = now.config.advisor
-    if not section.url or "harness" not in levers_in_use(now.config):
-        return Advice()
-    base = _live(generation).harness
-    question = Question(
-        task=now.task.manifest,
-        base=base,
-        files=get_bundle(now.store, base),
-        diagnosis=diagnosis,
-        memory=remember(now.history, now.store),
-        seed=seeds.patch_seed(now.config, generation.number),
-    )
-    with closing(now.advisor_of(section)) as chat:
-        return advise(chat, section, question)
+    memory = remember(now.history, now.store)
+    levers = levers_in_use(now.config)
+    advice = advice_on(now, generation, rollout, diagnosis, memory) if rollout.results else Advice()
+    messages = []
+    if "harness" in levers:
+        messages.append(_harness(now, generation, rollout, diagnosis, memory, advice))
+    if "weights" in levers:
+        paid = advice if levers == ("weights",) else Advice(learning=advice.learning)
+        messages.append(_weights(now, generation, rollout, diagnosis, paid))
+    return messages
 
 
 def _harness(
-    now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis, advice: Advice
+    now: Situation,
+    generation: Generation,
+    rollout: Rollout,
+    diagnosis: Diagnosis,
+    memory: Memory,
+    advice: Advice,
 ) -> Message:
     release, join = _live(generation), _join(now, generation, "harness")
     where = {"run_id": now.run_id, "generation": generation.number, "join": join}
     if not rollout.results:
         return HarnessRefused(**where, reason=_nothing(rollout))
-    patch = advice.patch or propose_patch(
-        release.harness,
-        get_bundle(now.store, release.harness),
-        diagnosis,
-        remember(now.history, now.store),
-        seeds.patch_seed(now.config, generation.number),
-        convergence(now.history, now.config.convergence).state,
-    )
-    without = f" ({advice.why})" if advice.why and advice.patch is None else ""
-    if patch is None:
-        reason = f"the analyst has no new edit to propose for this harness{without}"
-        return HarnessRefused(**where, reason=reason, cost=advice.cost)
+    patches = advice.patches or _analysts(now, generation, diagnosis, memory, release.harness)
+    instead = f" ({advice.why})" if advice.why and not advice.patches else ""
+    paid = {"cost": advice.cost, "analysis": advice.analysis}
+    if not patches:
+        reason = f"the analyst has no new edit to propose for this harness{instead}"
+        return HarnessRefused(**where, reason=reason, **paid)
+    first, *others = (put_json(now.store, patch) for patch in patches)
     return HarnessProposed(
         **where,
         config=now.history.config,
-        patch=put_json(now.store, patch),
+        patch=first,
+        others=tuple(others),
         smoke=tuple(rollout.results[:SMOKE_TRACES]),
-        reason=patch.reason + without,
-        cost=advice.cost,
+        reason=patches[0].reason + instead,
+        **paid,
     )
+
+
+def _analysts(
+    now: Situation, generation: Generation, diagnosis: Diagnosis, memory: Memory, harness: str
+) -> tuple[Patch, ...]:
+    state = convergence(now.history, now.config.convergence).state
+    seed = seeds.patch_seed(now.config, generation.number)
+    patch = propose_patch(harness, get_bundle(now.store, harness), diagnosis, memory, seed, state)
+    return (patch,) if patch else ()
 
 
 def _weights(
     now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis, advice: Advice
 ) -> Message:
     join = _join(now, generation, "weights")
+    paid = {"cost": advice.cost, "analysis": advice.analysis}
     if not rollout.results:
         where = {"run_id": now.run_id, "generation": generation.number, "join": join}
-        return WeightUpdateFailed(**where, reason=_nothing(rollout))
-    if asked := demonstrating.request(now, generation, join, advice):
-        return asked
-    advised = (advice.algorithm, advice.why) if advice.patch and advice.algorithm else None
-    return _update(now, generation, rollout, diagnosis, advised)
+        return WeightUpdateFailed(**where, reason=_nothing(rollout), **paid)
+    asked = demonstrating.request(now, generation, join, advice)
+    message = asked or _update(now, generation, rollout, diagnosis, advice.learning)
+    return message.model_copy(update=paid)
 
 
 def propose_weights(now: Situation, generation: Generation, ready: DemonstrationsReady) -> Message:
     """The weight update, now that it is known which right answers there are."""
     rollout = generation.rollouts[("train", 0)]
     diagnosis = diagnose(now.states(rollout), now.task.manifest.score, len(rollout.losses))
-    return _update(now, generation, rollout, diagnosis, None, ready)
+    return _update(now, generation, rollout, diagnosis, advised_learning(now, generation), ready)
 
 
 def _update(
@@ -111,7 +110,7 @@ def _update(
     generation: Generation,
     rollout: Rollout,
     diagnosis: Diagnosis,
-    advised: tuple[str, str] | None,
+    advised: Learning | None,
     ready: DemonstrationsReady | None = None,
 ) -> Message:
     where = {
@@ -119,11 +118,13 @@ def _update(
         "generation": generation.number,
         "join": _join(now, generation, "weights"),
     }
-    shards = [*_earlier_shards(now, generation), *rollout.results]
+    bounds, shards = now.task.manifest.score, list(rollout.results)
+    if advised and advised.leave_out:
+        kept = without(now.states(rollout), advised.leave_out)
+        diagnosis, shards = diagnose(kept, bounds), [put_json(now.store, state) for state in kept]
+    shards = [*_earlier_shards(now, generation), *shards]
     seed = seeds.update_seed(now.config, generation.number)
-    update = propose_update(
-        diagnosis, shards, now.config.training, seed, advised, ready, now.task.manifest.score.ranks_only
-    )
+    update = propose_update(diagnosis, shards, now.config.training, seed, advised, ready, bounds.ranks_only)
     if isinstance(update, str):
         return WeightUpdateFailed(**where, reason=update)
     if broken := training_over_budget(now.history, now.config.budget):

@@ -79,9 +79,11 @@ class ModelSection(EndpointSection):
 
 
 class AdvisorSection(EndpointSection):
-    """A language model that proposes harness patches. Without `url` the offline analyst does it alone."""
+    """A language model that proposes harness patches and weight updates (docs/feedback.md). Without `url` the
+    offline analyst does it alone."""
 
     api_key_env: str = "ADVISOR_API_KEY"
     temperature: float = Field(0.7, ge=0.0, le=2.0)
     max_tokens: int = Field(4096, ge=256)
     timeout_s: float = Field(300.0, gt=0)
+    drafts: int = Field(3, ge=1, le=8)  # answers a generation, at most; fewer where a budget is nearly spent

@@ -35,6 +35,8 @@ class Proposal:
     made: str | None = None
     refused: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    curves: str = ""  # digest of TrainingCurves
+    replay: str = ""  # digest of Replay: what stored traces said of an advisor's patches
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Generation:
     rollouts: dict[tuple[Purpose, int], Rollout] = field(default_factory=dict)  # by purpose and round
     harness: Proposal | None = None
     weights: Proposal | None = None
+    analysis: str = ""  # digest of the advisor's Analysis
     decision: str = ""  # promoted, rejected; empty: not yet
     arm: str = ""  # that was promoted
     why: str = ""
@@ -208,22 +211,28 @@ def _finish(history: RunHistory, event: e.BaseFailed | e.RunFinished, at: float)
 
 def _propose(history: RunHistory, event: e.Message) -> None:
     generation = _generation(history, event.generation)
+    generation.analysis = getattr(event, "analysis", "") or generation.analysis
     match event:
         case e.HarnessProposed():
             generation.harness = Proposal(event.patch, event.reason)
             _pay(history, generation, event.cost)
-        case e.DemonstrationsReady():
+        case e.DemonstrationsRequested() | e.DemonstrationsReady():
             _pay(history, generation, event.cost)
         case e.WeightUpdateProposed():
             generation.weights = Proposal(event.update, event.reason)
+            _pay(history, generation, event.cost)
         case e.HarnessValidated():
-            (generation.harness or _blank(generation, "harness")).made = event.harness
+            proposal = generation.harness or _blank(generation, "harness")
+            proposal.made, proposal.reason, proposal.replay = event.harness, event.reason, event.replay
+            proposal.digest = event.patch or proposal.digest
+            _pay(history, generation, event.cost)
         case e.HarnessRefused():
-            (generation.harness or _blank(generation, "harness")).refused = event.reason
+            proposal = generation.harness or _blank(generation, "harness")
+            proposal.refused, proposal.replay = event.reason, event.replay
             _pay(history, generation, event.cost)
         case e.AdapterPublished():
             proposal = generation.weights or _blank(generation, "weights")
-            proposal.made, proposal.metrics = event.adapter, event.metrics
+            proposal.made, proposal.metrics, proposal.curves = event.adapter, event.metrics, event.curves
             _pay(history, generation, event.cost)
         case e.WeightUpdateFailed():
             (generation.weights or _blank(generation, "weights")).refused = event.reason

@@ -136,18 +136,25 @@ class HarnessProposed(Message):
     smoke: tuple[str, ...]  # digests of ShardState: traces to replay
     reason: str
     cost: Cost = Cost()  # of the advisor
+    others: tuple[str, ...] = ()  # digests of further patches: a replay on the traces chooses one of all
+    analysis: str = ""  # digest of the advisor's Analysis
 
 
 class HarnessValidated(Message):
     type: Literal["harness_validated.v1"] = "harness_validated.v1"
     harness: str
     reason: str
+    patch: str = ""  # which of several was chosen; empty: there was one
+    replay: str = ""  # digest of Replay: what stored traces said of each
+    cost: Cost = Cost()
 
 
 class HarnessRefused(Message):
     type: Literal["harness_refused.v1"] = "harness_refused.v1"
     reason: str
     cost: Cost = Cost()  # of an advisor whose proposal could not be used
+    analysis: str = ""  # as in HarnessProposed
+    replay: str = ""  # as in HarnessValidated
 
 
 class DemonstrationsRequested(Message):
@@ -159,6 +166,8 @@ class DemonstrationsRequested(Message):
     count: int  # train instances, at most
     seed: int  # of their draw
     reason: str = ""  # returned with the answer
+    cost: Cost = Cost()  # of the advisor, where no harness is proposed
+    analysis: str = ""  # as in HarnessProposed
 
 
 class DemonstrationsReady(Message):
@@ -175,6 +184,8 @@ class WeightUpdateProposed(Message):
     release: Release  # the adapter starts from this one's (or from zero)
     update: str  # digest of WeightUpdate
     reason: str
+    cost: Cost = Cost()  # of the advisor, where no harness is proposed
+    analysis: str = ""  # as in HarnessProposed
 
 
 class AdapterPublished(Message):
@@ -190,6 +201,7 @@ class WeightUpdateFailed(Message):
     type: Literal["weight_update_failed.v1"] = "weight_update_failed.v1"
     reason: str
     cost: Cost = Cost()
+    analysis: str = ""  # as in HarnessProposed
 
 
 class ProposalsJoined(Message):

@@ -1,4 +1,4 @@
-"""The store: records that the first version wrote (one of each kind, from a run of it) can still be read, so
+"""The store: records that an older version wrote (one of each kind) can still be read, so
 an old run folder still opens. These files are never edited.
 """
 
@@ -8,13 +8,24 @@ from pathlib import Path
 import pytest
 
 from shared.config.settings import RunConfig
+from shared.messages.analysis import Analysis, Replay
 from shared.messages.proposals import Patch, WeightUpdate
 from shared.messages.records import BatchScores, CandidateBatch, GateRecord, ShardPlan, ShardState
 from shared.store.store import LocalStore, get_record, put_json
 from tests.contracts.test_events import kept
 
 STORED = Path(__file__).parent / "stored"
-KINDS = (ShardPlan, ShardState, CandidateBatch, BatchScores, Patch, WeightUpdate, GateRecord)
+KINDS = (
+    ShardPlan,
+    ShardState,
+    CandidateBatch,
+    BatchScores,
+    Patch,
+    WeightUpdate,
+    GateRecord,
+    Analysis,
+    Replay,
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)

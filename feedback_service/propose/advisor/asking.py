@@ -1,0 +1,224 @@
+"""Asks the advisor: several drafts of one analysis for both levers, read part by part, ordered for the replay
+on stored traces. It never sees gate or test instances.
+
+An answer is data: bounded edits and numbers, which pass the same checks as the analyst's, and the gate. Where
+nothing of it is usable the rules propose, with that reason. Replies are stored: a replay pays nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from feedback_service.propose.advisor.answer import schema
+from feedback_service.propose.advisor.prompt import Question, render
+from feedback_service.propose.advisor.reading import MOST_CHARS, Read, read
+from feedback_service.propose.moves import pin_moves
+from shared.config.settings import AdvisorSection, BudgetSection
+from shared.decisions.endings import WORDS, ending
+from shared.errors import ChatError, ChatUnavailableError
+from shared.harness.bundle import load_harness
+from shared.messages.analysis import Analysis, Draft, Finding, Learning
+from shared.messages.proposals import Patch
+from shared.messages.records import Cost, Sample
+from shared.model.client import Chat, Reply, gathered
+from shared.model.prices import most_of
+from shared.model.spending import Spending
+from shared.model.wire import SampleRequest
+from shared.store.store import Store, put_json
+
+SHARE = 0.1  # of what a budget has left, for the drafts of one generation beyond the first
+
+
+@dataclass(frozen=True)
+class Advice:
+    """`patches`: those of the drafts that hold, the most promising first. `why`: where there is none."""
+
+    patches: tuple[Patch, ...] = ()
+    learning: Learning | None = None
+    why: str = ""
+    cost: Cost = field(default_factory=Cost)
+    analysis: str = ""  # digest of Analysis
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What makes a patch and a weight update out of what was read, and adds to its `dropped`."""
+
+    patch: Callable[[Read], Patch | None]
+    learning: Callable[[Read], Learning | None]
+
+
+@dataclass(frozen=True)
+class Purse:
+    """What may be spent, and by which job."""
+
+    budget: BudgetSection
+    spent: Cost
+    payer: str
+
+
+@dataclass
+class _Drafted:
+    found: Read
+    text: str
+    patch: Patch | None
+    learning: Learning | None
+
+
+def advise(
+    chat: Chat,
+    section: AdvisorSection,
+    question: Question,
+    checks: Checks,
+    store: Store,
+    purse: Purse,
+    seed: int,
+) -> Advice:
+    """Raises no error of the endpoint: a run does not depend on its advisor."""
+    request = SampleRequest(
+        model=section.name,
+        messages=render(question),
+        seed=seed,
+        max_tokens=section.max_tokens,
+        temperature=section.temperature,
+        schema=schema(),
+    )
+    asked = _Asked(chat, purse)
+    count = affordable(section.drafts, most_of(request, chat.price), purse)
+    drafted = [_draft(text, checks) for text in asked.texts(request, count)]
+    if drafted and not any(one.patch or one.learning for one in drafted):
+        again = _again(request, drafted[0])
+        drafted += [_draft(text, checks) for text in asked.texts(again, 1)]
+    return _advice(drafted, question, asked, store)
+
+
+def affordable(drafts: int, most: Cost, purse: Purse) -> int:
+    """How many drafts: as many as set, while all but the first cost no more than a tenth of what is left."""
+    caps = {"usd": purse.budget.usd, "tokens": float(purse.budget.tokens)}
+    spent = {
+        "usd": purse.spent.usd,
+        "tokens": float(purse.spent.prompt_tokens + purse.spent.completion_tokens),
+    }
+    one = {"usd": most.usd, "tokens": float(most.prompt_tokens + most.completion_tokens)}
+    for name, cap in caps.items():
+        if cap and one[name]:
+            drafts = min(drafts, 1 + int(SHARE * max(0.0, cap - spent[name]) / one[name]))
+    return max(1, drafts)
+
+
+class _Asked:
+    """Requests to the endpoint, with what they cost and why one failed."""
+
+    def __init__(self, chat: Chat, purse: Purse) -> None:
+        self._chat, self._purse = chat, purse
+        self.cost, self.why = Cost(), ""
+
+    def texts(self, request: SampleRequest, count: int) -> list[tuple[str, str]]:
+        """(text, how it ended) of each draft that was answered."""
+        wanted = [SampleRequest(**{**vars(request), "seed": request.seed + i}) for i in range(count)]
+        found: list[tuple[str, str]] = []
+        spending = Spending(self._purse.budget, self._purse.spent + self.cost)
+        with self._chat.asking(self._purse.payer, spending) as asking:
+            futures = [asking.ask(one) for one in wanted]
+            try:
+                for future in futures:
+                    found += self._texts(gathered(future))
+            except (ChatError, ChatUnavailableError) as error:  # drafts that wait are called off
+                self.why = f"the advisor can't be asked: {error.message}"
+        self.cost += asking.cost
+        return found
+
+    def _texts(self, reply: Reply) -> list[tuple[str, str]]:
+        if reply.refused:
+            self.why = f"the advisor refuses: {reply.refused}"
+        return [(_text(sample), WORDS.get(ending(sample), "")) for sample in reply.samples]
+
+
+def _text(sample: Sample) -> str:
+    return sample.text[-MOST_CHARS:]
+
+
+def _draft(answered: tuple[str, str], checks: Checks) -> _Drafted:
+    text, ended = answered
+    found = read(text)
+    if found.fault and ended:
+        found.fault += f" ({ended})"
+    patch = None if found.fault else checks.patch(found)
+    return _Drafted(found, text, patch, None if found.fault else checks.learning(found))
+
+
+def _again(request: SampleRequest, draft: _Drafted) -> SampleRequest:
+    why = draft.found.fault or "; ".join(f"{one.part}: {one.why}" for one in draft.found.dropped[:5])
+    said = f"That can't be used: {why or 'it proposes nothing'}. Answer again in the same form."
+    messages = [
+        *request.messages,
+        {"role": "assistant", "content": draft.text[:8000]},
+        {"role": "user", "content": said},
+    ]
+    return SampleRequest(**{**vars(request), "messages": messages})
+
+
+def _advice(drafted: list[_Drafted], question: Question, asked: _Asked, store: Store) -> Advice:
+    known = _knob_evidence(question)
+    drafted = sorted(drafted, key=lambda one: -_promise(one, known))  # stable: equals stay as they came
+    learning_of = _agreed([one.learning for one in drafted])
+    why = asked.why or _why_nothing(drafted)
+    analysis = Analysis(
+        drafts=tuple(_recorded(one, store) for one in drafted),
+        learning_of=learning_of,
+        why=why if not any(one.patch for one in drafted) else "ordered by knob values that scored well",
+    )
+    patches = {patch.model_dump_json(exclude={"reason"}): patch for one in drafted if (patch := one.patch)}
+    return Advice(
+        patches=tuple(patches.values()),
+        learning=None if learning_of is None else drafted[learning_of].learning,
+        why=why,
+        cost=asked.cost,
+        analysis=put_json(store, analysis),
+    )
+
+
+def _knob_evidence(question: Question) -> dict[tuple[str, str], float]:
+    """Knob values for which the train replies speak clearly."""
+    moves = pin_moves(load_harness(question.files), question.diagnosis)
+    return {(edit.path, repr(edit.new)): 1.0 for move in moves for edit in move.edits}
+
+
+def _promise(draft: _Drafted, known: dict[tuple[str, str], float]) -> float:
+    """What is known of a draft before anything is tried: its knob values that the evidence favours."""
+    if draft.patch is None:
+        return -1.0
+    return sum(known.get((edit.path, repr(edit.new)), 0.0) for edit in draft.patch.edits)
+
+
+def _agreed(learnings: Sequence[Learning | None]) -> int | None:
+    """The first draft of the algorithm that most drafts name. A weight update can't be replayed: that drafts
+    agree is all that is known of it beforehand."""
+    named = [(place, one.algorithm) for place, one in enumerate(learnings) if one is not None]
+    if not named:
+        return None
+    most = Counter(algorithm for _, algorithm in named).most_common(1)[0][0]
+    return next(place for place, algorithm in named if algorithm == most)
+
+
+def _recorded(draft: _Drafted, store: Store) -> Draft:
+    return Draft(
+        reply=put_json(store, draft.text),
+        findings=tuple(Finding(what=one.what, evidence=one.evidence) for one in draft.found.findings),
+        patch=put_json(store, draft.patch) if draft.patch else "",
+        learning=draft.learning,
+        notes=draft.found.notes,
+        dropped=tuple(draft.found.dropped),
+        fault=draft.found.fault,
+    )
+
+
+def _why_nothing(drafted: Sequence[_Drafted]) -> str:
+    if any(one.patch for one in drafted):
+        return ""
+    faults = [
+        one.found.fault or "; ".join(f"{d.part}: {d.why}" for d in one.found.dropped) for one in drafted
+    ]
+    return f"the advisor's answer can't be used: {faults[-1] or 'it proposes no edit'}" if faults else ""
