@@ -76,7 +76,7 @@ def _chosen(event: HarnessProposed, task: Task, place: JsonObject, deps: Deps) -
     if found.chosen is None:
         first = found.record.patches[0].refused
         why = f"none of {len(found.record.patches)} drafts holds; the first: {first}"
-        return HarnessRefused(**place, reason=why, replay=replay)
+        return HarnessRefused(**place, reason=why, replay=replay, cost=found.cost)
     chosen, cost = found.chosen, found.cost
     reason = get_record(deps.store, chosen.patch, Patch).reason
     said = f"{reason}; {found.why}"

@@ -1,5 +1,5 @@
-"""Two hundred stored answers of advisors that are broken, unwilling or hostile: none raises, and what is taken
-from one is within its bounds. tests/loop/test_hostile_advisor.py sends them all through runs.
+"""Two hundred stored answers of advisors that are broken, unwilling or hostile: none raises, and what is
+taken from one is within its bounds. tests/loop/test_hostile_advisor.py sends them all through runs.
 """
 
 import json
