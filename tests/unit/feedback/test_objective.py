@@ -8,6 +8,7 @@ from feedback_service.propose.analyst import evidence_of, propose_update
 from feedback_service.propose.diagnosis import diagnose
 from feedback_service.propose.objective import Choice, Evidence, choose, density, group_size
 from shared.config.settings import TrainingSection
+from shared.messages.analysis import Learning
 from shared.messages.events import DemonstrationsReady
 from shared.messages.proposals import WeightUpdate
 from shared.messages.records import AttemptState, Parent, Turn
@@ -74,7 +75,7 @@ def test_an_update_records_what_its_choice_rests_on_also_where_the_config_pins_i
 def test_an_update_from_right_answers_names_them() -> None:
     found = diagnose([shard([attempt("i", 0.2)])], ScoreSection())
     ready = DemonstrationsReady(run_id="r", demonstrations="d" * 64, count=12, reason="3 have no answer")
-    update = propose_update(found, ["s"], TrainingSection(), 7, ("entropic", "advised"), ready)
+    update = propose_update(found, ["s"], TrainingSection(), 7, Learning(algorithm="entropic"), ready)
     assert isinstance(update, WeightUpdate)
     assert (update.algorithm, update.demonstrations) == ("supervised", "d" * 64)
     assert "12 of them" in update.reason
