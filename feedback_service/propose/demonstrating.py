@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from feedback_service.course.situation import Situation
 from feedback_service.propose.advisor.asking import Advice
+from feedback_service.propose.right_answers import offers_answers
 from shared.decisions import seeds
-from shared.harness.bundle import SCAFFOLD
-from shared.harness.scaffold_check import has_function
 from shared.ledger.history import Generation
 from shared.messages.events import DemonstrationsRequested, Join
-from shared.store.store import get_bundle
 
 SUPERVISED = "supervised"
 
@@ -38,11 +36,3 @@ def request(
         count=training.demonstrations,
         seed=seeds.answers_seed(now.config, generation.number),
     )
-
-
-def offers_answers(now: Situation, harness: str) -> bool:
-    """Whether right answers of train instances can be had at all."""
-    verifier = (now.task.folder / "verifier.py").read_text(encoding="utf-8")
-    scaffold = get_bundle(now.store, harness)[SCAFFOLD].decode()
-    asked_for = now.config.training.demonstrations > 0
-    return asked_for and has_function(verifier, "answers") and has_function(scaffold, "demonstrate")

@@ -1,9 +1,7 @@
 """Every event that services send each other, as frozen pydantic models with a version tag; large values
-travel by digest.
-
-Unknown fields are refused. No times and no random ids inside: a job's id is the digest of its event. A new
-field with a default keeps the version; any other change is a new class, and both are handled until the old
-ones are done.
+travel by digest. Unknown fields are refused. No times and no random ids inside: a job's id is the digest of
+its event. A new field with a default keeps the version; any other change is a new class, and both are handled
+until the old ones are done.
 """
 
 from __future__ import annotations
@@ -153,8 +151,8 @@ class HarnessRefused(Message):
     type: Literal["harness_refused.v1"] = "harness_refused.v1"
     reason: str
     cost: Cost = Cost()  # of an advisor whose proposal could not be used
-    analysis: str = ""  # as in HarnessProposed
-    replay: str = ""  # as in HarnessValidated
+    analysis: str = ""
+    replay: str = ""
 
 
 class DemonstrationsRequested(Message):
@@ -227,8 +225,7 @@ class ReleaseRejected(Message):
 
 
 class ReleaseRolledBack(Message):
-    """A person took a promotion back: an older release is live again. Its parts are still stored, by
-    digest."""
+    """A person took a promotion back: an older release, still stored by digest, is live again."""
 
     type: Literal["release_rolled_back.v1"] = "release_rolled_back.v1"
     release: Release  # what is live from now on

@@ -62,6 +62,11 @@ def weights(raw: str) -> str:
 
 def all_cases() -> Iterator[tuple[str, str | Case]]:
     """(kind, a text, or a whole case)."""
+    for some in (words, cuts_and_numbers, shapes, forms, nearly):
+        yield from some()
+
+
+def words() -> Iterator[tuple[str, str | Case]]:
     prose = ("Well,", "Sure! Here is my plan: lower the temperature.", "{", "}", "{}", "[]", "null", "42")
     yield from (("prose", text) for text in prose)
     yield from (("refusal", text) for text in REFUSALS)
@@ -75,6 +80,9 @@ def all_cases() -> Iterator[tuple[str, str | Case]]:
     yield "thinking", {"message": {"content": "", "reasoning_content": TEXT}}
     yield from (("two objects", f"{first} or rather {TEXT}") for first in (TEXT, "{}", '{"x": 1}', edits({})))
     yield from (("two objects", f"{TEXT} or rather {last}") for last in ("{}", '{"x": 1}', edits({}), "{"))
+
+
+def cuts_and_numbers() -> Iterator[tuple[str, str | Case]]:
     for share in (1, 5, 25, 50, 75, 90, 98, 99):
         yield (
             "truncated",
@@ -94,6 +102,9 @@ def all_cases() -> Iterator[tuple[str, str | Case]]:
     for word in ("NaN", "Infinity", "-Infinity", "nan"):
         yield "not a number", weights(f'{{"steps": {word}}}')
         yield "not a number", weights(f'{{"learning_rate": {word}}}')
+
+
+def shapes() -> Iterator[tuple[str, str | Case]]:
     for depth in (13, 50, 500, 900):
         yield "deep", changed(notes="x").replace('"x"', "[" * depth + "]" * depth)
         nested: Any = edits({"kind": "add_exemplar", "path": "exemplars.json", "new": "@"})
@@ -125,6 +136,9 @@ def all_cases() -> Iterator[tuple[str, str | Case]]:
             "half characters",
             edits({"kind": "add_exemplar", "path": "exemplars.json", "new": {half: half}}),
         )
+
+
+def forms() -> Iterator[tuple[str, str | Case]]:
     call = {"type": "function", "function": {"name": "run", "arguments": TEXT}}
     yield "tool call", {"message": {"content": None, "tool_calls": [call]}}
     yield "tool call", {"message": {"content": "", "tool_calls": "run"}, "finish_reason": "tool_calls"}
@@ -152,6 +166,9 @@ def all_cases() -> Iterator[tuple[str, str | Case]]:
     yield "content in parts", {"message": {"content": [{"type": "text", "text": TEXT}, {"type": "image"}]}}
     yield "content in parts", {"message": {"content": [None, 3, {"text": TEXT}]}}
     yield "content in parts", {"message": {"content": {"text": TEXT}}}
+
+
+def nearly() -> Iterator[tuple[str, str | Case]]:
     yield "nearly JSON", TEXT.replace('"', "'")
     yield "nearly JSON", TEXT[:-1] + ",}"
     yield "nearly JSON", "// my answer\n" + TEXT.replace('"weights"', "/* both */ weights")

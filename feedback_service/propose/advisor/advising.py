@@ -12,10 +12,10 @@ from feedback_service.propose.advisor.past import before, last_notes, past_gener
 from feedback_service.propose.advisor.patching import patch_of
 from feedback_service.propose.advisor.prompt import Question
 from feedback_service.propose.advisor.traces import Before, Trace, all_traces, chosen_traces
-from feedback_service.propose.demonstrating import offers_answers
 from feedback_service.propose.diagnosis import Diagnosis
 from feedback_service.propose.edit_budget import MOST, edit_budget
 from feedback_service.propose.memory import Memory
+from feedback_service.propose.right_answers import offers_answers
 from shared.decisions import seeds
 from shared.decisions.arms import instance_key
 from shared.ledger.history import Generation, Rollout
