@@ -1,5 +1,5 @@
 """Whether right answers of train instances can be had: the task's verifier returns them, and the live
-harness's scaffold can put them into its prompts. Both functions are found by reading source; none is run here.
+harness's scaffold can put them into its prompts. Both functions are found by reading source; none is run.
 """
 
 from __future__ import annotations
