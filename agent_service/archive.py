@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from shared.messages.events import Message, ShardFinished
-from shared.messages.records import AttemptState, Candidate, Evaluation, Parent, ShardState
-from shared.store.store import Store, get_record
+from shared.messages.records import AttemptState, Candidate, Evaluation, Parent
+from shared.store.shards import get_shard
+from shared.store.store import Store
 
 EXPLORATION = 1.0  # c
 CHILDREN = 2  # candidates kept of those that started from the same parent
@@ -72,7 +73,7 @@ def fold(events: Iterable[Message], store: Store, low: float) -> Archive:
     archive = Archive()
     for event in events:
         if isinstance(event, ShardFinished) and event.purpose == "train" and event.result:
-            for attempt in get_record(store, event.result, ShardState).attempts:
+            for attempt in get_shard(store, event.result).attempts:
                 archive.add(attempt, low)
     return archive
 

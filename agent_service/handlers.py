@@ -34,7 +34,6 @@ from shared.messages.events import (
     ShardOpened,
 )
 from shared.messages.records import (
-    AttemptState,
     BatchScores,
     CandidateBatch,
     JsonObject,
@@ -44,6 +43,7 @@ from shared.messages.records import (
     ShardState,
 )
 from shared.model.spending import Spending
+from shared.store.shards import begun, get_shard, put_shard
 from shared.store.store import Store, get_bundle, get_json, get_record, materialize, put_json
 from shared.tasks.task import Task, with_limits
 
@@ -122,8 +122,7 @@ def _parents(event: RolloutsOpened, instance_count: int, config: RunConfig, deps
 def on_shard_opened(event: ShardOpened, *, deps: Deps) -> list[Message]:
     """Run the shard up to its first evaluation."""
     plan = get_record(deps.store, event.plan, ShardPlan)
-    attempts = tuple(AttemptState(plan=attempt) for attempt in plan.attempts)
-    state = ShardState(attempts=attempts, null_arms=plan.null_arms)
+    earlier = state = begun(plan)
     reload = find_reload(deps.ledger.events(event.run_id), _releases(state))
     times = {}
     with _set_stage(event, state, deps) as (stage, adapters):
@@ -136,14 +135,15 @@ def on_shard_opened(event: ShardOpened, *, deps: Deps) -> list[Message]:
             return [_lost(event, state, stage, error)]
         if reload and "harness_ms" in reload.missing:
             times["harness_ms"] = reload.since_ms(stage.first_step_at[reload.release.harness])
-    return _next(event, state.model_copy(update={"reload": times}), 0, deps)
+    state = state.model_copy(update={"reload": times})
+    return _next(event, put_shard(deps.store, event.plan, earlier, state), state, 0, deps)
 
 
 def on_candidates_scored(event: CandidatesScored, *, deps: Deps) -> list[Message]:
     """Give the attempts their scores and continue."""
-    state = get_record(deps.store, event.state, ShardState)
+    earlier = get_shard(deps.store, event.state)
     batch = get_record(deps.store, event.batch, CandidateBatch)
-    state = attach(state, batch, get_record(deps.store, event.scores, BatchScores))
+    state = attach(earlier, batch, get_record(deps.store, event.scores, BatchScores))
     state = state.model_copy(update={"cost": state.cost + event.cost})
     if event.check == "public":
         with _set_stage(event, state, deps) as (stage, _):
@@ -151,7 +151,8 @@ def on_candidates_scored(event: CandidatesScored, *, deps: Deps) -> list[Message
                 state = advance(state, stage)
             except BudgetSpentError as error:
                 return [_lost(event, state, stage, error)]
-    return _next(event, state, event.turn + 1, deps)
+    digest = put_shard(deps.store, event.state, earlier, state)
+    return _next(event, digest, state, event.turn + 1, deps)
 
 
 def on_release_promoted(event: ReleasePromoted, *, deps: Deps) -> list[Message]:
@@ -165,11 +166,10 @@ def on_release_promoted(event: ReleasePromoted, *, deps: Deps) -> list[Message]:
     return []
 
 
-def _next(event: ShardOpened | CandidatesScored, state: ShardState, turn: int, deps: Deps) -> list[Message]:
-    """What the shard needs now: scores, or nothing more."""
+def _next(event: Shard, digest: str, state: ShardState, turn: int, deps: Deps) -> list[Message]:
+    """What the shard needs now: scores, or nothing more. `digest`: of its state."""
     about = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
     about |= {"purpose": event.purpose, "round": event.round}
-    digest = put_json(deps.store, state)
     check = pending_check(state)
     if check is None:
         endings = count_endings(state.attempts)

@@ -30,8 +30,9 @@ from ratchet.runs import parts
 from ratchet.runs.folder import RunFolder
 from ratchet.runs.request import resolve_config
 from shared.messages.events import BaseReady, RolloutsOpened, RunFinished, ShardFinished
-from shared.messages.records import JsonObject, ShardState
-from shared.store.store import get_record, materialize
+from shared.messages.records import JsonObject
+from shared.store.shards import get_shard
+from shared.store.store import materialize
 from shared.tasks.task import Task, find_task
 
 FACTORS = (1, 2, 4, 8)
@@ -94,7 +95,7 @@ def ask_directly(folder: RunFolder, root: Path) -> float:
     asks = [
         ask
         for shard in shards
-        for attempt in get_record(store, shard, ShardState).attempts
+        for attempt in get_shard(store, shard).attempts
         for ask in attempt.turns[0].action["ask"]
     ]
     with served(materialize(store, base, root.resolve() / ".cache/bundles")) as client:

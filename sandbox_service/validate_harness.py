@@ -14,8 +14,9 @@ from pathlib import Path
 from shared.harness.bundle import Harness, PatchRefused, apply_patch, load_harness
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
 from shared.messages.proposals import Patch
-from shared.messages.records import AttemptState, Evaluation, JsonObject, Parent, ShardState
-from shared.store.store import Store, get_bundle, get_record, materialize, put_bundle
+from shared.messages.records import AttemptState, Evaluation, JsonObject, Parent
+from shared.store.shards import get_shard
+from shared.store.store import Store, get_bundle, materialize, put_bundle
 from shared.tasks.draws import draw
 from shared.tasks.task import Task
 
@@ -71,7 +72,7 @@ def unpack(store: Store, cache: Path, patch: Patch) -> Unpacked:
 
 def traces(store: Store, task: Task, smoke: Sequence[str]) -> list[Trace]:
     """A few recorded attempts; where there are none yet, one instance with empty replies."""
-    states = [get_record(store, digest, ShardState) for digest in smoke]
+    states = [get_shard(store, digest) for digest in smoke]
     attempts = [attempt for state in states for attempt in state.attempts if attempt.replies]
     step = max(1, len(attempts) // SMOKE_ATTEMPTS)
     found = [trace_of(attempt) for attempt in attempts[::step][:SMOKE_ATTEMPTS]]

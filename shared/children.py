@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,9 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _groups: set[int] = set()
 _groups_lock = threading.Lock()
 _fork_lock = threading.RLock()
-os.register_at_fork(
-    before=_fork_lock.acquire, after_in_parent=_fork_lock.release, after_in_child=_fork_lock.release
-)
+_closers: list[Callable[[], None]] = []
 
 
 def die_with_parent() -> None:
@@ -35,6 +33,22 @@ def no_fork() -> Iterator[None]:
     would act as if it held this process's file locks."""
     with _fork_lock:
         yield
+
+
+def close_before_fork(close: Callable[[], None]) -> None:
+    """Have this called before each fork that continues in Python, while nothing is inside `no_fork`."""
+    _closers.append(close)
+
+
+def _before_fork() -> None:
+    _fork_lock.acquire()
+    for close in _closers:
+        close()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_fork_lock.release, after_in_child=_fork_lock.release
+)
 
 
 def register(pgid: int) -> None:

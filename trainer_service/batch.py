@@ -12,8 +12,9 @@ import math
 from collections.abc import Iterable, Sequence
 
 from shared.errors import TrainingError
-from shared.messages.records import UNSCORED, AttemptState, Parent, Sample, ShardState, Turn, digest_of
-from shared.store.store import Store, get_record
+from shared.messages.records import UNSCORED, AttemptState, Parent, Sample, Turn, digest_of
+from shared.store.shards import get_shard
+from shared.store.store import Store
 from trainer_service.algorithms import find
 from trainer_service.algorithms.algorithm import Graded
 from trainer_service.specs import TrainingSample
@@ -24,7 +25,7 @@ def read_samples(store: Store, shards: Iterable[str]) -> list[TrainingSample]:
     samples = [
         sample
         for digest in shards
-        for attempt in get_record(store, digest, ShardState).attempts
+        for attempt in get_shard(store, digest).attempts
         for sample in samples_of(attempt)
     ]
     if not samples:

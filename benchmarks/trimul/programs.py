@@ -16,8 +16,8 @@ from benchmarks.trimul.search import Schedule
 from ratchet.runs import findings
 from ratchet.runs import folder as runs
 from shared.ledger.history import fold
-from shared.messages.records import JsonObject, ShardState
-from shared.store.store import get_record
+from shared.messages.records import JsonObject
+from shared.store.shards import get_shard
 from shared.tasks.draw_program import load_verifier
 from shared.tasks.task import load_task
 
@@ -65,7 +65,7 @@ def of_run(name: str) -> tuple[list[str], list[tuple[JsonObject, float]]]:
         for (purpose, _), rollout in sorted(generation.rollouts.items())
         if purpose == "train"
         for digest in rollout.results
-        for attempt in get_record(store, digest, ShardState).attempts
+        for attempt in get_shard(store, digest).attempts
         for _, evaluation in attempt.tried
     ]
     return findings.best_contents(history, store, len(met)), met

@@ -12,6 +12,7 @@ from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
 from shared.messages.events import Message, RolloutsOpened
 from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, ShardState
 from shared.model.client import Chat
+from shared.store.shards import get_shard
 from shared.store.store import Store, get_json, get_record, put_json
 from shared.tasks.draws import draw
 from shared.tasks.task import Task, task_of
@@ -43,7 +44,7 @@ class Situation:
         return self
 
     def states(self, rollout: Rollout) -> list[ShardState]:
-        return [get_record(self.store, digest, ShardState) for digest in rollout.results]
+        return [get_shard(self.store, digest) for digest in rollout.results]
 
     def instances(self, rollout: Rollout) -> list[JsonObject]:
         listed: list[JsonObject] = get_json(self.store, rollout.opened.instances)

@@ -21,6 +21,8 @@ from ratchet.runs.folder import RunFolder
 from shared.ledger.history import fold
 from shared.ledger.ledger import LoggedEvent
 from shared.ledger.pausing import Trouble, troubles
+from shared.store.remembered import Remembered
+from shared.store.store import Store
 
 MOST_TROUBLES = 3
 SHOWN_AFTER_S = 10.0  # a server that starts is no trouble yet
@@ -46,8 +48,9 @@ class View:
             Live(console=self.console, refresh_per_second=2) if live and self.console.is_terminal else None
         )
         self.log: list[LoggedEvent] = []
-        self.store = folder.open_store()
+        self.store: Store = Remembered(folder.open_store())
         self.shown: dict[str, Any] = {}  # as `ratchet show --json`
+        self.shown_events = -1  # of the log, that are in it
         self.printed: set[str] = set()  # reasons of retries that were printed
 
     def __enter__(self) -> View:
@@ -66,8 +69,6 @@ class View:
         fresh = self.ledger.events(self.folder.run_id, after=self.log[-1].seq if self.log else 0)
         self.log += fresh
         if self.live:
-            if fresh or not self.shown:  # only events change it, and it is read from the store
-                self.shown = show_json(fold(self.log), self.store)
             self.live.update(self.picture())
         elif not self.quiet:
             for logged in fresh:
@@ -92,6 +93,8 @@ class View:
         console.print(text, markup=False)
 
     def picture(self) -> Group:
+        if len(self.log) > self.shown_events:  # only events change it
+            self.shown, self.shown_events = show_json(fold(self.log), self.store), len(self.log)
         shown = self.shown
         table = Table(title=f"{self.folder.run_id}: {shown['state']}", title_justify="left", expand=True)
         for column in ("gen", "base", "harness", "weights", "both", "decision"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from ratchet.cli.options import AsJson, Overrides
 
 def add_to(app: typer.Typer) -> None:
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
-    for command in (attack, doctor, train):
+    for command in (attack, chaos, doctor, soak, train):
         app.command()(command)
 
 
@@ -48,6 +49,53 @@ def attack(
     from ratchet.cli import attack as attacks
 
     if not attacks.attack(names or [], as_json):
+        raise typer.Exit(1)
+
+
+def chaos(
+    jobs: Annotated[int, typer.Option(help="Of the random part; 0 leaves it out.", min=0)] = 10_000,
+    faults: Annotated[int, typer.Option(help="Random faults, spread over its jobs.", min=0)] = 1_000,
+    quick: Annotated[bool, typer.Option("--quick", help="400 jobs and 40 faults: some minutes.")] = False,
+    rows: Annotated[bool, typer.Option(help="The rows of the fault matrix.")] = True,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Rows whose fault contains this word: F5, broker. Repeatable.")
+    ] = None,
+    database: Annotated[
+        str, typer.Option(help="sqlite, postgresql (a private one), or auto: that, where it is installed.")
+    ] = "auto",
+    seed: Annotated[int | None, typer.Option(help="Of the random part; it is printed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Break workers, broker, database and network under real jobs: is none lost, none done twice?
+
+    A stack of its own, in a temporary folder. The exit code is 1 where a row fails, or where the control,
+    with the reconciler switched off, loses nothing."""
+    from ratchet.chaos import command
+    from ratchet.chaos.report import table
+
+    if quick:
+        jobs, faults = min(jobs, 400), min(faults, 40)
+    report = command.chaos(command.Wish(jobs, faults, database, seed, tuple(only or ()), rows))
+    print(json.dumps(report, indent=2) if as_json else table(report))
+    if not report["ok"]:
+        raise typer.Exit(1)
+
+
+def soak(
+    hours: Annotated[float, typer.Option(help="How long; a fraction is fine.", min=0.001)] = 1.0,
+    rate: Annotated[float, typer.Option(help="Jobs a second.", min=0.1)] = 20.0,
+    database: Annotated[str, typer.Option(help="sqlite, or postgresql (a private one).")] = "sqlite",
+    as_json: AsJson = False,
+) -> None:
+    """Work for hours, and tell whether memory, descriptors, disk, rows or the broker's memory grow.
+
+    A stack of its own, in a temporary folder. The exit code is 1 where something grows."""
+    from ratchet.soak import command
+    from ratchet.soak.report import table
+
+    report = command.soak(command.Wish(hours, database, rate))
+    print(json.dumps(report, indent=2) if as_json else table(report))
+    if not report["ok"]:
         raise typer.Exit(1)
 
 

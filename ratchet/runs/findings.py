@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from shared.ledger.history import Generation, RunHistory
-from shared.messages.records import AttemptState, Candidate, Evaluation, JsonObject, ShardState
-from shared.store.store import Store, get_record
+from shared.messages.records import AttemptState, Candidate, Evaluation, JsonObject
+from shared.store.shards import get_shard
+from shared.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _train_attempts(generation: Generation, store: Store) -> Iterator[AttemptSta
     for (purpose, _), rollout in sorted(generation.rollouts.items()):
         if purpose == "train":
             for digest in rollout.results:
-                yield from get_record(store, digest, ShardState).attempts
+                yield from get_shard(store, digest).attempts
 
 
 def answered(attempt: AttemptState) -> list[tuple[Candidate, Evaluation]]:

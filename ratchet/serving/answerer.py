@@ -14,7 +14,8 @@ from shared.config.settings import StackSettings
 from shared.errors import RatchetError
 from shared.messages.events import CandidatesProposed, Message, ShardFinished, ShardOpened
 from shared.messages.records import AttemptPlan, AttemptState, JsonObject, Release, ShardPlan, ShardState
-from shared.store.store import get_record, put_json
+from shared.store.shards import get_shard
+from shared.store.store import put_json
 
 SEED = 0  # the same instance under the same release gets the same answer
 
@@ -63,9 +64,9 @@ class Answerer:
             if isinstance(event, ShardFinished):
                 if event.result is None:
                     raise RatchetError(f"no answer: {event.reason}")
-                return get_record(self._store, event.result, ShardState)
+                return get_shard(self._store, event.result)
             if isinstance(event, CandidatesProposed) and event.check == "final":
-                return get_record(self._store, event.state, ShardState)
+                return get_shard(self._store, event.state)
             if not isinstance(event, CandidatesProposed) and type(event) not in self._handlers:
                 raise RatchetError(f"no answer: {event.model_dump_json()[:300]}")
 

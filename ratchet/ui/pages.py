@@ -14,7 +14,8 @@ from ratchet.ui.runs import RunView
 from shared.config.settings import RunConfig
 from shared.errors import RatchetError
 from shared.ledger.history import Generation
-from shared.messages.records import ARMS, AttemptState, GateRecord, Interval, ShardState
+from shared.messages.records import ARMS, AttemptState, GateRecord, Interval
+from shared.store.shards import get_shard
 from shared.store.store import get_bundle, get_json, get_record
 
 SHOWN_GENERATIONS = 40  # in the picture of the arms; the table has all
@@ -97,7 +98,7 @@ def attempts_page(view: RunView, number: int, purpose: str, page: int) -> dict[s
     first = page * SHARDS_A_PAGE
     rows = []
     for digest in results[first : first + SHARDS_A_PAGE]:
-        for index, attempt in enumerate(get_record(view.store, digest, ShardState).attempts):
+        for index, attempt in enumerate(get_shard(view.store, digest).attempts):
             rows.append({"shard": digest, "index": index, **_attempt_row(attempt)})
     pages = -(-len(results) // SHARDS_A_PAGE)
     about = {"generation": number, "purpose": purpose, "page": page, "pages": pages}
@@ -106,7 +107,7 @@ def attempts_page(view: RunView, number: int, purpose: str, page: int) -> dict[s
 
 def attempt_page(view: RunView, shard: str, index: int) -> dict[str, Any]:
     """Raises ArtifactError for an unknown shard, IndexError for an unknown attempt."""
-    attempt = get_record(view.store, shard, ShardState).attempts[index]
+    attempt = get_shard(view.store, shard).attempts[index]
     return {"run": run_row(view), "row": _attempt_row(attempt), "attempt": attempt, "turns": attempt.turns}
 
 

@@ -34,6 +34,7 @@ LONGEST_BACKOFF_S = 60.0
 LONGEST_TRANSIENT_S = 8.0  # ... after a transient error: a server that is back must not wait for its clients
 _FULL = (errno.ENOSPC, errno.EDQUOT)  # a full disk is transient
 POLL_S = 0.02
+SOME = 64  # jobs that one look at the ledger finds
 OVERDUE_S = 5.0
 _log = logging.getLogger(__name__)
 
@@ -175,12 +176,14 @@ class MemoryBus:
             if time.monotonic() - looked_s > OVERDUE_S:  # what others left, and a clock that was set back
                 self.ledger.overdue(children.is_gone)
                 looked_s = time.monotonic()
-            due = self.ledger.due()
-            if due:
-                count += self.bus.process(due[0].job_id)
-            elif self.ledger.idle():
-                break
-            else:
+            due = self.ledger.due(limit=SOME)
+            for job in due:
+                if (until and until()) or count == max_jobs:
+                    break
+                count += self.bus.process(job.job_id)
+            if not due:
+                if self.ledger.idle():
+                    break
                 time.sleep(POLL_S)
         return count
 

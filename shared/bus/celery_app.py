@@ -120,9 +120,9 @@ def _register_tasks(
 
     @functools.cache
     def bus() -> Bus:  # first called in a child of the pool
-        return Bus(
-            open_ledger(stack), lambda: build(stack), functools.partial(ring, app), children.owner_name()
-        )
+        ledger = open_ledger(stack)
+        ledger.database.keep_open()
+        return Bus(ledger, lambda: build(stack), functools.partial(ring, app), children.owner_name())
 
     def doorbell(job_id: str) -> None:
         bus().process(job_id)

@@ -1,7 +1,8 @@
 """Short transactions on SQLite or PostgreSQL: everything that differs between the two is here.
 
-SQLite: WAL, BEGIN IMMEDIATE, a connection per transaction, never open across a fork. Synchronous NORMAL: a
-commit survives kill -9 of any process; power loss may undo the last ones, never half of one.
+SQLite: WAL, BEGIN IMMEDIATE, a connection per transaction or (`keep_open`) per process, never open across a
+fork. Synchronous NORMAL: a commit survives kill -9 of any process; power loss may undo the last ones, never
+half of one.
 PostgreSQL: READ COMMITTED and row locks, a small pool per process; the server ends the session of a client
 that is frozen in the middle of a transaction.
 """
@@ -18,14 +19,15 @@ from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, QueuePool
 
-from shared.children import no_fork
+from shared.children import close_before_fork, no_fork
 from shared.errors import SettingsError
 from shared.ledger.database_errors import UndoneError, as_ledger_error
 
 BUSY_S = 30.0  # how long a transaction waits for another process's
+PING_AFTER_S = 1.0  # without use, a connection is tried before it is used
 MOST_TRIES = 8  # of a transaction that PostgreSQL undid in favour of another
 PG_CONNECT: dict[str, Any] = {  # libpq's names; together they bound the wait for an unreachable server
     "connect_timeout": 5,
@@ -69,6 +71,13 @@ class Database:
                 f"not a ledger URL: {url.rpartition('@')[2]}",
                 "sqlite:////path or postgresql+psycopg://user@host:5432/database",
             ) from None
+
+    def keep_open(self) -> None:
+        """For a process that writes all the time: a SQLite connection is left open from one transaction to
+        the next, and closed before a fork."""
+        if self.kind == "sqlite":
+            self.engine = _sqlite_engine(str(self.engine.url), QueuePool)
+            close_before_fork(self.engine.dispose)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -116,8 +125,9 @@ def tried_again(method: Callable[P, R]) -> Callable[P, R]:
     return trying
 
 
-def _sqlite_engine(url: str) -> Engine:
-    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_S})
+def _sqlite_engine(url: str, pool: type[Pool] = NullPool) -> Engine:
+    connect = {"timeout": BUSY_S, "check_same_thread": False}  # `no_fork` lets one thread in at a time
+    engine = create_engine(url, poolclass=pool, connect_args=connect)
     event.listen(engine, "connect", _leave_transactions_to_us)
     event.listen(engine, "begin", _begin)
     return engine
@@ -128,7 +138,24 @@ def _postgresql_engine(url: str, _pid: int) -> Engine:
     """One a process, shared by all ledgers: so its connections are counted. A child makes its own."""
     if (driver := make_url(url).get_driver_name()) != "psycopg":
         raise ValueError(driver)
-    return create_engine(url, pool_size=4, max_overflow=6, pool_pre_ping=True, connect_args=PG_CONNECT)
+    engine = create_engine(url, pool_size=4, max_overflow=6, connect_args=PG_CONNECT)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", functools.partial(_ping_if_idle, engine))
+    return engine
+
+
+def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["used_at_s"] = time.monotonic()
+
+
+def _ping_if_idle(engine: Engine, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """The server may have restarted since. What was used just now is not asked: half of all round trips."""
+    if time.monotonic() - record.info.get("used_at_s", time.monotonic()) < PING_AFTER_S:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.dbapi.Error as error:  # type: ignore[union-attr]
+        raise DisconnectionError from error  # the pool makes another
 
 
 def _leave_transactions_to_us(dbapi_connection: Any, _record: object) -> None:

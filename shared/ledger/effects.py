@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, select, update
 
 from shared.errors import LedgerError
+from shared.ledger import usual_way
 from shared.ledger.database import Database
 from shared.ledger.joins import arrive
 from shared.ledger.schema import events, jobs, runs
@@ -29,22 +31,27 @@ class Ring(NamedTuple):
 
 @dataclass(frozen=True)
 class Effects:
-    """One open write transaction. `ring_s`: when the reconciler rings for a new job that no worker took."""
+    """One open write transaction. `ring_s`: when the reconciler rings for a new job that no worker took;
+    `locked`: the runs whose rows it holds."""
 
     database: Database
     connection: Connection
     ring_s: float
+    locked: set[str] = field(default_factory=set)
 
     def append(self, by: str | None, messages: Sequence[Message]) -> list[Ring]:
         """Log messages, make jobs of those that a service handles, advance joins, end a finished run."""
         rings = []
         for message in messages:
-            run_row(self.connection, message.run_id, lock=True)  # one writer a run: `seq` is seen in order
-            seq = self._log(by, message)
-            if seq is None:
+            self._lock(message.run_id)  # one writer a run: `seq` is seen in order
+            body = canonical_json(message.model_dump(mode="json"))
+            digest = hashlib.sha256(body).hexdigest()
+            logged = {"id": digest, "run_id": message.run_id, "job_id": by, "body": body.decode()}
+            seq = self.connection.execute(usual_way.log(self.database.kind), logged).scalar()
+            if seq is None:  # it was in the log already
                 continue
             if service := HANDLED_BY.get(type(message)):
-                rings.append(self._new_job(seq, service, message))
+                rings.append(self._new_job(seq, service, message, digest))
             if type(message) in JOINED_INTO:
                 joined = arrive(self.database, self.connection, seq, message)
                 rings += self.append(by, [joined] if joined else [])
@@ -64,22 +71,16 @@ class Effects:
         last_words["fence"] = job.fence  # a job that was revived dies anew
         return self.append(job.id, [JobDied(**about, **last_words, reason=why)])
 
-    def _log(self, by: str | None, message: Message) -> int | None:
-        """The message's `seq`; None if it was in the log already."""
-        body = canonical_json(message.model_dump(mode="json")).decode()
-        now = self.database.now(self.connection)
-        row = {"id": message.digest, "run_id": message.run_id, "job_id": by, "at": now, "body": body}
-        seq: int | None = self.database.insert_once(self.connection, events, row, events.c.seq)
-        return seq
+    def _lock(self, run_id: str) -> None:
+        if run_id not in self.locked:
+            run_row(self.connection, run_id, lock=True)
+            self.locked.add(run_id)
 
-    def _new_job(self, seq: int, service: str, message: Message) -> Ring:
-        now = self.database.now(self.connection)
+    def _new_job(self, seq: int, service: str, message: Message, digest: str) -> Ring:
         kind = str(type(message).model_fields["type"].default)
-        job_id = digest_of([service, message.digest])
+        job_id = digest_of([service, digest])
         row = {"id": job_id, "seq": seq, "run_id": message.run_id, "service": service, "type": kind}
-        row |= {"state": "ready", "fence": 0, "attempts": 0, "owner": "", "lease_until": 0.0}
-        row |= {"not_before": now, "ring_at": now + self.ring_s, "rings": 0, "last_error": ""}
-        self.connection.execute(jobs.insert().values(row))
+        self.connection.execute(usual_way.new_job(self.database.kind), row | {"ring_s": self.ring_s})
         return Ring(job_id, service, kind)
 
     def _finish_run(self, message: RunFinished) -> None:

@@ -14,19 +14,19 @@ from sqlalchemy import Connection, Row, and_, func, or_, select, true, update
 
 from shared.errors import DecodeError, LostLeaseError
 from shared.ledger import migrate as migrating
+from shared.ledger import usual_way
 from shared.ledger.clock import follow
 from shared.ledger.database import Database, tried_again
 from shared.ledger.effects import Effects, body_of, column_text, run_row
 from shared.ledger.effects import Ring as Ring
+from shared.ledger.overdue import NOT_PAUSED, none_is_gone, ring_again, take_back_leases
 from shared.ledger.schema import events, jobs, leaders, runs
 from shared.messages.events import Message, decode
 from shared.messages.routes import SERVICES
 
 OUTAGE_S = 900.0  # how long what a job needs may be unreachable before its failures count as attempts
-MOST_PATIENT_RING = 4  # the reconciler rings after ring_s, 2 ring_s, 4 ... and then every 16 ring_s
 
 _OPEN = jobs.c.state.in_(("ready", "leased"))
-_NOT_PAUSED = jobs.c.run_id.not_in(select(runs.c.id).where(runs.c.state == "paused"))
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,6 @@ class LoggedEvent:
     at: float  # seconds since 1970, on the database's clock
     job_id: str | None  # the job that emitted it
     event: Message
-
-
-def none_is_gone(owner: str) -> bool:
-    return False
 
 
 class Ledger:
@@ -124,6 +120,17 @@ class Ledger:
     @tried_again
     def claim(self, job_id: str, owner: str) -> Claim | None:
         """Lease a job. None: not known, not due, held by another, ended, or given up just now."""
+        about = {"job": job_id, "by": owner, "lease_s": self.lease_s, "max_attempts": self.max_attempts}
+        try:
+            with self.database.write() as connection:
+                row = connection.execute(usual_way.claim(self.database.kind), about).first()
+                if row is not None:
+                    return Claim(job_id, row.fence, row.service, decode(row.body), row.attempts)
+        except DecodeError:  # that lease is undone with its transaction
+            pass
+        return self._claim_or_bury(job_id, owner)
+
+    def _claim_or_bury(self, job_id: str, owner: str) -> Claim | None:
         with self.database.write() as connection:
             job = _locked(connection, job_id)
             now = self.database.now(connection)  # after the lock: one may have waited for it
@@ -155,9 +162,13 @@ class Ledger:
     def commit(self, job_id: str, fence: int, messages: Sequence[Message]) -> list[Ring]:
         """The job is done and these are its effects: all of it, or LostLeaseError and nothing."""
         with self.database.write() as connection:
-            held(connection, job_id, fence)
-            set_job(connection, job_id, state="done", last_error="")
-            return self._effects(connection).append(job_id, messages)
+            about = {"job": job_id, "held_by": fence}
+            if self.database.kind == "postgresql":
+                connection.execute(usual_way.run_of_job(), about)
+            run_id = connection.execute(usual_way.done(), about).scalar()
+            if run_id is None:
+                run_id = held(connection, job_id, fence).run_id  # or rather: says why it is not
+            return self._effects(connection, run_id).append(job_id, messages)
 
     @tried_again
     def fail(
@@ -203,32 +214,22 @@ class Ledger:
         with self.database.write() as connection:
             now = self.database.now(connection)
             follow(self.database, connection, now)
-            looked_at = select(jobs).where(_NOT_PAUSED).order_by(jobs.c.seq)
-            looked_at = looked_at.with_for_update(skip_locked=True)
-            if stack:
-                ours = select(runs.c.id).where(runs.c.stack.in_(("", stack)))
-                looked_at = looked_at.where(jobs.c.run_id.in_(ours))
-            for job in connection.execute(looked_at.where(jobs.c.state == "leased")).all():
-                if job.lease_until <= now or is_gone(job.owner):
-                    set_job(connection, job.id, state="ready", ring_at=now, last_error="the worker vanished")
-            waiting = and_(jobs.c.state == "ready", jobs.c.not_before <= now, jobs.c.ring_at <= now)
-            late = connection.execute(looked_at.where(waiting)).all()
-            for job in late:
-                patience_s = self.ring_s * 2 ** min(job.rings, MOST_PATIENT_RING)
-                set_job(connection, job.id, rings=job.rings + 1, ring_at=now + patience_s)
-            return [Ring(job.id, job.service, job.type) for job in late]
+            take_back_leases(connection, now, is_gone, stack)
+            return ring_again(connection, now, self.ring_s, stack)
 
-    def due(self) -> list[Ring]:
-        """All jobs that could be claimed now, oldest first (for a bus without doorbells)."""
+    def due(self, limit: int | None = None) -> list[Ring]:
+        """Jobs that could be claimed now, oldest first (for a bus without doorbells)."""
         with self.database.read() as connection:
             now = self.database.now(connection)
-            unfinished = select(jobs).where(_OPEN, _NOT_PAUSED).order_by(jobs.c.seq)
-            rows = connection.execute(unfinished).all()
-            return [Ring(job.id, job.service, job.type) for job in rows if _is_due(job, now)]
+            ready = and_(jobs.c.state == "ready", jobs.c.not_before <= now)
+            free = or_(ready, and_(jobs.c.state == "leased", jobs.c.lease_until <= now))
+            unfinished = select(jobs.c.id, jobs.c.service, jobs.c.type).where(free, NOT_PAUSED)
+            rows = connection.execute(unfinished.order_by(jobs.c.seq).limit(limit)).all()
+            return [Ring(job.id, job.service, job.type) for job in rows]
 
     def idle(self) -> bool:
         """Whether no job is open, in any run that is not paused."""
-        open_jobs = select(jobs.c.id).where(_OPEN, _NOT_PAUSED).limit(1)
+        open_jobs = select(jobs.c.id).where(_OPEN, NOT_PAUSED).limit(1)
         with self.database.read() as connection:
             return connection.execute(open_jobs).first() is None
 
@@ -267,8 +268,8 @@ class Ledger:
         """How many jobs are neither done nor dead."""
         return sum(n for (_, state), n in self.jobs(run_id).items() if state in ("ready", "leased"))
 
-    def _effects(self, connection: Connection) -> Effects:
-        return Effects(self.database, connection, self.ring_s)
+    def _effects(self, connection: Connection, *locked: str) -> Effects:
+        return Effects(self.database, connection, self.ring_s, set(locked))
 
 
 def _locked(connection: Connection, job_id: str) -> Row[Any] | None:

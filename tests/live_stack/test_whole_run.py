@@ -18,7 +18,8 @@ from ratchet.tasks import new_task
 from shared.ledger.history import Generation, fold
 from shared.messages import events as e
 from shared.messages.proposals import WeightUpdate
-from shared.messages.records import GateRecord, ShardState
+from shared.messages.records import GateRecord
+from shared.store.shards import get_shard
 from shared.store.store import Store, get_json, get_record
 from tests.chaos.test_real_run import SMALL, TINY_SEED
 from tests.servers import postgres, s3, valkey
@@ -111,7 +112,7 @@ def attempts(store: Store, generation: Generation) -> Iterator[tuple[Any, ...]]:
     """Every attempt with its answer and its score, in the order of rollouts and slots."""
     for where, rollout in sorted(generation.rollouts.items()):
         for digest in rollout.results:
-            for attempt in get_record(store, digest, ShardState).attempts:
+            for attempt in get_shard(store, digest).attempts:
                 score = attempt.final.score if attempt.final else None
                 yield where, attempt.plan, attempt.answer, score
 

@@ -31,6 +31,7 @@ from shared.messages.records import (
     ShardState,
 )
 from shared.model.client import Chat
+from shared.store.shards import get_shard
 from shared.store.store import LocalStore, get_record, put_bundle, put_json
 from shared.tasks.task import load_task
 from tests.parts.endpoint import Endpoint
@@ -119,7 +120,7 @@ class Agent:
 
     def state(self, event: ShardFinished) -> ShardState:
         assert event.result is not None
-        return get_record(self.store, event.result, ShardState)
+        return get_shard(self.store, event.result)
 
 
 def worth(content: str) -> float:

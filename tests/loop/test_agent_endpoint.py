@@ -13,7 +13,8 @@ from shared.config.settings import RunConfig
 from shared.errors import ChatUnavailableError, JobHandedBackError
 from shared.harness.steps import ScaffoldPool
 from shared.messages.events import CandidatesProposed, ShardFinished, ShardOpened
-from shared.messages.records import Release, ShardPlan, ShardState
+from shared.messages.records import Release, ShardPlan
+from shared.store.shards import get_shard
 from shared.store.store import get_record, put_bundle, put_json
 from tests.loop.agent_world import SCAFFOLD, Agent, made_agent
 from tests.loop.test_agent_shard import TURNS_FOR_EVER
@@ -114,7 +115,7 @@ def test_what_a_failed_try_paid_for_counts_once_in_the_one_that_succeeds(agent: 
         agent.handle(shard)
     [event] = agent.handle(shard)
     assert isinstance(event, CandidatesProposed)
-    assert get_record(agent.store, event.state, ShardState).cost.prompt_tokens == 6
+    assert get_shard(agent.store, event.state).cost.prompt_tokens == 6
 
 
 def test_a_job_near_its_limit_is_handed_back_with_what_it_has(agent: Agent) -> None:

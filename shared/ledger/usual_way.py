@@ -1,0 +1,97 @@
+"""The statements of a job's usual way (claimed, done, its messages logged, the next jobs made), each one
+round trip and built once a process. What they don't find goes the long way in ledger.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from shared.ledger.schema import events, jobs, runs
+
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_CLOCK = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "extract(epoch FROM clock_timestamp())::float8",
+}
+
+# As text: SQLAlchemy leaves out the table's name in SQLite's RETURNING, and `seq = seq` is any event.
+_BODY = literal_column("(SELECT events.body FROM events WHERE events.seq = jobs.seq)", Text()).label("body")
+
+
+def clock(kind: str) -> ColumnElement[float]:
+    """The database's clock, read where the statement stands: after its waits for locks."""
+    return literal_column(_CLOCK[kind], Double())
+
+
+@functools.cache
+def claim(kind: str) -> ReturningUpdate[Any]:
+    """Lease a job that is due, has attempts left, and whose run is not paused: its new row and its message.
+    Takes `job`, `by`, `lease_s`, `max_attempts`."""
+    now = clock(kind)
+    due = or_(
+        and_(jobs.c.state == "ready", jobs.c.not_before <= now),
+        and_(jobs.c.state == "leased", jobs.c.lease_until <= now),
+    )
+    paused = exists().correlate(jobs).where(runs.c.id == jobs.c.run_id, runs.c.state == "paused")
+    usual = and_(jobs.c.id == bindparam("job"), due, jobs.c.attempts < bindparam("max_attempts"), ~paused)
+    lease = {
+        "state": "leased",
+        "owner": bindparam("by"),
+        "lease_until": now + bindparam("lease_s", type_=Double),
+    }
+    counted = {"fence": jobs.c.fence + 1, "attempts": jobs.c.attempts + 1, "rings": 0}
+    leased = update(jobs).where(usual).values(lease | counted)
+    return leased.returning(jobs.c.fence, jobs.c.attempts, jobs.c.service, _BODY)
+
+
+@functools.cache
+def done() -> ReturningUpdate[Any]:
+    """The job is done, if this fence still holds it. Takes `job`, `held_by`."""
+    held = and_(jobs.c.id == bindparam("job"), jobs.c.state == "leased", jobs.c.fence == bindparam("held_by"))
+    return update(jobs).where(held).values(state="done", last_error="").returning(jobs.c.run_id)
+
+
+@functools.cache
+def run_of_job() -> Any:
+    """Lock the run of `job`; SQLite has one lock for all."""
+    run_id = select(jobs.c.run_id).where(jobs.c.id == bindparam("job")).scalar_subquery()
+    return select(runs.c.id).where(runs.c.id == run_id).with_for_update()
+
+
+@functools.cache
+def log(kind: str) -> Any:
+    """A message into the log, once: its seq. Takes the columns but `at`."""
+    insert = _INSERT[kind](events).values(
+        id=bindparam("id"),
+        run_id=bindparam("run_id"),
+        job_id=bindparam("job_id"),
+        body=bindparam("body"),
+        at=clock(kind),
+    )
+    return insert.on_conflict_do_nothing().returning(events.c.seq)
+
+
+@functools.cache
+def new_job(kind: str) -> Any:
+    """Takes `id`, `seq`, `run_id`, `service`, `type`, `ring_s`."""
+    now = clock(kind)
+    named: dict[str, Any] = {name: bindparam(name) for name in ("id", "seq", "run_id", "service", "type")}
+    fresh = {"state": "ready", "fence": 0, "attempts": 0, "owner": "", "lease_until": 0.0, "rings": 0}
+    times = {"not_before": now, "ring_at": now + bindparam("ring_s", type_=Double)}
+    return jobs.insert().values(named | fresh | times | {"last_error": ""})
