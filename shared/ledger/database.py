@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import os
 import random
+import select
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -149,8 +150,12 @@ def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
 
 
 def _ping_if_idle(engine: Engine, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """The server may have restarted since. What was used just now is not asked: half of all round trips."""
-    if time.monotonic() - record.info.get("used_at_s", time.monotonic()) < PING_AFTER_S:
+    """The server may have gone since. Asking it each time would be a third of all round trips; what was used
+    just now is asked only if something has come from it, as its farewell does."""
+    idle_s = time.monotonic() - record.info.get("used_at_s", time.monotonic())
+    came = select.poll()
+    came.register(connection.pgconn.socket, select.POLLIN)
+    if idle_s < PING_AFTER_S and not came.poll(0):
         return
     try:
         engine.dialect.do_ping(connection)
