@@ -19,7 +19,7 @@ from shared.errors import LedgerError
 from shared.messages.records import JsonObject
 
 LINKS = 10  # jobs of a chain
-IN_PROGRESS = 24  # chains
+IN_PROGRESS = 64  # chains
 RUNS = 4
 QUIET_S = 45.0  # without a job done: what is open now is stuck
 CONTROL_QUIET_S = 8.0
