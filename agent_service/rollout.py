@@ -156,7 +156,8 @@ def _payload(attempt: AttemptState, harness: Harness, task: Task) -> JsonObject:
         for turn in attempt.turns
     ]
     plan = attempt.plan
-    return {"instance": plan.instance, "history": history, "knobs": harness.values, "context": context}
+    knobs = harness.values | plan.knobs
+    return {"instance": plan.instance, "history": history, "knobs": knobs, "context": context}
 
 
 def _take(attempt: AttemptState, action: JsonObject, stage: Stage) -> AttemptState:

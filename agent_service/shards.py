@@ -44,24 +44,28 @@ def plan_shards(
         attempts = (
             plan
             for i, seed in places
-            for plan in _plan_attempts(event, instances[i], seed, starts[(i, seed)])
+            for plan in _plan_attempts(event, i, instances[i], seed, starts[(i, seed)])
         )
         shards.append(ShardPlan(attempts=tuple(attempts)))
-    return shards
+    return [shard for shard in shards if shard.attempts]
 
 
 def _plan_attempts(
-    event: RolloutsOpened, instance: JsonObject, seed: int, parent: Parent | None
+    event: RolloutsOpened, number: int, instance: JsonObject, seed: int, parent: Parent | None
 ) -> Iterator[AttemptPlan]:
     place = [event.run_id, event.generation, event.purpose, event.round, digest_of(instance), seed]
     for contender in event.releases:
+        if contender.instances and number not in contender.instances:
+            continue
+        knobs = [contender.knobs] if contender.knobs else []
         yield AttemptPlan(
-            attempt_id=digest_of([*place, contender.arm, contender.release.digest])[:16],
+            attempt_id=digest_of([*place, contender.arm, contender.release.digest, *knobs])[:16],
             instance=instance,
             arm=contender.arm,
             release=contender.release,
             seed=derive_seed(seed, digest_of(instance)),
             parent=parent,
+            knobs=contender.knobs,
         )
 
 

@@ -11,6 +11,7 @@ from feedback_service.course.deciding import after_confirm, after_screen, open_s
 from feedback_service.course.evaluating import finish_evaluation, open_evaluation
 from feedback_service.course.situation import Deps, Situation, read_situation
 from feedback_service.propose.proposing import propose, propose_weights
+from feedback_service.propose.trying import next_trials
 from shared.bus.bus import Handler
 from shared.decisions.endings import REFUSED, count_endings, ending, endings_text
 from shared.decisions.levers import levers_in_use, serves_own_base, why_off
@@ -59,7 +60,10 @@ def on_rollouts_joined(event: e.RolloutsJoined, *, deps: Deps) -> list[e.Message
         case "train":
             if why := why_unanswered(now.states(rollout)):
                 return [e.RunFinished(run_id=event.run_id, state="failed", why=why)]
-            return propose(now, generation, rollout)
+            return next_trials(now, generation, 0) or propose(now, generation, rollout)
+        case "design":
+            trials = next_trials(now, generation, arrival.round + 1)
+            return trials or propose(now, generation, generation.rollouts[("train", 0)])
         case "screen":
             return after_screen(now, generation)
         case "confirm":

@@ -9,7 +9,7 @@ from feedback_service.course.course import room
 from feedback_service.course.situation import Situation, open_on, open_rollouts
 from shared.decisions.evidence.betting import generation_alpha
 from shared.decisions.gate import confirmed
-from shared.decisions.levers import levers_in_use
+from shared.decisions.levers import levers_of
 from shared.decisions.rails import measure
 from shared.decisions.settling import Settled, settle
 from shared.ledger.history import Generation, Rollout
@@ -49,7 +49,9 @@ def open_again(now: Situation, generation: Generation, chosen: str) -> list[Mess
     if not pending or room(now, len(pending)):
         return []
     arm = chosen if "base" in rounds[-1].alone else "base"
-    releases = {str(name): release for name, release in generation.arms(levers_in_use(now.config)).items()}
+    releases = {
+        str(name): release for name, release in generation.arms(levers_of(now.config, generation)).items()
+    }
     seeds, number = rounds[-1].together.opened.seeds, generation.number
     return [open_on(now, number, "confirm", {arm: releases[arm]}, pending, seeds, _next_round(generation))]
 
@@ -61,7 +63,7 @@ def open_round(now: Situation, generation: Generation, record: GateRecord) -> tu
     pairs = min(gate.round_instances, gate.max_pairs - len(record.differences))
     if broken := room(now, pairs):
         return [], broken
-    arms = generation.arms(levers_in_use(now.config))
+    arms = generation.arms(levers_of(now.config, generation))
     releases = {str(arm): arms[arm] for arm in arms if arm in ("base", record.chosen)}
     opened = open_rollouts(now, generation.number, "confirm", releases, pairs, _next_round(generation))
     return opened, "the gate split has no fresh instance left"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from feedback_service.course.budget import over_budget
+from feedback_service.course.lever_history import next_levers
 from feedback_service.course.situation import Situation, open_rollouts
 from shared.decisions.arms import Paired, pair
 from shared.decisions.convergence import convergence
 from shared.decisions.intervals import t_interval
-from shared.decisions.plan import Step, confirm_step, screen_step, test_step, train_step
+from shared.decisions.plan import Step, confirm_step, design_step, screen_step, test_step, train_step
 from shared.ledger.history import Rollout
 from shared.messages.events import Message, RunFinished
 from shared.messages.records import Interval, Release
@@ -23,7 +24,11 @@ def go_on(now: Situation) -> list[Message]:
     if why_end(now) is None and now.history.release is not None:
         number, release = len(now.history.generations) + 1, now.history.release
         opened = open_rollouts(now, number, "train", {"train": release}, now.config.rollouts.instances)
-        return opened or [_finished(now, "done", f"the train split of {now.task.name} has no instance")]
+        chosen = next_levers(now, number)
+        changes = {"levers": chosen.levers, "why_levers": chosen.why}
+        return [event.model_copy(update=changes) for event in opened] or [
+            _finished(now, "done", f"the train split of {now.task.name} has no instance")
+        ]
     return open_test(now)
 
 
@@ -41,6 +46,7 @@ def why_end(now: Situation) -> tuple[End, str] | None:
     first_round = min(config.gate.round_instances, config.gate.max_pairs)
     turn = (
         train_step(config, now.task),
+        design_step(config, now.task),
         screen_step(config, now.task),
         confirm_step(config, now.task, first_round),
     )

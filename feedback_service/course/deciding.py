@@ -10,7 +10,7 @@ from feedback_service.course.course import go_on, room
 from feedback_service.course.situation import Situation, open_rollouts
 from shared.decisions.arms import Paired, pair
 from shared.decisions.gate import decide, screened
-from shared.decisions.levers import LEVERS, levers_in_use, why_off
+from shared.decisions.levers import LEVERS, levers_of, why_off
 from shared.ledger.history import Generation, Rollout
 from shared.messages.events import Message, ReleasePromoted, ReleaseRejected
 from shared.messages.records import ArmResult, GateRecord, Rail, Release
@@ -20,7 +20,7 @@ from shared.store.store import put_json
 def open_screen(now: Situation, generation: Generation) -> list[Message]:
     """All arms that live on the same fresh instances; a rejection where base is alone or the budget is at
     its end."""
-    arms = generation.arms(levers_in_use(now.config))
+    arms = generation.arms(levers_of(now.config, generation))
     nulls = {arm: ArmResult(reason=reason) for arm, reason in null_arms(now, generation).items()}
     if len(arms) == 1:
         return _end(now, generation, GateRecord(screen=nulls, screen_scores={"base": ()}))
@@ -45,9 +45,12 @@ def after_confirm(now: Situation, generation: Generation) -> list[Message]:
 def null_arms(now: Situation, generation: Generation) -> dict[str, str]:
     """Why an arm can't be measured, for each that can't."""
     reasons: dict[str, str] = {}
+    levers = levers_of(now.config, generation)
     for lever in LEVERS:
         proposal = generation.harness if lever == "harness" else generation.weights
         off = why_off(now.config, lever)
+        if not off and lever not in levers:
+            off = generation.rollouts[("train", 0)].opened.why_levers
         if off or proposal is None or proposal.made is None:
             reasons[lever] = off or (proposal.refused if proposal else "") or "not proposed"
     if reasons:
@@ -85,7 +88,7 @@ def _end(now: Situation, generation: Generation, record: GateRecord) -> list[Mes
     decision: Message
     if verdict.decision == "promoted":
         release = next(
-            r for arm, r in generation.arms(levers_in_use(now.config)).items() if arm == record.chosen
+            r for arm, r in generation.arms(levers_of(now.config, generation)).items() if arm == record.chosen
         )
         decision = ReleasePromoted(
             **where, release=release, arm=record.chosen, evidence=evidence, why=verdict.why

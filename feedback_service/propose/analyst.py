@@ -32,9 +32,16 @@ ASKS = 20  # of the knob search, before it counts as exhausted
 
 
 def propose_patch(
-    base: str, files: Mapping[str, bytes], diagnosis: Diagnosis, memory: Memory, seed: int, state: str
+    base: str,
+    files: Mapping[str, bytes],
+    diagnosis: Diagnosis,
+    memory: Memory,
+    seed: int,
+    state: str,
+    designed: bool = False,
 ) -> Patch | None:
-    """A new patch against `base`, or None when nothing new is left to try."""
+    """A new patch against `base`, or None when nothing new is left to try. `designed`: a design of
+    experiments has found no better setting, so knobs are searched further on a plateau alone."""
     harness = load_harness(files)
     past = [patch for patch in memory.patches if patch.base == base]
     failed = {edit_key(edit) for patch in past if patch.failed for edit in patch.edits}
@@ -46,6 +53,8 @@ def propose_patch(
         patch = _patch(base, _combine(evidence, EDITS[state]))
         if patch and _key(patch) not in tried:
             return patch
+        if designed:
+            return None
     for move in searched:
         if move is not None:
             patch = _patch(

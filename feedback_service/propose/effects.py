@@ -1,4 +1,5 @@
-"""Main effects over train replies that are JSON objects: which value of which field goes with better scores.
+"""Main effects over train candidates that are JSON objects: which value of which field goes with better
+scores. A score is credited to what ran: a scaffold that renders its replies may have pinned or cut a field.
 
 Scores are centred within their instance, so that easy instances favour no value. A finding is a hint for a
 patch, not a proof: many values are compared, and only the gate decides whether it holds.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from feedback_service.propose.diagnosis import Scored
 from shared.decisions.arms import instance_key
 
+RENDERED = re.compile(r"\{.*\}")  # in a line
 FEWEST = 4  # replies with the value, and without it
 CLEAR = 2.0  # standard errors that the difference must exceed
 
@@ -47,14 +50,22 @@ def main_effects(scored: Sequence[Scored]) -> list[Effect]:
 def _centred(scored: Sequence[Scored]) -> list[tuple[dict[str, object], float]]:
     by_instance: defaultdict[str, list[tuple[dict[str, object], float]]] = defaultdict(list)
     for item in scored:
-        reply = parse_object(item.reply)
-        if reply is not None:
-            by_instance[instance_key(item.instance)].append((reply, item.score))
+        fields = ran(item)
+        if fields is not None:
+            by_instance[instance_key(item.instance)].append((fields, item.score))
     centred = []
     for items in by_instance.values():
         mean = math.fsum(score for _, score in items) / len(items)
         centred += [(reply, score - mean) for reply, score in items]
     return centred
+
+
+def ran(item: Scored) -> dict[str, object] | None:
+    """The object that the candidate's first line holds, where its scaffold writes there what it rendered (as
+    a comment, say), or is; else the reply, if it is one."""
+    rendered = RENDERED.search(item.content.partition("\n")[0])
+    found = parse_object(rendered[0]) if rendered else None
+    return found if found is not None else parse_object(item.reply)
 
 
 def parse_object(text: str) -> dict[str, object] | None:

@@ -11,9 +11,10 @@ from feedback_service.propose.advisor.learning import without
 from feedback_service.propose.analyst import propose_patch, propose_update
 from feedback_service.propose.diagnosis import Diagnosis, diagnose
 from feedback_service.propose.memory import Memory, remember
+from feedback_service.propose.trying import Found, found
 from shared.decisions import seeds
 from shared.decisions.convergence import convergence
-from shared.decisions.levers import Lever, levers_in_use
+from shared.decisions.levers import Lever, levers_of
 from shared.ledger.history import Generation, Rollout
 from shared.messages.analysis import Learning
 from shared.messages.events import (
@@ -35,7 +36,7 @@ SMOKE_TRACES = 2  # shards that a patched scaffold must be able to replay
 def propose(now: Situation, generation: Generation, rollout: Rollout) -> list[Message]:
     diagnosis = diagnose(now.states(rollout), now.task.manifest.score, len(rollout.losses))
     memory = remember(now.history, now.store)
-    levers = levers_in_use(now.config)
+    levers = levers_of(now.config, generation)
     advice = advice_on(now, generation, rollout, diagnosis, memory) if rollout.results else Advice()
     messages = []
     if "harness" in levers:
@@ -58,11 +59,15 @@ def _harness(
     where = {"run_id": now.run_id, "generation": generation.number, "join": join}
     if not rollout.results:
         return HarnessRefused(**where, reason=_nothing(rollout))
-    patches = advice.patches or _analysts(now, generation, diagnosis, memory, release.harness)
+    tried = found(now, generation)
+    patches = advice.patches or _analysts(now, generation, diagnosis, memory, release.harness, tried)
     instead = f" ({advice.why})" if advice.why and not advice.patches else ""
     paid = {"cost": advice.cost, "analysis": advice.analysis}
+    paid |= {"design": put_json(now.store, tried.record)} if tried else {}
     if not patches:
         reason = f"the analyst has no new edit to propose for this harness{instead}"
+        if tried:
+            reason = f"no setting of the knobs is surely better ({tried.record.attempts} attempts){instead}"
         return HarnessRefused(**where, reason=reason, **paid)
     first, *others = (put_json(now.store, patch) for patch in patches)
     return HarnessProposed(
@@ -77,11 +82,20 @@ def _harness(
 
 
 def _analysts(
-    now: Situation, generation: Generation, diagnosis: Diagnosis, memory: Memory, harness: str
+    now: Situation,
+    generation: Generation,
+    diagnosis: Diagnosis,
+    memory: Memory,
+    harness: str,
+    tried: Found | None,
 ) -> tuple[Patch, ...]:
+    """The best setting of the design, or what the diagnosis supports."""
+    if tried and tried.move:
+        return (Patch(base=harness, edits=tried.move.edits, reason=tried.move.reason),)
     state = convergence(now.history, now.config.convergence).state
     seed = seeds.patch_seed(now.config, generation.number)
-    patch = propose_patch(harness, get_bundle(now.store, harness), diagnosis, memory, seed, state)
+    files = get_bundle(now.store, harness)
+    patch = propose_patch(harness, files, diagnosis, memory, seed, state, designed=tried is not None)
     return (patch,) if patch else ()
 
 
@@ -157,7 +171,7 @@ def _live(generation: Generation) -> Release:
 
 
 def _join(now: Situation, generation: Generation, lever: Lever) -> Join:
-    expected = len(levers_in_use(now.config))
+    expected = len(levers_of(now.config, generation))
     return Join(id=digest_of([now.run_id, generation.number, "proposals"]), slot=lever, expected=expected)
 
 

@@ -30,5 +30,8 @@ StoreUrl = Annotated[
     typer.Option("--store", help="s3://bucket/prefix?endpoint=URL to use; without it a folder."),
 ]
 FlowerPort = Annotated[int, typer.Option(help="Flower's port on 127.0.0.1; 0 takes a free one.")]
-Levers = Annotated[str | None, typer.Option(help="both, harness or weights: which levers the run may pull.")]
+Levers = Annotated[
+    str | None,
+    typer.Option(help="both, harness, weights, or auto (both, or one while the other does not pay)."),
+]
 RUNS = Path("runs")

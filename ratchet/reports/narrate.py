@@ -22,7 +22,10 @@ def narrate(event: e.Message) -> str:
         case e.RolloutsOpened():
             turn = f" round {event.round}" if event.purpose == "confirm" else ""
             arms = ", ".join(release.arm for release in event.releases)
-            return f"{where}: {event.purpose}{turn} opened for {arms}"
+            if event.purpose == "design":
+                return f"{where}: design rung {event.round + 1}: {len(event.releases)} settings of the knobs"
+            chosen = f" ({event.why_levers})" if event.why_levers else ""
+            return f"{where}: {event.purpose}{turn} opened for {arms}{chosen}"
         case e.ShardFinished():
             lost = f" lost: {event.reason}" if event.result is None else ""
             return f"{where}: {event.purpose} shard done, {event.cost.evaluations} evaluations{lost}"

@@ -73,7 +73,10 @@ def show_generation(generation: Generation, store: Store) -> dict[str, Any]:
         "generation": generation.number,
         "harness": live.harness if live else None,
         "adapter": live.adapter if live else None,
-        "proposals": {"harness": _proposal(generation.harness), "weights": _proposal(generation.weights)},
+        "proposals": {
+            "harness": _proposal(generation.harness, store),
+            "weights": _proposal(generation.weights, store),
+        },
         "arms": {arm: found.model_dump(mode="json") if found else None for arm, found in intervals.items()},
         "arm_reasons": {arm: reasons[arm] for arm, found in intervals.items() if found is None},
         "gate": {
@@ -87,7 +90,7 @@ def show_generation(generation: Generation, store: Store) -> dict[str, Any]:
     }
 
 
-def _proposal(proposal: Proposal | None) -> dict[str, Any] | None:
+def _proposal(proposal: Proposal | None, store: Store) -> dict[str, Any] | None:
     if proposal is None:
         return None
     reason = proposal.reason or proposal.refused
@@ -97,6 +100,7 @@ def _proposal(proposal: Proposal | None) -> dict[str, Any] | None:
         "made": proposal.made,
         "refused": proposal.refused or None,
         "metrics": proposal.metrics,
+        "design": get_json(store, proposal.design) if proposal.design else None,
     }
 
 

@@ -27,7 +27,7 @@ from shared.config.endpoints import ModelSection as ModelSection
 from shared.config.endpoints import Section as Section
 from shared.errors import SettingsError
 
-Levers = Literal["both", "harness", "weights"]
+Levers = Literal["both", "auto", "harness", "weights"]  # auto: shared/decisions/lever_choice.py
 WorkerService = Literal["agent", "sandbox", "feedback"]
 FROM_USER = "from the user"  # validation context: unknown keys are mistakes
 RETIRED = {"model": ("temperature",), "training": ("micro_batch",)}  # keys of older versions, by section
@@ -44,6 +44,7 @@ class RolloutsSection(Section):
     instances: int = Field(12, ge=1)  # train instances a generation
     attempts: int = Field(2, ge=1)  # attempts an instance
     shard: int = Field(6, ge=1)  # instances a shard
+    design: int = Field(0, ge=0)  # train attempts a generation that try other knobs: docs/analyst.md
 
 
 class GateSection(Section):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from shared.config.settings import RunConfig
+from shared.ledger.history import Generation
 from shared.messages.records import ARMS, Arm
+from shared.messages.records import Lever as Lever
 
-Lever = Literal["harness", "weights"]
 LEVERS: tuple[Lever, ...] = ("harness", "weights")
 
 
@@ -20,9 +19,15 @@ def levers_in_use(config: RunConfig) -> tuple[Lever, ...]:
     return tuple(lever for lever in LEVERS if not why_off(config, lever))
 
 
+def levers_of(config: RunConfig, generation: Generation) -> tuple[Lever, ...]:
+    """The levers that a generation pulls: those that were chosen for it, or all that the config allows."""
+    train = generation.rollouts.get(("train", 0))
+    return (train.opened.levers if train else ()) or levers_in_use(config)
+
+
 def why_off(config: RunConfig, lever: Lever) -> str:
     """Why a lever is not pulled; empty if it is."""
-    if config.run.levers not in ("both", lever):
+    if config.run.levers not in ("both", "auto", lever):
         return f"the run pulls the {config.run.levers} lever alone"
     if lever == "weights" and serves_own_base(config):
         return (

@@ -7,10 +7,11 @@ beforehand. An attempt's final answer is one evaluation more.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from shared.config.settings import RunConfig
-from shared.decisions.levers import arms_in_use
+from shared.decisions.levers import arms_in_use, levers_in_use
 from shared.tasks.task import Task
 
 CHARS_A_TOKEN = 4
@@ -32,6 +33,7 @@ def plan(config: RunConfig, task: Task) -> list[Step]:
     """The steps of one generation, the sealed test, and the whole run."""
     turn = [
         train_step(config, task),
+        *([design_step(config, task)] if designs(config, levers_in_use(config)) else []),
         screen_step(config, task),
         confirm_step(config, task, config.gate.max_pairs),
     ]
@@ -44,6 +46,17 @@ def plan(config: RunConfig, task: Task) -> list[Step]:
 
 def train_step(config: RunConfig, task: Task) -> Step:
     return _step(config, task, "train rollouts", config.rollouts.instances * config.rollouts.attempts)
+
+
+def designs(config: RunConfig, levers: Collection[str]) -> bool:
+    """Whether a generation that pulls these levers tries other knobs before it proposes a harness."""
+    return config.rollouts.design > 0 and "harness" in levers
+
+
+def design_step(config: RunConfig, task: Task, attempts: int | None = None) -> Step:
+    """All of a generation's design, or so many attempts of it."""
+    most = config.rollouts.design if designs(config, levers_in_use(config)) else 0
+    return _step(config, task, "design of knobs", most if attempts is None else attempts)
 
 
 def screen_step(config: RunConfig, task: Task) -> Step:

@@ -27,5 +27,13 @@ def answers_seed(config: RunConfig, generation: int) -> int:
     return derive_seed(config.run.seed, generation, "answers")
 
 
+def design_seed(config: RunConfig, generation: int, rung: int) -> int:
+    return derive_seed(config.run.seed, generation, "design", rung)
+
+
+def levers_seed(config: RunConfig, generation: int) -> int:
+    return derive_seed(config.run.seed, generation, "levers")
+
+
 def patch_seed(config: RunConfig, generation: int) -> int:
     return derive_seed(config.run.seed, generation, "harness")

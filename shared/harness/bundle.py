@@ -29,9 +29,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from shared.errors import RatchetError
 from shared.harness.scaffold_check import scaffold_fault
 from shared.messages.proposals import Edit, Patch
+from shared.messages.records import KnobValue as KnobValue
 from shared.messages.records import digest_of
-
-KnobValue = bool | int | float | str
 
 KNOBS, SCAFFOLD, EXEMPLARS = "harness.toml", "scaffold.py", "exemplars.json"
 PROMPT = re.compile(r"prompts/([A-Za-z0-9_-]{1,64})\.md")

@@ -52,6 +52,17 @@ def has_function(source: str, name: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
 
 
+def reads_knobs(source: str, function: str) -> bool:
+    """Whether a function of that name looks at its parameter `knobs`. What does not parse reads nothing."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    names = (node.id for one in found for node in ast.walk(one) if isinstance(node, ast.Name))
+    return "knobs" in names
+
+
 def _may_stand_at_top(node: ast.stmt) -> bool:
     if isinstance(node, ast.FunctionDef):
         return not node.decorator_list

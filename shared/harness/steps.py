@@ -13,6 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,10 +21,11 @@ from typing import Any
 from shared.box.box import Bind, Box, BoxedProcess, Limits, hiding_binds
 from shared.errors import BoxError
 from shared.harness.actions import ScaffoldFailed, check_action, check_demonstrations
-from shared.harness.bundle import Harness
+from shared.harness.bundle import SCAFFOLD, Harness
+from shared.harness.scaffold_check import reads_knobs
 from shared.messages.plain import plain
 from shared.messages.proposals import Demonstration
-from shared.messages.records import JsonObject, Parent
+from shared.messages.records import JsonObject, Parent, canonical_json
 from shared.tasks.task import AttemptSection, Task
 
 __all__ = ["ScaffoldFailed", "ScaffoldPool", "scaffold_context"]
@@ -36,7 +38,8 @@ LIFE_CPU_S = 7 * 86_400  # a warm process has no CPU limit of its own: every ste
 PROCESSES = 16
 PUBLIC = "/public"  # where a scaffold finds its task's public folder
 
-Key = tuple[str, str, int, Path | None, tuple[str, ...]]  # owner, harness, and what its box is given
+# Owner, harness, and what its box is given: memory, public folder, hidden files, knobs that it prepares by.
+Key = tuple[str, str, int, Path | None, tuple[str, ...], str]
 
 
 def scaffold_context(task: Task, harness: Harness, parent: Parent | None, seed: int) -> JsonObject:
@@ -103,7 +106,8 @@ class ScaffoldPool:
         limits: AttemptSection,
         public: Path | None,
     ) -> JsonObject:
-        key = (*whose, limits.step_memory_mb, public, limits.hidden)
+        prepared_by = canonical_json(payload["knobs"]).decode() if _prepares_by_knobs(folder) else ""
+        key = (*whose, limits.step_memory_mb, public, limits.hidden, prepared_by)
         with self._lock:
             host = self._host(key, folder, payload["knobs"])
             try:
@@ -185,9 +189,15 @@ class _Host:
         self.process.close()
 
 
+@cache
+def _prepares_by_knobs(folder: Path) -> bool:
+    """Whether what the scaffold prepares depends on its knobs. The folder of a harness never changes."""
+    return reads_knobs((folder / SCAFFOLD).read_text(encoding="utf-8"), "prepare")
+
+
 def _start(box: Box, folder: Path, key: Key, knobs: JsonObject) -> _Host:
     """A host whose scaffold is loaded and has prepared. What fails before it is up is the box's fault."""
-    _, _, memory_mb, public, hidden = key
+    _, _, memory_mb, public, hidden, _ = key
     limits = Limits(cpu_s=LIFE_CPU_S, memory_mb=memory_mb, processes=PROCESSES)
     given = json.dumps({"public": PUBLIC if public else None, "knobs": knobs})
     argv = [

@@ -37,6 +37,7 @@ class Proposal:
     metrics: dict[str, float] = field(default_factory=dict)
     curves: str = ""  # digest of TrainingCurves
     replay: str = ""  # digest of Replay: what stored traces said of an advisor's patches
+    design: str = ""  # digest of DesignRecord, where a design of experiments ran
 
 
 @dataclass
@@ -214,7 +215,7 @@ def _propose(history: RunHistory, event: e.Message) -> None:
     generation.analysis = getattr(event, "analysis", "") or generation.analysis
     match event:
         case e.HarnessProposed():
-            generation.harness = Proposal(event.patch, event.reason)
+            generation.harness = Proposal(event.patch, event.reason, design=event.design)
             _pay(history, generation, event.cost)
         case e.DemonstrationsRequested() | e.DemonstrationsReady():
             _pay(history, generation, event.cost)
@@ -229,6 +230,7 @@ def _propose(history: RunHistory, event: e.Message) -> None:
         case e.HarnessRefused():
             proposal = generation.harness or _blank(generation, "harness")
             proposal.refused, proposal.replay = event.reason, event.replay
+            proposal.design = proposal.design or event.design
             _pay(history, generation, event.cost)
         case e.AdapterPublished():
             proposal = generation.weights or _blank(generation, "weights")

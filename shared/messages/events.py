@@ -8,32 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.errors import DecodeError
-from shared.messages.records import ArmRelease, Check, Cost, Purpose, Release, digest_of
-
-
-class Join(BaseModel):
-    """`slot` of the `expected` arrivals that together make one next job."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    id: str
-    slot: str
-    expected: int
-
-
-class Message(BaseModel):
-    """Root of all events."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    run_id: str
-    generation: int = 0
-    join: Join | None = None  # the join that this work ends in; copied from event to event
-
-    @property
-    def digest(self) -> str:
-        return digest_of(self.model_dump(mode="json"))
+from shared.messages.message import Join as Join
+from shared.messages.message import Message as Message
+from shared.messages.records import ArmRelease, Check, Cost, Lever, Purpose, Release
 
 
 class RunStarted(Message):
@@ -75,6 +55,8 @@ class RolloutsOpened(Message):
     releases: tuple[ArmRelease, ...]
     instances: str  # digest of a JSON list of instances
     seeds: tuple[int, ...]  # one attempt per (instance, release, seed)
+    levers: tuple[Lever, ...] = ()  # train: that the generation pulls; empty: all that the config allows
+    why_levers: str = ""
 
 
 class ShardOpened(Message):
@@ -136,6 +118,7 @@ class HarnessProposed(Message):
     cost: Cost = Cost()  # of the advisor
     others: tuple[str, ...] = ()  # digests of further patches: a replay on the traces chooses one of all
     analysis: str = ""  # digest of the advisor's Analysis
+    design: str = ""  # digest of DesignRecord; empty: no design of experiments ran
 
 
 class HarnessValidated(Message):
@@ -153,6 +136,7 @@ class HarnessRefused(Message):
     cost: Cost = Cost()  # of an advisor whose proposal could not be used
     analysis: str = ""
     replay: str = ""
+    design: str = ""  # as in HarnessProposed
 
 
 class DemonstrationsRequested(Message):

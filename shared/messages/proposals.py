@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from shared.messages.records import Record
+from shared.messages.records import KnobValue, Record
 
 
 class Edit(Record):
@@ -26,6 +26,26 @@ class Patch(Record):
     base: str
     edits: tuple[Edit, ...]
     reason: str
+
+
+class KnobGain(Record):
+    """What a setting is thought to bring over the live one, in units of the score."""
+
+    knobs: dict[str, KnobValue]  # what it moves
+    gain: float
+    error: float  # standard error
+    sure: float  # probability of a gain
+    attempts: int  # that ran with this very setting, under the live conditions
+
+
+class DesignRecord(Record):
+    """What a generation's design of experiments found out: the evidence of a harness proposal."""
+
+    attempts: int  # of this generation
+    known: int  # all that the estimates rest on, those of the live setting and of earlier generations too
+    levels: tuple[KnobGain, ...]  # each level of each knob, moved alone
+    settings: tuple[KnobGain, ...]  # that ran, the best first
+    proposed: dict[str, KnobValue] = Field(default_factory=dict)  # empty: none is surely better
 
 
 class ChatMessage(Record):

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 JsonObject = dict[str, Any]  # plain JSON objects: instances, knobs, actions; checked by their owners
 
-Purpose = Literal["train", "screen", "confirm", "test", "eval"]
+Purpose = Literal["train", "design", "screen", "confirm", "test", "eval"]
+KnobValue = bool | int | float | str
 Arm = Literal["base", "harness", "weights", "both"]
+Lever = Literal["harness", "weights"]
 Check = Literal["public", "final"]
 Outcome = Literal[
     "ok",
@@ -88,10 +90,13 @@ class Release(Record):
 
 
 class ArmRelease(Record):
-    """One contender of a rollout. `arm` is an Arm in screen and confirm, else a free label (train, first)."""
+    """One contender of a rollout. `arm` is an Arm in screen and confirm, else a free label (train, first).
+    A design's contenders are the live release with other knobs, each on some of the instances."""
 
     arm: str
     release: Release
+    knobs: dict[str, KnobValue] = Field(default_factory=dict)  # in the place of the harness's
+    instances: tuple[int, ...] = ()  # places in the rollout's list; empty: all of them
 
 
 class Parent(Record):
@@ -112,6 +117,7 @@ class AttemptPlan(Record):
     release: Release
     seed: int
     parent: Parent | None = None
+    knobs: dict[str, KnobValue] = Field(default_factory=dict)  # in the place of the harness's
 
 
 class ShardPlan(Record):

@@ -233,3 +233,19 @@ def test_what_a_scaffold_prepares_is_there_at_every_step_and_no_step_changes_it(
         assert answers == ["law 7 1", "law 7 1"]
         with pytest.raises(ScaffoldFailed, match="does not load: FileNotFoundError"):
             pool.step("prepares", folder, payload, LIMITS, None)
+
+
+def test_what_a_scaffold_prepares_by_its_knobs_is_prepared_for_each_setting(
+    pool: ScaffoldPool, tmp_path: Path
+) -> None:
+    source = """
+def prepare(public, knobs):
+    return {"prepared": knobs["a"]}
+
+
+def step(instance, history, knobs, context):
+    return {"answer": {"content": f"{context['prepared']['prepared']} {knobs['a']}"}}
+"""
+    folder = scaffold(tmp_path, source)
+    asked = [pool.step("knobs", folder, payload("good") | {"knobs": {"a": a}}, LIMITS) for a in (1, 2, 1)]
+    assert [answer["answer"]["content"] for answer in asked] == ["1 1", "2 2", "1 1"]

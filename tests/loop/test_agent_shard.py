@@ -18,6 +18,7 @@ from shared.messages.events import (
     ShardOpened,
 )
 from shared.messages.records import (
+    ArmRelease,
     AttemptPlan,
     AttemptState,
     BatchScores,
@@ -92,6 +93,19 @@ def test_arms_are_paired_and_meet_in_one_block(agent: Agent) -> None:
     one, two = agent.state(ended[0]).attempts
     assert [sample.text for sample in one.replies] == [sample.text for sample in two.replies]
     assert len(agent.endpoint.asked) == 2  # the same question with the same seed is one question
+
+
+def test_a_design_asks_with_the_knobs_of_each_trial(agent: Agent) -> None:
+    live = agent.harness(SCAFFOLD)
+    trials = [
+        ArmRelease(arm="design", release=live, knobs={"temperature": value}, instances=(place,))
+        for place, value in enumerate((0.25, 1.5))
+    ]
+    ended, _ = agent.play(agent.opened(live, purpose="design", releases=trials))
+    attempts = [attempt for event in ended for attempt in agent.state(event).attempts]
+    assert [attempt.plan.knobs for attempt in attempts] == [{"temperature": 0.25}, {"temperature": 1.5}]
+    asked = [attempt.turns[0].action["ask"][0]["temperature"] for attempt in attempts]
+    assert asked == [0.25, 1.5]
 
 
 def test_a_harness_that_crashes_ends_with_the_lowest_score_and_spares_the_others(agent: Agent) -> None:

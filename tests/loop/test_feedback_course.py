@@ -234,13 +234,13 @@ def test_a_gate_instance_serves_once_a_run_and_when_none_is_left_nothing_more_is
     tmp_path: Path,
 ) -> None:
     gate = GATE | {"max_pairs": 24}
-    made = world(tmp_path, sections={"run": {"generations": 4}, "gate": gate}, spread=0.3)
+    made = world(tmp_path, sections={"run": {"generations": 6}, "gate": gate}, spread=0.3)
     (tmp_path / "task" / "verifier.py").write_text(FEW)
     history = made.run()
     gates = [event for event in made.opened if event.purpose in ("screen", "confirm")]
     met = [instance["id"] for event in gates for instance in get_json(made.store, event.instances)]
     assert len(met) == len(set(met)) == 40
-    assert (history.state, len(history.generations)) == ("done", 4)
+    assert (history.state, len(history.generations)) == ("done", 6)
     last = history.generations[-1]
     assert last.decision == "rejected"
     assert "the gate split is exhausted" in last.why

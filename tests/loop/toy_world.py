@@ -54,14 +54,14 @@ value = "free"
 RUN = "toy"
 
 
-def make_task(folder: Path) -> str:
+def make_task(folder: Path, knobs: str = KNOBS) -> str:
     """A task folder; returns its path as a config names it."""
     (folder / "harness" / "prompts").mkdir(parents=True)
     (folder / "task.toml").write_text(
         'name = "toy"\n[attempt]\ncandidates = 1\nrequests = 1\nmax_tokens = 10\n'
     )
     (folder / "verifier.py").write_text(VERIFIER)
-    (folder / "harness" / "harness.toml").write_text(KNOBS)
+    (folder / "harness" / "harness.toml").write_text(knobs)
     (folder / "harness" / "scaffold.py").write_text(
         "def step(instance, history, knobs, context):\n    return {}\n"
     )
@@ -84,13 +84,15 @@ class World:
     lose: Callable[[e.RolloutsOpened], bool] = lambda event: False
     kills: Callable[[str, set[str]], bool] | None = None  # which shards (instance, arms) are lost
     name: str = RUN
+    knobs: str = KNOBS  # the harness's
+    surface: Callable[[dict[str, Any]], float] | None = None  # what a setting of the knobs adds to the score
     wrap: Callable[[Handler], Handler] = lambda handler: handler  # around each of feedback's
     ledger_url: str = ""  # empty: a file in the folder
     on_store: Store | None = None  # None: in the folder
     opened: list[e.RolloutsOpened] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        task = make_task(self.folder / "task")
+        task = make_task(self.folder / "task", self.knobs)
         self.store: Store = self.on_store or LocalStore(self.folder / "store")
         self.ledger = Ledger(self.ledger_url or f"sqlite:///{self.folder / 'ledger.sqlite'}")
         self.ledger.create_schema()
@@ -131,11 +133,12 @@ class World:
         if self.kills is not None:
             return self.one_shard_each(event, instances, self.kills)
         attempts = [
-            self.attempt(instance, contender.arm, contender.release, seed)
-            for instance in instances
+            self.attempt(instance, contender.arm, contender.release, seed, contender.knobs)
+            for number, instance in enumerate(instances)
             for seed in event.seeds
             for contender in event.releases
             if event.purpose != "screen" or contender.arm not in self.unserved
+            if number in contender.instances or not contender.instances
         ]
         cost = Cost(evaluations=2 * len(attempts), completion_tokens=10 * len(attempts))
         result = put_json(
@@ -165,11 +168,20 @@ class World:
             finished.append(e.ShardFinished(**fields, result=result))
         return finished
 
-    def attempt(self, instance: dict[str, Any], arm: str, release: Release, seed: int) -> AttemptState:
-        rng = random.Random(digest_of([instance, arm, release.digest, seed]))
-        pinned = load_harness(get_bundle(self.store, release.harness)).values["pin_shape"]
+    def attempt(
+        self,
+        instance: dict[str, Any],
+        arm: str,
+        release: Release,
+        seed: int,
+        knobs: dict[str, Any] | None = None,
+    ) -> AttemptState:
+        rng = random.Random(digest_of([instance, arm, release.digest, seed, *filter(None, [knobs])]))
+        setting = load_harness(get_bundle(self.store, release.harness)).values | (knobs or {})
+        pinned = setting.get("pin_shape", "free")
         shape = pinned if pinned != "free" else rng.choice(["round", "square"])
         score = 0.3 + self.gain(pinned == "round", release.adapter is not None) + rng.gauss(0, self.spread)
+        score += self.surface(setting) if self.surface else 0.0
         score += 0.1 * (shape == "round") * (pinned == "free")  # what the main effects can see
         result = Evaluation(outcome="ok", score=min(1.0, max(0.0, score)))
         reply = json.dumps({"shape": shape, "n": rng.randrange(3)})
@@ -178,7 +190,9 @@ class World:
             Turn(action={"ask": []}, replies=(Sample(text=reply),)),
             Turn(action={"try": [tried.model_dump(mode="json")]}, results=(result,)),
         )
-        plan = AttemptPlan(attempt_id="a", instance=instance, arm=arm, release=release, seed=seed)
+        plan = AttemptPlan(
+            attempt_id="a", instance=instance, arm=arm, release=release, seed=seed, knobs=knobs or {}
+        )
         if self.refused:
             result = Evaluation(outcome="request_refused", score=0.0, detail=self.refused)
             return AttemptState(plan=plan, final=result, error=self.refused)

@@ -121,10 +121,10 @@ def parse(reply):
 
 
 def render(pipeline, text):
-    """The pipeline as a program."""
+    """The pipeline as a program, whose first line names it."""
     body = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     head = "".join(f'    "{name}": {json.dumps(pipeline[name])},\n' for name in SPACE)
-    return f"PIPELINE = {{\n{head}}}\n\n{body[1] if body else text}"
+    return f"# {dump(pipeline)}\nPIPELINE = {{\n{head}}}\n\n{body[1] if body else text}"
 
 
 def dump(pipeline):

@@ -151,7 +151,8 @@ def _finish_bytes(chosen, channels):
 
 
 def render(schedule, instance, kernel):
-    """The schedule as device code: `kernel` behind its launches, and #defines of channels and knobs."""
+    """The schedule as device code: `kernel` behind its launches, and #defines of channels and knobs. The
+    first line is the schedule as it runs."""
     channels = instance["C"]
     chosen = fitted(schedule, channels)
     launches = {
@@ -178,7 +179,7 @@ def render(schedule, instance, kernel):
     head = "".join(f"#define {name} {value}\n" for name, value in defines.items())
     text = re.search(r"```cuda\n(.*?)```", kernel, re.DOTALL)
     body = text[1] if text else kernel
-    return f"// {dump(schedule)}\n// launch: {json.dumps(launches)}\n{head}{body}"
+    return f"// {dump(chosen)}\n// launch: {json.dumps(launches)}\n{head}{body}"
 
 
 def dump(schedule):

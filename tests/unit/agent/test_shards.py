@@ -111,3 +111,35 @@ def test_scores_of_another_shape_are_no_scores() -> None:
     state = state_of(answers(planned()[0], "x"))
     with pytest.raises(ArtifactError, match="shape"):
         attach(state, gather(state, "final", "train", CONFIG), BatchScores(blocks=((),)))
+
+
+def test_contenders_of_a_design_run_with_their_knobs_on_their_instances_alone() -> None:
+    live = Release(base="b", harness="live")
+    trials = tuple(
+        ArmRelease(arm="design", release=live, knobs={"shots": shots}, instances=places)
+        for shots, places in ((1, (0, 3)), (5, (3,)))
+    )
+    event = OPENED.model_copy(update={"purpose": "design", "releases": trials, "seeds": (3,)})
+    shards = plan_shards(event, INSTANCES, 2, [])
+    plans = [plan for shard in shards for plan in shard.attempts]
+    assert [(plan.instance["id"], plan.knobs) for plan in plans] == [
+        (0, {"shots": 1}),
+        (3, {"shots": 1}),
+        (3, {"shots": 5}),
+    ]
+    assert len({plan.attempt_id for plan in plans}) == 3
+    assert plans[1].seed == plans[2].seed
+    assert len(shards) == 2  # the shard of the last instance, on which none runs, is left out
+
+
+def test_a_designs_attempt_has_the_seed_of_the_live_setting() -> None:
+    live = (ArmRelease(arm="train", release=Release(base="b", harness="live")),)
+    trial = (live[0].model_copy(update={"arm": "design", "knobs": {"shots": 1}}),)
+    seeds = [
+        [plan.seed for shard in plan_shards(event, INSTANCES, 2, []) for plan in shard.attempts]
+        for event in (
+            OPENED.model_copy(update={"purpose": "train", "releases": live}),
+            OPENED.model_copy(update={"purpose": "design", "releases": trial}),
+        )
+    ]
+    assert seeds[0] == seeds[1]

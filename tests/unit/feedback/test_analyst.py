@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -66,6 +67,15 @@ def test_effects_are_measured_within_instances() -> None:
     assert (effect.field, effect.value, effect.count, effect.others) == ("tile", 16, 6, 6)
     assert effect.gain == pytest.approx(0.3)
     assert effect.error == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_score_is_credited_to_what_ran_and_not_to_what_the_reply_asked_for() -> None:
+    asked, cut = json.dumps({"tile": 64}), json.dumps({"tile": 16})
+    found = [
+        replace(item, reply=asked, content=f"// {cut if item.score > 0.4 else json.dumps({'tile': 8})}\ncode")
+        for item in diagnose([shard(many(6, 0.2) + many(6, 0.6, reply="better"))], BOUNDS).scored
+    ]
+    assert [(effect.field, effect.value) for effect in main_effects(found)] == [("tile", 16)]
 
 
 def test_an_effect_within_the_noise_is_none() -> None:

@@ -65,6 +65,15 @@ def test_the_plan_adds_up() -> None:
     assert steps["the whole run, at most (2 generations)"].attempts == 2 * 52 + 8
 
 
+def test_a_design_is_a_step_of_its_own_where_the_harness_lever_is_pulled() -> None:
+    task = Task(Path(), TaskManifest(name="t"))
+    both = load_config([{"rollouts": {"design": 30}}])
+    weights = load_config([{"rollouts": {"design": 30}, "run": {"levers": "weights"}}])
+    names = [[step.name for step in plan(config, task)] for config in (both, weights)]
+    assert plan(both, task)[1].attempts == 30
+    assert (names[0][1], "design of knobs" in names[1]) == ("design of knobs", False)
+
+
 def test_one_lever_screens_two_arms() -> None:
     config = load_config([{"run": {"levers": "weights"}, "gate": {"screen_instances": 5}}])
     task = Task(Path(), TaskManifest(name="t"))
