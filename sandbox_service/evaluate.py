@@ -48,13 +48,13 @@ TOOLCHAINS: dict[str, Toolchain] = {
 
 
 class Evaluator:
-    """Keeps the verifier of each task warm. One batch at a time."""
+    """Keeps the verifier of each task warm, until the task's folder changes. One batch at a time."""
 
     def __init__(self, store: Store, cache_dir: Path) -> None:
         self._store = store
         self._folder = cache_dir / "compiled"
-        self._verifiers: dict[str, VerifierProcess] = {}
-        self._digests: dict[str, str] = {}
+        self._verifiers: dict[str, tuple[str, VerifierProcess]] = {}  # by task: what it loaded, and it
+        self._digests: dict[str, tuple[cache.Stamp, str]] = {}
 
     def evaluate(self, batch: CandidateBatch) -> BatchScores:
         started = time.monotonic()
@@ -75,7 +75,8 @@ class Evaluator:
                 ]
             sheet.fill(found)
         cost = Cost(evaluations=evaluations, box_s=round(time.monotonic() - started, 3))
-        return BatchScores(blocks=tuple(sheet.results() for sheet in sheets), cost=cost)
+        blocks = tuple(sheet.results() for sheet in sheets)
+        return BatchScores(blocks=blocks, cost=cost, verifier=self._digest(task))
 
     def answers(self, task: Task, count: int, seed: int) -> list[tuple[JsonObject, list[str]]]:
         """Train instances with their right answers, of a task whose verifier returns them."""
@@ -83,7 +84,7 @@ class Evaluator:
         return [(instance, answers) for instance, answers in found]
 
     def close(self) -> None:
-        for verifier in self._verifiers.values():
+        for _, verifier in self._verifiers.values():
             verifier.close()
         self._verifiers.clear()
 
@@ -114,21 +115,29 @@ class Evaluator:
         return evaluate_apart(run, blocks, control, task.manifest.score.low)
 
     def _verifier(self, task: Task, *, alive: bool = True) -> VerifierProcess:
-        """The task's warm one; started again if it died, unless a dead one will do."""
+        """The task's warm one; started again if it died, unless a dead one will do, and if the task's folder
+        is another since."""
         name = _with_limits(task)
-        found = self._verifiers.get(name)
-        if found is None or (alive and not found.alive()):
+        digest, found = self._verifiers.get(name, ("", None))
+        if found is not None and not alive:
+            return found
+        if found is None or not found.alive() or digest != self._digest(task):
             if found is not None:
                 found.close()
-            found = self._verifiers[name] = VerifierProcess(task)
+            found = VerifierProcess(task)
+            self._verifiers[name] = self._digest(task), found
         return found
 
+    def _digest(self, task: Task) -> str:
+        """Of the folder as it is now; read again only where a file of it is another."""
+        name, stamp = _with_limits(task), cache.stamp(task)
+        if name not in self._digests or self._digests[name][0] != stamp:
+            self._digests[name] = stamp, cache.verifier_digest(task)
+        return self._digests[name][1]
+
     def _key(self, task: Task, instance: JsonObject, content: str, check: Check) -> str:
-        name = _with_limits(task)
-        if name not in self._digests:
-            limits = task.manifest.attempt.model_dump()
-            self._digests[name] = digest_of([cache.verifier_digest(task), limits])
-        return cache.key_of(self._digests[name], instance, content, check)
+        verifier = digest_of([self._digest(task), task.manifest.attempt.model_dump()])
+        return cache.key_of(verifier, instance, content, check)
 
     def _find(self, task: Task, instance: JsonObject, content: str, check: Check) -> Evaluation | None:
         return cache.find(self._store, self._key(task, instance, content, check))

@@ -50,7 +50,15 @@ def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Mes
     except VerifierError as error:
         return [RunFinished(run_id=event.run_id, generation=event.generation, state="failed", why=str(error))]
     chain = event.model_dump(exclude={"type", "join"})
-    return [CandidatesScored(**chain, join=event.join, scores=put_json(deps.store, scores), cost=scores.cost)]
+    return [
+        CandidatesScored(
+            **chain,
+            join=event.join,
+            scores=put_json(deps.store, scores),
+            cost=scores.cost,
+            verifier=scores.verifier,
+        )
+    ]
 
 
 def on_harness_proposed(event: HarnessProposed, *, deps: Deps) -> list[Message]:

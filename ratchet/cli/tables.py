@@ -37,6 +37,14 @@ def print_run(shown: dict[str, Any]) -> None:
             f"sealed test: first {interval_text(test['first'])}, last {interval_text(test['last'])}"
             f", n={test['last'].get('n') if test['last'] else 0}"
         )
+    if len(shown.get("verifiers", ())) > 1:
+        changes = [
+            f"{one['digest'][:12]} from generation {one['from_generation']}" for one in shown["verifiers"]
+        ]
+        console.print(
+            f"The task's folder was changed during the run; it was judged by {', '.join(changes)}. "
+            "Scores before and after are not comparable: start another run."
+        )
     if shown.get("why"):
         console.print(shown["why"])
 

@@ -38,6 +38,10 @@ def show_json(history: RunHistory, store: Store) -> dict[str, Any]:
         "generations": [show_generation(generation, store) for generation in history.generations],
         "gate": _gate(history, config, store),
         "rollbacks": [event.why for event in history.rollbacks],
+        "verifiers": [
+            {"digest": digest, "from_generation": generation}
+            for digest, generation in history.verifiers.items()
+        ],
         "final": {"test": _test(history, store)},
         "convergence": {"state": state.state, "why": state.why},
         "cost": history.cost.model_dump(mode="json"),

@@ -1,6 +1,6 @@
 """The attacks, read from their files: kernels/*.c are candidates for the task in task/, programs/*.py for the
 one in smoothing/, escapes/*.py try to get out of a box, scaffolds/*.py and patches/*.py are what a proposer
-may change. The first comment of a file describes it.
+may change, pools/*.py gain on a part of a finite pool. The first comment of a file describes it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,16 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 KERNELS, PROGRAMS, ESCAPES = FOLDER / "kernels", FOLDER / "programs", FOLDER / "escapes"
-SCAFFOLDS, PATCHES = FOLDER / "scaffolds", FOLDER / "patches"
+SCAFFOLDS, PATCHES, POOLS = FOLDER / "scaffolds", FOLDER / "patches", FOLDER / "pools"
 TASK = FOLDER / "task"
-KINDS = {KERNELS: "kernel", PROGRAMS: "program", ESCAPES: "escape", SCAFFOLDS: "scaffold", PATCHES: "patch"}
+KINDS = {
+    KERNELS: "kernel",
+    PROGRAMS: "program",
+    ESCAPES: "escape",
+    SCAFFOLDS: "scaffold",
+    PATCHES: "patch",
+    POOLS: "pool",
+}
 CONTROL = "honest"
 FIELD = re.compile(r"^[ *]*(exploit|gain|judge|kept|layer|naive|needs): (.+)$", re.MULTILINE)
 LOCAL_INCLUDE = re.compile(r'^#include "(\w+\.h)"$', re.MULTILINE)
@@ -57,6 +64,7 @@ EXPLOITS = {
     "K33": "a failure that takes its pair from every arm",
     "K34": "state kept by a scaffold",
     "K35": "a value that ends the one who checks it",
+    "K36": "a mean over another population than the pool's",
     "F28": "fork bomb",
     "F29": "memory and disk bombs",
     "F30": "never ends",

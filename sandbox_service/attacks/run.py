@@ -20,6 +20,7 @@ import numpy as np
 from sandbox_service.attacks import naive, naive_program, naive_replies
 from sandbox_service.attacks.corpus import CONTROL, FOLDER, KINDS, TASK, Attack, attacks, kernel_source
 from sandbox_service.attacks.finding import Finding, evaluate, seen
+from sandbox_service.attacks.run_pools import attack_pools
 from sandbox_service.attacks.run_programs import attack_programs
 from sandbox_service.attacks.run_proposals import attack_patches, attack_scaffolds
 from sandbox_service.toolchains.c.compiler import read_regular
@@ -75,6 +76,7 @@ def run(only: Sequence[str] = ()) -> list[Finding]:
             found += attack_programs(by_kind["program"], grounds.folder)
             found += attack_scaffolds(by_kind["scaffold"], grounds.folder)
             found += attack_patches(by_kind["patch"])
+            found += attack_pools(by_kind["pool"])
             usable = [attack for attack in by_kind["escape"] if total or not attack.needs]
             with ThreadPoolExecutor(OTHER_WORKERS) as pool:
                 found += pool.map(lambda attack: attack_box(attack, grounds), usable)

@@ -23,9 +23,11 @@ from sandbox_service.verify.layout import Arrays
 from sandbox_service.verify.verifier import KernelVerifier, bounded, check_outputs
 from shared.box.box import Box
 from shared.box.machine_lock import busy, quiet
-from shared.errors import BoxError
+from shared.errors import BoxError, RatchetError, VerifierError
 from shared.messages.records import Check, Evaluation, JsonObject
 from shared.tasks.task import TaskManifest
+
+ALONE = 5  # fresh inputs on which a baseline that failed is tried by itself
 
 
 @dataclass
@@ -59,10 +61,48 @@ class Bench:
 def evaluate_block(
     bench: Bench, instance: JsonObject, check: Check, baseline: Path, libraries: Sequence[Path]
 ) -> list[Evaluation]:
-    """One Evaluation per library, in order. Raises BoxError if the baseline itself fails."""
+    """One Evaluation per library, in order. Where the baseline fails, raises VerifierError if it does so by
+    itself as well, else BoxError."""
     sets = kernel_sets(bench.stage(instance), [baseline], libraries)
-    with closing(sets):
-        return [found for kernels in sets for found in _evaluate(bench, instance, check, kernels)]
+    try:
+        with closing(sets):
+            return [found for kernels in sets for found in _evaluate(bench, instance, check, kernels)]
+    except _BaselineFailedError as error:
+        raise _blamed(bench, instance, baseline, error.failure) from error
+
+
+class _BaselineFailedError(Exception):
+    def __init__(self, failure: CandidateFailedError) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+def _blamed(
+    bench: Bench, instance: JsonObject, baseline: Path, failure: CandidateFailedError
+) -> RatchetError:
+    """No candidate is running any more: what fails now is the task's own, and fails again on each retry."""
+    again = _fault_alone(bench, instance, baseline)
+    if again is None:
+        return BoxError(f"the baseline failed beside candidates ({failure.outcome}): {failure.detail}")
+    return VerifierError(
+        f"the baseline itself fails on instance {instance.get('id')!r} ({again.outcome}): {again.detail}",
+        "see baseline, expected and check in verifier.py, and candidate_s in task.toml",
+    )
+
+
+def _fault_alone(bench: Bench, instance: JsonObject, baseline: Path) -> CandidateFailedError | None:
+    sets = kernel_sets(bench.stage(instance), [], [baseline])
+    with closing(sets), busy():
+        program = Program(next(sets)[0])
+        with _noted(program):
+            program.kernel.load(bench.manifest.attempt.candidate_s)
+            for _ in range(ALONE):
+                inputs = bench.verifier.make_inputs(instance, bench.rng)
+                program.kernel.fill(inputs)
+                program.kernel.run(bench.manifest.attempt.candidate_s)
+                expected = bench.verifier.expected(instance, inputs)
+                check_outputs(bench.verifier, instance, expected, program.kernel.outputs())
+    return program.failure
 
 
 def _evaluate(
@@ -184,7 +224,7 @@ def _baseline_is_right() -> Iterator[None]:
     try:
         yield
     except CandidateFailedError as failure:
-        raise BoxError(f"the baseline failed ({failure.outcome}): {failure.detail}") from failure
+        raise _BaselineFailedError(failure) from failure
 
 
 def _demand(baseline: Program) -> None:

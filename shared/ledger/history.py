@@ -100,6 +100,7 @@ class RunHistory:
     first: Release | None = None  # the seed release
     release: Release | None = None  # live now
     rollbacks: list[e.ReleaseRolledBack] = field(default_factory=list)
+    verifiers: dict[str, int] = field(default_factory=dict)  # by digest, in order: the first generation of it
     all: dict[int, Generation] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
     state: str = "running"
@@ -152,6 +153,9 @@ def apply(history: RunHistory, event: e.Message, at: float) -> None:
             _open(history, event)
         case e.ShardFinished():
             _arrive(history, event)
+        case e.CandidatesScored():
+            if event.verifier:  # events of older versions don't name it
+                history.verifiers.setdefault(event.verifier, event.generation)
         case e.ReleasePromoted() | e.ReleaseRejected():
             _decide(history, event)
         case e.ReleaseRolledBack():

@@ -89,6 +89,7 @@ class CandidatesScored(Message):
     batch: str
     scores: str  # digest of BatchScores
     cost: Cost = Cost()
+    verifier: str = ""  # digest of the task's folder as it scored
 
 
 class ShardFinished(Message):

@@ -225,6 +225,7 @@ class BatchScores(Record):
 
     blocks: tuple[tuple[Evaluation, ...], ...]
     cost: Cost = Cost()
+    verifier: str = ""  # digest of the task's folder as it scored
 
 
 class Interval(Record):

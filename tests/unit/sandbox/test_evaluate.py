@@ -1,5 +1,6 @@
 """The sandbox's bookkeeping around a toolchain: refusals, the cache, duplicates. A task of text answers."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,51 @@ def test_another_verifier_does_not_reuse_old_scores(task, evaluator, tmp_path):
         (tmp_path / name).write_bytes((task / name).read_bytes())
     (tmp_path / "verifier.py").write_text(VERIFIER + "# stricter\n")
     assert (old, evaluator.evaluate(batch(tmp_path, "f")).cost.evaluations) == (1, 1)
+
+
+@pytest.mark.parametrize("change", ["edited", "replaced", "a file beside it", "linked data"])
+def test_a_warm_verifier_is_started_again_when_its_task_is_another(task, tmp_path, change):
+    folder, data = tmp_path / "task", tmp_path / "data.txt"
+    shutil.copytree(task, folder)
+    data.write_text("0.25")
+    (folder / "data").symlink_to(tmp_path, target_is_directory=True)
+    (folder / "beside.py").write_text("SCORE = 0.0")
+    linked = "(__import__('pathlib').Path(__file__).parent / 'data/data.txt').read_text()"
+    text = f"def score(instance, content):\n    return 0.25 * 0 + SCORE + float({linked})\n"
+    text = f"from beside import SCORE\nDATA = {linked}\n" + text.replace(linked, "DATA")
+    (folder / "verifier.py").write_text(text)
+    evaluator = Evaluator(LocalStore(tmp_path / "store"), tmp_path / "cache")
+    try:
+        first = evaluator.evaluate(batch(folder, "a", fresh=True))
+        if change == "edited":
+            (folder / "verifier.py").write_text(text.replace("0.25 * 0", "0.25 * 1"))
+        elif change == "replaced":
+            (tmp_path / "new.py").write_text(text.replace("0.25 * 0", "0.25 * 1"))
+            (tmp_path / "new.py").replace(folder / "verifier.py")
+        elif change == "a file beside it":
+            (folder / "beside.py").write_text("SCORE = 0.25")
+        else:
+            data.write_text("0.50")
+        again = evaluator.evaluate(batch(folder, "a", fresh=True))
+    finally:
+        evaluator.close()
+
+    assert (first.blocks[0][0].score, again.blocks[0][0].score) == (0.25, 0.5)
+    assert first.verifier != again.verifier
+
+
+def test_a_warm_verifier_stays_while_only_the_harness_changes(task, tmp_path):
+    folder = tmp_path / "task"
+    shutil.copytree(task, folder)
+    (folder / "verifier.py").write_text(
+        "import os\ndef score(instance, content):\n    return os.getpid() / 2**32\n"
+    )
+    evaluator = Evaluator(LocalStore(tmp_path / "store"), tmp_path / "cache")
+    try:
+        first = evaluator.evaluate(batch(folder, "a", fresh=True))
+        (folder / "harness" / "scaffold.py").write_text("# another\n")
+        again = evaluator.evaluate(batch(folder, "a", fresh=True))
+    finally:
+        evaluator.close()
+
+    assert (first.blocks, first.verifier) == (again.blocks, again.verifier)
