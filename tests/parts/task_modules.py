@@ -9,13 +9,18 @@ from types import ModuleType
 
 from shared.tasks.task import TASKS
 
+_kept: dict[Path, dict[str, ModuleType]] = {}  # by folder in TASKS: its modules while another has the names
+
 
 def load_module(folder: Path, file: str) -> ModuleType:
-    """`folder`/`file`, made anew. What stands under a plain name from other tasks' folders is forgotten."""
+    """`folder`/`file`, made anew. The modules that it imports from its folder are the same each time,
+    whatever other tasks' modules had their names meanwhile."""
     for name, module in list(sys.modules.items()):
         origin = Path(getattr(module, "__file__", None) or "/")
         if origin.is_relative_to(TASKS) and not origin.is_relative_to(folder):
-            del sys.modules[name]
+            owner = TASKS / origin.relative_to(TASKS).parts[0]
+            _kept.setdefault(owner, {})[name] = sys.modules.pop(name)
+    sys.modules.update(_kept.pop(folder, {}))
     sys.path[:] = [str(folder), *(place for place in sys.path if not Path(place).is_relative_to(TASKS))]
     path = folder / file
     spec = importlib.util.spec_from_file_location(f"task_{folder.name}_{path.stem}", path)

@@ -21,13 +21,23 @@ import numpy as np
 from scipy import sparse
 
 from count_matrices.hdf5 import annotated, read_hdf5
-from count_matrices.market import read_mtx
+from count_matrices.market import is_gzip, read_mtx
 from count_matrices.matrix import Counts, CountsError, checked, turned
 
 PLAIN = (".h5ad", ".h5", ".hdf5", ".loom", ".mtx", ".npz", ".zarr")
+TABLES = (".csv", ".tsv", ".txt", ".tab")
+TABLE_HINT = (
+    "of a table with a cell a row: anndata.read_csv(FILE).write_h5ad('x.h5ad'), with a gene a row: "
+    "anndata.read_csv(FILE).T.write_h5ad('x.h5ad'); with tabs: read_csv(FILE, delimiter='\\t')"
+)
 SUFFIXES = (*PLAIN, *(f"{ending}.gz" for ending in PLAIN if ending != ".zarr"))
 MAGIC = {b"\x89HDF\r\n\x1a\n": "hdf5", b"%%MatrixMarket": "mtx", b"\xef\xbb\xbf%%Matrix": "mtx"}
-BYTES = 16
+BYTES = 64
+NO_DATA = {  # first bytes of what lies in the place of a file that was never fetched
+    b"version https://git-lfs": "is a Git LFS pointer, not the file: git lfs pull",
+    b"/annex/": "is a git-annex pointer, not the file: git annex get",
+    b"<": "is a web page, not the file: was a login or a redirect downloaded?",
+}
 
 
 def read_counts(source):
@@ -73,12 +83,9 @@ def kind_of(path):
     """ "hdf5", "mtx", "npz", "zarr" or "": by its first bytes, then by its ending."""
     if path.is_dir():
         return "zarr" if path.name.lower().endswith(".zarr") else ""
-    opened = gzip.open if _is_gzip(path) else open
-    try:
-        with opened(path, "rb") as file:
-            head = file.read(BYTES)
-    except (OSError, EOFError, gzip.BadGzipFile):
-        head = b""
+    if path.exists() and not path.is_file():  # a pipe would never end
+        return ""
+    head = _head(path)
     for magic, kind in MAGIC.items():
         if head.startswith(magic):
             return kind
@@ -86,21 +93,36 @@ def kind_of(path):
     return {".mtx": "mtx", ".npz": "npz", ".h5ad": "hdf5", ".h5": "hdf5", ".hdf5": "hdf5"}.get(plain, "")
 
 
-def _is_gzip(path):
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+def _head(path):
+    """Its first bytes, unpacked; b"" where it can't be read."""
+    if not path.is_file():
+        return b""
+    try:
+        with (gzip.open if is_gzip(path) else open)(path, "rb") as file:
+            return file.read(BYTES)
+    except (OSError, EOFError, gzip.BadGzipFile):
+        return b""
 
 
 def _reader(path):
+    if not path.exists():
+        what = f"is a link to {path.readlink()}, which is not there" if path.is_symlink() else "is not there"
+        raise CountsError(f"{path}: {what}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise CountsError(f"{path.name}: the file is empty")
+    reason = next((text for head, text in NO_DATA.items() if _head(path).startswith(head)), "")
+    if reason:
+        raise CountsError(f"{path.name}: {reason}")
     reader = {"hdf5": read_hdf5, "mtx": read_mtx, "npz": read_npz, "zarr": read_zarr}.get(kind_of(path))
     if reader is None:
-        raise CountsError(f"{path.name}: not a format that is read; give one of {', '.join(PLAIN)}")
+        table = f"; {TABLE_HINT}" if path.name.lower().removesuffix(".gz").endswith(TABLES) else ""
+        raise CountsError(f"{path.name}: not a format that is read; give one of {', '.join(PLAIN)}{table}")
     return reader
 
 
 def _unpacked(path, scratch):
     """The file itself, or unpacked in `scratch`; MatrixMarket stays where its tables are."""
-    if path.is_dir() or kind_of(path) == "mtx" or not _is_gzip(path):
+    if path.is_dir() or kind_of(path) == "mtx" or not is_gzip(path):
         return path
     unpacked = scratch / path.name.removesuffix(".gz")
     with gzip.open(path) as source, unpacked.open("wb") as target:

@@ -4,7 +4,7 @@ data: nothing is skipped silently.
 
 import re
 
-from count_matrices.files import PLAIN, kind_of, name_of, suffix
+from count_matrices.files import PLAIN, TABLE_HINT, TABLES, kind_of, name_of, suffix
 from count_matrices.matrix import CountsError
 
 ROLES = ("train", "test")
@@ -24,7 +24,13 @@ DATA = (
     ".zip",
     ".tar",
     ".xlsx",
+    ".xls",
     ".bz2",
+    ".7z",
+    ".rar",
+    ".parquet",
+    ".feather",
+    ".npy",
 )
 HINT = {
     ".rds": "write it from R as .h5ad",
@@ -38,16 +44,22 @@ SHOWN = 8  # names in a message
 
 def found_files(source):
     """([(name, path, role or "")], [what was left out]). Raises CountsError where there is no matrix."""
-    if source.is_file() or kind_of(source):
+    if not source.exists():
+        raise CountsError(f"{source}: there is no such file or folder")
+    if not source.is_dir() or kind_of(source):
         return [(name_of(source), source, "")], []
-    roles = [role for role in ROLES if (source / role).is_dir()]
-    places = [(source / role, role) for role in roles] if len(roles) == 2 else [(source, "")]
+    roles = {path.name.lower(): path for path in source.iterdir() if path.is_dir()} if source.is_dir() else {}
+    both = all(role in roles for role in ROLES)
     files, others = [], []
-    for folder, role in places:
-        files += [(path, role) for path in _walk(folder, 0, others)]
+    for folder, role in [(roles[role], role) for role in ROLES] if both else [(source, "")]:
+        found = [(path, role) for path in _walk(folder, 0, others)]
+        if not found and role:
+            raise CountsError(f"{folder}: holds no count matrix, and is to hold those of the {role} split")
+        files += found
     if not files:
         seen = f" (there are {', '.join(path.name for path in others[:SHOWN])})" if others else ""
-        raise CountsError(f"{source}: holds no count matrix{seen}; give one of {', '.join(PLAIN)}")
+        hint = f"; {_why(others[0])}" if others else ""
+        raise CountsError(f"{source}: holds no count matrix{seen}; give one of {', '.join(PLAIN)}{hint}")
     names = _names(source, [path for path, _ in files])
     found = [(name, path, role) for name, (path, role) in zip(names, files, strict=True)]
     return found, [f"{path.relative_to(source)}: left out: {_why(path)}" for path in others]
@@ -61,10 +73,15 @@ def _walk(folder, depth, others):
             if not path.name.endswith(PARTS) or not _has_train(path):
                 yield path
         elif path.is_dir():
-            if depth < MOST_DEEP:
+            if depth < MOST_DEEP and not _leads_back(path):
                 yield from _walk(path, depth + 1, others)
         elif path.name.lower().removesuffix(".gz").endswith(DATA) and not TABLE.search(path.name.lower()):
             others.append(path)
+
+
+def _leads_back(path):
+    """Whether it is a link to a folder that it lies in."""
+    return path.is_symlink() and path.absolute().parent.resolve().is_relative_to(path.resolve())
 
 
 def _has_train(path):
@@ -76,7 +93,7 @@ def _has_train(path):
 
 def _why(path):
     ending = next(ending for ending in DATA if path.name.lower().removesuffix(".gz").endswith(ending))
-    hint = HINT.get(ending, "a table: if it holds counts, scanpy.read_csv(FILE).T.write_h5ad('x.h5ad')")
+    hint = HINT.get(ending, f"if it holds counts, {TABLE_HINT}" if ending in TABLES else "write it as .h5ad")
     return f"not a format that is read; {hint}"
 
 

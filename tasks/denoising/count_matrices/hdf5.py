@@ -12,6 +12,10 @@ from count_matrices.matrix import Counts, CountsError, fault
 
 SPARSE = {"data", "indices", "indptr", "shape"}
 GENE_EXPRESSION = "Gene Expression"
+GENES, CELLS = (
+    ("Gene", "GeneName", "gene_name", "gene_names", "Accession", "var_names"),
+    ("CellID", "CellName", "cell_id", "barcode", "barcodes", "obs_names"),
+)  # in loom
 LAYERS = ("counts", "raw_counts", "raw", "umi", "X")  # in this order, after which come raw.X and X
 
 
@@ -101,11 +105,19 @@ def _genomes(file, names, title):
 
 
 def _loom(file, name):
-    """genes x cells, dense; row_attrs/Gene and col_attrs/CellID name them."""
+    """genes x cells, dense; row_attrs/Gene and col_attrs/CellID name them. Written the other way round where
+    the attributes are."""
     rows, columns = file.get("row_attrs", {}), file.get("col_attrs", {})
-    genes = next((_texts(rows[key]) for key in ("Gene", "GeneName", "Accession") if key in rows), [])
-    cells = next((_texts(columns[key]) for key in ("CellID", "cell_id", "obs_names") if key in columns), [])
-    return Counts(sparse.csr_matrix(file["matrix"][:]).T.tocsr(), genes, cells)
+    matrix = sparse.csr_matrix(file["matrix"][:])
+    names = [[_first(side, keys) for keys in (GENES, CELLS)] for side in (rows, columns)]
+    (row_genes, row_cells), (column_genes, column_cells) = names
+    if (row_cells or column_genes) and not (row_genes or column_cells):
+        return Counts(matrix, column_genes, row_cells, [f"{name}: its attributes name the rows as cells"])
+    return Counts(matrix.T.tocsr(), row_genes, column_cells)
+
+
+def _first(attributes, keys):
+    return next((_texts(attributes[key]) for key in keys if key in attributes), [])
 
 
 def _annotated(path):

@@ -7,6 +7,8 @@ import gzip
 import io
 import re
 
+from scipy import sparse
+
 from count_matrices.hdf5 import only_genes
 from count_matrices.matrix import Counts, CountsError
 
@@ -16,7 +18,7 @@ CUT = re.compile(r"[_.-]")
 
 
 def read_mtx(path):
-    matrix = _matrix(path).tocsr()
+    matrix = _matrix(path)
     cells = tables(path, ("barcode", "cell"))
     genes = tables(path, ("feature", "gene"))
     return oriented(matrix, genes, cells, path.name)
@@ -26,13 +28,25 @@ def _matrix(path):
     """STARsolo writes "float" for "real" in the first line, which scipy does not know."""
     from scipy.io import mmread
 
-    data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
+    data = _bytes(path)
     first, end, rest = data.lstrip(b"\xef\xbb\xbf").partition(b"\n")
     words = first.split()
     if not words or words[0].lower() != b"%%matrixmarket":
         raise CountsError(f"{path.name}: its first line is no %%MatrixMarket header; is it a whole file?")
+    if b"pattern" in first.lower():
+        raise CountsError(f"{path.name}: states where counts are and not how many; give the counts")
     swapped = [b"real" if word.lower() in (b"float", b"double") else word for word in words]
-    return mmread(io.BytesIO(b" ".join(swapped) + end + rest))
+    return sparse.csr_matrix(mmread(io.BytesIO(b" ".join(swapped) + end + rest)))
+
+
+def is_gzip(path):
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _bytes(path):
+    """Unpacked, whatever the file's ending says."""
+    return gzip.decompress(path.read_bytes()) if is_gzip(path) else path.read_bytes()
 
 
 def tables(path, kinds):
@@ -60,10 +74,7 @@ def _kind(name, matrix):
 
 def read_table(path):
     """Rows of cells, without quotes."""
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix.lower() == ".gz" else data).decode(
-        "utf-8-sig", errors="replace"
-    )
+    text = _bytes(path).decode("utf-8-sig", errors="replace")
     comma = "\t" not in text and "," in text
     return [
         [cell.strip().strip('"') for cell in line.split("," if comma else "\t")]

@@ -36,7 +36,9 @@ def fault(matrix):
     """Why these are no counts; "" where they are."""
     if getattr(matrix, "ndim", 0) != 2 or 0 in matrix.shape:
         return f"the matrix is empty (shape {getattr(matrix, 'shape', '?')})"
-    if matrix.dtype.kind not in "biuf":
+    if matrix.dtype.kind == "b":
+        return "states where counts are and not how many (it holds true and false); give the counts"
+    if matrix.dtype.kind not in "iuf":
         return f"holds {matrix.dtype}, not numbers"
     values = matrix.data if sparse.issparse(matrix) else np.asarray(matrix).ravel()
     if np.count_nonzero(values) > MOST_ENTRIES:
@@ -68,6 +70,8 @@ def checked(matrix, name):
     """As CSR of float32 whole numbers; raises CountsError that names the fault and a hint."""
     if reason := fault(matrix):
         raise CountsError(f"{name}: {reason}")
+    if matrix.dtype == np.float16:  # which scipy does not take
+        matrix = matrix.astype(np.float32)
     counts = sparse.csr_matrix(matrix)
     counts = sparse.csr_matrix(
         (np.rint(counts.data.astype(np.float64)), counts.indices, counts.indptr), counts.shape
@@ -95,7 +99,7 @@ def turned(found, name):
     if _are_barcodes(found.genes) and not _are_barcodes(found.cells):
         found.notes.append(f"{name}: its genes are named like barcodes: read as genes x cells")
         return Counts(matrix.T, found.cells, found.genes, found.notes)
-    if not found.oriented:
+    if not (found.oriented and (_named(found.genes) or _named(found.cells))):
         rows, columns = (_spread(matrix, axis) for axis in (1, 0))
         if rows > GENE_LIKE * columns:
             raise CountsError(
@@ -107,6 +111,11 @@ def turned(found, name):
             f"{name}: nothing shows which axis holds the cells: its {matrix.shape[0]} rows were taken"
         )
     return found
+
+
+def _named(names):
+    """Whether they say more than the places, which are the names that AnnData and loom give by themselves."""
+    return bool(names) and list(map(str, names)) != list(map(str, range(len(names))))
 
 
 def _are_barcodes(names):

@@ -2,6 +2,8 @@
 cells whose sizes agree. What is learned on and what is tested must be different cells.
 """
 
+import re
+
 import numpy as np
 
 LEAST_MOLECULES = 20  # of a cell that is known again by its counts
@@ -9,6 +11,8 @@ LEAST_GENES = 20  # that two matrices share by name
 MANY_MOLECULES = 200  # of a cell that is known again whatever its genes are called
 SAME_SIZES = 0.5  # correlation of the logarithms of the sizes of cells with one barcode
 HALF = 0.5
+SUFFIX = re.compile(r"[-_.]\d+$")  # of a barcode's sample: programs add it and take it off
+RANDOM = re.compile(r"(.*[_:#-])?[ACGT]{14,}")  # barcodes that two samples don't share by chance
 
 
 def in_both(one, other):
@@ -88,22 +92,34 @@ def _moments(matrix):
 
 
 def _by_barcode(one, other):
-    if len(set(one.cells)) != one.matrix.shape[0] or len(set(other.cells)) != other.matrix.shape[0]:
+    mine, theirs = _barcodes(one), _barcodes(other)
+    if len(set(mine)) != one.matrix.shape[0] or len(set(theirs)) != other.matrix.shape[0]:
         return _none(one, other)
-    place = {name: row for row, name in enumerate(other.cells)}
-    pairs = [(row, place[name]) for row, name in enumerate(one.cells) if name in place]
-    if len(pairs) < HALF * min(len(one.cells), len(other.cells)):
+    place = {name: row for row, name in enumerate(theirs)}
+    pairs = [(row, place[name]) for row, name in enumerate(mine) if name in place]
+    if len(pairs) < HALF * min(len(mine), len(theirs)):
         return _none(one, other)
     rows, others = np.array(pairs).T
-    sizes = [
-        np.log1p(np.asarray(side.matrix.sum(axis=1)).ravel()[chosen])
-        for side, chosen in ((one, rows), (other, others))
-    ]
-    if min(size.std() for size in sizes) == 0 or np.corrcoef(*sizes)[0, 1] < SAME_SIZES:
+    random = all(RANDOM.fullmatch(mine[row]) for row in rows)  # else any two plates have cells 1, 2, 3, ...
+    if not random and not _sizes_agree(one, other, rows, others):
         return _none(one, other)
     masks = _none(one, other)
     masks[0][rows] = masks[1][others] = True
     return masks
+
+
+def _barcodes(side):
+    """Names of the cells without their sample's number, where they are as many without."""
+    bare = [SUFFIX.sub("", name) for name in side.cells]
+    return bare if len(set(bare)) == len(set(side.cells)) else side.cells
+
+
+def _sizes_agree(one, other, rows, others):
+    sizes = [
+        np.log1p(np.asarray(side.matrix.sum(axis=1)).ravel()[chosen])
+        for side, chosen in ((one, rows), (other, others))
+    ]
+    return min(size.std() for size in sizes) > 0 and np.corrcoef(*sizes)[0, 1] >= SAME_SIZES
 
 
 def _matches(mine, theirs):
