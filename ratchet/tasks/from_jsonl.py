@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ratchet.tasks.new_task import check_new, whole_folder
 from shared.errors import SettingsError
 
 TEMPLATE = Path(__file__).parent / "jsonl_template"
@@ -38,18 +38,17 @@ class Rows:
 
 def create(folder: Path, file: Path, metric: str) -> list[str]:
     """Make the task; returns lines about what was taken and what to do next. Raises SettingsError."""
-    if folder.exists():
-        raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
+    check_new(folder)
     own = _own_metric(metric)
     if own is None and metric not in METRICS:
         raise SettingsError(f"unknown metric {metric!r}", f"{', '.join(METRICS)}, or python:FILE")
     rows = read(file)
     splits = split(rows.pairs)
-    shutil.copytree(TEMPLATE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    _fill(folder, rows, splits, "own" if own else metric)
-    if own:
-        text = own.read_text(encoding="utf-8")
-        (folder / "metrics.py").write_text(f'{text}\n\nMETRICS = {{"own": score}}\n', encoding="utf-8")
+    with whole_folder(folder, TEMPLATE) as made:
+        _fill(made, rows, splits, "own" if own else metric)
+        if own:
+            text = own.read_text(encoding="utf-8-sig")
+            (made / "metrics.py").write_text(f'{text}\n\nMETRICS = {{"own": score}}\n', encoding="utf-8")
     counts = ", ".join(f"{len(found)} {name}" for name, found in splits.items())
     shown = [f"  {question[:60]!r} -> {answer[:40]!r}" for question, answer in rows.pairs[:SHOWN]]
     columns = f"input from {rows.input_column!r}, right answer from {rows.answer_column!r}"
@@ -65,12 +64,12 @@ def create(folder: Path, file: Path, metric: str) -> list[str]:
 def read(file: Path) -> Rows:
     """Each input once. Raises SettingsError that names the line."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"can't read {file}: {error}", "UTF-8, a JSON object a line") from None
-    objects = [
-        _object(line, f"{file}, line {number}") for number, line in enumerate(lines, 1) if line.strip()
-    ]
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is not UTF-8", "convert it: iconv -f ENCODING -t UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"can't read {file}: {error.strerror}", "UTF-8, a JSON object a line") from None
+    objects = _objects(file, text)
     if len(objects) < FEWEST:
         raise SettingsError(
             f"{file} holds {len(objects)} rows", f"at least {FEWEST} are needed for three splits"
@@ -80,7 +79,8 @@ def read(file: Path) -> Rows:
     for number, row in enumerate(objects, 1):
         if row.get(question) is None or row.get(answer) is None:
             raise SettingsError(f"{file}, row {number} has no {question!r} or no {answer!r}")
-        found.setdefault(str(row[question]).strip(), str(row[answer]).strip())
+        texts = (_text(row[name], f"{file}, row {number}: {name!r}") for name in (question, answer))
+        found.setdefault(next(texts), next(texts))
     return Rows(list(found.items()), question, answer, len(objects) - len(found))
 
 
@@ -95,14 +95,37 @@ def split(pairs: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
     return splits
 
 
-def _object(line: str, where: str) -> dict[str, Any]:
+def _objects(file: Path, text: str) -> list[dict[str, Any]]:
+    """Of lines, or of one list."""
+    if text.lstrip().startswith("["):
+        rows = _json(text, str(file))
+        named = [(f"{file}, row {number}", row) for number, row in enumerate(rows, 1)]
+    else:
+        lines = enumerate(text.split("\n"), 1)  # splitlines splits at U+2028, too
+        places = [(f"{file}, line {number}", line) for number, line in lines if line.strip()]
+        named = [(where, _json(line, where)) for where, line in places]
+    for where, row in named:
+        if not isinstance(row, dict):
+            raise SettingsError(f"{where} is not a JSON object", 'a line is {"input": ..., "answer": ...}')
+    return [row for _, row in named]
+
+
+def _json(text: str, where: str) -> Any:
     try:
-        found = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise SettingsError(f"{where} is not JSON: {error.msg}") from None
-    if not isinstance(found, dict):
-        raise SettingsError(f"{where} is not a JSON object")
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{where} holds half of a surrogate pair, which is no character") from None
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{where} is not JSON: {getattr(error, 'msg', type(error).__name__)}") from None
     return found
+
+
+def _text(value: Any, where: str) -> str:
+    """A text as it is, numbers and truth as JSON spells them."""
+    if isinstance(value, dict | list):
+        raise SettingsError(f"{where} is not text", "give the text alone: a prompt, an answer")
+    return (value if isinstance(value, str) else json.dumps(value)).strip()
 
 
 def _column(objects: list[dict[str, Any]], known: tuple[str, ...], what: str) -> str:
@@ -121,7 +144,7 @@ def _own_metric(metric: str) -> Path | None:
     if not metric.startswith("python:"):
         return None
     file = Path(metric.removeprefix("python:"))
-    if not file.is_file() or "def score(" not in file.read_text(encoding="utf-8"):
+    if not file.is_file() or "def score(" not in file.read_text(encoding="utf-8", errors="replace"):
         raise SettingsError(
             f"{file} has no score function", "write def score(answer: str, right: str) -> float"
         )

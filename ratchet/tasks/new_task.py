@@ -16,10 +16,7 @@ TEMPLATE = Path(__file__).parent / "template"
 
 def create(folder: Path) -> list[str]:
     """Copy the template; returns lines about what to do next. Raises SettingsError if the folder is there."""
-    if folder.exists():
-        raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
-    if not re.fullmatch(r"[a-z][a-z0-9_-]*", folder.name):
-        raise SettingsError(f"not a name for a task: {folder.name!r}", "lower-case letters, digits, - and _")
+    check_new(folder)
     with whole_folder(folder, TEMPLATE) as made:
         replace_in(made / "task.toml", "NAME", folder.name)
     return [
@@ -29,6 +26,14 @@ def create(folder: Path) -> list[str]:
         f"3. ratchet validate {folder}",
         f"4. ratchet run {folder}",
     ]
+
+
+def check_new(folder: Path) -> None:
+    """Raises SettingsError where the folder is there or its name is none for a task."""
+    if folder.exists():
+        raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", folder.name):
+        raise SettingsError(f"not a name for a task: {folder.name!r}", "lower-case letters, digits, - and _")
 
 
 @contextmanager

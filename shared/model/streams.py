@@ -12,6 +12,7 @@ from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 
 _EVENT = re.compile(r"^\s*(data|event|id|retry|):", re.M)
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def assembled(text: str) -> Any:
@@ -23,7 +24,7 @@ def assembled(text: str) -> Any:
     if not _EVENT.match(text):
         return None
     whole: JsonObject = {}
-    for line in text.splitlines():
+    for line in _LINE_END.split(text):  # not splitlines: a character such as U+2028 may stand in a text
         name, _, data = line.strip().partition(":")
         if name != "data" or data.strip() == "[DONE]":
             continue

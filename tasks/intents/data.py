@@ -46,9 +46,11 @@ def read_cases(path: Path) -> list[Case]:
         raise DataError(f"{path} is a folder: give a file of JSON lines")
     cases, seen = [], set()
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines splits at U+2028, too
     except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8") from None
+        raise DataError(f"{path} is not UTF-8; convert it: iconv -f ENCODING -t UTF-8") from None
+    except OSError as error:
+        raise DataError(f"can't read {path}: {error.strerror}") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
             case = read_line(line, f"{path}, line {number}")
@@ -64,8 +66,11 @@ def read_cases(path: Path) -> list[Case]:
 def read_line(line: str, where: str) -> Case:
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{where} is not JSON: {error.msg}") from None
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{where} holds half of a surrogate pair, which is no character") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not JSON: {getattr(error, 'msg', type(error).__name__)}") from None
     if not isinstance(row, dict):
         raise DataError(f"{where} is not a JSON object")
     for name in ("text", "label"):

@@ -16,7 +16,8 @@ def read_cases(path: Path) -> list[Case]:
     """No file, no cases."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8").split("\n")  # splitlines splits at U+2028, too
+    return [json.loads(line) for line in lines if line]
 
 
 CASES = {split: read_cases(HERE / "data" / f"{split}.jsonl") for split in ("train", "gate", "test", "eval")}

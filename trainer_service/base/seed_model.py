@@ -71,7 +71,7 @@ def read_corpus(spec: SeedSpec) -> list[Line]:
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=CORPUS_TIMEOUT_S)
     if done.returncode != 0:
         raise TrainingError(f"the seed corpus {spec.corpus.name} failed: {done.stderr.strip()[-500:]}")
-    rows = [json.loads(row) for row in done.stdout.splitlines() if row.strip()]
+    rows = [json.loads(row) for row in done.stdout.split("\n") if row.strip()]
     if not rows:
         raise TrainingError(f"the seed corpus {spec.corpus.name} printed no lines")
     return [Line(tuple(row["messages"]), row["answer"]) for row in rows]

@@ -17,8 +17,8 @@ Row = dict[str, Any]  # {"id", "input", "answer"}; an instance has no answer
 
 
 def read_rows(split: str) -> list[Row]:
-    lines = (HERE / "data" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    lines = (HERE / "data" / f"{split}.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]
 
 
 ROWS = {split: read_rows(split) for split in ("train", "gate", "test")}

@@ -10,6 +10,8 @@ import pytest
 from ratchet.tasks import from_jsonl
 from ratchet.tasks.validate import validate
 from shared.errors import SettingsError
+from shared.tasks.draws import draw
+from shared.tasks.task import load_task
 from tests.parts.task_modules import load_module
 
 
@@ -96,3 +98,53 @@ def test_metrics_on_answers_worked_out_by_hand() -> None:
     assert metrics["numeric"]("so 3 and then 1,204.0", "1204") == 1
     assert metrics["numeric"]("none", "3") == 0
     assert metrics["regex"]("abc-12", r"^[a-z]+-\d+$") == 1
+
+
+ODD = "a line\u2028within, and\u0085another"  # what splits a Python text into lines and no JSON
+
+
+def test_a_text_may_hold_any_character_and_the_file_may_be_one_list(tmp_path: Path) -> None:
+    rows = [{"input": f"{number} {ODD}", "answer": number % 3 == 0} for number in range(60)]
+    file = tmp_path / "rows.json"
+    for text in (
+        json.dumps(rows, ensure_ascii=False, indent=1),
+        "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows),
+    ):
+        file.write_text(text, encoding="utf-8", newline="")
+        pairs = from_jsonl.read(file).pairs
+        assert pairs[:2] == [(f"0 {ODD}", "true"), (f"1 {ODD}", "false")]
+        assert len(pairs) == 60
+    from_jsonl.create(tmp_path / "odd", file, "exact")
+    drawn = [
+        row
+        for split in ("train", "gate", "test")
+        for row in draw(load_task(str(tmp_path / "odd")), split, 60, 0)
+    ]
+    assert len(drawn) == 60
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"input": "half \\ud83d", "answer": "1"}', "line 41 holds half of a surrogate pair"),
+        ('{"input": ' + "9" * 5000 + ', "answer": "1"}', "line 41 is not JSON: ValueError"),
+        ("[" * 9999, "line 41 is not JSON: RecursionError"),
+        ('{"input": "a", "answer": ["b", "c"]}', "row 41: 'answer' is not text"),
+        ('{"input": {"a": 1}, "answer": "b"}', "row 41: 'input' is not text"),
+        ('["a", "b"]', "line 41 is not a JSON object"),
+        ('{"input": "a"}', "row 41 has no"),
+    ],
+)
+def test_a_row_that_is_none_is_named_and_no_folder_is_left(line: str, reason: str, tmp_path: Path) -> None:
+    good = "".join(json.dumps({"input": f"q{number}", "answer": "x"}) + "\n" for number in range(40))
+    (tmp_path / "rows.jsonl").write_text(good + line + "\n")
+
+    with pytest.raises(SettingsError, match=reason):
+        from_jsonl.create(tmp_path / "made", tmp_path / "rows.jsonl", "exact")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+@pytest.mark.parametrize("name", ['a "quoted" one', "Capital", "two\nlines", "项目"])
+def test_a_folder_whose_name_is_none_for_a_task_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="not a name for a task"):
+        from_jsonl.create(tmp_path / name, rows_file(tmp_path), "exact")

@@ -121,6 +121,15 @@ def test_a_stream_is_put_together() -> None:
     assert read(b": keep-alive\n\n" + events(*chunks, usage)) == ("abc", "hm", "length", Usage(3, 2))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\u0085"])
+def test_only_line_ends_end_a_line_of_a_stream(end: str, odd: str) -> None:
+    content = f"before{odd}after"
+    chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": content}}]}, ensure_ascii=False)
+    body = f"data: {chunk}{end}{end}data: [DONE]{end}{end}".encode()
+    assert read(body)[0] == content
+
+
 def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
     assert read(events(delta(content="abc"), end='data: {"choi'))[0] == "abc"
 

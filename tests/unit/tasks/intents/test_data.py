@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.unit.tasks.intents.parts import ask, lines, write
+from tests.unit.tasks.intents.parts import ask, lines, load, write
 
 CASES = [
     {"id": f"{label}-{number}", "text": f"{label} query {number}", "label": label}
@@ -73,6 +73,9 @@ def test_instances_to_evaluate_come_without_labels_which_only_the_verifier_gets(
         ('{"text": "a", "label": "x"}\n{"text": "b", "label": "x"}\n', "all queries have the same label"),
         ('{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n', "no query is left for the test split"),
         ("\n", "holds no query"),
+        ('{"text": "half \\ud83d", "label": "x"}\n', "line 1 holds half of a surrogate pair"),
+        ("[" * 9999, "line 1 is not JSON"),
+        ('{"id": ' + "9" * 5000 + "}", "line 1 is not JSON"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_nothing_is_imported(tmp_path, monkeypatch, text, reason):
@@ -81,6 +84,23 @@ def test_a_mistake_is_named_with_its_place_and_nothing_is_imported(tmp_path, mon
     assert (code, out) == (2, "")
     assert reason in err
     assert not (tmp_path / "task" / "data" / "train.jsonl").exists()
+
+
+def test_a_query_may_hold_any_character(tmp_path, monkeypatch):
+    odd = [case | {"text": f"{case['text']}\u2028within\u0085it"} for case in CASES]
+    text = "".join(json.dumps(case, ensure_ascii=False) + "\r\n" for case in odd)
+    (tmp_path / "mine.jsonl").write_text(text, encoding="utf-8", newline="")
+    code, _, err = ask(
+        "import", tmp_path / "mine.jsonl", tmp_path / "task", monkeypatch, {"gate": 24, "test": 12}
+    )
+    assert code == 0, err
+    read_cases = load("verifier.py").read_cases
+    assert len(read_cases(tmp_path / "task" / "data" / "gate.jsonl")) == 24
+
+
+def test_a_file_that_can_not_be_read_is_named(tmp_path, monkeypatch):
+    code, _, err = ask("import", tmp_path / "nowhere.jsonl", tmp_path / "task", monkeypatch)
+    assert (code, err.strip()) == (2, f"can't read {tmp_path / 'nowhere.jsonl'}: No such file or directory")
 
 
 def test_a_file_in_another_encoding_is_named(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Files of cases as people have them: every form gives the same cases; what can't be read is named."""
 
 import csv
+import gzip
 import io
 import json
 import sys
@@ -52,6 +53,22 @@ def test_every_form_is_read_as_lines_and_as_a_list(form: list[object], name: str
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
 def test_every_usual_encoding_is_read(encoding: str, tmp_path: Path):
     assert pairs(write(tmp_path / "x.jsonl", lines(OWN), encoding)) == WANTED
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.jsonl.gz", "x.CSV.GZ", "gzip-by-its-bytes.jsonl"])
+def test_every_line_end_is_read_and_what_is_packed_is_unpacked(end: str, name: str, tmp_path: Path):
+    table = "id,text,label\n" + "".join(f"{n},{fact},{';'.join(c)}\n" for n, (fact, c) in enumerate(WANTED))
+    text = (table if ".csv" in name.lower() else lines(OWN)).replace("\n", end).encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text) if "gz" in name.lower() else text)
+    assert pairs(path) == WANTED
+
+
+def test_a_packed_file_that_ends_early_is_named(tmp_path: Path):
+    (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress(lines(OWN).encode())[:-20])
+    with pytest.raises(reading.DataError, match="can't unpack"):
+        reading.read_cases(tmp_path / "x.jsonl.gz")
 
 
 def test_a_line_separator_inside_a_fact_ends_no_line(tmp_path: Path):
