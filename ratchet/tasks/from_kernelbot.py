@@ -25,6 +25,8 @@ WORDS = {"true": True, "false": False}
 KEYS = ("tests", "benchmarks", "ranking_by", "description")
 RANKINGS = ("last", "mean", "geom")
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
+SURROGATE = re.compile("[\ud800-\udfff]")
+MOST_VALUES = 10_000  # of a spec
 SEED = "seed"  # public seeds are not taken over: every instance is drawn with its own
 
 
@@ -57,7 +59,7 @@ def read(source: Path) -> JsonObject:
         found = yaml_file.load(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"can't read {path}: {error}", "give a folder with a task.yml") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise SettingsError(
             f"{path} is not YAML: {problem}", "it is read as YAML 1.1, with !include"
@@ -76,7 +78,7 @@ def read(source: Path) -> JsonObject:
         "tests": tests,
         "benchmarks": benchmarks,
         "ranking_by": ranking,
-        "description": str(found.get("description", "")),
+        "description": SURROGATE.sub("\ufffd", str(found.get("description", ""))),
     }
 
 
@@ -88,6 +90,10 @@ def _specs(path: Path, key: str, value: Any) -> list[JsonObject]:
     for number, spec in enumerate(specs, start=1):
         if not isinstance(spec, dict) or not all(isinstance(name, str) for name in spec):
             raise SettingsError(f"{path}: {key}: spec {number} is no table of arguments: {spec!r}")
+        if not _is_small(spec, MOST_VALUES):
+            raise SettingsError(
+                f"{path}: {key}: spec {number} holds itself, or more than {MOST_VALUES} values"
+            )
         for name, value in spec.items():
             if not _is_json(value):
                 raise SettingsError(
@@ -97,6 +103,18 @@ def _specs(path: Path, key: str, value: Any) -> list[JsonObject]:
     return copy.deepcopy(specs)  # with YAML's anchors several specs may be one
 
 
+def _is_small(value: Any, most: int) -> bool:
+    """Whether it has at most so many values, nested ones counted each time: anchors can make few lines into
+    millions, or into a circle."""
+    todo = [value]
+    for _ in range(most):
+        if not todo:
+            return True
+        found = todo.pop()
+        todo += found if isinstance(found, list) else found.values() if isinstance(found, dict) else ()
+    return not todo
+
+
 def _is_json(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_json, value))
@@ -104,7 +122,9 @@ def _is_json(value: Any) -> bool:
         return all(isinstance(name, str) and _is_json(item) for name, item in value.items())
     if isinstance(value, float):
         return math.isfinite(value)
-    return value is None or isinstance(value, bool | int | str)
+    if isinstance(value, str):
+        return not SURROGATE.search(value)
+    return value is None or isinstance(value, bool | int)
 
 
 def _from_text(text: str) -> Any:

@@ -21,6 +21,16 @@ class MissingFile:
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     folder: Path
 
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> Any:
+        """PyYAML takes the last of two values of one key, silently."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice[0]!r} stands twice in one table", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
 
 def load(path: Path) -> Any:
     """Raises OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError."""

@@ -29,6 +29,8 @@ benchmarks:
   - {"rows": 4096, "seed": 6, "nomask": "FALSE"}
 ranking_by: "geom"
 """
+LAUGHS = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 20))
+LAUGHS += "tests: [{x: *a19}, {x: 2}]\nbenchmarks: [{x: 3}]\n"
 
 
 @pytest.fixture
@@ -89,6 +91,12 @@ def test_a_ranking_by_the_last_benchmark_seals_that_one(source: Path, tmp_path: 
         (TASK.replace('ranking_by: "geom"', "ranking_by: !include none.yml"), "no file none.yml to include"),
         (TASK.replace('ranking_by: "geom"', "ranking_by: !other x"), "is not YAML: .*!other"),
         ("tests: [{n: 1}]\nbenchmarks: [{n: 1}]", "train and gate need one each"),
+        (TASK.replace('"rows": 32', '"rows": 32, "rows": 64'), "the key 'rows' stands twice"),
+        (TASK + TASK, "the key 'benchmarks' stands twice"),
+        (TASK.replace('"rows": 32', f'"rows": {"9" * 5000}'), "is not YAML: Exceeds the limit"),
+        (TASK.replace('"rows": 32', r'"rows": "\ud83d"'), "spec 1: rows is of type str"),
+        (TASK.replace('{"rows": 32', '&it {"it": *it, "rows": 32'), "spec 1 holds itself"),
+        (LAUGHS, "spec 1 holds itself, or more than 10000 values"),
     ],
 )
 def test_what_is_wrong_with_a_task_yml_is_named(text: str, read_task: str, source: Path, tmp_path: Path):
