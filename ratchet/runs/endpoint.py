@@ -4,12 +4,13 @@ config, with a sentence for each change of a setting."""
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TypeVar
 
 from ratchet.runs.endpoint_probe import Found, examine, why_no_adapters
 from shared.config.settings import EndpointSection, RunConfig
 from shared.decisions.levers import serves_own_base, why_off
-from shared.errors import AdaptersUnsupportedError, SettingsError
+from shared.errors import AdaptersUnsupportedError, SettingsError, ToolMissingError
 from shared.model.prices import look_up
 from shared.tasks.task import Task
 
@@ -23,6 +24,7 @@ def settle(config: RunConfig, task: Task | None = None) -> tuple[RunConfig, list
     AdaptersUnsupportedError where no lever is left."""
     notes: list[str] = []
     if config.advisor.url:
+        _require_engine(config.advisor.engine)
         advisor = settled(
             config.advisor,
             "advisor",
@@ -39,6 +41,14 @@ def settle(config: RunConfig, task: Task | None = None) -> tuple[RunConfig, list
     if config.budget.usd:
         _require_prices(config)
     return config, notes
+
+
+def _require_engine(name: str) -> None:
+    if name != "analysis" and importlib.util.find_spec(name) is None:
+        raise ToolMissingError(
+            f"advisor.engine is {name}, and that package is not installed",
+            "pip install 'ratchet-sia[engines]'",
+        )
 
 
 def settled(section: S, name: str, found: Found, notes: list[str]) -> S:

@@ -83,6 +83,7 @@ class AdvisorSection(EndpointSection):
     offline analyst does it alone."""
 
     api_key_env: str = "ADVISOR_API_KEY"
+    engine: Literal["analysis", "gepa", "openevolve"] = "analysis"  # who asks it, and reads its answers
     temperature: float = Field(0.7, ge=0.0, le=2.0)
     max_tokens: int = Field(4096, ge=256)
     timeout_s: float = Field(300.0, gt=0)

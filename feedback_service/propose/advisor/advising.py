@@ -78,11 +78,12 @@ def _question(
         past=past_generations(now.history, now.store),
         notes=last_notes(now.history, now.store),
         most_edits=MOST if slow else budget,
-        slow=_slow(traces, earlier, base) if slow else [],
+        number=generation.number,
+        slow=_slow(traces, before(now.history, now.store, generation.number, base)) if slow else [],
     )
 
 
-def _slow(traces: list[Trace], earlier: dict[str, Before], harness: str) -> list[tuple[str, float, float]]:
+def _slow(traces: list[Trace], earlier: dict[str, Before]) -> list[tuple[str, float, float]]:
     """Train instances that an earlier harness met too: their scores then and now, the largest changes
     first."""
     scores: dict[str, list[float]] = {}
@@ -92,7 +93,7 @@ def _slow(traces: list[Trace], earlier: dict[str, Before], harness: str) -> list
     rows = [
         (key, earlier[key].score, sum(values) / len(values))
         for key, values in scores.items()
-        if key in earlier and earlier[key].harness != harness
+        if key in earlier
     ]
     return sorted(rows, key=lambda row: -abs(row[2] - row[1]))[:SLOW_SHOWN]
 

@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from feedback_service.propose.advisor.answer import schema
-from feedback_service.propose.advisor.prompt import Question, render
-from feedback_service.propose.advisor.reading import MOST_CHARS, Read, read
+from feedback_service.propose.advisor.engines import Engine, find
+from feedback_service.propose.advisor.prompt import Question
+from feedback_service.propose.advisor.reading import MOST_CHARS, Read
 from feedback_service.propose.moves import pin_moves
 from shared.config.settings import AdvisorSection, BudgetSection
 from shared.decisions.endings import WORDS, ending
-from shared.errors import ChatError, ChatUnavailableError
+from shared.errors import ChatError, ChatUnavailableError, ToolMissingError
 from shared.harness.bundle import load_harness
 from shared.messages.analysis import Analysis, Draft, Finding, Learning
 from shared.messages.proposals import Patch
@@ -77,21 +77,29 @@ def advise(
     seed: int,
 ) -> Advice:
     """Raises no error of the endpoint: a run does not depend on its advisor."""
+    try:
+        engine = find(section.engine)
+    except ToolMissingError as error:
+        return Advice(why=str(error))
     request = SampleRequest(
         model=section.name,
-        messages=render(question),
+        messages=engine.messages(question),
         seed=seed,
         max_tokens=section.max_tokens,
         temperature=section.temperature,
-        schema=schema(),
+        schema=engine.schema,
     )
+
+    def draft(answered: tuple[str, str]) -> _Drafted:
+        return _draft(engine.read(answered[0], question), answered, checks)
+
     asked = _Asked(chat, purse)
     count = affordable(section.drafts, most_of(request, chat.price), purse)
-    drafted = [_draft(text, checks) for text in asked.texts(request, count)]
+    drafted = [draft(answered) for answered in asked.texts(request, count)]
     if drafted and not any(one.patch or one.learning for one in drafted):
         again = _again(request, drafted[0])
-        drafted += [_draft(text, checks) for text in asked.texts(again, 1)]
-    return _advice(drafted, question, asked, store)
+        drafted += [draft(answered) for answered in asked.texts(again, 1)]
+    return _advice(drafted, question, asked, store, engine)
 
 
 def affordable(drafts: int, most: Cost, purse: Purse) -> int:
@@ -140,9 +148,8 @@ def _text(sample: Sample) -> str:
     return sample.text[-MOST_CHARS:]
 
 
-def _draft(answered: tuple[str, str], checks: Checks) -> _Drafted:
+def _draft(found: Read, answered: tuple[str, str], checks: Checks) -> _Drafted:
     text, ended = answered
-    found = read(text)
     if found.fault and ended:
         found.fault += f" ({ended})"
     patch = None if found.fault else checks.patch(found)
@@ -160,7 +167,9 @@ def _again(request: SampleRequest, draft: _Drafted) -> SampleRequest:
     return SampleRequest(**{**vars(request), "messages": messages})
 
 
-def _advice(drafted: list[_Drafted], question: Question, asked: _Asked, store: Store) -> Advice:
+def _advice(
+    drafted: list[_Drafted], question: Question, asked: _Asked, store: Store, engine: Engine
+) -> Advice:
     known = _knob_evidence(question)
     drafted = sorted(drafted, key=lambda one: -_promise(one, known))  # stable: equals stay as they came
     learning_of = _agreed([one.learning for one in drafted])
@@ -168,6 +177,7 @@ def _advice(drafted: list[_Drafted], question: Question, asked: _Asked, store: S
     analysis = Analysis(
         drafts=tuple(_recorded(one, store) for one in drafted),
         learning_of=learning_of,
+        engine=engine.name,
         why=why if not any(one.patch for one in drafted) else "ordered by knob values that scored well",
     )
     patches = {patch.model_dump_json(exclude={"reason"}): patch for one in drafted if (patch := one.patch)}

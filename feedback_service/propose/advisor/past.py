@@ -78,29 +78,30 @@ def _states(generation: Generation, store: Store) -> list[ShardState]:
 
 
 def _train_scores(generation: Generation, store: Store) -> list[float]:
-    """One an instance: its attempts averaged."""
-    return [score for score, _ in _by_instance(_states(generation, store)).values()]
+    return list(_by_instance(_states(generation, store)).values())
 
 
-def _by_instance(states: Sequence[ShardState]) -> dict[str, tuple[float, str]]:
+def _by_instance(states: Sequence[ShardState]) -> dict[str, float]:
+    """The mean score of each instance's attempts."""
     scores: defaultdict[str, list[float]] = defaultdict(list)
-    harness = ""
     for state in states:
         for attempt in state.attempts:
-            score, harness = attempt_score(attempt), attempt.plan.release.harness
+            score = attempt_score(attempt)
             if score is not None:
                 scores[instance_key(attempt.plan.instance)].append(score)
-    return {key: (math.fsum(values) / len(values), harness) for key, values in scores.items()}
+    return {key: math.fsum(values) / len(values) for key, values in scores.items()}
 
 
-def before(history: RunHistory, store: Store, number: int) -> dict[str, Before]:
-    """By train instance: its newest earlier scores. Only where a later generation drew it again does it tell
-    anything."""
+def before(history: RunHistory, store: Store, number: int, not_under: str = "") -> dict[str, Before]:
+    """By train instance: its newest earlier scores, of another harness than `not_under`. Only where a later
+    generation drew it again does it tell anything."""
     found: dict[str, Before] = {}
     earlier = [generation for generation in history.generations if generation.number < number]
     for generation in earlier[-GENERATIONS:]:
-        for key, (score, harness) in _by_instance(_states(generation, store)).items():
-            found[key] = Before(generation.number, score, harness)
+        if generation.release is None or generation.release.harness == not_under:
+            continue
+        for key, score in _by_instance(_states(generation, store)).items():
+            found[key] = Before(generation.number, score)
     return found
 
 

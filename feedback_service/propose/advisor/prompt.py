@@ -40,6 +40,7 @@ class Question:
     past: list[PastGeneration] = field(default_factory=list)
     notes: str = ""
     most_edits: int = 6
+    number: int = 1  # of the generation
     slow: list[tuple[str, float, float]] = field(default_factory=list)  # instance, score before, score now
 
 

@@ -34,7 +34,6 @@ class Before:
 
     generation: int
     score: float
-    harness: str
 
 
 def attempt_score(attempt: AttemptState) -> float | None:
