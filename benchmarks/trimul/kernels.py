@@ -39,21 +39,27 @@ def build(source: str, flags: Sequence[str], library: Path) -> Kernel:
 
 
 def torch_kernels(threads: int) -> dict[str, Kernel]:
-    """torch eager and torch.compile (inductor's C++)."""
+    """torch eager, and torch.compile (inductor's C++) in float32, float16 and bfloat16."""
     import torch
 
     torch.set_num_threads(threads)
 
-    def wrap(operator: Callable[..., Any]) -> Kernel:
+    def wrap(operator: Callable[..., Any], dtype: Any = torch.float32) -> Kernel:
         def run(inputs: Arrays) -> Array:
             with torch.no_grad():
-                tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}  # shares memory
-                result: Array = operator(tensors).numpy()
+                # in float32 they share memory; a conversion is part of what is timed
+                tensors = {name: torch.from_numpy(array).to(dtype) for name, array in inputs.items()}
+                result: Array = operator(tensors).float().numpy()
                 return result
 
         return run
 
-    return {"torch_eager": wrap(_torch_trimul), "torch_compile": wrap(torch.compile(_torch_trimul))}
+    return {
+        "torch_eager": wrap(_torch_trimul),
+        "torch_compile": wrap(torch.compile(_torch_trimul)),
+        "torch_compile_float16": wrap(torch.compile(_torch_trimul), torch.float16),
+        "torch_compile_bfloat16": wrap(torch.compile(_torch_trimul), torch.bfloat16),
+    }
 
 
 def _torch_trimul(t: dict[str, Any]) -> Any:

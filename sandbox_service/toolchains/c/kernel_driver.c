@@ -68,6 +68,14 @@ static void use_threads(int threads) {
     if (sched_setaffinity(0, sizeof kept, &kept)) broken("affinity");
 }
 
+/* The processor's matrix unit, where it has one: Linux lends it to a process that asks, which a candidate can't. */
+static void ask_for_matrix_unit(void) {
+#if defined(__x86_64__)
+    enum { REQUEST = 0x1023, TILE_DATA = 18 }; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA: not in older headers */
+    syscall(SYS_arch_prctl, REQUEST, TILE_DATA); /* refused where there is none; programs are compiled for what there is */
+#endif
+}
+
 #define RETURN(what) BPF_STMT(BPF_RET | BPF_K, what)
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define HIGH_HALF(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field) + 4)
@@ -229,6 +237,7 @@ int main(int argc, char **argv) {
     char *arena = map_arena(argv[2], strtoull(argv[4], NULL, 10));
     place(place(argv + 5, arena, in), arena, out);
     use_threads(atoi(argv[3]));
+    ask_for_matrix_unit();
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)) broken("not dumpable"); /* others of the same user can't look in */
     int orders = high(0), replies = high(1), null = open("/dev/null", O_RDWR);
     if (null < 0) broken("/dev/null");

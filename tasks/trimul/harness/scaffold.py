@@ -10,19 +10,28 @@ import random
 import re
 
 SPACE = {
-    "vec": [2, 4, 8, 16],  # numbers in a vector
-    "rows": [1, 2, 4, 6, 8, 12, 16],  # of a register tile
-    "cols": [1, 2, 3, 4],  # vectors across a register tile
-    "layout": ["last", "plain", "right_t", "left_t", "both_t"],  # of left and right
-    "lanes": ["positions", "channels"],  # what a vector of the projections holds
-    "block": [8, 16, 32, 64],  # places of a line worked on at a time
-    "norm": ["once", "per_block", "per_output"],  # how often the first layer norm is computed
-    "gates": ["fused", "pass"],  # into the projections, or in a pass of their own
-    "out": ["fused", "pass"],  # second layer norm and output projection together, or apart
-    "exp": ["fast", "libm"],
+    "products": ["float32", "bf16x2", "bf16x3"],  # a number as one float32, or as the sum of 2 or 3 bfloat16
+    "vec": [4, 8, 16],  # numbers in a vector
+    "rows": [1, 2, 3, 4, 5, 6, 7],  # of a register tile of the projections: channels
+    "cols": [1, 2, 3, 4],  # vectors of places across it
+    "prows": [1, 2, 4, 6, 8, 10, 12, 14],  # of a register tile of the product and of the way out
+    "pcols": [1, 2, 3, 4],
+    "pair": ["together", "apart"],  # a channel and its gate in one register tile, or in one after the other
+    "weights": ["packed", "plain"],  # in the order in which tiles read them, or as they come
+    "block": [16, 32, 64, 128],  # places of a line worked on at a time
+    "norm": [
+        "transposed",
+        "per_block",
+        "once",
+    ],  # first layer norm: by channels in registers, by places, in a pass
+    "outgate": ["early", "late"],  # the output's gate with the other projections, or where it is needed
+    "sigmoid": ["newton", "divide", "libm"],
+    "stores": ["cached", "streaming"],  # of what only a later stage reads
+    "prefetch": ["next", "none"],
+    "pages": ["small", "huge"],
     "threads": [1, 2],
 }
-SCHEDULE_TOKENS = 160  # a schedule is about half of that
+SCHEDULE_TOKENS = 240  # a schedule is about half of that
 FREE = "free"  # a pin_KNOB that pins nothing
 
 
@@ -112,18 +121,24 @@ def parse(reply):
 
 
 def render(schedule, instance, kernel):
-    """The schedule as C for one shape: `kernel` behind #defines of the shape, the knobs and their words."""
+    """The schedule as C for one shape: `kernel` behind #defines of the shape, the knobs and their words. The
+    first line names the schedule that runs, which `fitted` may have changed."""
+    schedule = fitted(schedule, instance)
     defines = {name: instance[name] for name in ("B", "N", "C")}
     defines["H"] = instance.get("H", 128)
     for choices in SPACE.values():
         defines.update({word.upper(): code for code, word in enumerate(choices) if isinstance(word, str)})
     for name, value in schedule.items():
         defines[name.upper()] = value if isinstance(value, int) else value.upper()
-    for name in ("rows", "cols"):  # a tile is no larger than the operator
-        defines[name.upper()] = min(schedule[name], instance["N"])
+    defines["PROWS"] = min(schedule["prows"], instance["N"])  # a tile is no larger than the operator
     head = "".join(f"#define {name} {value}\n" for name, value in defines.items())
     text = re.search(r"```c\n(.*?)```", kernel, re.DOTALL)
     return f"/* {dump(schedule)} */\n{head}{text[1] if text else kernel}"
+
+
+def fitted(schedule, instance):
+    """What runs of a schedule: the matrix unit reads vectors of 16."""
+    return schedule if schedule["products"] == "float32" else {**schedule, "vec": 16}
 
 
 def dump(schedule):

@@ -61,8 +61,8 @@ C = Seed(
     "trimul",
     C_SHAPE,
     shape="N=32 C=64 mask=random dist=normal",
-    pins={"vec": 8, "exp": "libm"},
-    against={"vec": 16, "exp": "fast"},
+    pins={"rows": 3, "sigmoid": "libm"},
+    against={"rows": 4, "sigmoid": "newton"},
     fenced=("c", "void trimul(void) {}\n"),
     entry="void trimul(",
 )
@@ -157,7 +157,7 @@ def test_a_schedule_is_found_in_prose_and_refused_unless_it_is_whole_and_in_the_
     whole = json.loads(seed.schedule)
     assert seed.scaffold.parse(f"I choose\n```json\n{seed.schedule}\n```") == whole
     number, flag = next(iter(seed.pins)), "threads" if "threads" in whole else "prefetch"
-    broken = [{**whole, number: 5}, {**whole, flag: True}, {**whole, "extra": 1}, {number: whole[number]}]
+    broken = [{**whole, number: 99}, {**whole, flag: True}, {**whole, "extra": 1}, {number: whole[number]}]
     for schedule in broken:
         assert seed.scaffold.parse(json.dumps(schedule)) is None
     assert seed.scaffold.parse('{"' + number + '": ') is None
