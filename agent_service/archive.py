@@ -46,7 +46,11 @@ class Archive:
             reply = attempt.replies[candidate.samples[0]].text if candidate.samples else ""
             self.parent_of[node] = start
             self.nodes[node] = Parent(
-                content=candidate.content, reply=reply, score=evaluation.score, node=node
+                content=candidate.content,
+                reply=reply,
+                score=evaluation.score,
+                node=node,
+                metrics=evaluation.metrics,
             )
 
     def ancestors(self, node: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """`ratchet bench trimul`: on the same cores and threads, side by side in one run, the naive C program,
 schedules set by hand, a run's best program (found by timing its best ones again) or a given one, torch eager
-and torch.compile, with the relative RMS error of each; and, with --search, a run's loop against random search and Optuna at equal evaluations.
+and torch.compile, with the relative RMS error of each; and, with --search, a run's loop against random search
+and Optuna at equal evaluations.
 
     python -m benchmarks.trimul [--run RUN | --program FILE] [--sizes 128,256] [--search 96] [--out FILE]
 

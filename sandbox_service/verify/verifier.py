@@ -73,6 +73,14 @@ def check_outputs(
         raise CandidateFailedError("wrong", reason)
 
 
+def told(verifier: KernelVerifier, instance: JsonObject, baseline: Arrays, got: Arrays) -> dict[str, float]:
+    """What a verifier with the optional `measures` tells of a right output beside the score; its finite
+    numbers."""
+    measures = getattr(verifier, "measures", None)
+    found = {} if measures is None else measures(instance, baseline, got)
+    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+
+
 def bounded(score: object, low: float, high: float) -> float:
     """A verifier's score of a speed-up. Raises VerifierError where it is no number, or leaves the bounds that
     the gate's statistics rest on."""

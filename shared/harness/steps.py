@@ -47,7 +47,7 @@ def scaffold_context(task: Task, harness: Harness, parent: Parent | None, seed: 
     context: JsonObject = {
         "prompts": harness.prompts,
         "exemplars": harness.exemplars,
-        "parent": parent.model_dump(include={"content", "reply", "score"}) if parent else None,
+        "parent": parent.model_dump(include={"content", "reply", "score", "metrics"}) if parent else None,
         "limits": task.manifest.attempt.model_dump(),
         "seed": seed,
     }

@@ -106,6 +106,7 @@ class Parent(Record):
     reply: str  # the model text that it came from
     score: float
     node: str  # its id in the archive
+    metrics: dict[str, float] = Field(default_factory=dict)  # of its evaluation
 
 
 class AttemptPlan(Record):

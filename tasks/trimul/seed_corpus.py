@@ -19,7 +19,7 @@ def main(count: int, seed: int) -> None:
     rng = random.Random(seed)
     for number in range(count):
         instance = {
-            "N": rng.randint(16, 72),
+            "N": rng.randint(16, 144),
             "C": rng.choice([32, 64, 128]),
             "mask": rng.choice(["random", "ones"]),
             "distribution": rng.choice(["normal", "cauchy"]),

@@ -14,7 +14,6 @@ _maths = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_maths)
 
 make_inputs = _maths.make_inputs
-output_shapes = _maths.output_shapes
 expected = _maths.expected
 
 H = _maths.H
@@ -54,6 +53,10 @@ LINE = 128
 # here gets the fastest there is, so that its floor is never too high.
 RATES = {"H200": (790e12, 4.3e12), "H100": (700e12, 2.9e12)}
 FASTEST_KNOWN = (2.5e15, 8e12)
+
+
+def output_shapes(instance):
+    return {"out": _maths.output_shapes(instance)["out"]}
 
 
 def check(instance, expected, got):

@@ -51,7 +51,13 @@ def step(instance, history, knobs, context):
 def _request(instance, knobs, context, number):
     rng = random.Random(f"{context['seed']}-{number}")
     request = {
-        "messages": messages(instance, context["prompts"], _example(knobs, context, rng), knobs["verbose"]),
+        "messages": messages(
+            instance,
+            context["prompts"],
+            _example(knobs, context, rng),
+            knobs["verbose"],
+            _reached(knobs, context),
+        ),
         "temperature": knobs["temperature"],
     }
     if knobs["verbose"]:  # free text, as the model may write C
@@ -60,14 +66,15 @@ def _request(instance, knobs, context, number):
     return {**request, "max_tokens": most, "schema": schema(knobs)}
 
 
-def messages(instance, prompts, example=None, verbose=False):
-    """What the model reads: the job, and then the shape with a schedule to start from, if there is one."""
+def messages(instance, prompts, example=None, verbose=False, reached=""):
+    """What the model reads: the job, and then the shape with a schedule to start from, if there is one, and
+    what a large model is told that this one `reached`."""
     system = prompts["system"]
     if verbose:
         system = prompts["task_large"] + "\n\n" + prompts["kernel"]
     mask = {True: "random", False: "ones"}.get(instance["mask"], instance["mask"])  # both are allowed
     shape = f"N={instance['N']} C={instance['C']} mask={mask} dist={instance['distribution']}"
-    near = "" if example is None else f"\nnear: {example}"
+    near = "" if example is None else f"\nnear: {example}{reached}"
     user = prompts["user"].strip().replace("{shape}", shape).replace("{near}", near)
     return [{"role": "system", "content": system.strip()}, {"role": "user", "content": user}]
 
@@ -79,6 +86,16 @@ def _example(knobs, context, rng):
         return parent["reply"]
     best = sorted(context["exemplars"], key=lambda item: -item["score"])[: knobs["exemplars"]]
     return rng.choice(best)["reply"] if best else None
+
+
+def _reached(knobs, context):
+    """How fast the parent's stages were. A small model has not learned to read it."""
+    metrics = (context["parent"] or {}).get("metrics", {})
+    shares = {name: share for name, share in metrics.items() if name.startswith("peak_share_")}
+    if not (knobs["verbose"] and knobs["use_parent"] and shares):
+        return ""
+    told = ", ".join(f"{name.removeprefix('peak_share_')} {share:.2f}" for name, share in shares.items())
+    return f"\nIt was {metrics['speedup']:.1f} times as fast as plain C. Shares of the float32 peak: {told}"
 
 
 def schema(knobs):
@@ -123,7 +140,7 @@ def parse(reply):
 def render(schedule, instance, kernel):
     """The schedule as C for one shape: `kernel` behind #defines of the shape, the knobs and their words. The
     first line names the schedule that runs, which `fitted` may have changed."""
-    schedule = fitted(schedule, instance)
+    schedule = fitted(schedule)
     defines = {name: instance[name] for name in ("B", "N", "C")}
     defines["H"] = instance.get("H", 128)
     for choices in SPACE.values():
@@ -136,7 +153,7 @@ def render(schedule, instance, kernel):
     return f"/* {dump(schedule)} */\n{head}{text[1] if text else kernel}"
 
 
-def fitted(schedule, instance):
+def fitted(schedule):
     """What runs of a schedule: the matrix unit reads vectors of 16."""
     return schedule if schedule["products"] == "float32" else {**schedule, "vec": 16}
 

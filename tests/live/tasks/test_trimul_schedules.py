@@ -131,4 +131,6 @@ def test_the_sandbox_scores_right_programs_and_tells_wrong_ones_why(tmp_path):
     assert found[0].metrics["speedup"] > 0
     assert found[0].score == pytest.approx(verifier.score(instance, found[0].metrics["speedup"]))
     assert "elements are off" in found[2].detail
+    assert {"peak_share_projections", "peak_share_product", "peak_share_outputs"} < set(found[0].metrics)
+    assert "peak_gflops" not in found[1].metrics  # the plain program tells nothing of its stages
     assert [item.score for item in found[2:5]] == [0, 0, 0]

@@ -146,6 +146,20 @@ def test_a_large_model_gets_the_operator_the_program_text_and_a_free_hand(seed: 
     assert seed.entry in system
 
 
+def test_a_large_model_is_told_which_share_of_the_peak_each_stage_of_the_parent_reached() -> None:
+    metrics = {
+        "speedup": 30.04,
+        "peak_gflops": 300.0,
+        "peak_share_projections": 0.621,
+        "peak_share_product": 0.4,
+    }
+    parent = {"reply": "mine", "score": 0.5, "content": "", "metrics": metrics}
+    told = user_texts(C.step(knobs={"verbose": True}, parent=parent))[0].rpartition("near: mine\n")[2]
+    assert "30.0 times" in told
+    assert told.endswith("projections 0.62, product 0.40")
+    assert user_texts(C.step(parent=parent))[0].endswith("near: mine")
+
+
 @both
 def test_a_fenced_program_is_taken_as_it_is(seed: Seed) -> None:
     language, program = seed.fenced
@@ -171,7 +185,14 @@ def test_a_programs_first_line_is_the_schedule_that_runs(seed: Seed) -> None:
     if seed is CUDA:
         wanted = seed.scaffold.fitted(wanted, seed.instance["C"])
         assert wanted != {**json.loads(seed.schedule), **seed.pins}  # what does not fit is made smaller
-    assert shown == wanted
+    assert shown == (wanted if seed is CUDA else seed.scaffold.fitted(wanted))
+
+
+def test_what_the_matrix_unit_can_t_run_is_changed_and_named_as_it_runs() -> None:
+    asked = {**json.loads(C.schedule), "products": "bf16x3", "vec": 8}
+    text = C.candidate(C.scaffold.dump(asked))
+    assert C.scaffold.parse(text.partition("\n")[0]) == {**asked, "vec": 16}
+    assert "#define VEC 16\n" in text
 
 
 @both

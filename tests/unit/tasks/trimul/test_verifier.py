@@ -127,6 +127,29 @@ def test_half_precision_is_refused_on_a_cpu_and_allowed_on_a_gpu(name):
 
 def test_the_score_is_straight_in_the_log_and_stays_within_the_tasks_bounds():
     bounds = load_task("trimul").manifest.score
-    scores = [verifier.score(an_instance() | {"N": 80}, s) for s in (0.0, 1.0, 4.0, 16.0, 1e9)]
-    assert scores == pytest.approx([0, 0, 0.5, 1, 1])  # at N = 80 sixteen times the naive speed scores 1
+    scores = [verifier.score(an_instance() | {"N": 81}, s) for s in (0.0, 1.0, 3.0, 9.0, 1e9)]
+    assert scores == pytest.approx([0, 0, 0.25, 0.5, 1])  # at N = 81 nine times the naive speed is half way
     assert (bounds.low, bounds.high) == (0.0, 1.0)
+
+
+def told(peak=0.0, stages=(0, 0, 0, 0)):
+    return {"told": np.array([*stages, peak], np.float32)}
+
+
+def test_the_shares_of_the_peak_are_those_of_a_stage_worked_out_by_hand():
+    instance = an_instance(n=10, c=16)  # product: 2 x 10^3 x 128 operations = 256,000
+    shares = verifier.measures(instance, told(peak=2.0), told(stages=(1, 2, 256e-6, 4)))
+    assert shares["peak_gflops"] == 2
+    assert shares["peak_share_product"] == pytest.approx(0.5)  # 1e9 a second, of 2e9
+    assert shares["peak_share_outputs"] == pytest.approx(2 * 100 * 16 * 128 / 4 / 2e9)
+    assert shares["peak_share_projections"] == pytest.approx(5 * 2 * 100 * 16 * 128 / 2 / 2e9)
+
+
+def test_a_program_that_tells_nothing_has_no_shares():
+    assert verifier.measures(an_instance(), told(peak=2.0), told()) == {}
+    assert verifier.measures(an_instance(), told(), told(stages=(1, 1, 1, 1))) == {}
+
+
+def test_some_train_instances_are_larger_than_the_caches():
+    sizes = [instance["N"] for instance in verifier.draw("train", 400, seed=1)]
+    assert 0.06 < sum(size >= 128 for size in sizes) / len(sizes) < 0.2
