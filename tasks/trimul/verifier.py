@@ -194,6 +194,6 @@ def score(instance, speedup):
 
 
 def fastest(instance):
-    """The speed-up that scores 1, which grows with N as what is possible does: all products at the peak of two
-    cores' matrix units, and nothing else to do, would be near it."""
+    """The speed-up that scores 1, which grows with N as what is possible does: all products at the peak of
+    two cores' matrix units, and nothing else to do, would be near it."""
     return max(48.0, instance["N"])
