@@ -10,14 +10,14 @@ import random
 import re
 
 SPACE = {
-    "transform": ["log", "sqrt", "plain"],  # of size-scaled counts, for components and svd
+    "transform": ["log", "sqrt", "plain", "pearson"],  # of size-scaled counts, for components and svd
     "genes": [0, 300, 1000, 3000],  # that vary most, for components; 0: all
     "pca": [4, 8, 15, 30],  # components that distances are measured in
-    "neighbours": [5, 10, 20, 40, 80],
+    "neighbours": [5, 10, 20, 40, 80, "chosen"],  # chosen: by molecules held out once more
     "steps": [1, 2, 3],  # of diffusion
-    "kernel": ["flat", "gauss"],  # weights of neighbours
-    "factoring": ["nmf", "svd"],  # low-rank factorisation
-    "rank": [2, 4, 7, 12, 20],
+    "kernel": ["flat", "gauss", "shared"],  # weights of neighbours; shared: by their common neighbours
+    "factoring": ["nmf", "svd", "shrunk"],  # low-rank factorisation; shrunk: of whitened counts
+    "rank": [2, 4, 7, 12, 20, "chosen"],
     "prior": [0, 0.1, 0.3, 1],  # pull of nmf's profiles towards the mean of the genes
     "rounds": [15, 30, 60],  # of nmf's updates
     "restarts": [1, 2, 4],  # of nmf, averaged
@@ -29,6 +29,7 @@ SPACE = {
         3,
         10,
         30,
+        "by_gene",
     ],  # how strongly the estimate is held against a cell's own counts; 0: they don't count
     "mass": ["match", "keep"],  # of every cell, at the end
 }
