@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from shared.harness.actions import check_action
 from shared.harness.bundle import load_harness
@@ -138,6 +139,31 @@ def test_two_kinds_of_cells_are_told_apart(blend: str):
     verifier = part("verifier")
     train, held_out = verifier.thinning.split_molecules(made_counts(), np.random.default_rng(0))
     assert verifier.evaluation(denoise(PLAIN | {"blend": blend}, train), train, held_out)["score"] > 0.5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kernel": "shared", "blend": "graph"},
+        {"transform": "pearson", "blend": "graph"},
+        {"factoring": "shrunk", "blend": "factors"},
+        {"neighbours": "chosen", "rank": "chosen"},
+        {"own": "by_gene"},
+    ],
+    ids=str,
+)
+def test_every_way_to_estimate_tells_two_kinds_of_cells_apart(fields: dict[str, Any]):
+    verifier = part("verifier")
+    train, held_out = verifier.thinning.split_molecules(made_counts(), np.random.default_rng(0))
+    assert verifier.evaluation(denoise(PLAIN | fields, train), train, held_out)["score"] > 0.5
+
+
+def test_a_chosen_number_of_neighbours_is_the_one_that_held_out_molecules_prefer():
+    """Cells of one kind alone: the more neighbours, the better."""
+    counts = sparse.csr_matrix(np.random.default_rng(0).poisson(0.5, (100, 60)).astype(np.float32))
+    graph = {"blend": "graph", "own": 0}
+    chosen, widest = (denoise(PLAIN | graph | {"neighbours": k}, counts) for k in ("chosen", 80))
+    np.testing.assert_array_equal(chosen, widest)
 
 
 def test_a_pipeline_gives_the_same_estimate_again():
