@@ -84,7 +84,7 @@ def compare(database: str, processes: int, links: int, rounds: int) -> JsonObjec
             url = broker_url(StackParts(**broker.settings))
             with (
                 Bare(url, processes, folder / "bare.log") as bare,
-                ours(folder / "ours", database, url, processes) as mine,
+                ours(folder / "ours", database, broker, processes) as mine,
             ):
                 return {"database": database, "processes": processes} | _measure(mine, bare, links, rounds)
         finally:

@@ -18,7 +18,7 @@ from celery import Celery
 from shared.children import die_with_parent
 
 QUEUE, ENDED = "bare", "bare-ended"
-POLL_S = 0.02
+POLL_S = 0.05
 
 
 def make_app(broker_url: str) -> Celery:

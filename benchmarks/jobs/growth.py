@@ -37,6 +37,7 @@ def growth(database: str, sizes: Sequence[int], say: Callable[[str], None]) -> J
 def _seconds_for(size: int, ledger: Ledger, folder: Path) -> float:
     run_id, small = uuid.uuid4().hex, Work(1, effects=True)
     ledger.create_run(run_id)
+    ledger.database.keep_open()  # as a worker does
     bus = Bus(ledger, lambda: work.handlers(folder), lambda rings: None, children.owner_name())
     started_s = looked_s = time.perf_counter()
     rings: list[Ring] = []

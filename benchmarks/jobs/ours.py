@@ -12,11 +12,12 @@ from pathlib import Path
 from ratchet.chaos import work
 from ratchet.chaos.postgres import Postgres
 from ratchet.chaos.work import Work
+from ratchet.stack.broker import Broker
 from ratchet.stack.local import LocalStack
 from shared.config.settings import StackSettings
 from shared.ledger.ledger import Ledger
 
-POLL_S = 0.02
+POLL_S = 0.05
 NO_MODEL = "http://127.0.0.1:9"  # the jobs ask none
 
 
@@ -52,14 +53,15 @@ class Ours:
 
 
 @contextmanager
-def ours(folder: Path, database: str, broker_url: str, processes: int) -> Iterator[Ours]:
+def ours(folder: Path, database: str, broker: Broker, processes: int) -> Iterator[Ours]:
     """`database`: sqlite or postgresql."""
     folder.mkdir()
     with ledger_url(folder, database) as url:
         settings = StackSettings(
             ledger_url=url,
             store_url=str(folder / "store"),
-            broker_url=broker_url,
+            broker_url=broker.settings["broker_url"],
+            broker_password=broker.settings["broker_password"],
             model_url=NO_MODEL,
             cache_dir=folder / "cache",
             queue_prefix=f"{folder.name}:",

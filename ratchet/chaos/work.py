@@ -6,6 +6,7 @@ As a program: a worker of the agent's queue; --stack FILE. Its folder is the sta
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from shared.bus.bus import Handlers
 from shared.bus.celery_app import run_worker
@@ -70,8 +71,7 @@ def handlers(folder: Path) -> Handlers:
 def _do_link(event: e.ShardOpened | e.CandidatesScored, *, folder: Path) -> list[e.Message]:
     work, (chain, link) = Work(**json.loads(event.config)), place(event)
     if work.notes:
-        with (folder / f"ran-{os.getpid()}").open("a", encoding="utf-8") as file:
-            file.write(f"{event.run_id} {chain} {link} {time.time():.6f}\n")
+        _notes(folder, os.getpid()).write(f"{event.run_id} {chain} {link} {time.time():.6f}\n")
     if work.leak_kb:
         _leak(folder / f"leak-{chain}-{link}", work.leak_kb)
     if link == 0 and work.deadly:
@@ -86,6 +86,11 @@ def _do_link(event: e.ShardOpened | e.CandidatesScored, *, folder: Path) -> list
         about = {"run_id": event.run_id, "config": event.config, "purpose": "train", "check": "final"}
         emitted.append(e.CandidatesScored(**about, turn=link + 1, state=chain, batch="", scores=""))
     return emitted
+
+
+@functools.cache
+def _notes(folder: Path, pid: int) -> TextIO:
+    return (folder / f"ran-{pid}").open("a", buffering=1, encoding="utf-8")
 
 
 _leaked: list[Any] = []

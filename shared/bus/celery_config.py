@@ -77,8 +77,8 @@ def celery_config(stack: StackSettings, service: str | None) -> dict[str, Any]:
         },
         "task_queues": {name: {"exchange": name, "routing_key": name} for name in SERVICES},
         "task_create_missing_queues": False,
-        "worker_send_task_events": True,  # Flower
-        "task_send_sent_event": True,
+        "worker_send_task_events": False,  # Flower asks for them while it runs; they cost as much as the job
+        "task_send_sent_event": False,
         "task_track_started": True,
     }
 

@@ -46,12 +46,12 @@ class Effects:
             self._lock(message.run_id)  # one writer a run: `seq` is seen in order
             body = canonical_json(message.model_dump(mode="json"))
             digest = hashlib.sha256(body).hexdigest()
-            logged = {"id": digest, "run_id": message.run_id, "job_id": by, "body": body.decode()}
-            seq = self.connection.execute(usual_way.log(self.database.kind), logged).scalar()
+            row = {"id": digest, "run_id": message.run_id, "job_id": by, "body": body.decode()}
+            ring = _ring(message, digest)
+            seq = self._log(row, ring)
             if seq is None:  # it was in the log already
                 continue
-            if service := HANDLED_BY.get(type(message)):
-                rings.append(self._new_job(seq, service, message, digest))
+            rings += [ring] if ring else []
             if type(message) in JOINED_INTO:
                 joined = arrive(self.database, self.connection, seq, message)
                 rings += self.append(by, [joined] if joined else [])
@@ -76,12 +76,19 @@ class Effects:
             run_row(self.connection, run_id, lock=True)
             self.locked.add(run_id)
 
-    def _new_job(self, seq: int, service: str, message: Message, digest: str) -> Ring:
-        kind = str(type(message).model_fields["type"].default)
-        job_id = digest_of([service, digest])
-        row = {"id": job_id, "seq": seq, "run_id": message.run_id, "service": service, "type": kind}
-        self.connection.execute(usual_way.new_job(self.database.kind), row | {"ring_s": self.ring_s})
-        return Ring(job_id, service, kind)
+    def _log(self, message: dict[str, str | None], ring: Ring | None) -> int | None:
+        """The message's seq, with its job if a service handles it; None if it was in the log already."""
+        kind, run = self.database.kind, self.connection.execute
+        job: dict[str, Any] = {}
+        if ring:
+            job = {"job": ring.job_id, "service": ring.service, "type": ring.type, "ring_s": self.ring_s}
+        if ring and kind == "postgresql":
+            seq: int | None = run(usual_way.log_with_job(), message | job).scalar()
+            return seq
+        seq = run(usual_way.log(kind), message).scalar()
+        if ring and seq is not None:
+            run(usual_way.new_job(kind), job | {"seq": seq, "run_id": message["run_id"]})
+        return seq
 
     def _finish_run(self, message: RunFinished) -> None:
         """Set the run's state. Its open jobs are dead by that: their leases are lost."""
@@ -90,6 +97,15 @@ class Effects:
         unfinished = and_(jobs.c.run_id == message.run_id, jobs.c.state.in_(("ready", "leased")))
         why = f"the run has ended: {message.state}: {message.why}"
         self.connection.execute(update(jobs).where(unfinished).values(state="dead", last_error=why))
+
+
+def _ring(message: Message, digest: str) -> Ring | None:
+    """Of the job that the message makes; None: it is for the log only."""
+    service = HANDLED_BY.get(type(message))
+    if service is None:
+        return None
+    kind = str(type(message).model_fields["type"].default)
+    return Ring(digest_of([service, digest]), service, kind)
 
 
 def run_row(connection: Connection, run_id: str, lock: bool = False) -> Row[Any]:

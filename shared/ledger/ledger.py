@@ -121,33 +121,27 @@ class Ledger:
     def claim(self, job_id: str, owner: str) -> Claim | None:
         """Lease a job. None: not known, not due, held by another, ended, or given up just now."""
         about = {"job": job_id, "by": owner, "lease_s": self.lease_s, "max_attempts": self.max_attempts}
+        with self.database.write_at_once() as connection:
+            row = connection.execute(usual_way.claim(self.database.kind), about).first()
+        if row is None:
+            self._bury_if_worn(job_id)
+            return None
         try:
-            with self.database.write() as connection:
-                row = connection.execute(usual_way.claim(self.database.kind), about).first()
-                if row is not None:
-                    return Claim(job_id, row.fence, row.service, decode(row.body), row.attempts)
-        except DecodeError:  # that lease is undone with its transaction
-            pass
-        return self._claim_or_bury(job_id, owner)
+            return Claim(job_id, row.fence, row.service, decode(row.body), row.attempts)
+        except DecodeError as error:
+            self.fail(job_id, row.fence, str(error), None)
+            return None
 
-    def _claim_or_bury(self, job_id: str, owner: str) -> Claim | None:
+    def _bury_if_worn(self, job_id: str) -> None:
+        """A job that could be claimed but for its attempts is dead."""
         with self.database.write() as connection:
             job = _locked(connection, job_id)
+            if job is None or job.attempts < self.max_attempts:
+                return
             now = self.database.now(connection)  # after the lock: one may have waited for it
-            if job is None or not _is_due(job, now) or run_row(connection, job.run_id).state == "paused":
-                return None
-            body = body_of(connection, job)
-            if job.attempts >= self.max_attempts:
-                self._effects(connection).bury(job, body, job.last_error or "the worker vanished each time")
-                return None
-            try:
-                message = decode(body)
-            except DecodeError as error:
-                self._effects(connection).bury(job, body, str(error))
-                return None
-            lease = {"owner": owner, "lease_until": now + self.lease_s, "fence": job.fence + 1}
-            set_job(connection, job_id, state="leased", attempts=job.attempts + 1, rings=0, **lease)
-            return Claim(job_id, job.fence + 1, job.service, message, job.attempts + 1)
+            if _is_due(job, now) and run_row(connection, job.run_id).state != "paused":
+                why = job.last_error or "the worker vanished each time"
+                self._effects(connection).bury(job, body_of(connection, job), why)
 
     @tried_again
     def renew(self, job_id: str, fence: int) -> bool:
@@ -163,11 +157,11 @@ class Ledger:
         """The job is done and these are its effects: all of it, or LostLeaseError and nothing."""
         with self.database.write() as connection:
             about = {"job": job_id, "held_by": fence}
-            if self.database.kind == "postgresql":
-                connection.execute(usual_way.run_of_job(), about)
-            run_id = connection.execute(usual_way.done(), about).scalar()
+            finish = usual_way.done(self.database.kind)
+            run_id = connection.execute(finish, about).scalar()
             if run_id is None:
-                run_id = held(connection, job_id, fence).run_id  # or rather: says why it is not
+                held(connection, job_id, fence)  # says why it is not
+                run_id = connection.execute(finish, about).scalar_one()
             return self._effects(connection, run_id).append(job_id, messages)
 
     @tried_again

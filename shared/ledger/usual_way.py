@@ -10,10 +10,13 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Double,
+    String,
     Text,
+    alias,
     and_,
     bindparam,
     exists,
+    literal,
     literal_column,
     or_,
     select,
@@ -61,37 +64,44 @@ def claim(kind: str) -> ReturningUpdate[Any]:
 
 
 @functools.cache
-def done() -> ReturningUpdate[Any]:
-    """The job is done, if this fence still holds it. Takes `job`, `held_by`."""
+def done(kind: str) -> ReturningUpdate[Any]:
+    """The job is done, if this fence still holds it; its run is locked first. Takes `job`, `held_by`."""
     held = and_(jobs.c.id == bindparam("job"), jobs.c.state == "leased", jobs.c.fence == bindparam("held_by"))
+    if kind == "postgresql":  # SQLite has one lock for all
+        of_job = alias(jobs)
+        run_id = select(of_job.c.run_id).where(of_job.c.id == bindparam("job")).scalar_subquery()
+        locked = select(runs.c.id).where(runs.c.id == run_id).with_for_update().subquery()
+        held = and_(held, jobs.c.run_id == locked.c.id)
     return update(jobs).where(held).values(state="done", last_error="").returning(jobs.c.run_id)
-
-
-@functools.cache
-def run_of_job() -> Any:
-    """Lock the run of `job`; SQLite has one lock for all."""
-    run_id = select(jobs.c.run_id).where(jobs.c.id == bindparam("job")).scalar_subquery()
-    return select(runs.c.id).where(runs.c.id == run_id).with_for_update()
 
 
 @functools.cache
 def log(kind: str) -> Any:
     """A message into the log, once: its seq. Takes the columns but `at`."""
-    insert = _INSERT[kind](events).values(
-        id=bindparam("id"),
-        run_id=bindparam("run_id"),
-        job_id=bindparam("job_id"),
-        body=bindparam("body"),
-        at=clock(kind),
-    )
+    named: dict[str, Any] = {name: bindparam(name) for name in ("id", "run_id", "job_id", "body")}
+    insert = _INSERT[kind](events).values(named | {"at": clock(kind)})
     return insert.on_conflict_do_nothing().returning(events.c.seq)
 
 
 @functools.cache
 def new_job(kind: str) -> Any:
-    """Takes `id`, `seq`, `run_id`, `service`, `type`, `ring_s`."""
+    """Takes `job`, `seq`, `run_id`, `service`, `type`, `ring_s`."""
+    return jobs.insert().values(_fresh(kind) | {"seq": bindparam("seq")})
+
+
+@functools.cache
+def log_with_job() -> Any:
+    """Both in one, of PostgreSQL: the seq of a message that was not in the log. Takes what both take."""
+    logged = log("postgresql").cte("logged")
+    fresh = _fresh("postgresql") | {"seq": logged.c.seq}
+    columns = [value if isinstance(value, ColumnElement) else literal(value) for value in fresh.values()]
+    return jobs.insert().from_select(list(fresh), select(*columns)).returning(jobs.c.seq)
+
+
+def _fresh(kind: str) -> dict[str, Any]:
+    """A new job's row, but for its seq."""
     now = clock(kind)
-    named: dict[str, Any] = {name: bindparam(name) for name in ("id", "seq", "run_id", "service", "type")}
+    named: dict[str, Any] = {name: bindparam(name, type_=String) for name in ("run_id", "service", "type")}
     fresh = {"state": "ready", "fence": 0, "attempts": 0, "owner": "", "lease_until": 0.0, "rings": 0}
     times = {"not_before": now, "ring_at": now + bindparam("ring_s", type_=Double)}
-    return jobs.insert().values(named | fresh | times | {"last_error": ""})
+    return {"id": bindparam("job", type_=String)} | named | fresh | times | {"last_error": ""}

@@ -13,6 +13,7 @@ from shared.ledger.ledger import Claim, Ledger
 from shared.messages import events as e
 from tests.chaos import unchecked
 
+LONGEST_S = 0.4  # of a job: most faults meet one in progress
 KINDS: dict[str, type[Ledger]] = {"Ledger": Ledger, "Unchecked": unchecked.Unchecked}
 
 
@@ -33,7 +34,7 @@ def main(kind: str, url: str, acks: Path, lease_s: float) -> None:
 
 
 def work(ledger: Ledger, claim: Claim, acks: Path) -> None:
-    time.sleep(random.random() * 0.03)
+    time.sleep(random.random() * LONGEST_S)
     name = f"{claim.job_id} {claim.fence} {os.getpid()}"
     try:
         ledger.commit(claim.job_id, claim.fence, [e.BaseFailed(run_id=claim.event.run_id, reason=name)])
