@@ -23,6 +23,8 @@ from shared.messages import events as e
 from shared.messages.records import Release, ShardState
 from shared.store.store import put_bundle
 
+SEED_HARNESS = "seed_harness"  # kind of the binding in the store
+
 
 def on_run_started(event: e.RunStarted, *, deps: Deps) -> list[e.Message]:
     now = read_situation(event, deps)
@@ -129,8 +131,10 @@ def why_unanswered(states: Sequence[ShardState]) -> str:
 
 def keep_seed_harness(now: Situation) -> str:
     """The task's harness, with the config's knobs, as the run's first bundle; kept as first read."""
+    if kept := now.store.lookup(SEED_HARNESS, now.run_id):
+        return kept
     files = with_knobs(read_harness(now.task.folder / "harness"), now.config.harness)
-    return now.store.bind("seed_harness", now.run_id, put_bundle(now.store, files))
+    return now.store.bind(SEED_HARNESS, now.run_id, put_bundle(now.store, files))
 
 
 def need_base(now: Situation) -> list[e.Message]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.bus.bus import Handlers
@@ -12,16 +14,26 @@ from shared.config.settings import AdvisorSection, StackSettings
 from shared.store.store import Store
 
 if TYPE_CHECKING:
+    from shared.ledger.history import EventLog
     from shared.model.client import Chat
 
 
 def build(stack: StackSettings) -> Handlers:
+    store = open_store(stack)
+    return derive_from(open_ledger(stack), store, partial(open_advisor, store=store))
+
+
+def derive_from(
+    log: EventLog,
+    store: Store,
+    advisor_of: Callable[[AdvisorSection], Chat],
+    unpacked: Path | None = None,
+) -> Handlers:
+    """Its handlers on any log and store: `ratchet replay` derives decisions with them."""
     from feedback_service.course.situation import Deps
     from feedback_service.handlers import handlers  # in the child: numpy and optuna stay out of the parent
 
-    store = open_store(stack)
-    advisor_of = partial(open_advisor, store=store)
-    return handlers(Deps(ledger=open_ledger(stack), store=store, advisor_of=advisor_of))
+    return handlers(Deps(log, store, advisor_of, unpacked))
 
 
 def open_advisor(section: AdvisorSection, store: Store) -> Chat:

@@ -26,8 +26,8 @@ from shared.messages.records import (
     Block,
     CandidateBatch,
     Cost,
-    ShardState,
 )
+from shared.store.shards import get_shard
 from shared.store.store import Store, get_record
 from shared.tasks.task import Task
 
@@ -61,7 +61,7 @@ class Replaying:
 
     def choose(self, patches: Sequence[str], smoke: Sequence[str]) -> Choice:
         """The earlier one of equals: the sender's order stands where traces say nothing."""
-        states = [get_record(self.store, digest, ShardState) for digest in smoke]
+        states = [get_shard(self.store, digest) for digest in smoke]
         attempts = [one for state in states for one in state.attempts if one.replies and one.final]
         attempts = attempts[:: max(1, len(attempts) // MOST_ATTEMPTS)][:MOST_ATTEMPTS]
         found = [self._replayed(digest, attempts, smoke) for digest in patches]

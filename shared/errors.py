@@ -45,6 +45,12 @@ class LostInstancesError(RatchetError):
     """An evaluation ended, but not all of its instances have a score."""
 
 
+class DifferentDecisionError(RatchetError):
+    """A decision that was derived again is not the stored one."""
+
+    exit_code = 3
+
+
 class DecodeError(RatchetError):
     """Bytes that are no known message or record (unknown tag, wrong shape). Never retried."""
 

@@ -20,6 +20,15 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 LIVE = (pytest.mark.live, pytest.mark.slow)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runs_replay_equal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the end, every run that the tests made in folders is derived again. (Toy worlds are at their end.)"""
+    yield
+    from tests.parts.replaying import replay_all_below
+
+    replay_all_below(tmp_path_factory.getbasetemp())
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     from tests.servers.postgres import Postgres

@@ -41,7 +41,7 @@ def why_end(now: Situation) -> tuple[End, str] | None:
     settled = convergence(history, config.convergence)
     if settled.state == "idle":
         return "done", settled.why
-    if now.stop:
+    if history.stop:
         return "stopped", f"a stop was asked for after generation {decided}"
     first_round = min(config.gate.round_instances, config.gate.max_pairs)
     turn = (

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from shared.config.settings import AdvisorSection, RunConfig
 from shared.decisions import seeds
 from shared.decisions.pool import fresh, gate_order, uses
 from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
 from shared.messages.events import Message, RolloutsOpened
-from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, ShardState
+from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, ShardState, digest_of
 from shared.model.client import Chat
 from shared.store.shards import get_shard
-from shared.store.store import Store, get_json, get_record, put_json
+from shared.store.store import Store, get_json, get_record, materialize, put_bundle, put_json
 from shared.tasks.draws import draw
-from shared.tasks.task import Task, task_of
+from shared.tasks.task import Task, load_task, task_of, texts_of, with_limits
+
+DRAW, TASK = "draw", "task"  # kinds of bindings in the store
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Deps:
     ledger: EventLog
     store: Store
     advisor_of: Callable[[AdvisorSection], Chat]
+    unpacked: Path | None = None  # where the task is read from as it was kept; None: its own folder
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,6 @@ class Situation:
     config: RunConfig
     task: Task
     store: Store
-    stop: bool  # the user asked the run to end
     advisor_of: Callable[[AdvisorSection], Chat]
 
     @property
@@ -42,6 +45,13 @@ class Situation:
         """This situation after one more event, which is about to be emitted."""
         apply(self.history, event, self.history.last_at)
         return self
+
+    def advisor(self, number: int) -> Chat:
+        """The advisor's endpoint, for a generation. What is paid counts once, also where the job is done
+        again; why there was no reply is kept, for a decision rests on it."""
+        chat = self.advisor_of(self.config.advisor)
+        chat.payer, chat.keeps_failures = digest_of([self.run_id, number, "advisor"]), True
+        return chat
 
     def states(self, rollout: Rollout) -> list[ShardState]:
         return [get_shard(self.store, digest) for digest in rollout.results]
@@ -58,11 +68,20 @@ def read_situation(event: Message, deps: Deps) -> Situation:
     return Situation(
         history=history,
         config=config,
-        task=task_of(config),
+        task=_task(event.run_id, config, deps),
         store=deps.store,
-        stop=deps.ledger.stop_requested(event.run_id),
         advisor_of=deps.advisor_of,
     )
+
+
+def _task(run_id: str, config: RunConfig, deps: Deps) -> Task:
+    """The run's task. What decisions rest on is kept with the run: its texts, as they were at the start."""
+    kept = deps.store.lookup(TASK, run_id)
+    if kept is None:
+        kept = deps.store.bind(TASK, run_id, put_bundle(deps.store, texts_of(load_task(config.run.task))))
+    if deps.unpacked is None:
+        return task_of(config)
+    return with_limits(load_task(str(materialize(deps.store, kept, deps.unpacked))), config.attempt)
 
 
 def open_rollouts(
@@ -74,12 +93,23 @@ def open_rollouts(
         instances = fresh(order, uses(now.history, now.store), count)
     else:
         split = "test" if purpose == "test" else "train"
-        instances = draw(now.task, split, count, seeds.instance_seed(now.config, number, purpose, round_))
+        instances = _drawn(now, split, count, seeds.instance_seed(now.config, number, purpose, round_))
     attempts = (
         now.config.rollouts.attempts if purpose == "train" else 1
     )  # gate and test buy instances, not repeats
     attempt_seeds = seeds.attempt_seeds(now.config, number, purpose, round_, attempts)
     return [open_on(now, number, purpose, releases, instances, attempt_seeds, round_)] if instances else []
+
+
+def _drawn(now: Situation, split: str, count: int, seed: int) -> list[JsonObject]:
+    """A draw as it was first made: what a decision rests on is in the store, also where the task's folder
+    changes."""
+    key = digest_of([now.run_id, split, count, seed])
+    kept = now.store.lookup(DRAW, key)
+    if kept is None:
+        kept = now.store.bind(DRAW, key, put_json(now.store, draw(now.task, split, count, seed)))
+    instances: list[JsonObject] = get_json(now.store, kept)
+    return instances
 
 
 def open_on(

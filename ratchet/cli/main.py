@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from ratchet.cli import compare, machine, releases, runs, stack, tasks
+from ratchet.cli import compare, control, machine, runs, stack, tasks
 from shared.errors import RatchetError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for group in (runs, compare, releases, tasks, machine, stack):
+for group in (runs, compare, control, tasks, machine, stack):
     group.add_to(app)
 
 

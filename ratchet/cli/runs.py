@@ -34,8 +34,6 @@ def add_to(app: typer.Typer) -> None:
     for command in (
         run,
         resume,
-        retry,
-        stop,
         watch,
         show,
         list_runs,
@@ -119,26 +117,6 @@ def resume(
     folder = runs.find(run_name, root)
     folder.move_parts(ledger_url=ledger, store_url=store, broker_url=broker)
     _drive(folder, start.stack_of(folder), as_json)
-
-
-def retry(run_name: RunName, root: Root = RUNS) -> None:
-    """Try a run's dead jobs again, where their loss has not been counted yet."""
-    from ratchet.runs import folder as runs
-    from shared.ledger.reviving import revive
-
-    folder = runs.find(run_name, root)
-    revived = revive(folder.open_ledger(), folder.run_id)
-    late = f"; {revived.too_late} are lost: what waited for them has gone on" if revived.too_late else ""
-    typer.echo(f"{len(revived.rings)} jobs of {folder.run_id} are tried again{late}")
-
-
-def stop(run_name: RunName, root: Root = RUNS) -> None:
-    """End a run after the present generation, with its final test."""
-    from ratchet.runs import folder as runs
-
-    folder = runs.find(run_name, root)
-    folder.open_ledger().request_stop(folder.run_id)
-    typer.echo(f"{folder.run_id} will stop after the present generation and then run its final test")
 
 
 def watch(run_name: RunName, root: Root = RUNS) -> None:

@@ -45,6 +45,8 @@ def narrate(event: e.Message) -> str:
             return f"{where}: PROMOTED {event.arm}: {event.why}"
         case e.ReleaseRolledBack():
             return f"rolled back: {event.why}"
+        case e.StopRequested():
+            return "a stop was asked for: it ends after the present generation"
         case e.ReleaseRejected():
             return f"{where}: rejected: {event.why}"
         case e.JobDied():

@@ -112,7 +112,8 @@ def _first_event(folder: RunFolder) -> RunStarted | None:
     if events and isinstance(events[0].event, EvaluationRequested):
         raise SettingsError(f"{folder.run_id} is an evaluation", "`ratchet eval` makes it anew")
     digest = put_json(folder.open_store(), folder.config())
-    return None if events else RunStarted(run_id=folder.run_id, config=digest)
+    began = any(isinstance(logged.event, RunStarted) for logged in events)
+    return None if began else RunStarted(run_id=folder.run_id, config=digest)
 
 
 @contextmanager

@@ -22,8 +22,6 @@ class EventLog(Protocol):
 
     def events(self, run_id: str, after: int = 0) -> list[LoggedEvent]: ...
 
-    def stop_requested(self, run_id: str) -> bool: ...
-
 
 @dataclass
 class Proposal:
@@ -101,6 +99,7 @@ class RunHistory:
     release: Release | None = None  # live now
     rollbacks: list[e.ReleaseRolledBack] = field(default_factory=list)
     verifiers: dict[str, int] = field(default_factory=dict)  # by digest, in order: the first generation of it
+    stop: bool = False  # its user asked it to end
     all: dict[int, Generation] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
     state: str = "running"
@@ -161,6 +160,8 @@ def apply(history: RunHistory, event: e.Message, at: float) -> None:
         case e.ReleaseRolledBack():
             history.release = event.release
             history.rollbacks.append(event)
+        case e.StopRequested():
+            history.stop = True
         case e.BaseFailed() | e.RunFinished():
             _finish(history, event, at)
         case _:

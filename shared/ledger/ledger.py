@@ -46,6 +46,7 @@ class LoggedEvent:
     at: float  # seconds since 1970, on the database's clock
     job_id: str | None  # the job that emitted it
     event: Message
+    id: str = ""  # its digest when it was written
 
 
 class Ledger:
@@ -98,16 +99,6 @@ class Ledger:
         """running, paused (it waits for its user), or how it ended: done, failed, stopped, budget."""
         with self.database.read() as connection:
             return str(run_row(connection, run_id).state)
-
-    @tried_again
-    def request_stop(self, run_id: str) -> None:
-        with self.database.write() as connection:
-            run_row(connection, run_id)
-            connection.execute(update(runs).where(runs.c.id == run_id).values(stop_requested=True))
-
-    def stop_requested(self, run_id: str) -> bool:
-        with self.database.read() as connection:
-            return bool(run_row(connection, run_id).stop_requested)
 
     # --- a job's life
 
@@ -234,7 +225,7 @@ class Ledger:
         query = select(events).where(events.c.run_id == run_id, events.c.seq > after).order_by(events.c.seq)
         with self.database.read() as connection:
             rows = connection.execute(query).all()
-        return [LoggedEvent(row.seq, row.at, row.job_id, decode(row.body)) for row in rows]
+        return [LoggedEvent(row.seq, row.at, row.job_id, decode(row.body), row.id) for row in rows]
 
     def jobs(self, run_id: str) -> dict[tuple[str, str], int]:
         """How many jobs by (service, state)."""
@@ -242,6 +233,12 @@ class Ledger:
         with self.database.read() as connection:
             rows = connection.execute(query.group_by(jobs.c.service, jobs.c.state)).all()
         return {(service, state): count for service, state, count in rows}
+
+    def handled(self, run_id: str) -> set[str]:
+        """The jobs that are done, by id."""
+        query = select(jobs.c.id).where(jobs.c.run_id == run_id, jobs.c.state == "done")
+        with self.database.read() as connection:
+            return set(connection.execute(query).scalars())
 
     def oldest_ready_s(self) -> dict[str, float]:
         """For each service, how long the oldest job that could be claimed has waited; 0: none waits."""

@@ -15,7 +15,7 @@ runs = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("state", String, nullable=False),  # running, or how it ended
-    Column("stop_requested", Boolean, nullable=False),
+    Column("stop_requested", Boolean, nullable=False),  # of older versions; now an event
     Column(
         "stack", String, nullable=False, server_default=""
     ),  # whose reconciler rings for it; empty: any stack's

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.errors import DecodeError
+from shared.messages.control import ReleaseRolledBack as ReleaseRolledBack
+from shared.messages.control import StopRequested as StopRequested
 from shared.messages.message import Join as Join
 from shared.messages.message import Message as Message
 from shared.messages.records import ArmRelease, Check, Cost, Lever, Purpose, Release
@@ -209,15 +211,6 @@ class ReleaseRejected(Message):
     why: str
 
 
-class ReleaseRolledBack(Message):
-    """A person took a promotion back: an older release, still stored by digest, is live again."""
-
-    type: Literal["release_rolled_back.v1"] = "release_rolled_back.v1"
-    release: Release  # what is live from now on
-    number: int  # of the run's roll-backs
-    why: str
-
-
 class RunFinished(Message):
     type: Literal["run_finished.v1"] = "run_finished.v1"
     state: Literal["done", "failed", "stopped", "budget"]
@@ -266,6 +259,7 @@ Event = Annotated[
     | ReleasePromoted
     | ReleaseRejected
     | ReleaseRolledBack
+    | StopRequested
     | RunFinished
     | JobDied,
     Field(discriminator="type"),

@@ -15,12 +15,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 
-from shared.errors import JobHandedBackError, RequestRefusedError
+from shared.errors import ChatError, ChatUnavailableError, JobHandedBackError, RequestRefusedError
 from shared.messages.records import Cost, Sample, StoredReply
 from shared.model.address import split_urls
 from shared.model.answering import Answering
 from shared.model.options import Options
 from shared.model.prices import Price, cost_of, most_of
+from shared.model.recorded import keep_failure
 from shared.model.server import Server
 from shared.model.spending import Spending
 from shared.model.wire import SampleRequest
@@ -70,6 +71,9 @@ class Chat:
         self.price = price or Price()
         self.servers = [Server(one, api_key=api_key, headers=headers) for one in split_urls(url)]
         self.answering = Answering(self.servers, options, timeout_s)
+        self.payer = ""  # of what is asked without naming one
+        self.spending: Spending | None = None  # that it is paid from
+        self.keeps_failures = False  # whether it is stored why a request has no reply
         self._asked_of = f"{identity} {options.key}".strip()
 
     def close(self) -> None:
@@ -87,7 +91,7 @@ class Chat:
         """A conversation of many requests, each answered when it is. `payer`: the job that pays; what it
         paid for in a try that failed counts in the one that succeeds. `until_s`: on the monotonic clock,
         after which nothing is asked any more."""
-        return Asking(self, payer, spending, until_s)
+        return Asking(self, payer or self.payer, spending or self.spending, until_s)
 
     def key(self, request: SampleRequest, index: int) -> str:
         return request.key(index, self._asked_of)
@@ -145,8 +149,12 @@ class Asking:
         try:
             sample, usage = self._chat.answering.answer(request, index, key)
             cost = cost_of(request, sample, usage, self._chat.price)
-        except RequestRefusedError as error:
-            return error
+        except (ChatError, ChatUnavailableError) as error:
+            if self._chat.keeps_failures:
+                keep_failure(store, key, error)
+            if isinstance(error, RequestRefusedError):
+                return error
+            raise
         finally:
             if self._spending:
                 self._spending.settle(most, cost)

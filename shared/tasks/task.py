@@ -131,13 +131,27 @@ def find_task(text: str) -> Task:
 def load_task(reference: str) -> Task:
     """The task that a run's config names (Task.reference), wherever the caller's working directory is: an
     absolute folder, or one of Ratchet's own by its name. Raises TaskError with a hint."""
-    folder = Path(reference) if reference not in own_names() else TASKS / reference
+    folder = TASKS / reference if reference in own_names() else Path(reference)
     if not (folder.is_absolute() and (folder / MANIFEST).is_file()):
         raise TaskError(
             f"unknown task {reference!r}",
             f"known: {', '.join(own_names())}; or the absolute path of a folder with a task.toml",
         )
     return _load(folder)
+
+
+def texts_of(task: Task) -> dict[str, bytes]:
+    """The files of its folder that decisions rest on, by relative path."""
+    paths = [
+        task.folder / MANIFEST,
+        task.folder / "verifier.py",
+        *sorted((task.folder / "harness").rglob("*")),
+    ]
+    return {
+        path.relative_to(task.folder).as_posix(): path.read_bytes()
+        for path in paths
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def with_limits(task: Task, limits: Mapping[str, int | float]) -> Task:

@@ -10,7 +10,7 @@ import pytest
 from shared.ledger.history import RunHistory
 from shared.messages.analysis import Analysis
 from shared.messages.proposals import Edit, Patch, WeightUpdate
-from shared.messages.records import ShardState
+from shared.store.shards import get_shard
 from shared.store.store import get_json, get_record
 from tests.loop.toy_world import World
 from tests.parts.endpoint import Body, Endpoint
@@ -147,8 +147,8 @@ def test_attempts_and_groups_that_are_left_out_are_not_learned_from(tmp_path: Pa
     weights = {"leave_out": ["g2", "a1"], "evidence": "their verifier was drunk"}
     made, history = run(tmp_path, endpoint, answer(PIN, weights=weights))
     everything = made.history().generations[0].rollouts[("train", 0)].results
-    [whole] = [get_record(made.store, digest, ShardState) for digest in everything]
-    [kept] = [get_record(made.store, digest, ShardState) for digest in trained(made, history).shards]
+    [whole] = [get_shard(made.store, digest) for digest in everything]
+    [kept] = [get_shard(made.store, digest) for digest in trained(made, history).shards]
     second = whole.attempts[2].plan.instance
     assert len(whole.attempts) == 24
     assert kept.attempts == tuple(one for one in whole.attempts[1:] if one.plan.instance != second)

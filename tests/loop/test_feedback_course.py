@@ -172,7 +172,7 @@ def test_lost_train_shards_leave_nothing_to_propose_and_hang_nothing(tmp_path: P
 
 def test_a_stop_ends_the_run_after_the_present_generation_with_its_test(tmp_path: Path) -> None:
     made = world(tmp_path)
-    made.ledger.request_stop(RUN)
+    made.bus.submit([e.StopRequested(run_id=RUN)])
     history = made.run()
     assert history.state == "stopped"
     assert purposes(made.opened) == ["test"]  # asked for before the first generation was opened

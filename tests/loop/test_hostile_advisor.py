@@ -12,8 +12,9 @@ import pytest
 from shared.ledger.history import RunHistory
 from shared.messages.analysis import Analysis
 from shared.messages.proposals import Patch
-from shared.messages.records import AttemptState, GateRecord, Release, ShardState
+from shared.messages.records import AttemptState, GateRecord, Release
 from shared.model.reading import parse_completion
+from shared.store.shards import get_shard
 from shared.store.store import get_bundle, get_json, get_record
 from tests.loop.toy_world import World
 from tests.parts.endpoint import Body, Endpoint, Fault
@@ -109,7 +110,7 @@ def decisions(made: World, history: RunHistory) -> list[Any]:
 
 def train_scores(made: World, history: RunHistory) -> dict[str, float]:
     rollout = history.generations[0].rollouts[("train", 0)]
-    attempts = [a for digest in rollout.results for a in get_record(made.store, digest, ShardState).attempts]
+    attempts = [a for digest in rollout.results for a in get_shard(made.store, digest).attempts]
     return {f"{one.plan.instance['id']} {one.plan.seed}": one.final.score for one in attempts if one.final}
 
 

@@ -34,6 +34,7 @@ from shared.messages.records import (
 )
 from shared.model.client import Chat
 from shared.store.store import LocalStore, Store, get_bundle, get_json, get_record, put_bundle, put_json
+from tests.parts.replaying import must_replay_equal
 
 VERIFIER = """
 def draw(split, count, seed):
@@ -117,6 +118,7 @@ class World:
     def run(self, first: e.Message | None = None) -> RunHistory:
         self.bus.submit([first or e.RunStarted(run_id=self.name, config=self.config_digest)])
         self.bus.drain()
+        must_replay_equal(self.ledger, self.name, self.store)
         return self.history()
 
     def history(self) -> RunHistory:

@@ -54,7 +54,7 @@ def advice_on(
     payer = digest_of([now.run_id, generation.number, "advisor"])
     purse = Purse(now.config.budget, now.history.cost, payer)
     seed = seeds.patch_seed(now.config, generation.number)
-    with closing(now.advisor_of(section)) as chat:
+    with closing(now.advisor(generation.number)) as chat:
         return advise(chat, section, question, checks, now.store, purse, seed)
 
 

@@ -16,6 +16,7 @@ from shared.ledger.history import Generation, RunHistory
 from shared.messages.analysis import Analysis
 from shared.messages.proposals import TrainingCurves
 from shared.messages.records import Arm, GateRecord, Interval, ShardState
+from shared.store.shards import get_shard
 from shared.store.store import Store, get_record
 
 GENERATIONS = 8  # back
@@ -74,7 +75,7 @@ def _ends(store: Store, curves: str) -> dict[str, tuple[float, float]]:
 
 def _states(generation: Generation, store: Store) -> list[ShardState]:
     rollout = generation.rollouts.get(("train", 0))
-    return [get_record(store, digest, ShardState) for digest in rollout.results] if rollout else []
+    return [get_shard(store, digest) for digest in rollout.results] if rollout else []
 
 
 def _train_scores(generation: Generation, store: Store) -> list[float]:

@@ -243,8 +243,6 @@ def test_everything_is_there_after_a_restart(ledger_url: str) -> None:
     assert [logged.event for logged in ledger.events(RUN)] == [started()]
     assert ledger.events(RUN, after=ledger.events(RUN)[-1].seq) == []
     assert ledger.open_jobs(RUN) == 1
-    ledger.request_stop(RUN)
-    assert open_ledger(ledger_url).stop_requested(RUN)
 
 
 def test_a_message_that_this_version_can_not_read_dies_with_the_reason(ledger: Ledger) -> None:

@@ -10,11 +10,6 @@ import typer
 from ratchet.cli.options import RUNS, Root, RunName
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command()(rollback)
-    app.command()(export)
-
-
 def rollback(
     run_name: RunName,
     generation: Annotated[

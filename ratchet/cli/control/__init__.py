@@ -1,0 +1,19 @@
+"""The commands that steer a run: end it, continue it, choose its live release, derive its decisions again."""
+
+from __future__ import annotations
+
+import typer
+
+from ratchet.cli.control import ending, releases, replaying
+from ratchet.cli.control.going_on import retry
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (
+        retry,
+        ending.stop,
+        replaying.replay,
+        releases.rollback,
+        releases.export,
+    ):
+        app.command()(command)

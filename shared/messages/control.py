@@ -1,0 +1,24 @@
+"""Events by which a person steers a run. Each carries a number: what was asked for twice is two events."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from shared.messages.message import Message
+from shared.messages.records import Release
+
+
+class ReleaseRolledBack(Message):
+    """A promotion was taken back: an older release is live again. Its parts are still stored, by digest."""
+
+    type: Literal["release_rolled_back.v1"] = "release_rolled_back.v1"
+    release: Release  # what is live from now on
+    number: int  # of the run's roll-backs
+    why: str
+
+
+class StopRequested(Message):
+    """The run is to end after the present generation, with its sealed test."""
+
+    type: Literal["stop_requested.v1"] = "stop_requested.v1"
+    number: int = 0  # of the run's stretches: one more after each time that it was extended
