@@ -22,7 +22,7 @@ LIVE = (pytest.mark.live, pytest.mark.slow)
 
 @pytest.fixture(scope="session", autouse=True)
 def runs_replay_equal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """At the end, every run that the tests made in folders is derived again. (Toy worlds are at their end.)"""
+    """At the end, every run that the tests made in folders is derived again. (A toy world is at its own.)"""
     yield
     from tests.parts.replaying import replay_all_below
 
