@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from feedback_service.course.continuing import continue_failed
 from feedback_service.course.course import finish_test, go_on
 from feedback_service.course.deciding import after_confirm, after_screen, open_screen
 from feedback_service.course.evaluating import finish_evaluation, open_evaluation
@@ -28,7 +29,8 @@ SEED_HARNESS = "seed_harness"  # kind of the binding in the store
 
 def on_run_started(event: e.RunStarted, *, deps: Deps) -> list[e.Message]:
     now = read_situation(event, deps)
-    keep_seed_harness(now)
+    if event.start is None:
+        keep_seed_harness(now)
     if not levers_in_use(now.config):
         why = f"no lever is left: {why_off(now.config, 'weights')}; {why_off(now.config, 'harness')}"
         return [e.RunFinished(run_id=event.run_id, state="failed", why=why)]
@@ -115,6 +117,18 @@ def on_job_died(event: e.JobDied, *, deps: Deps) -> list[e.Message]:
     return [e.RunFinished(run_id=event.run_id, state="failed", why=reason)]
 
 
+def on_run_extended(event: e.RunExtended, *, deps: Deps) -> list[e.Message]:
+    """A run that has not ended reads its new limits at its next decision."""
+    now = read_situation(event, deps)
+    return go_on(now) if event.continues and not now.history.finished else []
+
+
+def on_run_reopened(event: e.RunReopened, *, deps: Deps) -> list[e.Message]:
+    """Jobs that are done again lead on by themselves."""
+    now = read_situation(event, deps)
+    return [] if event.jobs or now.history.finished else continue_failed(now)
+
+
 def why_unanswered(states: Sequence[ShardState]) -> str:
     """Why the run can't continue: the endpoint refused every attempt, or no reply holds an answer. Empty:
     some were answered."""
@@ -138,6 +152,8 @@ def keep_seed_harness(now: Situation) -> str:
 
 
 def need_base(now: Situation) -> list[e.Message]:
+    if now.history.start is not None:
+        return begin(now, now.history.start.base)
     if serves_own_base(now.config):
         return begin(now, f"endpoint:{now.config.model.name}")
     return [e.BaseRequested(run_id=now.run_id, config=now.history.config)]
@@ -145,7 +161,7 @@ def need_base(now: Situation) -> list[e.Message]:
 
 def begin(now: Situation, base: str) -> list[e.Message]:
     """The seed release is whole: start the first generation, or the evaluation that was asked for."""
-    release = Release(base=base, harness=keep_seed_harness(now))
+    release = now.history.start or Release(base=base, harness=keep_seed_harness(now))
     if now.history.evaluation is not None:
         return open_evaluation(now, now.history.evaluation, release)
     now.history.first = now.history.release = release
@@ -162,4 +178,6 @@ def handlers(deps: Deps) -> dict[type[e.Message], Handler]:
         e.DemonstrationsReady: partial(on_demonstrations_ready, deps=deps),
         e.ProposalsJoined: partial(on_proposals_joined, deps=deps),
         e.JobDied: partial(on_job_died, deps=deps),
+        e.RunExtended: partial(on_run_extended, deps=deps),
+        e.RunReopened: partial(on_run_reopened, deps=deps),
     }

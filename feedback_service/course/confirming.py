@@ -12,6 +12,7 @@ from shared.decisions.gate import confirmed
 from shared.decisions.levers import levers_of
 from shared.decisions.rails import measure
 from shared.decisions.settling import Settled, settle
+from shared.decisions.stretches import stretch_of
 from shared.ledger.history import Generation, Rollout
 from shared.messages.events import Message
 from shared.messages.records import GateRecord
@@ -74,9 +75,11 @@ def confirm_record(now: Situation, generation: Generation, screen: GateRecord) -
     gate, rounds = now.config.gate, rounds_of(generation)
     settled = [_settled(now, round_, screen.chosen) for round_ in rounds]
     before = [past for past in now.history.generations if past.number < generation.number]
-    tests = 1 + sum(("confirm", 0) in past.rollouts for past in before)  # alpha is spent by tests alone
+    mine = stretch_of(generation.number, now.config.run.generations, now.history.limits)
+    tested = [past for past in before if past.number > mine.start and ("confirm", 0) in past.rollouts]
     promotions = sum(past.decision == "promoted" for past in before)
-    alpha = generation_alpha(gate.alpha, tests, now.config.run.generations, promotions)
+    number = 1 + len(tested)  # alpha is spent by tests alone
+    alpha = generation_alpha(gate.alpha * mine.share, number, mine.end - mine.start, promotions)
     lost = sum(part.lost + len(part.pending) for part in settled)
     measured = [rollout for round_ in rounds for rollout in (round_.together, *round_.alone.values())]
     attempts = [a for rollout in measured for state in now.states(rollout) for a in state.attempts]

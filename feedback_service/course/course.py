@@ -69,9 +69,13 @@ def open_test(now: Situation) -> list[Message]:
     if first is None or last is None:
         return [_finished(now, *_end(now), None)]
     releases: dict[str, Release] = {"first": first} | ({"last": last} if last != first else {})
+    tests = _tests(now)
+    if tests and _measured(now, tests[-1], releases):
+        return finish_test(now, tests[-1])
     if broken := over_budget(now.history, now.config.budget, _test_step(now)):
         return [_finished(now, "budget", f"no room for the sealed test: {broken}")]
-    opened = open_rollouts(now, 0, "test", releases, now.config.gate.test_instances)
+    count = now.config.gate.test_instances
+    opened = open_rollouts(now, 0, "test", releases, count, len(tests))
     return opened or [_finished(now, "done", f"the test split of {now.task.name} has no instance")]
 
 
@@ -91,10 +95,25 @@ def finish_test(now: Situation, rollout: Rollout) -> list[Message]:
         "lost": paired.lost,
     }
     state, why = _end(now)
-    why, test = f"{why}; {_test_text(paired, last)}", put_json(now.store, summary)
+    looks = rollout.opened.round + 1
+    again = f" (opened for the {looks}. time, on the same instances)" if looks > 1 else ""
+    why, test = f"{why}; {_test_text(paired, last)}{again}", put_json(now.store, summary)
     if not paired.instances and rollout.losses:  # broken infrastructure: nothing was measured
         return [RunFinished(run_id=now.run_id, state="failed", why=why, test=test)]
     return [_finished(now, state, why, test)]
+
+
+def _tests(now: Situation) -> list[Rollout]:
+    """Those of earlier ends of the run, and of this one where it is under way."""
+    whole = now.history.all.get(0)
+    found = sorted(whole.rollouts.items()) if whole else []
+    return [rollout for (purpose, _), rollout in found if purpose == "test"]
+
+
+def _measured(now: Situation, test: Rollout, releases: dict[str, Release]) -> bool:
+    """Whether this test, of an earlier end, tells of these releases: nothing is paid twice."""
+    theirs = {contender.arm: contender.release for contender in test.opened.releases}
+    return theirs == releases and bool(test.results)
 
 
 def _test_text(paired: Paired, last: str) -> str:

@@ -88,16 +88,17 @@ def open_rollouts(
     now: Situation, number: int, purpose: Purpose, releases: dict[str, Release], count: int, round_: int = 0
 ) -> list[Message]:
     """A rollout on fresh instances of the purpose's split; nothing where the split has none left."""
+    drawn = 0 if purpose == "test" else round_  # a run that ends anew is tested on the same instances
     if purpose in ("screen", "confirm"):
         order = gate_order(now.run_id, now.config, now.task, now.store)
         instances = fresh(order, uses(now.history, now.store), count)
     else:
         split = "test" if purpose == "test" else "train"
-        instances = _drawn(now, split, count, seeds.instance_seed(now.config, number, purpose, round_))
+        instances = _drawn(now, split, count, seeds.instance_seed(now.config, number, purpose, drawn))
     attempts = (
         now.config.rollouts.attempts if purpose == "train" else 1
     )  # gate and test buy instances, not repeats
-    attempt_seeds = seeds.attempt_seeds(now.config, number, purpose, round_, attempts)
+    attempt_seeds = seeds.attempt_seeds(now.config, number, purpose, drawn, attempts)
     return [open_on(now, number, purpose, releases, instances, attempt_seeds, round_)] if instances else []
 
 

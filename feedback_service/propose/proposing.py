@@ -114,7 +114,8 @@ def _weights(
 
 def propose_weights(now: Situation, generation: Generation, ready: DemonstrationsReady) -> Message:
     """The weight update, now that it is known which right answers there are."""
-    rollout = generation.rollouts[("train", 0)]
+    rollout = generation.train
+    assert rollout is not None, "proposals follow train rollouts"
     diagnosis = diagnose(now.states(rollout), now.task.manifest.score, len(rollout.losses))
     return _update(now, generation, rollout, diagnosis, advised_learning(now, generation), ready)
 
@@ -161,7 +162,7 @@ def _earlier_shards(now: Situation, generation: Generation) -> list[str]:
         return []
     if (before.release.base, before.release.adapter) != (_live(generation).base, _live(generation).adapter):
         return []
-    rollout = before.rollouts.get(("train", 0))
+    rollout = before.train
     return rollout.results if rollout else []
 
 

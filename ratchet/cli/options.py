@@ -34,4 +34,7 @@ Levers = Annotated[
     str | None,
     typer.Option(help="both, harness, weights, or auto (both, or one while the other does not pay)."),
 ]
+StartFrom = Annotated[
+    str, typer.Option("--from", help="RUN or RUN:GENERATION: start from that release, its model kept.")
+]
 RUNS = Path("runs")

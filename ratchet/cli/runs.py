@@ -19,6 +19,7 @@ from ratchet.cli.options import (
     Overrides,
     Root,
     RunName,
+    StartFrom,
     StoreUrl,
     TaskName,
 )
@@ -58,6 +59,7 @@ def run(
     stack: Annotated[
         Path | None, typer.Option(help="A standing stack (`ratchet up`), or a TOML file that names one.")
     ] = None,
+    from_: StartFrom = "",
     detach: Annotated[bool, typer.Option(help="With --stack: submit the run and leave.")] = False,
     flower: Annotated[bool, typer.Option(help="Serve Flower while the run lasts.")] = False,
     flower_port: FlowerPort = FLOWER_PORT,
@@ -72,11 +74,13 @@ def run(
     """Improve the agent on a task until it converges."""
     from ratchet.cli.tables import print_plan
     from ratchet.runs import parts, start
+    from ratchet.runs.control.starting_from import find_origin, settings_of
     from ratchet.runs.request import RunRequest, resolve_config
-    from shared.tasks.task import load_task
+    from shared.tasks.task import find_task, load_task
 
     overrides = set_ or []
-    resolved = resolve_config(task, config, overrides, levers)
+    origin = find_origin(from_, root, find_task(task))
+    resolved = resolve_config(task, config, overrides, levers, settings_of(origin))
     chosen = parts.resolve(config, overrides, ledger_url=ledger, store_url=store, broker_url=broker)
     if dry_run:
         print_plan(resolved, as_json)
@@ -90,6 +94,7 @@ def run(
         data=data,
         stack=stack,
         flower_port=flower_port if flower else None,
+        origin=origin,
     )
     place = start.stack_for(request)
     folder = start.create(request, place)
@@ -99,7 +104,7 @@ def run(
         return
     if not as_json:
         print_plan(folder.config(), as_json=False, with_config=False)
-    _drive(folder, place, as_json)
+    drive_to_end(folder, place, as_json)
 
 
 def resume(
@@ -110,13 +115,13 @@ def resume(
     broker: Broker = None,
     as_json: AsJson = False,
 ) -> None:
-    """Continue an interrupted run; nothing is done twice. A URL names the new place of a part."""
+    """Continue an interrupted, paused or failed run; nothing is done twice. A URL moves a part."""
     from ratchet.runs import folder as runs
     from ratchet.runs import start
 
     folder = runs.find(run_name, root)
     folder.move_parts(ledger_url=ledger, store_url=store, broker_url=broker)
-    _drive(folder, start.stack_of(folder), as_json)
+    drive_to_end(folder, start.stack_of(folder), as_json)
 
 
 def watch(run_name: RunName, root: Root = RUNS) -> None:
@@ -208,7 +213,7 @@ def report(run_name: RunName, root: Root = RUNS) -> None:
     typer.echo(reports.write(runs.find(run_name, root)))
 
 
-def _drive(folder: RunFolder, place: Stack, as_json: bool) -> None:
+def drive_to_end(folder: RunFolder, place: Stack, as_json: bool) -> None:
     """Follow the run to its end; then its result and report, and an error where the run failed."""
     from ratchet.cli.live_view import View
     from ratchet.runs import start

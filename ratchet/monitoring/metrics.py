@@ -61,7 +61,7 @@ class StackCollector(Collector):
     def _whole(self) -> Iterator[Metric]:
         """Reads on what is new, too."""
         states = self.ledger.run_states(self.settings.queue_prefix)
-        counts = dict.fromkeys(("running", "done", "failed", "stopped", "budget"), 0)
+        counts = dict.fromkeys(("running", "done", "failed", "stopped", "budget", "cancelled"), 0)
         for run, state in states.items():
             counts[state] = counts.get(state, 0) + 1
             self._read(run, state)

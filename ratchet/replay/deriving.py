@@ -21,7 +21,7 @@ from ratchet.replay.scratch import ScratchStore
 from shared.config.settings import AdvisorSection
 from shared.errors import RatchetError
 from shared.ledger.ledger import LoggedEvent
-from shared.messages.events import JobDied, Message, ProposalsJoined, RolloutsJoined
+from shared.messages.events import BaseFailed, JobDied, Message, ProposalsJoined, RolloutsJoined, RunFinished
 from shared.messages.records import digest_of
 from shared.messages.routes import HANDLED_BY
 from shared.model.client import Chat
@@ -147,6 +147,8 @@ def _plain(message: Message | None) -> Mapping[str, Any] | None:
     if message is None:
         return None
     fields = message.model_dump(mode="json")
+    if isinstance(message, RunFinished | BaseFailed):
+        del fields["number"]  # it is the ledger's
     if isinstance(fields.get("cost"), dict):
         fields["cost"] = {name: value for name, value in fields["cost"].items() if name != MEASURED}
     return fields

@@ -47,6 +47,10 @@ def narrate(event: e.Message) -> str:
             return f"rolled back: {event.why}"
         case e.StopRequested():
             return "a stop was asked for: it ends after the present generation"
+        case e.RunExtended():
+            return f"extended: {event.generations} generations at most"
+        case e.RunReopened():
+            return f"reopened: {event.jobs} jobs are done again"
         case e.ReleaseRejected():
             return f"{where}: rejected: {event.why}"
         case e.JobDied():

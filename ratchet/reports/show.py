@@ -10,6 +10,7 @@ from shared.config.settings import RunConfig
 from shared.decisions import pool
 from shared.decisions.convergence import convergence
 from shared.decisions.evidence.claims import CLAIMS
+from shared.decisions.stretches import claimed
 from shared.errors import RatchetError
 from shared.ledger.history import Generation, Proposal, RunHistory, fold
 from shared.ledger.pausing import paused_why
@@ -37,6 +38,7 @@ def show_json(history: RunHistory, store: Store) -> dict[str, Any]:
         "why": history.why,
         "generations": [show_generation(generation, store) for generation in history.generations],
         "gate": _gate(history, config, store),
+        "origin": history.origin or None,
         "rollbacks": [event.why for event in history.rollbacks],
         "verifiers": [
             {"digest": digest, "from_generation": generation}
@@ -57,6 +59,7 @@ def _gate(history: RunHistory, config: RunConfig, store: Store) -> dict[str, Any
     bound, used = store.lookup(pool.KIND, history.run_id), pool.uses(history, store)
     return {
         "alpha": config.gate.alpha,
+        "claimed_alpha": claimed(config.gate.alpha, history.limits),  # more where it was extended
         "test": test,
         "assumes": CLAIMS[test].assumes,
         "claims": "the mean gain over the pool's instances, each counting alike",

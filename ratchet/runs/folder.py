@@ -24,11 +24,12 @@ from shared.config import secrets
 from shared.config.settings import RunConfig, StackParts, StackSettings
 from shared.errors import SettingsError
 from shared.ledger.ledger import Ledger
-from shared.messages.records import digest_of
+from shared.messages.records import Release, digest_of
 from shared.store.store import Store
 
 DEFAULT_ROOT = Path("runs")
 IN_STACK = "in_stack"
+ORIGIN = "origin.json"  # the release of another run that this one starts from
 _MARKS = ("ledger.sqlite", parts.FILE, IN_STACK)  # a folder that holds one of these is a run's
 
 
@@ -112,6 +113,14 @@ class RunFolder:
     def config(self) -> RunConfig:
         return RunConfig.model_validate(json.loads((self.path / "config.json").read_text(encoding="utf-8")))
 
+    def start(self) -> tuple[Release | None, str]:
+        """The release of another run that this one starts from, and RUN:GENERATION of that one."""
+        path = self.path / ORIGIN
+        if not path.exists():
+            return None, ""
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Release.model_validate(kept["release"]), str(kept["origin"])
+
 
 def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
     """A new run folder; without a name, LABEL-1, LABEL-2, ... Raises SettingsError if the name is taken: in
@@ -135,6 +144,10 @@ def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
         if not _settle(folder, request.parts, request.stack):
             shutil.rmtree(folder.path)
             continue
+        if request.origin is not None:
+            release = request.origin.release.model_dump(mode="json")
+            kept = {"origin": request.origin.name, "release": release}
+            (folder.path / ORIGIN).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
         if bound is not None:
             bound.rename(folder.path / "task")
             own = config.run.model_copy(update={"task": str(folder.path / "task")})

@@ -13,7 +13,19 @@ from shared.config.settings import RunConfig, StackParts, load_config, parse_ove
 from shared.errors import SettingsError
 from shared.harness.bundle import PatchRefused, with_knobs
 from shared.harness.folder import read_harness
+from shared.messages.records import Release
+from shared.store.store import Store
 from shared.tasks.task import find_task, with_limits
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A release of another run. `name`: RUN:GENERATION, or RUN for its live one."""
+
+    name: str
+    release: Release
+    config: RunConfig
+    store: Store
 
 
 @dataclass(frozen=True)
@@ -29,12 +41,24 @@ class RunRequest:
     data: Path | None = None
     stack: Path | None = None
     flower_port: int | None = None
+    origin: Origin | None = None  # the release that it starts from, in the place of the task's own
 
 
-def resolve_config(task: str, file: Path | None, overrides: Sequence[str], levers: str | None) -> RunConfig:
-    """Task defaults, then the user's file, then --set and --levers. Raises SettingsError."""
+def resolve_config(
+    task: str,
+    file: Path | None,
+    overrides: Sequence[str],
+    levers: str | None,
+    inherited: dict[str, Any] | None = None,
+) -> RunConfig:
+    """Task defaults, what is inherited from another run, then the user's file, then --set and --levers.
+    Raises SettingsError."""
     loaded = find_task(task)
-    layers: list[dict[str, Any]] = [loaded.manifest.defaults, read_toml(file) if file else {}]
+    layers: list[dict[str, Any]] = [
+        loaded.manifest.defaults,
+        inherited or {},
+        read_toml(file) if file else {},
+    ]
     layers += [parse_override(text) for text in overrides]
     layers = [parts.without_section(layer) for layer in layers]
     layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})

@@ -13,6 +13,7 @@ from dataclasses import replace
 import typer
 
 from ratchet.runs import folder as runs
+from ratchet.runs.control.starting_from import copy_release, require_same_model
 from ratchet.runs.folder import RunFolder
 from ratchet.runs.follow import Stack, follow
 from ratchet.runs.own_stack import OwnStack, how_to_resume, plan_flower
@@ -20,7 +21,7 @@ from ratchet.runs.request import RunRequest
 from ratchet.runs.standing_stack import StandingStack
 from ratchet.tasks.task_data import bound
 from shared.errors import RatchetError, SettingsError
-from shared.ledger import pausing
+from shared.ledger import pausing, reopening
 from shared.messages.events import EvaluationRequested, RunStarted
 from shared.store.store import put_json
 from shared.tasks.task import task_of
@@ -52,8 +53,12 @@ def create(request: RunRequest, stack: Stack) -> RunFolder:
     stack.check(request, task)
     config, notes = settle(request.config, task)
     check_source(config.model.base)
+    if request.origin:
+        require_same_model(request.origin, config)
     with bound(task, request.data, request.root, config) as own:
         folder = runs.create(replace(request, config=config), own)
+    if request.origin:
+        copy_release(request.origin, folder.open_store())
     for note in notes:
         typer.echo(note, err=True)
     return folder
@@ -77,6 +82,8 @@ def drive(folder: RunFolder, stack: Stack, refresh: Callable[[], None], note: Ca
 
         require_answers(folder.config())
         pausing.go_on(ledger, folder.run_id)
+    if ledger.run_state(folder.run_id) == "failed":
+        note(f"{reopening.reopen(ledger, folder.run_id)} jobs of a failed run are done again")
     if ledger.run_state(folder.run_id) != "running":
         return
     with _stopping_in_order(folder, stack):
@@ -111,9 +118,16 @@ def _first_event(folder: RunFolder) -> RunStarted | None:
     events = folder.open_ledger().events(folder.run_id)
     if events and isinstance(events[0].event, EvaluationRequested):
         raise SettingsError(f"{folder.run_id} is an evaluation", "`ratchet eval` makes it anew")
-    digest = put_json(folder.open_store(), folder.config())
-    began = any(isinstance(logged.event, RunStarted) for logged in events)
-    return None if began else RunStarted(run_id=folder.run_id, config=digest)
+    if any(isinstance(logged.event, RunStarted) for logged in events):
+        return None
+    store = folder.open_store()
+    start, origin = folder.start()
+    if start is not None and not store.has(start.harness):
+        raise SettingsError(
+            f"the copy of {origin} was interrupted", "start the run anew, with another --name"
+        )
+    digest = put_json(store, folder.config())
+    return RunStarted(run_id=folder.run_id, config=digest, start=start, origin=origin)
 
 
 @contextmanager

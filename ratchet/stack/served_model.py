@@ -82,8 +82,8 @@ class ModelWatch:
         for logged in self.ledger.events(run, after=log.seen):
             base = ""
             match logged.event:
-                case RunStarted(config=config):
-                    log.config = config
+                case RunStarted(config=config, start=start):
+                    log.config, base = config, start.base if start else ""
                 case EvaluationRequested(config=config, release=release):
                     log.config, base = config, release.base if release else ""
                 case BaseReady(base=base):

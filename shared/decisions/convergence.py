@@ -2,7 +2,7 @@
 
 exploring: a promotion lies fewer than `window` generations back (the start counts as one). plateau: `window`
 or more generations in a row promoted nothing; the analyst then looks farther afield. idle: `idle` or more;
-the run ends.
+the run ends. A run that was extended starts anew.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Convergence:
 
 def convergence(history: RunHistory, rule: ConvergenceSection) -> Convergence:
     decided = [generation.decision for generation in history.generations if generation.decision]
+    decided = decided[history.continued_after :]
     barren = next((i for i, decision in enumerate(reversed(decided)) if decision == "promoted"), len(decided))
     why = f"{barren} generations in a row promoted nothing"
     if barren >= rule.idle:

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy import Connection, Row, and_, func, select, update
 
 from shared.errors import LedgerError
 from shared.ledger import usual_way
 from shared.ledger.database import Database
 from shared.ledger.joins import arrive
 from shared.ledger.schema import events, jobs, runs
-from shared.messages.events import JobDied, Message, RunFinished
+from shared.messages.events import BaseFailed, JobDied, Message, RunFinished
 from shared.messages.plain import plain_text
 from shared.messages.records import canonical_json, digest_of
 from shared.messages.routes import HANDLED_BY, JOINED_INTO
+
+RUN_ENDED = "the run has ended"  # why the jobs that were open then are dead
+ENDED = '%"type":"run_finished.v1"%'  # in the body of its event
 
 
 class Ring(NamedTuple):
@@ -44,6 +47,7 @@ class Effects:
         rings = []
         for message in messages:
             self._lock(message.run_id)  # one writer a run: `seq` is seen in order
+            message = self._numbered(message)
             body = canonical_json(message.model_dump(mode="json"))
             digest = hashlib.sha256(body).hexdigest()
             row = {"id": digest, "run_id": message.run_id, "job_id": by, "body": body.decode()}
@@ -76,6 +80,13 @@ class Effects:
             run_row(self.connection, run_id, lock=True)
             self.locked.add(run_id)
 
+    def _numbered(self, message: Message) -> Message:
+        """A run that was reopened may end again for the same reason, which is another event."""
+        if not isinstance(message, RunFinished | BaseFailed):
+            return message
+        ends = select(func.count()).where(events.c.run_id == message.run_id, events.c.body.like(ENDED))
+        return message.model_copy(update={"number": self.connection.execute(ends).scalar_one()})
+
     def _log(self, message: dict[str, str | None], ring: Ring | None) -> int | None:
         """The message's seq, with its job if a service handles it; None if it was in the log already."""
         kind, run = self.database.kind, self.connection.execute
@@ -92,10 +103,11 @@ class Effects:
 
     def _finish_run(self, message: RunFinished) -> None:
         """Set the run's state. Its open jobs are dead by that: their leases are lost."""
-        running = update(runs).where(runs.c.id == message.run_id, runs.c.state == "running")
+        open_ = runs.c.state.in_(("running", "paused"))
+        running = update(runs).where(runs.c.id == message.run_id, open_)
         self.connection.execute(running.values(state=message.state))
         unfinished = and_(jobs.c.run_id == message.run_id, jobs.c.state.in_(("ready", "leased")))
-        why = f"the run has ended: {message.state}: {message.why}"
+        why = f"{RUN_ENDED}: {message.state}: {message.why}"
         self.connection.execute(update(jobs).where(unfinished).values(state="dead", last_error=why))
 
 

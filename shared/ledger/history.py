@@ -73,6 +73,12 @@ class Generation:
     reload: dict[str, float] = field(default_factory=dict)  # harness_ms, adapter_ms: of its promotion
     endings: Counter[str] = field(default_factory=Counter)  # of the model's replies
 
+    @property
+    def train(self) -> Rollout | None:
+        """The last train rollout: a failed one may have been opened anew."""
+        rounds = [rollout for (purpose, _), rollout in sorted(self.rollouts.items()) if purpose == "train"]
+        return rounds[-1] if rounds else None
+
     def arms(self, levers: tuple[str, ...]) -> dict[Arm, Release]:
         """The releases that live: base, and those that the answered proposals make of it."""
         base = self.release
@@ -100,6 +106,12 @@ class RunHistory:
     rollbacks: list[e.ReleaseRolledBack] = field(default_factory=list)
     verifiers: dict[str, int] = field(default_factory=dict)  # by digest, in order: the first generation of it
     stop: bool = False  # its user asked it to end
+    start: Release | None = None  # of another run, which this one started from
+    origin: str = ""  # RUN:GENERATION of that one
+    last_opened: e.RolloutsOpened | None = None
+    limits: list[tuple[int, int]] = field(default_factory=list)  # generations before and after each raise
+    continued_after: int = 0  # generations that were decided when it was last extended
+    ended_s: float = 0.0  # time between an end and the event that let it continue
     all: dict[int, Generation] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
     state: str = "running"
@@ -124,8 +136,9 @@ class RunHistory:
 
     @property
     def elapsed_s(self) -> float:
-        """Between the first and the last event, on the ledger's clock: so that decisions recompute."""
-        return self.last_at - self.started_at
+        """Between the first and the last event, without the time when it had ended, on the ledger's clock:
+        so that decisions recompute."""
+        return self.last_at - self.started_at - self.ended_s
 
 
 def fold(events: Iterable[LoggedEvent]) -> RunHistory:
@@ -142,7 +155,7 @@ def apply(history: RunHistory, event: e.Message, at: float) -> None:
     history.last_at = max(history.last_at, at)
     match event:
         case e.RunStarted():
-            history.config = event.config
+            history.config, history.start, history.origin = event.config, event.start, event.origin
         case e.EvaluationRequested():
             history.config, history.evaluation = event.config, event
         case e.BaseReady():
@@ -162,10 +175,29 @@ def apply(history: RunHistory, event: e.Message, at: float) -> None:
             history.rollbacks.append(event)
         case e.StopRequested():
             history.stop = True
+        case e.RunExtended():
+            _extend(history, event, at)
+        case e.RunReopened():
+            _continue(history, at)
         case e.BaseFailed() | e.RunFinished():
             _finish(history, event, at)
         case _:
             _propose(history, event)
+
+
+def _extend(history: RunHistory, event: e.RunExtended, at: float) -> None:
+    history.config = event.config
+    if event.generations > event.generations_before:
+        history.limits.append((event.generations_before, event.generations))
+    if event.continues:
+        _continue(history, at)
+        history.continued_after = sum(bool(one.decision) for one in history.generations)
+
+
+def _continue(history: RunHistory, at: float) -> None:
+    history.ended_s += at - (history.finished_at if history.finished_at is not None else at)
+    history.state, history.why, history.finished_at = "running", "", None
+    history.test, history.stop = None, False
 
 
 def _generation(history: RunHistory, number: int) -> Generation:
@@ -175,6 +207,7 @@ def _generation(history: RunHistory, number: int) -> Generation:
 def _open(history: RunHistory, event: e.RolloutsOpened) -> None:
     if event.purpose == "train" and history.first is None:
         history.first = history.release = event.releases[0].release
+    history.last_opened = event
     rollouts = _generation(history, event.generation).rollouts
     rollouts.setdefault((event.purpose, event.round), Rollout(event))
 

@@ -38,7 +38,7 @@ def revive(ledger: Ledger, run_id: str) -> Revived:
                 join = decode(body_of(connection, job)).join
             except DecodeError:
                 join = None
-            if join is None or not _take_back(connection, run_id, join):
+            if join is None or not take_back(connection, run_id, join):
                 too_late += 1
                 continue
             afresh = {"state": "ready", "attempts": 0, "failing_since": None, "not_before": now}
@@ -47,7 +47,7 @@ def revive(ledger: Ledger, run_id: str) -> Revived:
         return Revived(rings, too_late)
 
 
-def _take_back(connection: Connection, run_id: str, join: Join) -> bool:
+def take_back(connection: Connection, run_id: str, join: Join) -> bool:
     """Free the slot in which the loss arrived; False: it has not arrived, or the join is complete."""
     this = and_(joins.c.run_id == run_id, joins.c.id == join.id)
     row = connection.execute(select(joins).where(this).with_for_update()).first()

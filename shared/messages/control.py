@@ -22,3 +22,22 @@ class StopRequested(Message):
 
     type: Literal["stop_requested.v1"] = "stop_requested.v1"
     number: int = 0  # of the run's stretches: one more after each time that it was extended
+
+
+class RunExtended(Message):
+    """The run may go further: its limits were raised, and where it had ended it continues."""
+
+    type: Literal["run_extended.v1"] = "run_extended.v1"
+    config: str  # digest of the RunConfig with the higher limits
+    number: int  # of the run's extensions
+    continues: bool  # it had ended
+    generations_before: int  # at most, until now
+    generations: int  # at most, from now on
+
+
+class RunReopened(Message):
+    """A failed run continues: the cause is said to be gone."""
+
+    type: Literal["run_reopened.v1"] = "run_reopened.v1"
+    number: int  # of the run's ends so far
+    jobs: int  # that are done again; where there are none, the last rollouts are opened anew

@@ -12,6 +12,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.errors import DecodeError
 from shared.messages.control import ReleaseRolledBack as ReleaseRolledBack
+from shared.messages.control import RunExtended as RunExtended
+from shared.messages.control import RunReopened as RunReopened
 from shared.messages.control import StopRequested as StopRequested
 from shared.messages.message import Join as Join
 from shared.messages.message import Message as Message
@@ -21,6 +23,8 @@ from shared.messages.records import ArmRelease, Check, Cost, Lever, Purpose, Rel
 class RunStarted(Message):
     type: Literal["run_started.v1"] = "run_started.v1"
     config: str  # digest of the resolved RunConfig
+    start: Release | None = None  # of another run, which this one starts from; None: the task's own
+    origin: str = ""  # RUN:GENERATION of that one
 
 
 class EvaluationRequested(Message):
@@ -47,6 +51,7 @@ class BaseReady(Message):
 class BaseFailed(Message):
     type: Literal["base_failed.v1"] = "base_failed.v1"
     reason: str
+    number: int = 0  # of the run's ends before; the ledger numbers them
 
 
 class RolloutsOpened(Message):
@@ -213,8 +218,9 @@ class ReleaseRejected(Message):
 
 class RunFinished(Message):
     type: Literal["run_finished.v1"] = "run_finished.v1"
-    state: Literal["done", "failed", "stopped", "budget"]
+    state: Literal["done", "failed", "stopped", "budget", "cancelled"]
     why: str
+    number: int = 0  # of the run's ends before; the ledger numbers them
     test: str | None = None  # digest of {"first": Interval, "last": Interval, ...}
 
 
@@ -260,6 +266,8 @@ Event = Annotated[
     | ReleaseRejected
     | ReleaseRolledBack
     | StopRequested
+    | RunExtended
+    | RunReopened
     | RunFinished
     | JobDied,
     Field(discriminator="type"),

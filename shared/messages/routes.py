@@ -30,6 +30,8 @@ HANDLED_BY: dict[type[e.Message], Service] = {
     e.ProposalsJoined: "feedback",
     e.ReleasePromoted: "agent",  # warms caches only
     e.JobDied: "feedback",
+    e.RunExtended: "feedback",
+    e.RunReopened: "feedback",
 }
 
 # These wait in a join; the arrival that completes it creates the event on the right.

@@ -222,6 +222,20 @@ def list_bundle(store: Store, digest: str) -> dict[str, str]:
     return {name: entry["sha256"] for name, entry in manifest["files"].items()}
 
 
+def copy_bundle(source: Store, target: Store, digest: str) -> None:
+    """The bundle's files and then its manifest, from one store to another, piece by piece."""
+    if target.has(digest):
+        return
+    with tempfile.TemporaryDirectory(prefix="ratchet-copy-") as scratch:
+        for number, file in enumerate(list_bundle(source, digest).values()):
+            if not target.has(file):
+                path = Path(scratch) / str(number)
+                source.get_file(file, path)
+                target.put_file(path)
+                path.unlink()
+    target.put(source.get(digest))
+
+
 def read_folder(folder: Path) -> dict[str, bytes]:
     """A folder's files by relative path, as put_bundle takes them. Links and caches are left out."""
     return {

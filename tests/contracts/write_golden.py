@@ -89,6 +89,10 @@ EXAMPLES = [
     e.ReleaseRejected(run_id="run-1", generation=1, release=RELEASE, evidence=None, why="no arm was better"),
     e.ReleaseRolledBack(run_id="run-1", release=RELEASE, number=1, why="to the release after generation 2"),
     e.StopRequested(run_id="run-1", number=1),
+    e.RunExtended(
+        run_id="run-1", config=CONFIG, number=1, continues=True, generations_before=3, generations=6
+    ),
+    e.RunReopened(run_id="run-1", number=1, jobs=2),
     e.RunFinished(run_id="run-1", state="done", why="three generations", test="f" * 64),
     e.JobDied(
         run_id="run-1", job_id="9" * 64, service="agent", event={"type": "x"}, reason="why", attempts=4

@@ -79,6 +79,7 @@ class World:
     spread: float = 0.05
     refuse_harness: bool = False
     fail_training: bool = False
+    no_base: str = ""  # why there is none
     unserved: dict[str, str] = field(default_factory=dict)  # arms of a screen that are null, and why
     refused: str = ""  # why the endpoint takes no request
     ending: str = ""  # how every reply ends, without an answer
@@ -101,7 +102,7 @@ class World:
         self.config: RunConfig = load_config([{"run": {"task": task}}, self.sections])
         self.config_digest = put_json(self.store, self.config)
         mine: dict[type[e.Message], Handler] = {
-            e.BaseRequested: lambda event: [e.BaseReady(run_id=self.name, base="base" * 16)],
+            e.BaseRequested: self.make_base,
             e.RolloutsOpened: self.roll_out,
             e.HarnessProposed: self.validate,
             e.DemonstrationsRequested: self.demonstrate,
@@ -123,6 +124,11 @@ class World:
 
     def history(self) -> RunHistory:
         return fold(self.ledger.events(self.name))
+
+    def make_base(self, event: e.BaseRequested) -> list[e.Message]:
+        if self.no_base:
+            return [e.BaseFailed(run_id=self.name, reason=self.no_base)]
+        return [e.BaseReady(run_id=self.name, base="base" * 16)]
 
     def roll_out(self, event: e.RolloutsOpened) -> list[e.Message]:
         self.opened.append(event)

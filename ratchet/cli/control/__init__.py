@@ -5,13 +5,15 @@ from __future__ import annotations
 import typer
 
 from ratchet.cli.control import ending, releases, replaying
-from ratchet.cli.control.going_on import retry
+from ratchet.cli.control.going_on import extend, retry
 
 
 def add_to(app: typer.Typer) -> None:
     for command in (
         retry,
+        extend,
         ending.stop,
+        ending.cancel,
         replaying.replay,
         releases.rollback,
         releases.export,

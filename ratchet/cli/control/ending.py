@@ -10,8 +10,18 @@ from ratchet.cli.options import RUNS, Root, RunName
 def stop(run_name: RunName, root: Root = RUNS) -> None:
     """End a run after the present generation, with its final test."""
     from ratchet.runs import folder as runs
-    from shared.messages.events import StopRequested
+    from shared.messages.events import RunFinished, StopRequested
 
     folder = runs.find(run_name, root)
-    folder.open_ledger().submit([StopRequested(run_id=folder.run_id)])
+    ledger = folder.open_ledger()
+    ends = sum(isinstance(logged.event, RunFinished) for logged in ledger.events(folder.run_id))
+    ledger.submit([StopRequested(run_id=folder.run_id, number=ends)])
     typer.echo(f"{folder.run_id} will stop after the present generation and then run its final test")
+
+
+def cancel(run_name: RunName, root: Root = RUNS) -> None:
+    """End a run at once and for good, without a final test."""
+    from ratchet.runs import folder as runs
+    from ratchet.runs.control.cancelling import cancel as end_now
+
+    typer.echo(end_now(runs.find(run_name, root)))
