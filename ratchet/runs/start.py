@@ -21,7 +21,8 @@ from ratchet.runs.request import RunRequest
 from ratchet.runs.standing_stack import StandingStack
 from ratchet.tasks.task_data import bound
 from shared.errors import RatchetError, SettingsError
-from shared.ledger import pausing, reopening
+from shared.ledger import pausing
+from shared.ledger.steering import reopening
 from shared.messages.events import EvaluationRequested, RunStarted
 from shared.store.store import put_json
 from shared.tasks.task import task_of

@@ -12,8 +12,8 @@ from ratchet.cli.options import RUNS, AsJson, Overrides, Root, RunName
 def retry(run_name: RunName, root: Root = RUNS) -> None:
     """Try a run's dead jobs again, where their loss has not been counted yet; reopen a failed run."""
     from ratchet.runs import folder as runs
-    from shared.ledger.reopening import reopen
-    from shared.ledger.reviving import revive
+    from shared.ledger.steering.reopening import reopen
+    from shared.ledger.steering.reviving import revive
 
     folder = runs.find(run_name, root)
     ledger = folder.open_ledger()

@@ -7,7 +7,7 @@ import time
 from ratchet.runs import folder as runs
 from ratchet.runs.folder import RunFolder
 from shared.errors import SettingsError
-from shared.ledger import reopening
+from shared.ledger.steering import reopening
 
 WAIT_S = 40.0  # a stack gets 25 s to end in order
 POLL_S = 0.5

@@ -7,7 +7,7 @@ import pytest
 from ratchet.runs.control.extending import extend
 from ratchet.runs.folder import RunFolder
 from shared.errors import SettingsError
-from shared.ledger import reopening
+from shared.ledger.steering import reopening
 from shared.messages import events as e
 from shared.messages.records import GateRecord, Release
 from shared.store.store import get_record, put_bundle

@@ -10,7 +10,7 @@ from shared.config.settings import AdvisorSection
 from shared.errors import SettingsError
 from shared.ledger.history import fold
 from shared.ledger.ledger import Ledger
-from shared.ledger.reviving import revive
+from shared.ledger.steering.reviving import revive
 from shared.messages import events as e
 from shared.messages.records import ArmRelease, Release
 from shared.model.client import Chat

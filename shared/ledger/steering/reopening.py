@@ -14,8 +14,8 @@ from shared.errors import DecodeError, SettingsError
 from shared.ledger.database import tried_again
 from shared.ledger.effects import ENDED, RUN_ENDED, Effects, body_of, run_row
 from shared.ledger.ledger import Ledger, Ring, set_job
-from shared.ledger.reviving import take_back
 from shared.ledger.schema import events, jobs, runs
+from shared.ledger.steering.reviving import take_back
 from shared.messages.events import RunExtended, RunFinished, RunReopened, decode
 
 OPEN = ("running", "paused")
