@@ -132,3 +132,4 @@ def test_the_command_says_equal_or_names_the_difference_with_exit_code_3(made: W
     assert type(told.exception).__name__ == "DifferentDecisionError"
     assert "generation 1, after RolloutsJoined: ReleasePromoted.arm differs" in told.stdout
     assert 'stored:  "harness"' in told.stdout
+    (made.folder / "config.json").unlink()  # no run any more, for who derives all runs at the end
