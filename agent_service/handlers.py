@@ -112,11 +112,11 @@ def _null_arms(event: RolloutsOpened, config: RunConfig, deps: Deps) -> dict[str
 
 
 def _parents(event: RolloutsOpened, instance_count: int, config: RunConfig, deps: Deps) -> list[Parent]:
-    """For half of the train attempts, what the archive offers them to start from."""
+    """For half of the train instances, what the archive offers their attempts to start from."""
     low = deps.load_task(config.run.task).manifest.score.low
     past = (logged.event for logged in deps.ledger.events(event.run_id))
     earlier = (message for message in past if message.generation < event.generation)
-    return pick(fold(earlier, deps.store, low), instance_count * len(event.seeds) // 2)
+    return pick(fold(earlier, deps.store, low), instance_count // 2)
 
 
 def on_shard_opened(event: ShardOpened, *, deps: Deps) -> list[Message]:

@@ -33,18 +33,15 @@ def plan_shards(
     event: RolloutsOpened, instances: Sequence[JsonObject], size: int, parents: Sequence[Parent]
 ) -> list[ShardPlan]:
     """One attempt per (instance, release, seed). Releases differ in nothing but the release: same seed, same
-    parent. Every second start is offered one of `parents`, in order; the others start from nothing."""
-    starts: dict[tuple[int, int], Parent | None] = {}
+    parent. Every second instance is offered one of `parents`, in order; the others start from nothing. All
+    attempts on an instance start alike, so that what is rewarded is what they add, and not a good parent."""
     left = iter(parents)
-    for count, place in enumerate(product(range(len(instances)), event.seeds)):
-        starts[place] = next(left, None) if count % 2 else None
+    starts = [next(left, None) if number % 2 else None for number in range(len(instances))]
     shards = []
     for first in range(0, len(instances), size):
         places = product(range(first, min(first + size, len(instances))), event.seeds)
         attempts = (
-            plan
-            for i, seed in places
-            for plan in _plan_attempts(event, i, instances[i], seed, starts[(i, seed)])
+            plan for i, seed in places for plan in _plan_attempts(event, i, instances[i], seed, starts[i])
         )
         shards.append(ShardPlan(attempts=tuple(attempts)))
     return [shard for shard in shards if shard.attempts]

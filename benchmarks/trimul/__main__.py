@@ -24,7 +24,16 @@ import numpy as np
 
 from benchmarks._machine import describe_machine
 from benchmarks.trimul.fma_peak import peak_flops, shares, trimul_flops
-from benchmarks.trimul.kernels import Array, Arrays, build, interleaved, ratio, torch_kernels
+from benchmarks.trimul.kernels import (
+    Array,
+    Arrays,
+    Kernel,
+    build,
+    interleaved,
+    ratio,
+    stage_seconds,
+    torch_kernels,
+)
 from benchmarks.trimul.programs import BY_HAND, CHANNELS, TriMul, of_run, retimed, shape_of
 from benchmarks.trimul.search import Schedule, compare
 from sandbox_service.evaluate import Evaluator
@@ -46,10 +55,8 @@ def side_by_side(
     sources |= {name: trimul.render(schedule, instance) for name, schedule in BY_HAND.items()}
     if program is not None:
         sources["program"] = program
-    kernels = {
-        name: build(source, trimul.verifier.FLAGS, folder / f"{name}-{n}.so")
-        for name, source in sources.items()
-    }
+    libraries = {name: folder / f"{name}-{n}.so" for name in sources}
+    kernels = {name: build(sources[name], trimul.verifier.FLAGS, libraries[name]) for name in sources}
     kernels |= torch_kernels(trimul.task.manifest.attempt.threads)
     expected = trimul.verifier.expected(instance, inputs)
     errors = {}
@@ -77,8 +84,23 @@ def side_by_side(
             }
             for name in ours
         },
+        "stages": {
+            name: of_stages(trimul, instance, inputs, kernels[name], libraries[name], peak) for name in ours
+        },
         **shares(median_ms, trimul_flops(n, CHANNELS, trimul.verifier.H), peak),
     }
+
+
+def of_stages(
+    trimul: TriMul, instance: JsonObject, inputs: Arrays, kernel: Kernel, library: Path, peak: float
+) -> dict[str, float]:
+    """Which share of the peak a program reaches in each stage, as the sandbox tells it of a candidate."""
+    stages_s = stage_seconds(library, kernel, inputs)
+    if stages_s is None:
+        return {}
+    told = {"told": np.array([*stages_s, peak / 1e9])}
+    found: dict[str, float] = trimul.verifier.measures(instance, told, told)
+    return {name: round(value, 3) for name, value in found.items() if name.startswith("peak_share_")}
 
 
 def relative_rms(got: Array, expected: Array) -> float:

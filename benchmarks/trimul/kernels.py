@@ -38,6 +38,22 @@ def build(source: str, flags: Sequence[str], library: Path) -> Kernel:
     return run
 
 
+STAGES, STAGE_CALLS = 4, 5
+
+
+def stage_seconds(library: Path, kernel: Kernel, inputs: Arrays) -> list[float] | None:
+    """What a program says of its stages, the median of some calls of `kernel`; None where it says nothing."""
+    try:
+        told = (ctypes.c_double * STAGES).in_dll(ctypes.CDLL(str(library)), "stage_s")
+    except ValueError:
+        return None
+    found = []
+    for _ in range(STAGE_CALLS):
+        kernel(inputs)
+        found.append(list(told))
+    return [median(stage) for stage in zip(*found, strict=True)]
+
+
 def torch_kernels(threads: int) -> dict[str, Kernel]:
     """torch eager, and torch.compile (inductor's C++) in float32, float16 and bfloat16."""
     import torch

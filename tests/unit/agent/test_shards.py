@@ -62,11 +62,11 @@ def test_the_cut_does_not_change_an_attempt() -> None:
     assert tuple(small) == large.attempts
 
 
-def test_half_of_the_starts_are_offered_a_parent_and_both_arms_get_the_same() -> None:
+def test_half_of_the_instances_are_offered_a_parent_and_all_their_attempts_get_the_same() -> None:
     parents = [Parent(content=str(i), reply="", score=0.5, node=str(i)) for i in range(2)]
     [shard] = plan_shards(OPENED, INSTANCES, 10, parents)
     nodes = [plan.parent.node if plan.parent else None for plan in shard.attempts]
-    assert nodes == [None, None, "0", "0", None, None, "1", "1"] + [None] * 12
+    assert nodes == [None] * 4 + ["0"] * 4 + [None] * 4 + ["1"] * 4 + [None] * 4  # two seeds, two arms each
 
 
 def test_answers_wait_until_no_attempt_tries_any_more() -> None:
