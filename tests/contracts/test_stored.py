@@ -11,6 +11,7 @@ from shared.config.settings import RunConfig
 from shared.messages.analysis import Analysis, Replay
 from shared.messages.proposals import Patch, WeightUpdate
 from shared.messages.records import BatchScores, CandidateBatch, GateRecord, ShardPlan, ShardState
+from shared.messages.steps import ShardStep
 from shared.store.store import LocalStore, get_record, put_json
 from tests.contracts.test_events import kept
 
@@ -18,6 +19,7 @@ STORED = Path(__file__).parent / "stored"
 KINDS = (
     ShardPlan,
     ShardState,
+    ShardStep,
     CandidateBatch,
     BatchScores,
     Patch,

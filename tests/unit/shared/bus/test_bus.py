@@ -166,6 +166,24 @@ def test_a_long_job_keeps_its_lease(tmp_path: Path) -> None:
     assert ledger.jobs(RUN) == {("feedback", "done"): 1}
 
 
+def test_short_jobs_share_one_thread_for_their_leases_and_a_long_one_after_them_keeps_its_own(
+    tmp_path: Path,
+) -> None:
+    ledger, threads = open_ledger(tmp_path, lease_s=0.6), set()
+
+    def handle(event: e.RunStarted) -> list[Message]:
+        threads.update(thread.ident for thread in threading.enumerate() if thread.name == "leases")
+        time.sleep(0.05 if event.config else 1.5)
+        assert ledger.overdue() == []
+        return []
+
+    rings = ledger.submit([e.RunStarted(run_id=RUN, config=config) for config in ("a", "b", "c", "d", "")])
+    for ring in rings:
+        assert bus(ledger, {e.RunStarted: handle}).process(ring.job_id)
+    assert ledger.jobs(RUN) == {("feedback", "done"): 5}
+    assert len(threads) == 1
+
+
 def test_a_lost_lease_kills_the_children_and_drops_the_result(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path, lease_s=0.3)
     ended = threading.Event()

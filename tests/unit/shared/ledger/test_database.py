@@ -1,0 +1,77 @@
+"""Connections and round trips: a SQLite connection that is kept open never crosses a fork; a job takes few
+statements.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from shared.ledger.ledger import Ledger
+from shared.ledger.overdue import MOST_RINGS
+from shared.messages import events as e
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Ledger:
+    made = Ledger(ledger_url)
+    made.create_schema()
+    made.create_run("r")
+    return made
+
+
+def messages(count: int) -> list[e.Message]:
+    return [e.RunStarted(run_id="r", config=str(number)) for number in range(count)]
+
+
+def open_files(name: str) -> int:
+    links = Path("/proc/self/fd").iterdir()
+    return sum(os.path.basename(os.readlink(link)).startswith(name) for link in links if link.is_symlink())
+
+
+def test_a_kept_connection_is_closed_before_a_fork_and_opened_again_after_it(tmp_path: Path) -> None:
+    file = tmp_path / "kept.sqlite"
+    ledger = Ledger(f"sqlite:///{file}")
+    ledger.create_schema()
+    ledger.database.keep_open()
+    ledger.create_run("before")
+    assert open_files("kept.sqlite") > 0
+
+    child = os.fork()
+    if child == 0:  # pragma: no cover - its exit code is what is asked for
+        os._exit(open_files("kept.sqlite"))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert ledger.create_run("after")
+    assert ledger.run_states() == {"before": "running", "after": "running"}
+
+
+def test_a_job_takes_one_statement_to_claim_and_two_or_three_to_commit(ledger: Ledger) -> None:
+    [ring] = ledger.submit(messages(1))
+    seen: list[str] = []
+    event.listen(ledger.database.engine, "before_cursor_execute", lambda *about: seen.append(about[2]))
+
+    claim = ledger.claim(ring.job_id, "me")
+    claimed = len(seen)
+    assert claim is not None
+    ledger.commit(ring.job_id, claim.fence, [e.BaseRequested(run_id="r", config="c")])
+
+    own = [statement for statement in seen if not statement.startswith("BEGIN")]
+    assert sum(not statement.startswith("BEGIN") for statement in seen[:claimed]) == 1
+    assert len(own) - 1 == {"sqlite": 3, "postgresql": 2}[ledger.database.kind], own
+
+
+def test_a_long_queue_is_rung_for_a_part_at_a_time_oldest_first(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url, ring_s=0.0)
+    ledger.create_schema()
+    ledger.create_run("r")
+    rings = ledger.submit(messages(MOST_RINGS + 10))
+
+    assert ledger.overdue() == rings[:MOST_RINGS]
+
+
+def test_due_jobs_can_be_asked_for_a_few_at_a_time(ledger: Ledger) -> None:
+    rings = ledger.submit(messages(5))
+    assert ledger.due(limit=2) == rings[:2]
+    assert ledger.due() == rings
