@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ratchet.cli.options import AsJson, Overrides, TaskName
+from shared.config.settings import RunConfig, load_config, parse_override
 from shared.errors import SettingsError
 
 
@@ -24,13 +25,31 @@ def init(
     ] = None,
     from_jsonl: Annotated[
         Path | None,
-        typer.Option(help="JSON lines with an input and a right answer.", metavar="FILE"),
+        typer.Option(
+            "--examples", "--from-jsonl", help="JSON lines: an input and a right answer each.", metavar="FILE"
+        ),
     ] = None,
+    describe: Annotated[
+        str,
+        typer.Option(
+            help="With --examples: the task in words. Its first harness is made from them, and drafted by a "
+            "model where --set advisor.url and advisor.name give one.",
+            metavar="TEXT",
+        ),
+    ] = "",
     metric: Annotated[
-        str, typer.Option(help="With --from-jsonl: exact, contains, f1, numeric, regex or python:FILE.")
-    ] = "exact",
+        str,
+        typer.Option(
+            help="With --examples: exact, contains, f1, numeric, regex or python:FILE; default: exact, or "
+            "what suits the answers of a described task."
+        ),
+    ] = "",
+    set_: Overrides = None,
 ) -> None:
-    """Make a new task that works; then put your own problem into it."""
+    """Make a new task that works; then put your own problem into it.
+
+    ratchet init sums --examples rows.jsonl --describe "Add the numbers." --set advisor.url=URL
+    """
     from ratchet.tasks import from_jsonl as jsonl
     from ratchet.tasks import from_kernelbot as kernelbot
     from ratchet.tasks import new_task
@@ -38,11 +57,24 @@ def init(
     if from_kernelbot is not None:
         typer.echo("\n".join(kernelbot.create(from_kernelbot, folder)))
     elif folder is not None and from_jsonl is not None:
-        typer.echo("\n".join(jsonl.create(folder, from_jsonl, metric)))
+        config = _endpoints(set_ or []) if describe else None
+        typer.echo("\n".join(jsonl.create(folder, from_jsonl, metric, describe, config)))
+    elif describe:
+        raise SettingsError("--describe needs examples", "--examples FILE: JSON lines of inputs and answers")
     elif folder is None:
         raise SettingsError("no folder given", "ratchet init FOLDER, or --from-kernelbot DIR [FOLDER]")
     else:
         typer.echo("\n".join(new_task.create(folder)))
+
+
+def _endpoints(overrides: list[str]) -> RunConfig:
+    """The advisor and the model that drafts are made and tried with, each seen to answer."""
+    from ratchet.runs.endpoint import settle
+
+    config, notes = settle(load_config([parse_override(text) for text in overrides]))
+    for note in notes:
+        typer.echo(note, err=True)
+    return config
 
 
 def validate(task: TaskName, as_json: AsJson = False) -> None:

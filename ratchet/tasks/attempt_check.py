@@ -8,7 +8,7 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -56,23 +56,30 @@ class Trial:
     def attempt(self, instance: JsonObject, replies: Sequence[str]) -> Evaluation:
         """How the scaffold's answer was scored; `replies` in turn, again and again. Raises ScaffoldFailed,
         TaskError."""
+        given = itertools.cycle(replies)
+        return self.attempt_by(instance, lambda request: [next(given) for _ in range(request.get("n", 1))])
+
+    def attempt_by(self, instance: JsonObject, answer: Callable[[JsonObject], list[str]]) -> Evaluation:
+        """The same, with what `answer` replies to each request."""
         limits = self.task.manifest.attempt
         context = scaffold_context(self.task, self.harness, None, 0)
-        given, history = itertools.cycle(replies), list[JsonObject]()
+        history = list[JsonObject]()
         for _ in range(limits.turns):
             payload = {"instance": instance, "history": history, "knobs": self.harness.values}
             payload["context"] = context
             action = self.pool.step(self.digest, self._unpacked, payload, limits, self.task.public)
             if "answer" in action:
                 return self.evaluate(instance, [action["answer"]["content"]])[0]
-            history.append(self._answered(instance, action, given))
+            history.append(self._answered(instance, action, answer))
         raise TaskError(
             f"the scaffold gives no answer within {limits.turns} turns", "raise [attempt] turns, or answer"
         )
 
-    def _answered(self, instance: JsonObject, action: JsonObject, given: Iterator[str]) -> JsonObject:
+    def _answered(
+        self, instance: JsonObject, action: JsonObject, answer: Callable[[JsonObject], list[str]]
+    ) -> JsonObject:
         """The action as it will stand in the history: replies to an ask, real results to a try."""
-        replies = [next(given) for request in action.get("ask", ()) for _ in range(request.get("n", 1))]
+        replies = [reply for request in action.get("ask", ()) for reply in answer(request)]
         contents = [candidate["content"] for candidate in action.get("try", ())]
         results = [found.model_dump() for found in self.evaluate(instance, contents)] if contents else []
         return {"action": action, "replies": replies, "results": results}

@@ -1,4 +1,5 @@
-"""`ratchet init --from-jsonl`: a task out of a file of rows with an input and a right answer, and a metric.
+"""`ratchet init --examples`: a task out of a file of rows with an input and a right answer, a metric, and the
+task in words where they are given.
 
 It asks no question: it guesses the two columns, prints which it took, and splits the rows into train, gate
 and test by their content, so that a row stays in its split when the file grows.
@@ -13,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ratchet.tasks.drafting.drafting import by_shape, draft_harness
+from ratchet.tasks.drafting.shapes import NAMES, shape_of
 from ratchet.tasks.new_task import check_new, whole_folder
+from shared.config.settings import RunConfig
 from shared.errors import SettingsError
 
 TEMPLATE = Path(__file__).parent / "jsonl_template"
@@ -36,9 +40,14 @@ class Rows:
     repeated: int
 
 
-def create(folder: Path, file: Path, metric: str) -> list[str]:
-    """Make the task; returns lines about what was taken and what to do next. Raises SettingsError."""
+def create(
+    folder: Path, file: Path, metric: str = "", describe: str = "", config: RunConfig | None = None
+) -> list[str]:
+    """Make the task; returns lines about what was taken and what to do next. `metric` empty: exact, or what
+    suits the answers of a described task. `config`: its advisor drafts the first harness. Raises
+    SettingsError."""
     check_new(folder)
+    metric = metric or (shape_of([answer for _, answer in read(file).pairs]).metric if describe else "exact")
     own = _own_metric(metric)
     if own is None and metric not in METRICS:
         raise SettingsError(f"unknown metric {metric!r}", f"{', '.join(METRICS)}, or python:FILE")
@@ -49,16 +58,25 @@ def create(folder: Path, file: Path, metric: str) -> list[str]:
         if own:
             text = own.read_text(encoding="utf-8-sig")
             (made / "metrics.py").write_text(f'{text}\n\nMETRICS = {{"own": score}}\n', encoding="utf-8")
+        drafted = _drafted(made, splits["train"], describe, config or RunConfig()) if describe else []
     counts = ", ".join(f"{len(found)} {name}" for name, found in splits.items())
     shown = [f"  {question[:60]!r} -> {answer[:40]!r}" for question, answer in rows.pairs[:SHOWN]]
     columns = f"input from {rows.input_column!r}, right answer from {rows.answer_column!r}"
     return [
         f"{folder}: {columns}; {counts} rows",
         *shown,
+        *drafted,
         *([f"  {rows.repeated} repeated inputs were left out"] if rows.repeated else []),
         f"1. ratchet validate {folder}",
         f"2. ratchet run {folder}        (or --set model.url=URL for an endpoint of your own)",
     ]
+
+
+def _drafted(made: Path, train: list[tuple[str, str]], describe: str, config: RunConfig) -> list[str]:
+    shape = shape_of([answer for _, answer in train])
+    by_shape(made / "harness", describe, shape)
+    tried = draft_harness(made, describe, shape, train, config)
+    return [f"answers: {NAMES[shape.kind]}; drafts of the first harness:", *tried]
 
 
 def read(file: Path) -> Rows:

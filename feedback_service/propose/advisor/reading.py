@@ -19,10 +19,10 @@ from feedback_service.propose.advisor.answer import (
     HarnessPart,
     WeightsPart,
 )
-from feedback_service.propose.advisor.reply_objects import objects_in
 from shared.messages.analysis import Dropped
 from shared.messages.proposals import Edit
 from shared.messages.records import JsonObject
+from shared.model.reply_objects import objects_in
 
 MOST_CHARS = 200_000  # of a reply, its end: the answer comes last
 MOST_DEPTH = 12  # of an edit's value

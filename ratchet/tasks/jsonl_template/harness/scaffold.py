@@ -1,6 +1,7 @@
 """Show the model a few answered train rows and the input; answer with the reply that most votes are for."""
 
 import json
+import re
 from collections import Counter
 
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -40,6 +41,21 @@ def messages(text, knobs, context):
     ]
 
 
+def cut_out(reply, knobs, context):
+    """What counts of a reply; all of it where that is not to be found."""
+    text = reply.strip()
+    found = []
+    if knobs["read"] == "number":
+        found = re.findall(r"-?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?", text)[-1:]
+    elif knobs["read"] == "code":
+        found = re.findall(r"```[^\n]*\n(.*?)```", text, re.S)[:1]
+    elif knobs["read"] == "label":
+        labels = {row["answer"] for row in context["prepared"]["rows"]}
+        inside = [label for label in labels if label.casefold() in text.casefold()]
+        found = [text] if text in labels else sorted(inside, key=lambda label: (-len(label), label))[:1]
+    return found[0].strip() if found else text
+
+
 def step(instance, history, knobs, context):
     if not history:
         request = {
@@ -49,7 +65,7 @@ def step(instance, history, knobs, context):
             "max_tokens": context["limits"]["max_tokens"],
         }
         return {"ask": [request]}
-    replies = [reply.strip() or "-" for reply in history[0]["replies"]]
+    replies = [cut_out(reply, knobs, context) or "-" for reply in history[0]["replies"]]
     winner = Counter(replies).most_common(1)[0][0]
     return {
         "answer": {"content": winner, "samples": [i for i, reply in enumerate(replies) if reply == winner]}
