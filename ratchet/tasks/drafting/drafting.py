@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ratchet.tasks.attempt_check import Trial
@@ -134,9 +135,8 @@ def _try(folder: Path, draft: Draft, pairs: Sequence[tuple[str, str]], player: _
             if player is not None:
                 for one in instances[READ_BACK:] or instances:
                     seed = derive_seed("draft", str(one["id"]))
-                    scores.append(
-                        trial.attempt_by(one, lambda request, seed=seed: player.replies(request, seed)).score
-                    )
+                    answer = partial(player.replies, seed=seed)
+                    scores.append(trial.attempt_by(one, answer).score)
     except (RatchetError, ScaffoldFailed) as error:
         return Tried(draft, 0.0, None, failed=error.message)
     mean = math.fsum(scores) / len(scores) if scores else None
