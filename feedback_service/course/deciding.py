@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from feedback_service.course.confirming import confirm_record, open_again, open_round
 from feedback_service.course.course import go_on, room
+from feedback_service.course.guarding import taken_back
 from feedback_service.course.situation import Situation, open_rollouts
 from shared.decisions.arms import Paired, pair
 from shared.decisions.gate import decide, screened
@@ -80,6 +81,9 @@ def _next(now: Situation, generation: Generation, record: GateRecord) -> list[Me
 
 def _end(now: Situation, generation: Generation, record: GateRecord) -> list[Message]:
     """The decision with its evidence, and the messages that continue the run."""
+    back = taken_back(now)
+    for event in back:
+        now.after(event)
     if generation.release != now.history.release:  # its base is no longer live
         gone = Rail(name="roll-backs of the release that it was compared with", measured=1, limit=0)
         record = record.model_copy(update={"rails": (*record.rails, gone)})
@@ -96,4 +100,4 @@ def _end(now: Situation, generation: Generation, record: GateRecord) -> list[Mes
     else:
         assert now.history.release is not None
         decision = ReleaseRejected(**where, release=now.history.release, evidence=evidence, why=verdict.why)
-    return [decision, *go_on(now.after(decision))]
+    return [*back, decision, *go_on(now.after(decision))]

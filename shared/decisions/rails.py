@@ -31,7 +31,7 @@ def measure(
     rails = [Rail(name="share of failures above base's", measured=rates[chosen] - rates["base"],
                   limit=gate.max_failure_rise)]  # fmt: skip
     if gate.max_token_ratio:
-        tokens = {arm: sum(map(_tokens, made)) / max(1, len(made)) for arm, made in by_arm.items()}
+        tokens = {arm: sum(map(tokens_of, made)) / max(1, len(made)) for arm, made in by_arm.items()}
         ratio = tokens[chosen] / tokens["base"] if tokens["base"] else 1.0
         rails.append(
             Rail(name="reply tokens an attempt, times base's", measured=ratio, limit=gate.max_token_ratio)
@@ -46,7 +46,7 @@ def _failing(made: Sequence[AttemptState], faults: int) -> float:
     return (failed + faults) / max(1, len(made) + faults)
 
 
-def _tokens(attempt: AttemptState) -> float:
+def tokens_of(attempt: AttemptState) -> float:
     return sum(len(reply.token_ids) or (len(reply.text) + len(reply.reasoning)) / CHARS_A_TOKEN
                for reply in attempt.replies)  # fmt: skip
 

@@ -9,12 +9,14 @@ from shared.messages.records import Release
 
 
 class ReleaseRolledBack(Message):
-    """A promotion was taken back: an older release is live again. Its parts are still stored, by digest."""
+    """A promotion was taken back, by a person or by a guard: an older release, still stored by digest, is
+    live again."""
 
     type: Literal["release_rolled_back.v1"] = "release_rolled_back.v1"
     release: Release  # what is live from now on
     number: int  # of the run's roll-backs
     why: str
+    evidence: str = ""  # digest of GuardRecord; empty: a person asked for it
 
 
 class StopRequested(Message):

@@ -272,3 +272,21 @@ class GateRecord(Record):
     lost_pairs: int = 0  # of the confirmation: neither arm could be scored
     rails: tuple[Rail, ...] = ()
     ended: str = ""  # why no more pairs were measured, if not for the evidence
+
+
+class Guard(Record):
+    """What was measured of a live release, and the evidence that its mean is above the limit."""
+
+    name: str
+    limit: float
+    mean: float
+    attempts: int
+    e_value: float
+    alpha: float  # of a release within the limit, the chance that this guard ever trips, at most
+
+
+class GuardRecord(Record):
+    """Why a release was taken back."""
+
+    promoted_in: int  # generation
+    guards: tuple[Guard, ...]

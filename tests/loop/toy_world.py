@@ -79,6 +79,7 @@ class World:
     spread: float = 0.05
     refuse_harness: bool = False
     fail_training: bool = False
+    fails: Callable[[Release], bool] = lambda release: False  # whose attempts crash
     no_base: str = ""  # why there is none
     unserved: dict[str, str] = field(default_factory=dict)  # arms of a screen that are null, and why
     refused: str = ""  # why the endpoint takes no request
@@ -192,6 +193,8 @@ class World:
         score += self.surface(setting) if self.surface else 0.0
         score += 0.1 * (shape == "round") * (pinned == "free")  # what the main effects can see
         result = Evaluation(outcome="ok", score=min(1.0, max(0.0, score)))
+        if self.fails(release):
+            result = Evaluation(outcome="crashed", score=0.0)
         reply = json.dumps({"shape": shape, "n": rng.randrange(3)})
         tried = Candidate(content=f"{reply} {rng.random()}", samples=(0,))
         turns = (
