@@ -9,7 +9,7 @@ import pytest
 
 from shared.config.settings import RunConfig
 from shared.messages.analysis import Analysis, Replay
-from shared.messages.proposals import Patch, WeightUpdate
+from shared.messages.proposals import DesignRecord, Patch, WeightUpdate
 from shared.messages.records import BatchScores, CandidateBatch, GateRecord, ShardPlan, ShardState
 from shared.messages.steps import ShardStep
 from shared.store.store import LocalStore, get_record, put_json
@@ -24,6 +24,7 @@ KINDS = (
     BatchScores,
     Patch,
     WeightUpdate,
+    DesignRecord,
     GateRecord,
     Analysis,
     Replay,
