@@ -32,21 +32,28 @@ class Space:
 
 def space_of(harness: Harness, *, trials: bool, first: bool) -> Space:
     """All knobs that a design can move. Left out: pin_FIELD (replies vary that field themselves), the number
-    of exemplars where there is none, and whatever has one value only. Where an attempt has one answer and no
-    trial, a higher temperature is no `first` idea."""
+    of exemplars where there is none, what needs a knob that is off, and whatever has one value only. Where an
+    attempt has one answer and no trial, a higher temperature is no `first` idea."""
     knobs = {name: knob for name, knob in harness.knobs.items() if _movable(name, knob, harness)}
     others = {name: _others(knob) for name, knob in knobs.items()}
     if first and not trials and "temperature" in knobs:
         live = knobs["temperature"].value
         lower = [value for value in others["temperature"] if _number(value) < _number(live)]
         others["temperature"] = tuple(lower)
+    others = {name: values for name, values in others.items() if values}
+    idle = {name for name in others if _does_nothing(knobs[name], harness, others)}
     live_setting = {name: knob.value for name, knob in knobs.items()}
-    return Space(knobs, live_setting, {name: values for name, values in others.items() if values})
+    return Space(knobs, live_setting, {name: others[name] for name in others if name not in idle})
 
 
 def _movable(name: str, knob: Knob, harness: Harness) -> bool:
     idle = name.startswith("pin_") or ("exemplar" in name and not harness.exemplars)
     return bool(_others(knob)) and not idle
+
+
+def _does_nothing(knob: Knob, harness: Harness, others: Mapping[str, object]) -> bool:
+    """Whether the knob that it needs is off, and stays so in this design."""
+    return bool(knob.needs) and not harness.knobs[knob.needs].value and knob.needs not in others
 
 
 def _others(knob: Knob) -> tuple[KnobValue, ...]:

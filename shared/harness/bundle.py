@@ -63,6 +63,7 @@ class Knob(BaseModel):
     low: float | None = None
     high: float | None = None
     doc: str = ""
+    needs: str = ""  # a knob without which this one does nothing, while that is 0, false or empty
 
     def fault(self, value: object) -> str:
         """Why this knob can't have that value; empty where it can."""
@@ -155,6 +156,8 @@ def _knobs(text: str) -> dict[str, Knob]:
     for name, knob in knobs.items():
         if fault := knob.fault(knob.value):
             raise HarnessError(f"{KNOBS}: knob {name}: {fault}")
+        if knob.needs and knob.needs not in knobs:
+            raise HarnessError(f"{KNOBS}: knob {name} needs {knob.needs!r}, which is no knob")
     return knobs
 
 

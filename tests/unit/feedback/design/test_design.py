@@ -164,3 +164,13 @@ def test_pins_frozen_knobs_and_exemplars_that_are_not_there_are_left_out() -> No
         exemplars=Knob(kind="int", value=0, low=0, high=4),
     )
     assert space_of(made, trials=True, first=True).knobs == {}
+
+
+def test_a_knob_that_does_nothing_while_another_is_off_is_not_tried() -> None:
+    votes = Knob(kind="choice", value=1, choices=[1, 3], needs="temperature")
+    off = TEMPERATURE.model_copy(update={"value": 0.0})
+    made = harness(temperature=off, votes=votes)
+    assert dict(space_of(made, trials=False, first=True).others) == {}
+    assert set(space_of(made, trials=False, first=False).others) == {"temperature", "votes"}
+    on = harness(temperature=TEMPERATURE, votes=votes)
+    assert "votes" in space_of(on, trials=False, first=True).others

@@ -232,3 +232,10 @@ def test_a_scaffold_prepares_with_two_arguments_or_not_at_all() -> None:
     assert load_harness(FILES | {"scaffold.py": fitting.encode()})
     with pytest.raises(HarnessError, match=r"prepare must be prepare\(public, knobs\)"):
         load_harness(FILES | {"scaffold.py": fitting.replace("public, knobs", "folder").encode()})
+
+
+def test_a_knob_may_need_another_one_that_there_is() -> None:
+    votes = '[knobs.votes]\nkind = "choice"\nchoices = [1, 3]\nvalue = 1\nneeds = "temperature"\n'
+    files = {"harness.toml": votes.encode(), "scaffold.py": b"def step(i, h, k, c):\n    return {}\n"}
+    with pytest.raises(HarnessError, match="votes needs 'temperature', which is no knob"):
+        load_harness(files)
