@@ -4,16 +4,28 @@ silence.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_SCHEMA_DEPTH = 64  # schemas are compiled recursively, a call a level
 
 
 class Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_characters(cls, body: Any) -> Any:
+        """JSON can spell half of a surrogate pair, which no tokenizer, path or log takes."""
+        for value in body.values() if isinstance(body, dict) else ():
+            if isinstance(value, str) and SURROGATE.search(value):
+                raise ValueError("half of a surrogate pair, which is no character")
+        return body
 
 
 class TextPart(Wire):
@@ -43,6 +55,8 @@ class JsonSchema(Wire):
             depth += 1
             if depth > MOST_SCHEMA_DEPTH:
                 raise ValueError(f"the schema is nested more than {MOST_SCHEMA_DEPTH} deep")
+        if SURROGATE.search(json.dumps(schema, ensure_ascii=False)):
+            raise ValueError("half of a surrogate pair, which is no character")
         return schema
 
 

@@ -6,6 +6,7 @@ Heavy imports stand inside the commands, so that `ratchet --help` answers at onc
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -40,8 +41,29 @@ def main() -> None:
             typer.echo(f"  hint: {error.hint}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
-        typer.echo(f"ratchet: {error}\n  hint: is the disk full, or may this user not write there?", err=True)
-        sys.exit(74)
+        message, hint, exit_code = os_error_text(error)
+        typer.echo(f"ratchet: {message}\n  hint: {hint}", err=True)
+        sys.exit(exit_code)
+
+
+def os_error_text(error: OSError) -> tuple[str, str, int]:
+    """(message, hint, exit code): 2 where the user gave a wrong path or port, 74 where the machine is at
+    fault."""
+    place = f"{error.filename}: " if error.filename else ""
+    message = f"{place}{error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return message, "make room there; `ratchet resume` continues a run", 74
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return message, "this user may not do that there: another folder, or ask who owns it", 74
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return message, "a file lies where a folder is wanted: give another path", 2
+    if error.errno in (errno.ENOENT, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG):
+        return message, "check the path", 2
+    if error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+        return message, "--port 0 takes a free port, --host 127.0.0.1 this machine's own address", 2
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return message, "too many files are open at once: ulimit -n", 74
+    return message, "run `ratchet doctor`", 74
 
 
 if __name__ == "__main__":

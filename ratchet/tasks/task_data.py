@@ -20,6 +20,7 @@ from typing import Any
 from shared.config.settings import RunConfig
 from shared.errors import SettingsError
 from shared.messages.records import JsonObject
+from shared.tasks.draws import last_line, where
 from shared.tasks.task import TASKS, Task, find_task, load_task
 
 IMPORT_TIMEOUT_S = 1800
@@ -148,8 +149,11 @@ def _run(task: Task, program: str, arguments: list[str], text: str) -> str:
     except subprocess.TimeoutExpired:
         raise SettingsError(f"{task.name}: {program} took longer than {IMPORT_TIMEOUT_S} s") from None
     stderr = done.stderr.decode(errors="replace").strip()[-1500:]
+    if done.returncode == 2:
+        raise SettingsError(stderr)
     if done.returncode != 0:
-        raise SettingsError(stderr if done.returncode == 2 else f"{task.name}: {program} failed: {stderr}")
+        reason = last_line(stderr) or f"exit code {done.returncode}"
+        raise SettingsError(f"{task.name}: {program} failed: {reason}", where(stderr))
     if stderr and program == "data.py":
         print(stderr, file=sys.stderr)
     return done.stdout.decode(errors="replace")

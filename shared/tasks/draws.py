@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -96,7 +97,10 @@ def last_line(traceback: str) -> str:
 
 
 def where(traceback: str) -> str:
-    """The innermost place that a traceback names, in verifier.py if it can: `File "x.py", line 3, in f`."""
+    """The innermost place that a traceback names, in verifier.py if it can: `File "x.py", line 3, in f`. Of a
+    missing package: how to install it."""
+    if missing := re.match(r"ModuleNotFoundError: No module named '(\w+)", last_line(traceback)):
+        return f"install {missing[1]}; ./install.sh installs what comes with the extras (train, bio, ...)"
     places = [line.strip() for line in traceback.splitlines() if line.strip().startswith('File "')]
     own = [place for place in places if 'verifier.py"' in place]
     return next(reversed(own or places), "")

@@ -57,6 +57,9 @@ def read(source):
             found = turned(replace(found, matrix=matrix), path.name)
     except CountsError:
         raise
+    except ModuleNotFoundError as error:
+        hint = f"pip install {error.name}"
+        raise CountsError(f"{path.name}: {error.name} is needed to read it: {hint}") from None
     except MemoryError:
         raise CountsError(f"{path.name}: too large for this machine's memory; give fewer cells") from None
     except Exception as error:  # readers raise whatever their libraries do

@@ -18,6 +18,8 @@ operation, source, into = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(s
 rows = source.read_text().split()
 if "bad" in rows:
     sys.exit(print(f"{source}: row {rows.index('bad') + 1} is bad; correct it", file=sys.stderr) or 2)
+if "lacks" in rows:
+    import nowhere.at_all
 if "bug" in rows:
     rows["bug"]
 (into / "data").mkdir(exist_ok=True)
@@ -62,11 +64,16 @@ def test_imported_data_make_a_task_of_their_own_and_leave_the_first_alone(task: 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
-    [("one bad", "row 2 is bad; correct it"), ("bug", "data.py failed: .*TypeError")],
+    [
+        ("one bad", "row 2 is bad; correct it"),
+        ("bug", "data.py failed: TypeError.*line 10"),
+        ("lacks", "data.py failed: ModuleNotFoundError: No module named 'nowhere'.*install nowhere"),
+    ],
 )
 def test_data_that_can_not_be_taken_leave_nothing_behind(task: Task, tmp_path: Path, rows: str, message: str):
-    with pytest.raises(SettingsError, match=f"(?s){message}"):
+    with pytest.raises(SettingsError, match=f"(?s){message}") as raised:
         task_data.create(task, source(tmp_path, rows), tmp_path / "mine" / "words", RunConfig())
+    assert "Traceback" not in str(raised.value)
     assert not (tmp_path / "mine").exists()
 
 
