@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
+from shared.errors import LedgerRefusedError
 from shared.ledger.ledger import Ledger
+from shared.ledger.migrate import check_schema
 from shared.ledger.overdue import MOST_RINGS
+from shared.ledger.schema import REVISION
 from shared.messages import events as e
 
 
@@ -75,3 +78,30 @@ def test_due_jobs_can_be_asked_for_a_few_at_a_time(ledger: Ledger) -> None:
     rings = ledger.submit(messages(5))
     assert ledger.due(limit=2) == rings[:2]
     assert ledger.due() == rings
+
+
+def test_an_old_worker_goes_on_beside_a_newer_schema_and_none_starts_anew(ledger: Ledger) -> None:
+    rings = ledger.submit(messages(3))
+    with ledger.database.write() as connection:  # as a migration of tomorrow does it: columns are only added
+        for table in ("jobs", "events", "runs"):
+            connection.execute(text(f"ALTER TABLE {table} ADD COLUMN of_tomorrow VARCHAR"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    try:
+        for ring, end in zip(rings, ("commit", "fail", "vanish"), strict=True):
+            claim = ledger.claim(ring.job_id, "old")
+            assert claim is not None
+            assert ledger.renew(ring.job_id, claim.fence)
+            if end == "commit":
+                ledger.commit(ring.job_id, claim.fence, [e.BaseRequested(run_id="r", config="c")])
+            elif end == "fail":
+                ledger.fail(ring.job_id, claim.fence, "why", 0.0)
+        ledger.overdue(lambda owner: owner == "old")
+        states = {state for service, state in ledger.jobs("r") if service == "feedback"}
+        assert states == {"done", "ready"}
+        with pytest.raises(LedgerRefusedError, match="a newer one has migrated this ledger"):
+            check_schema(ledger.database)
+    finally:
+        with ledger.database.write() as connection:  # the tests share a server
+            for table in ("jobs", "events", "runs"):
+                connection.execute(text(f"ALTER TABLE {table} DROP COLUMN of_tomorrow"))
+            connection.execute(text("UPDATE alembic_version SET version_num = :now"), {"now": REVISION})
