@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from shared.bus.bus import Handlers
 from shared.bus.celery_app import run_worker
@@ -71,7 +71,8 @@ def handlers(folder: Path) -> Handlers:
 def _do_link(event: e.ShardOpened | e.CandidatesScored, *, folder: Path) -> list[e.Message]:
     work, (chain, link) = Work(**json.loads(event.config)), place(event)
     if work.notes:
-        _notes(folder, os.getpid()).write(f"{event.run_id} {chain} {link} {time.time():.6f}\n")
+        line = f"{event.run_id} {chain} {link} {time.time():.6f}\n"
+        os.write(_notes(folder, os.getpid()), line.encode())
     if work.leak_kb:
         _leak(folder / f"leak-{chain}-{link}", work.leak_kb)
     if link == 0 and work.deadly:
@@ -89,8 +90,9 @@ def _do_link(event: e.ShardOpened | e.CandidatesScored, *, folder: Path) -> list
 
 
 @functools.cache
-def _notes(folder: Path, pid: int) -> TextIO:
-    return (folder / f"ran-{pid}").open("a", buffering=1, encoding="utf-8")
+def _notes(folder: Path, pid: int) -> int:
+    """A descriptor that stays open as long as the process."""
+    return os.open(folder / f"ran-{pid}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
 _leaked: list[Any] = []
