@@ -14,6 +14,7 @@ from shared.decisions.stretches import claimed
 from shared.errors import RatchetError
 from shared.ledger.history import Generation, Proposal, RunHistory, fold
 from shared.ledger.pausing import paused_why
+from shared.messages.analysis import Analysis
 from shared.messages.records import ARMS, GateRecord
 from shared.store.store import Store, get_json, get_record
 from shared.tasks.task import load_task
@@ -84,6 +85,7 @@ def show_generation(generation: Generation, store: Store) -> dict[str, Any]:
             "harness": _proposal(generation.harness, store),
             "weights": _proposal(generation.weights, store),
         },
+        "advisor": _advisor(generation, store),
         "arms": {arm: found.model_dump(mode="json") if found else None for arm, found in intervals.items()},
         "arm_reasons": {arm: reasons[arm] for arm, found in intervals.items() if found is None},
         "gate": {
@@ -94,6 +96,25 @@ def show_generation(generation: Generation, store: Store) -> dict[str, Any]:
         "cost": generation.cost.model_dump(mode="json"),
         "endings": dict(generation.endings),
         "reload": {part: generation.reload.get(part) for part in ("harness_ms", "adapter_ms")},
+    }
+
+
+def _advisor(generation: Generation, store: Store) -> dict[str, Any] | None:
+    """What an advisor found, and what was dropped of its drafts; null where none was asked."""
+    if not generation.analysis:
+        return None
+    analysis = get_record(store, generation.analysis, Analysis)
+    replay = generation.harness.replay if generation.harness else ""
+    return {
+        "analysis": generation.analysis,
+        "engine": analysis.engine,
+        "why": analysis.why,
+        "findings": [one.model_dump() for draft in analysis.drafts[:1] for one in draft.findings],
+        "drafts": [
+            {"fault": one.fault or None, "dropped": [dropped.model_dump() for dropped in one.dropped]}
+            for one in analysis.drafts
+        ],
+        "replay": get_json(store, replay)["patches"] if replay else None,
     }
 
 

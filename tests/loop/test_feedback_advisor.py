@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ratchet.reports.show import show_json
 from shared.ledger.history import RunHistory
 from shared.messages.analysis import Analysis
 from shared.messages.proposals import Edit, Patch, WeightUpdate
@@ -83,6 +84,9 @@ def test_one_answer_gives_both_proposals_and_is_kept_with_its_text(tmp_path: Pat
     assert (draft.findings[0].what, draft.notes, draft.dropped) == ("squares score low", "pins help", ())
     assert len(endpoint.asked) == 1
     assert history.cost.prompt_tokens == 3  # the endpoint's count for the one question
+    shown = show_json(history, made.store)["generations"][0]["advisor"]
+    assert shown["findings"] == [{"what": "squares score low", "evidence": "a3, a4"}]
+    assert shown["drafts"] == [{"fault": None, "dropped": []}]
 
 
 def test_a_model_may_rewrite_scaffold_code_through_the_same_checks(tmp_path: Path, endpoint: Endpoint):
