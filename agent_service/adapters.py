@@ -13,12 +13,14 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from agent_service.fingerprint import Expected, why_refused
+from agent_service.provenance import UNSIGNED, Trust, check_files, check_folder
 from shared.errors import ArtifactError, EndpointBlockedError, UnknownModelError
 from shared.messages.records import Release
 from shared.model.answering import patiently
 from shared.model.client import Chat
 from shared.model.server import Server
-from shared.store.store import Store, get_bundle, materialize
+from shared.store.signing import SIGNATURE
+from shared.store.store import Store, list_bundle, materialize
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +63,18 @@ class Adapters:
         self._cache = cache
         self._base_name = base_name
         self._cards: dict[str, _Card] = {}  # by adapter digest
+        self._trusted: set[tuple[str, Trust]] = set()  # adapters whose origin was checked
         # By server: name -> verified by us; least recently used first.
         self._loaded: dict[str, dict[str, bool]] = {server.url: {} for server in chat.servers}
 
-    def ensure(self, releases: Collection[Release]) -> dict[str, Served]:
+    def ensure(self, releases: Collection[Release], trust: Trust = UNSIGNED) -> dict[str, Served]:
         """Have all of them served, by every server; returns by release digest.
 
-        Raises ArtifactError where an adapter is not what its card states, ChatError where the endpoint
-        refuses.
+        Raises ArtifactError where an adapter is not what its card states or not signed as `trust` asks,
+        ChatError where the endpoint refuses.
         """
+        for release in releases:
+            self._check_origin(release, trust)
         served = {release.digest: self._served(release) for release in releases}
         needed = {one.name for one in served.values()}
         for server in self.chat.servers:
@@ -126,6 +131,18 @@ class Adapters:
             )
         self._loaded[server.url][card.name] = True
 
+    def _check_origin(self, release: Release, trust: Trust) -> None:
+        """Once for each run; raises ArtifactError."""
+        if release.adapter is None or (release.adapter, trust) in self._trusted:
+            return
+        files = list_bundle(self._store, release.adapter)
+        signature = self._store.get(files[SIGNATURE]) if SIGNATURE in files else None
+        try:
+            check_files(files, signature, release.base, trust)
+        except ArtifactError as error:
+            raise ArtifactError(f"adapter {release.adapter[:12]} is refused: {error.message}") from error
+        self._trusted.add((release.adapter, trust))
+
     def _served(self, release: Release) -> Served:
         named = release.base.startswith(ENDPOINT)
         if release.adapter is None:
@@ -144,7 +161,14 @@ class Adapters:
         self._make_room(server, needed)
         if name not in present:
             folder = materialize(self._store, digest, self._cache / "adapters")
+            self._check_folder(folder, digest)
             self._load_on_all(server, name, str(folder))
+
+    def _check_folder(self, folder: Path, digest: str) -> None:
+        try:
+            check_folder(folder, list_bundle(self._store, digest), self._card(digest).norm)
+        except ArtifactError as error:
+            raise ArtifactError(f"adapter {digest[:12]} is refused: {error.message}", error.hint) from error
 
     def _load_on_all(self, server: Server, name: str, folder: str) -> None:
         """Until several listings in a row have the name: one address may stand for several servers in turn,
@@ -173,7 +197,8 @@ class Adapters:
 
     def _card(self, digest: str) -> _Card:
         if digest not in self._cards:
-            self._cards[digest] = _read_card(get_bundle(self._store, digest).get("ratchet.json", b""), digest)
+            card = list_bundle(self._store, digest).get("ratchet.json")
+            self._cards[digest] = _read_card(self._store.get(card) if card else b"", digest)
         return self._cards[digest]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent_service.adapters import Adapters
 from agent_service.archive import fold, pick
+from agent_service.provenance import Trust, trust_of
 from agent_service.reload import find_reload
 from agent_service.rollout import Stage, advance
 from agent_service.shards import attach, gather, pending_check, plan_shards
@@ -102,10 +103,11 @@ def _null_arms(event: RolloutsOpened, config: RunConfig, deps: Deps) -> dict[str
     """Why an arm can't be measured, for each whose adapter the endpoint does not serve correctly. The
     other arms are measured all the same."""
     reasons = {}
+    trust = _trust(event.run_id, deps)
     for contender in event.releases:
         if contender.release.adapter is not None:
             try:
-                deps.adapters_of(config.model, contender.release.base).ensure([contender.release])
+                deps.adapters_of(config.model, contender.release.base).ensure([contender.release], trust)
             except (ArtifactError, AdaptersUnsupportedError) as error:
                 reasons[contender.arm] = str(error)
     return reasons
@@ -161,7 +163,9 @@ def on_release_promoted(event: ReleasePromoted, *, deps: Deps) -> list[Message]:
     for logged in deps.ledger.events(event.run_id):
         if isinstance(logged.event, RolloutsOpened):
             config = get_record(deps.store, logged.event.config, RunConfig)
-            deps.adapters_of(config.model, event.release.base).ensure([event.release])
+            deps.adapters_of(config.model, event.release.base).ensure(
+                [event.release], _trust(event.run_id, deps)
+            )
             break
     return []
 
@@ -195,7 +199,7 @@ def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[St
     adapters = deps.adapters_of(config.model, state.attempts[0].plan.release.base)
     spending = _spending(event.run_id, config, deps)
     until_s = time.monotonic() + deps.job_limit_s - LAST_S - config.model.timeout_s
-    served = adapters.ensure(releases)
+    served = adapters.ensure(releases, _trust(event.run_id, deps))
     with adapters.chat.asking(event.digest, spending, until_s) as asking:
         yield (
             Stage(
@@ -211,6 +215,10 @@ def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[St
             ),
             adapters,
         )
+
+
+def _trust(run_id: str, deps: Deps) -> Trust:
+    return trust_of(run_id, deps.ledger.events(run_id))
 
 
 def _spending(run_id: str, config: RunConfig, deps: Deps) -> Spending | None:

@@ -82,7 +82,9 @@ def measured(folder: RunFolder, history: RunHistory, path: Path, root: Path) -> 
     found, scores, rows = {}, {}, []
     for arm, release in parts(history).items():
         if release.digest not in known:
-            known[release.digest] = score(own, folder.config(), parts_beside(folder), release, path, root)
+            known[release.digest] = score(
+                own, folder.config(), parts_beside(folder), release, path, root, folder
+            )
         made, result = known[release.digest]
         rows = result["instances"]
         scores[arm] = {row["id"]: row["score"] for row in rows if row["score"] is not None}

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from Crypto.PublicKey.ECC import EccKey
+
 from shared.bus.bus import Handlers
+from shared.config.secrets import read_or_make_secret
 from shared.config.settings import RunConfig
 from shared.errors import ArtifactError, SettingsError, TaskError, TrainingError
 from shared.messages.events import (
@@ -20,6 +23,7 @@ from shared.messages.events import (
 )
 from shared.messages.proposals import TrainingCurves
 from shared.messages.records import Cost
+from shared.store.signing import make_key, public_name, read_key
 from shared.store.store import Store, get_record, put_json
 from trainer_service.base.base import base_bundle
 from trainer_service.publish import trained_adapter
@@ -29,23 +33,30 @@ from trainer_service.publish import trained_adapter
 class Deps:
     store: Store
     cache_dir: Path
+    signing_key: str = ""  # names a secret; empty: a file of its own in the cache
+
+    def key(self) -> EccKey:
+        """Raises SettingsError."""
+        place = self.signing_key or f"file:{self.cache_dir}/keys/adapters.key"
+        return read_key(read_or_make_secret(place, make_key))
 
 
 def on_base_requested(event: BaseRequested, *, deps: Deps) -> list[Message]:
     config = get_record(deps.store, event.config, RunConfig)
     try:
+        signer = public_name(deps.key())
         base, train_s = base_bundle(config, deps.store, deps.cache_dir)
     except (TrainingError, ArtifactError, TaskError, SettingsError) as error:
         return [BaseFailed(run_id=event.run_id, generation=event.generation, reason=str(error))]
     cost = Cost(train_s=train_s)
-    return [BaseReady(run_id=event.run_id, generation=event.generation, base=base, cost=cost)]
+    return [BaseReady(run_id=event.run_id, generation=event.generation, base=base, cost=cost, signer=signer)]
 
 
 def on_weight_update_proposed(event: WeightUpdateProposed, *, deps: Deps) -> list[Message]:
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
     try:
-        adapter, result = trained_adapter(event, deps.store, deps.cache_dir)
-    except (TrainingError, ArtifactError) as error:
+        adapter, result = trained_adapter(event, deps.store, deps.cache_dir, deps.key())
+    except (TrainingError, ArtifactError, SettingsError) as error:
         return [WeightUpdateFailed(**place, reason=str(error))]
     cost = Cost(train_s=result.train_s, gpu_s=result.gpu_s)
     curves = put_json(deps.store, TrainingCurves(series=result.curves))

@@ -6,16 +6,20 @@ message finds it again: it resumes a training that was killed and does not repea
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
 from pathlib import Path
 
+from Crypto.PublicKey.ECC import EccKey
+
 from shared.config.settings import RunConfig, TrainingSection
 from shared.errors import ArtifactError, TrainingError
 from shared.messages.events import WeightUpdateProposed
 from shared.messages.proposals import Demonstrations, WeightUpdate
-from shared.store.store import Store, get_record, materialize, put_bundle, read_folder
+from shared.store.signing import SIGNATURE, Origin, check_signature, public_name, sign
+from shared.store.store import Store, get_record, list_bundle, materialize, put_bundle, read_folder
 from trainer_service.algorithms import find
 from trainer_service.batch import read_samples, teaching, within_limit
 from trainer_service.child import run_child
@@ -35,8 +39,11 @@ AS_SET = {  # what a spec takes over from the config as it stands
 }
 
 
-def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) -> tuple[str, TrainResult]:
+def trained_adapter(
+    event: WeightUpdateProposed, store: Store, cache_dir: Path, key: EccKey
+) -> tuple[str, TrainResult]:
     """The digest of the adapter's bundle. Raises TrainingError where it can't be made."""
+    check_signed(event, store, key)
     folder = cache_dir / "training" / event.digest
     settings = get_record(store, event.config, RunConfig).training
     spec = write_spec(event, settings, store, cache_dir, folder)
@@ -52,7 +59,26 @@ def trained_adapter(event: WeightUpdateProposed, store: Store, cache_dir: Path) 
     shutil.rmtree(spec.checkpoints, ignore_errors=True)
     if result.refusal:
         raise TrainingError(result.refusal)
-    return put_bundle(store, read_folder(spec.out)), result
+    return publish(read_folder(spec.out), event, store, key), result
+
+
+def publish(files: dict[str, bytes], event: WeightUpdateProposed, store: Store, key: EccKey) -> str:
+    """Files first, the manifest that makes them an adapter last, with a signature over all of them."""
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    origin = Origin(event.run_id, event.release.base)
+    return put_bundle(store, files | {SIGNATURE: sign(digests, origin, key)})
+
+
+def check_signed(event: WeightUpdateProposed, store: Store, key: EccKey) -> None:
+    """Raises ArtifactError where the adapter to start from is not the one that this run's trainer signed. One
+    without a signature is older than signing: its run may go on."""
+    if event.release.adapter is None:
+        return
+    files = list_bundle(store, event.release.adapter)
+    signature = files.pop(SIGNATURE, None)
+    if signature is not None:
+        origin = Origin(event.run_id, event.release.base)
+        check_signature(files, store.get(signature), origin, public_name(key))
 
 
 def is_done(spec: TrainSpec) -> bool:

@@ -11,7 +11,7 @@ from shared.config.settings import StackSettings
 def build(stack: StackSettings) -> Handlers:
     from trainer_service.handlers import Deps, handlers  # in the child: numpy stays out of the parent
 
-    return handlers(Deps(store=open_store(stack), cache_dir=stack.cache_dir))
+    return handlers(Deps(open_store(stack), stack.cache_dir, stack.signing_key))
 
 
 if __name__ == "__main__":

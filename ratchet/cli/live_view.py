@@ -5,6 +5,7 @@ It only reads the ledger, so any number of people may watch from anywhere.
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ from ratchet.cli.console import make_console
 from ratchet.reports.formats import interval_text
 from ratchet.reports.narrate import narrate
 from ratchet.reports.show import show_json
+from ratchet.reports.training import progress_line
 from ratchet.runs.folder import RunFolder
 from shared.ledger.history import fold
 from shared.ledger.ledger import LoggedEvent
@@ -26,6 +28,7 @@ from shared.store.store import Store
 
 MOST_TROUBLES = 3
 SHOWN_AFTER_S = 10.0  # a server that starts is no trouble yet
+PROGRESS_S = 60.0
 RECENT = 12  # sentences that stay in sight
 
 
@@ -51,6 +54,7 @@ class View:
         self.store: Store = Remembered(folder.open_store())
         self.shown: dict[str, Any] = {}  # as `ratchet show --json`
         self.shown_events = -1  # of the log, that are in it
+        self.printed_at_s = time.monotonic()  # when progress was printed last
         self.printed: set[str] = set()  # reasons of retries that were printed
 
     def __enter__(self) -> View:
@@ -75,6 +79,7 @@ class View:
                 if sentence := narrate(logged.event):
                     self.console.print(f"{self.clock(logged)} {sentence}", markup=False)
             self._print_troubles()
+            self._print_progress()
 
     def _troubles(self) -> list[Trouble]:
         found = troubles(self.ledger, self.folder.run_id)
@@ -86,6 +91,13 @@ class View:
             if trouble.reason not in self.printed:
                 self.printed.add(trouble.reason)
                 self.console.print(f"       {trouble_text(trouble)}", markup=False)
+
+    def _print_progress(self) -> None:
+        """Once a minute: how far a long training is."""
+        line = progress_line(self.folder.cache_dir, self.log)
+        if line and time.monotonic() - self.printed_at_s >= PROGRESS_S:
+            self.printed_at_s = time.monotonic()
+            self.console.print(f"       {line}", markup=False)
 
     def note(self, text: str) -> None:
         """A note that is no event. Never on stdout where JSON goes there."""
@@ -104,7 +116,9 @@ class View:
             table.add_row(str(row["generation"]), *arms, row["gate"]["decision"] or "...")
         lines = [f"{self.clock(logged)} {text}" for logged in self.log if (text := narrate(logged.event))]
         retried = [trouble_text(trouble) for trouble in self._troubles()]
-        below = "\n".join([self.jobs_line(), *sorted(set(retried))[:MOST_TROUBLES]])
+        training = progress_line(self.folder.cache_dir, self.log)
+        lines_below = [self.jobs_line(), training, *sorted(set(retried))[:MOST_TROUBLES]]
+        below = "\n".join(line for line in lines_below if line)
         return Group(table, Text("\n".join(lines[-RECENT:])), Text(below, style="dim"))
 
     def jobs_line(self) -> str:

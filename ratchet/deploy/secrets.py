@@ -11,6 +11,7 @@ import json
 import secrets
 
 from shared.messages.records import JsonObject
+from shared.store.signing import make_key
 
 NAMESPACE = "ratchet"
 SECRETS: dict[str, tuple[str, ...]] = {  # what exists, with its keys
@@ -20,6 +21,7 @@ SECRETS: dict[str, tuple[str, ...]] = {  # what exists, with its keys
         "s3-access-key",
         "s3-secret-key",
         "flower-password",
+        "adapter-signing-key",
     ),
     "ratchet-broker": ("users.acl",),
     "ratchet-s3": ("s3.json",),
@@ -47,6 +49,7 @@ def make_env() -> str:
         "RATCHET_S3_ACCESS_KEY": values["s3-access-key"],
         "RATCHET_S3_SECRET_KEY": values["s3-secret-key"],
         "RATCHET_FLOWER_PASSWORD": values["flower-password"],
+        "RATCHET_SIGNING_KEY": values["adapter-signing-key"],
         "RATCHET_S3_JSON": f"'{values['s3.json']}'",
         "RATCHET_BROKER_ACL": json.dumps(values["users.acl"]),  # in double quotes \n is a new line
     }
@@ -57,7 +60,7 @@ def _values() -> dict[str, dict[str, str]]:
     broker, postgres, s3_secret, flower = (secrets.token_urlsafe(PASSWORD_BYTES) for _ in range(4))
     s3_access = f"ratchet-{secrets.token_hex(8)}"
     values = {
-        "ratchet": (broker, postgres, s3_access, s3_secret, flower),
+        "ratchet": (broker, postgres, s3_access, s3_secret, flower, make_key()),
         "ratchet-broker": (broker_acl(broker),),
         "ratchet-s3": (s3_identities(s3_access, s3_secret),),
     }

@@ -10,6 +10,14 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+PANELS = {  # what is watched of a training's steps, and its unit
+    "loss": "of the step",
+    "reward": "mean of the step's samples",
+    "kl": "nats a token from the base (k3)",
+    "entropy": "nats a token",
+    "length": "free tokens a sample",
+    "norm": "of the gradient, before clipping",
+}
 COLOURS = {"base": "#6b7280", "harness": "#2563eb", "weights": "#d97706", "both": "#059669"}
 
 
@@ -62,6 +70,23 @@ def draw_best(curve: list[float], unit: str, path: Path) -> None:
     axes.plot(range(1, len(best) + 1), best, color="#059669")
     axes.set(xlabel="evaluated train candidates", ylabel="score")
     axes.set_title(f"best so far: {unit}", fontsize=9, loc="left")
+    _save(figure, path)
+
+
+def draw_training(curves: dict[int, dict[str, list[float]]], path: Path) -> None:
+    """What was watched while training, step by step: a panel each, a line a generation."""
+    names = [name for name in PANELS if any(name in series for series in curves.values())]
+    figure, grid = plt.subplots(
+        len(names) // 2 + len(names) % 2, 2, figsize=(8, 1.9 * len(names) / 2 + 1), layout="constrained"
+    )
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    for axes, name in zip(grid.flat, names, strict=False):
+        for generation, series in curves.items():
+            if name in series:
+                axes.plot(range(1, len(series[name]) + 1), series[name], label=f"generation {generation}")
+        axes.set_title(f"{name}, {PANELS[name]}", fontsize=9, loc="left")
+    grid.flat[0].legend(frameon=False, fontsize=7)
     _save(figure, path)
 
 

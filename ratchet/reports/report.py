@@ -7,6 +7,7 @@ from pathlib import Path
 from ratchet.reports import baselines
 from ratchet.reports.formats import interval_text, number_text, spent_text
 from ratchet.reports.show import show_json
+from ratchet.reports.training import curves_by_generation
 from ratchet.runs import findings
 from ratchet.runs.folder import RunFolder
 from shared.decisions.endings import endings_text
@@ -33,6 +34,9 @@ def write(folder: RunFolder) -> Path:
     pictures.draw_arms(shown["generations"], unit, folder.report / "arms.png")
     pictures.draw_train(found.scores, unit, folder.report / "train.png")
     pictures.draw_best(found.curve, unit, folder.report / "best.png")
+    curves = curves_by_generation(shown)
+    if curves:
+        pictures.draw_training(curves, folder.report / "training.png")
     drawn = task_pictures.draw(task, history, store, found.best, folder.report)
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
     best = findings.describe(found.best)
@@ -46,6 +50,7 @@ def write(folder: RunFolder) -> Path:
         number=number_text,
         drawn=drawn,
         baselines=beside,
+        trained=sorted(curves),
     )
     path = folder.report / "report.md"
     path.write_text(text, encoding="utf-8")

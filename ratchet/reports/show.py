@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ratchet.reports.training import curves_of
 from ratchet.runs.folder import RunFolder
 from shared.config.settings import RunConfig
 from shared.decisions import pool
@@ -129,6 +130,7 @@ def _proposal(proposal: Proposal | None, store: Store) -> dict[str, Any] | None:
         "refused": proposal.refused or None,
         "metrics": proposal.metrics,
         "design": get_json(store, proposal.design) if proposal.design else None,
+        "curves": curves_of(proposal, store),
     }
 
 

@@ -47,7 +47,7 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
         config = load_config([base, *layers])
         moved = parts_beside(source)
     own = task_data.load_bound(task, config.run.task)
-    folder, result = score(own, config, moved, chosen, instances, root)
+    folder, result = score(own, config, moved, chosen, instances, root, source)
     loaded = [row["instance"] for row in result["instances"]]
     found = task_data.baselines(load_task(folder.config().run.task), loaded)
     beside = compared(result["instances"], found)
@@ -62,8 +62,10 @@ def score(
     release: Release | None,
     instances: Path,
     root: Path,
+    source: RunFolder | None = None,
 ) -> tuple[RunFolder, dict[str, Any]]:
-    """The evaluation's own run, and what it measured. `moved`: where the release is stored (parts_beside)."""
+    """The evaluation's own run, and what it measured. `moved`: where the release is stored (parts_beside);
+    `source`: the run that made it."""
     checks.require_tools(own)
     config, _ = settle(config, own)
     checks.require_parts(moved)
@@ -71,7 +73,7 @@ def score(
         check_instances(load_task(str(copy)) if copy else own, loaded)
         asked = RunRequest(config, label=f"eval-{own.name}", root=root, parts=moved)
         folder = runs.create(asked, copy)
-    return folder, request(folder, folder.config(), release, loaded)
+    return folder, request(folder, folder.config(), release, loaded, source)
 
 
 @contextmanager
@@ -115,11 +117,18 @@ def after_generation(history: RunHistory, text: str) -> Release | None:
     return live
 
 
+def signed_by(source: RunFolder) -> dict[str, str]:
+    """Whose adapters an evaluation of that run's release may load."""
+    history = fold(source.open_ledger().events(source.run_id))
+    return {"made_by": source.run_id, "signer": history.signer}
+
+
 def request(
     folder: RunFolder,
     config: RunConfig,
     release: Release | None,
     instances: list[dict[str, Any]],
+    source: RunFolder | None,
 ) -> dict[str, Any]:
     """Drive the evaluation's run to its end; returns what it measured, and in words what it lost ("why")."""
     stack = OwnStack()
@@ -131,6 +140,7 @@ def request(
         release=release,
         instances=put_json(objects, instances),
         seed=config.run.seed,
+        **(signed_by(source) if source else {}),
     )
     with stack.attach(folder, event) as attached:
         follow(folder, attached, refresh=lambda: None, note=_log.warning)

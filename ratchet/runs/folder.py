@@ -66,6 +66,11 @@ class RunFolder:
         return found.model_copy(update={name: url for name, url in own.items() if not getattr(found, name)})
 
     @property
+    def cache_dir(self) -> Path:
+        """Where the services of its stack on this machine unpack and train."""
+        return self._stack_settings.cache_dir if self._stack_settings else self.path.parent / ".cache"
+
+    @property
     def ledger_url(self) -> str:
         return self.parts.ledger_url
 

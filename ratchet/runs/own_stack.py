@@ -84,9 +84,10 @@ def plan_flower(root: Path, port: int | None) -> dict[str, list[str]]:
 
 
 def _settings(folder: RunFolder) -> StackSettings:
+    signing_key = folder.parts.signing_key or f"file:{folder.path.parent}/.keys/adapters.key"
     return StackSettings(
-        **folder.parts.model_dump(),
+        **folder.parts.model_dump() | {"signing_key": signing_key},
         queue_prefix=folder.queue_prefix,
-        cache_dir=folder.path.parent / ".cache",
+        cache_dir=folder.cache_dir,
         reconcile_s=2.0,  # cheap on one machine, and a job whose worker was killed is retried sooner
     )

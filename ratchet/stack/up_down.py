@@ -68,6 +68,7 @@ def settings_for(folder: Path, config: Path | None) -> StackSettings:
         "broker_url": "",
         "queue_prefix": f"ratchet:{folder.name}-{digest_of(str(folder))[:12]}:",
         "cache_dir": folder / "cache",
+        "signing_key": f"file:{folder}/keys/adapters.key",
         "reconcile_s": 2.0,
     }
     return stack_state.checked(config or folder, lambda: StackSettings.model_validate(own | given))

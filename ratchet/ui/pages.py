@@ -79,6 +79,7 @@ def generation_page(view: RunView, number: int) -> dict[str, Any]:
         "generation": shown,
         "arms": charts.arms_chart([(number, arms)]) if base else "",
         "gains": charts.gains_chart(gains) if gains else "",
+        "curves": _curves(shown),
         "pairs": _pairs(view, generation),
         "harness_diff": _harness_diff(view, generation),
         "rollouts": [
@@ -139,6 +140,21 @@ def _costs(view: RunView) -> list[tuple[str, float, float | None]]:
         limits = get_record(view.store, view.history.config, RunConfig).budget.model_dump()
     names = {"completion_tokens": "tokens"}
     return [(name, cost[name], limits.get(names.get(name, name)) or None) for name in BUDGETS]
+
+
+def _curves(shown: dict[str, Any]) -> list[tuple[str, Markup, float, float]]:
+    """(name, chart, first value, last value) of each series watched while the adapter was trained."""
+    series = (shown["proposals"]["weights"] or {}).get("curves") or {}
+    return [
+        (
+            name,
+            charts.line_chart(list(enumerate(values, start=1)), f"{name} by training step"),
+            values[0],
+            values[-1],
+        )
+        for name, values in series.items()
+        if values
+    ]
 
 
 def _pairs(view: RunView, generation: Generation) -> Markup | str:

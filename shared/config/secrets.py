@@ -5,6 +5,9 @@ and broker with them. No other file reads secrets, and none is ever written to a
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -31,6 +34,33 @@ def read_secret(name: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise SettingsError(f"can't read the secret in {where}: {reason}", "is it mounted there?") from None
+
+
+def read_or_make_secret(name: str, make: Callable[[], str]) -> str:
+    """As read_secret; a file that is not there is made, for its owner alone. Raises SettingsError where the
+    variable is not set."""
+    kind, _, where = name.partition(":")
+    if kind == "file" and not Path(where).exists():
+        _make_private(Path(where), make())
+    secret = read_secret(name)
+    if not secret:
+        raise SettingsError(f"{where} holds no secret", "set it, or name a file: file:/path")
+    return secret
+
+
+def _make_private(path: Path, text: str) -> None:
+    """Whole or not at all; the first of several processes wins."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink()
 
 
 def open_ledger(parts: StackParts) -> Ledger:

@@ -146,6 +146,8 @@ class StackParts(Section):
         "env:AWS_SESSION_TOKEN", pattern=SECRET_NAME.pattern
     )  # where it is temporary
     broker_password: str = Field("env:REDIS_PASSWORD", pattern=SECRET_NAME.pattern)
+    signing_key: str = Field("", pattern=SECRET_NAME.pattern + "|^$")  # of adapters, the trainer's alone; a
+    # file is made at first use. Empty: beside the runs
     outage_s: float = Field(900.0, gt=0)  # how long an endpoint, a store or a ledger may be unreachable
     job_limit_s: float = Field(900.0, ge=180)  # of a job, its last minute for an orderly end. Not training's
     workers: dict[WorkerService, Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=dict)

@@ -101,6 +101,7 @@ class RunHistory:
     config: str = ""  # digest of RunConfig
     evaluation: e.EvaluationRequested | None = None
     base: str | None = None
+    signer: str = ""  # public key of the run's trainer; empty: it began before adapters were signed
     first: Release | None = None  # the seed release
     release: Release | None = None  # live now
     rollbacks: list[e.ReleaseRolledBack] = field(default_factory=list)
@@ -159,7 +160,7 @@ def apply(history: RunHistory, event: e.Message, at: float) -> None:
         case e.EvaluationRequested():
             history.config, history.evaluation = event.config, event
         case e.BaseReady():
-            history.base = event.base
+            history.base, history.signer = event.base, event.signer
             history.cost += event.cost
         case e.RolloutsOpened():
             _open(history, event)

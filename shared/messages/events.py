@@ -35,6 +35,8 @@ class EvaluationRequested(Message):
     release: Release | None  # None: the seed release, which is built first
     instances: str  # digest of a JSON list of instances
     seed: int = 0
+    made_by: str = ""  # the run that made the release
+    signer: str = ""  # ... and the public key of its trainer; empty: none, or one that did not sign
 
 
 class BaseRequested(Message):
@@ -46,6 +48,7 @@ class BaseReady(Message):
     type: Literal["base_ready.v1"] = "base_ready.v1"
     base: str  # digest of the model bundle
     cost: Cost = Cost()
+    signer: str = ""  # the trainer's public key, in hexadecimal; empty: it began before adapters were signed
 
 
 class BaseFailed(Message):

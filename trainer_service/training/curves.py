@@ -14,6 +14,13 @@ def append(path: Path, step: int, watched: Mapping[str, float]) -> None:
         file.write("\n" + json.dumps({"step": step} | dict(watched)))  # the last line may have been cut short
 
 
+def tell_progress(path: Path, done: int, steps: int, left_s: float) -> None:
+    """How far the training is, for whoever watches it: `ratchet/reports/training.py` reads the file."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"done": done, "steps": steps, "left_s": left_s}), encoding="utf-8")
+    temporary.replace(path)
+
+
 def read(path: Path, names: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
     """One series a name. A step that was taken twice, since its checkpoint was lost, counts once: the last
     time. A line that was cut short by a kill is left out."""

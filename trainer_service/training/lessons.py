@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from trainer_service.specs import TrainingSample
 from trainer_service.training import serving
-from trainer_service.training.model import collate, read
+from trainer_service.training.reading.attention import is_packed
+from trainer_service.training.reading.layout import lay_out
+from trainer_service.training.reading.read import read
 
+T = TypeVar("T")
 Unit = tuple["Lesson", ...]  # what stays together in a micro-batch: one lesson, or a pair
 
 
@@ -62,9 +65,10 @@ def answer_logprobs(
     """At temperature 1, and at the sample's own: one vector a sample, of its answer's length."""
     plain: dict[int, torch.Tensor] = {}
     tempered: dict[int, torch.Tensor] = {}
-    for part in pack([(i,) for i in range(len(samples))], lambda i: samples[i].length, micro_tokens):
+    packed = is_packed(engine.module)
+    for part in pack([(i,) for i in range(len(samples))], lambda i: samples[i], micro_tokens, packed):
         chosen = [samples[i] for (i,) in part]
-        batch = collate(chosen, engine.device)
+        batch = lay_out(chosen, engine.device, packed=packed)
         reading = read(engine, batch, chosen)
         plain |= zip([i for (i,) in part], batch.take(reading.plain_BK), strict=True)
         tempered |= zip([i for (i,) in part], batch.take(reading.logprob_BK), strict=True)
@@ -72,37 +76,94 @@ def answer_logprobs(
     return [plain[i] for i in everything], [tempered[i] for i in everything]
 
 
-def pack(units: Sequence[tuple[Any, ...]], length: Any, most_tokens: int) -> list[list[tuple[Any, ...]]]:
-    """Units of like length together, as many as fit into `most_tokens` with their padding; at least one."""
-    parts: list[list[tuple[Any, ...]]] = []
-    rows = width = 0
-    for unit in sorted(units, key=lambda unit: max(map(length, unit))):
-        longest = max(map(length, unit))
-        if parts and (rows + len(unit)) * max(width, longest) <= most_tokens:
+def pack(
+    units: Sequence[tuple[T, ...]],
+    sample_of: Callable[[T], TrainingSample],
+    most_tokens: int,
+    shared: bool = True,
+) -> list[list[tuple[T, ...]]]:
+    """Units of like length together, those of one prompt side by side, as many as fit into `most_tokens`; at
+    least one. `shared`: a prompt counts once and nothing is filled up."""
+    longest: dict[tuple[int, ...], int] = {}
+    for sample in (sample_of(one) for unit in units for one in unit):
+        longest[sample.prompt_ids] = max(longest.get(sample.prompt_ids, 0), sample.length)
+
+    def place(unit: tuple[T, ...]) -> tuple[int, tuple[int, ...], int]:
+        samples = [sample_of(one) for one in unit]
+        of_prompts = max(longest[sample.prompt_ids] for sample in samples)
+        return of_prompts, samples[0].prompt_ids, max(sample.length for sample in samples)
+
+    parts: list[list[tuple[T, ...]]] = []
+    size = Size()
+    for unit in sorted(units, key=place):
+        samples = [sample_of(one) for one in unit]
+        grown = size.with_more(samples, shared)
+        if parts and grown.fits(most_tokens, shared):
             parts[-1].append(unit)
-            rows, width = rows + len(unit), max(width, longest)
+            size = grown
         else:
             parts.append([unit])
-            rows, width = len(unit), longest
+            size = Size().with_more(samples, shared)
     return parts
 
 
+@dataclass(frozen=True)
+class Size:
+    """Of a micro-batch that is being filled."""
+
+    rows: int = 0
+    longest: int = 0
+    tokens: int = 0  # where prompts are shared
+    prompts: frozenset[tuple[int, ...]] = frozenset()
+
+    def with_more(self, samples: Sequence[TrainingSample], shared: bool) -> Size:
+        new = {sample.prompt_ids for sample in samples} - self.prompts if shared else set()
+        return Size(
+            self.rows + len(samples),
+            max(self.longest, *(sample.length for sample in samples)),
+            self.tokens + sum(map(len, new)) + sum(len(sample.token_ids) for sample in samples),
+            self.prompts | new,
+        )
+
+    def fits(self, most_tokens: int, shared: bool) -> bool:
+        """Attention within a packed row fills its segments up: that is held to twice the tokens."""
+        filled = self.rows * self.longest
+        if not shared:
+            return filled <= most_tokens
+        segments = (len(self.prompts) / self.rows) * filled
+        return self.tokens <= most_tokens and segments <= 2 * most_tokens
+
+
 def step_batches(units: Sequence[Unit], batch: int, steps: int, seed: int) -> Iterator[list[Unit]]:
-    """The units of each step: passes over all of them, each in another order, cut into batches."""
+    """The units of each step: passes over all of them, each in another order, cut into batches. Samples of
+    one prompt stay together by up to a quarter of a batch, so that it is read once for them all and a step
+    still has several prompts."""
     order = random.Random(seed)
     waiting: list[Unit] = []
     for _ in range(steps):
         while len(waiting) < batch:
-            waiting += order.sample(units, len(units))
+            shuffled = order.sample(units, len(units))
+            clumps = clumped(shuffled, max(1, batch // 4))
+            waiting += [unit for clump in order.sample(clumps, len(clumps)) for unit in clump]
         yield waiting[:batch]
         waiting = waiting[batch:]
 
 
-def micro_batches(chosen: Sequence[Unit], most_tokens: int) -> list[list[Lesson]]:
+def clumped(units: Sequence[Unit], most: int) -> list[list[Unit]]:
+    """At most `most` units of one prompt together."""
+    by_prompt: dict[tuple[int, ...], list[Unit]] = {}
+    for unit in units:
+        by_prompt.setdefault(unit[0].sample.prompt_ids, []).append(unit)
+    return [alike[i : i + most] for alike in by_prompt.values() for i in range(0, len(alike), most)]
+
+
+def micro_batches(chosen: Sequence[Unit], most_tokens: int, shared: bool) -> list[list[Lesson]]:
     """This rank's micro-batches. Where their number does not divide by the ranks, the last ones get silent
     lessons, since every rank must make the same number of passes."""
-    packed = pack(chosen, lambda lesson: lesson.sample.length, most_tokens)
-    parts: list[list[Lesson]] = [[lesson for unit in part for lesson in unit] for part in packed]
+    parts: list[list[Lesson]] = [
+        [lesson for unit in part for lesson in unit]
+        for part in pack(chosen, lambda lesson: lesson.sample, most_tokens, shared)
+    ]
     quiet = [silent(lesson) for lesson in min(chosen, key=lambda unit: unit[0].sample.length)]
     world = dist.get_world_size()
     parts += [quiet] * (-len(parts) % world)

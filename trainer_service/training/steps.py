@@ -13,7 +13,9 @@ from trainer_service.algorithms.algorithm import Loss
 from trainer_service.training.engine import step_with_norm, sum_over_ranks
 from trainer_service.training.lessons import Lesson, Unit, micro_batches
 from trainer_service.training.loss import Terms, k3, total_loss
-from trainer_service.training.model import collate, read
+from trainer_service.training.reading.attention import is_packed
+from trainer_service.training.reading.layout import lay_out
+from trainer_service.training.reading.read import read
 from trainer_service.training.values import read_values
 
 WATCHED = ("loss", "kl", "entropy", "reward", "length", "norm")
@@ -32,7 +34,7 @@ class Objective:
 
 def take_step(engine: Any, chosen: Sequence[Unit], objective: Objective) -> dict[str, float]:
     """One optimizer step over all ranks' parts; returns what is WATCHED, the same on every rank."""
-    parts = micro_batches(chosen, objective.micro_tokens)
+    parts = micro_batches(chosen, objective.micro_tokens, is_packed(engine.module))
     divisor = DIVISORS[objective.loss](chosen, objective.mean_length)
     # DeepSpeed averages gradients over the ranks; the divisor counts the samples of all of them.
     factor = dist.get_world_size() * objective.loss_scale / divisor
@@ -59,9 +61,12 @@ def take_step(engine: Any, chosen: Sequence[Unit], objective: Objective) -> dict
 
 def read_terms(engine: Any, part: list[Lesson], loss: Loss) -> tuple[Terms, torch.Tensor]:
     """The loss's terms of one micro-batch, and the policy's entropy (axes BK)."""
-    batch = collate([lesson.sample for lesson in part], engine.device)
-    valued = loss == "proximal"
-    reading = read(engine, batch, [lesson.sample for lesson in part], hidden=valued)
+    samples = [lesson.sample for lesson in part]
+    batch = lay_out(samples, engine.device, packed=is_packed(engine.module))
+    reading = read(engine, batch, samples, hidden=loss == "proximal")
+    value_BK = None
+    if reading.hidden_NH is not None:
+        value_BK = batch.spread(read_values(engine.module, reading.hidden_NH))
     terms = Terms(
         policy_BK=reading.logprob_BK,
         behaviour_BK=batch.place([lesson.behaviour for lesson in part]),
@@ -69,7 +74,7 @@ def read_terms(engine: Any, part: list[Lesson], loss: Loss) -> tuple[Terms, torc
         free_BK=batch.free_BK,
         weight_B=torch.tensor([lesson.weight for lesson in part], device=engine.device),
         correction_BK=batch.place([lesson.correction for lesson in part]),
-        value_BK=read_values(engine.module, reading.hidden_BKH) if reading.hidden_BKH is not None else None,
+        value_BK=value_BK,
     )
     return terms, reading.entropy_BK
 

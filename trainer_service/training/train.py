@@ -40,8 +40,9 @@ from trainer_service.training.engine import (
     step_was_applied,
 )
 from trainer_service.training.guards import BadSteps, check_divergence
-from trainer_service.training.lessons import Lesson, Unit, prepare, step_batches, unprepared
+from trainer_service.training.lessons import Lesson, Unit, pack, prepare, step_batches, unprepared
 from trainer_service.training.model import divergence_from_base, load_policy
+from trainer_service.training.reading.attention import is_packed
 from trainer_service.training.steps import WATCHED, Objective, free_count, take_step
 from trainer_service.training.values import add_value_head
 
@@ -153,7 +154,7 @@ def learn(
     )
     done = checkpoints.resume(engine, spec.checkpoints)
     log.info("%d samples that teach, %d steps, resuming after %d", len(lessons), chosen.steps, done)
-    bad = BadSteps()
+    bad, started = BadSteps(), time.monotonic()
     for step, units in enumerate(
         step_batches(units_of(lessons, algorithm), chosen.batch, chosen.steps, spec.seed)
     ):
@@ -164,7 +165,9 @@ def learn(
         applied = step_was_applied(engine)
         bad.note(step, watched["loss"], applied)
         if dist.get_rank() == 0:
-            log.info("step %d of %d: %s", step + 1, chosen.steps, in_words(watched))
+            left_s = (time.monotonic() - started) / (step + 1 - done) * (chosen.steps - step - 1)
+            log.info("step %d of %d, %.0f s left: %s", step + 1, chosen.steps, left_s, in_words(watched))
+            curves.tell_progress(spec.result.with_name("progress.json"), step + 1, chosen.steps, left_s)
             if applied and all(map(math.isfinite, watched.values())):
                 curves.append(curve_file(spec), step, watched)
         if checkpoints.is_due(step + 1, chosen.steps):
@@ -186,7 +189,7 @@ def publish(
 ) -> dict[str, float]:
     """The adapter's folder, if the policy has not diverged and the adapter read back is the one trained."""
     with machine_busy():
-        kl = mean_divergence(engine, samples)
+        kl = mean_divergence(engine, samples, spec.micro_tokens)
         check_divergence(kl, spec.max_kl)
         fingerprint = fingerprint_of(engine.module, samples)
     adapter = gather_adapter(engine)
@@ -203,11 +206,14 @@ def publish(
     }
 
 
-def mean_divergence(engine: Any, samples: Sequence[TrainingSample]) -> float:
+def mean_divergence(engine: Any, samples: Sequence[TrainingSample], micro_tokens: int) -> float:
     """KL(policy || base) a token, on a part of the samples spread over all of them. All ranks call it."""
     every = max(1, len(samples) // DIVERGENCE_SAMPLES)
     some = samples[::every][:DIVERGENCE_SAMPLES]
-    return float(torch.cat([divergence_from_base(engine.module, s, engine.device) for s in some]).mean())
+    policy, device = engine.module, engine.device
+    parts = pack([(sample,) for sample in some], lambda sample: sample, micro_tokens, is_packed(policy))
+    found = [divergence_from_base(policy, [sample for (sample,) in part], device) for part in parts]
+    return float(torch.cat(found).mean())
 
 
 def curve_file(spec: TrainSpec) -> Path:

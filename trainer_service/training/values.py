@@ -21,10 +21,10 @@ def add_value_head(policy: Any, hidden: int) -> None:
     policy.add_module(HEAD, head)
 
 
-def read_values(policy: Any, hidden_BKH: torch.Tensor) -> torch.Tensor:
-    """Axes BK. The hidden states are cut from the graph: the value loss does not reach the policy."""
-    values_BK: torch.Tensor = getattr(policy, HEAD)(hidden_BKH.detach().float()).squeeze(-1)
-    return values_BK
+def read_values(policy: Any, hidden_NH: torch.Tensor) -> torch.Tensor:
+    """Axis N. The hidden states are cut from the graph: the value loss does not reach the policy."""
+    values_N: torch.Tensor = getattr(policy, HEAD)(hidden_NH.detach().float()).squeeze(-1)
+    return values_N
 
 
 def advantages_and_returns(

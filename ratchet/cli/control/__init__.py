@@ -17,5 +17,6 @@ def add_to(app: typer.Typer) -> None:
         replaying.replay,
         releases.rollback,
         releases.export,
+        releases.export_curves,
     ):
         app.command()(command)

@@ -1,4 +1,4 @@
-"""The commands on a run's releases: take one out, go back to one."""
+"""The commands on a run's releases: take one out, with the curves of its training, or go back to one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,20 @@ def export(
     root: Root = RUNS,
 ) -> None:
     """Write out the winner: adapter, harness, best program."""
-    from ratchet.runs import export as exports
+    from ratchet.runs import folder as runs
+    from ratchet.runs.exports.export import export as write_out
+
+    typer.echo("\n".join(write_out(runs.find(run_name, root), out)))
+
+
+def export_curves(
+    run_name: RunName,
+    tracker: Annotated[str, typer.Option("--to", help="mlflow or trackio, where it is installed.")],
+    root: Root = RUNS,
+) -> None:
+    """Hand the training curves of a run on to an experiment tracker: one experiment run an adapter."""
+    from ratchet.reports.trackers import export_curves as hand_on
     from ratchet.runs import folder as runs
 
-    typer.echo("\n".join(exports.export(runs.find(run_name, root), out)))
+    for name in hand_on(runs.find(run_name, root), tracker):
+        typer.echo(f"{tracker}: {name}")

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ratchet.reports.show import show_run
 from ratchet.runs import start
-from ratchet.runs.export import export
+from ratchet.runs.exports.export import export
 from ratchet.runs.folder import find
 from ratchet.runs.request import RunRequest, resolve_config
 from ratchet.stack import up_down

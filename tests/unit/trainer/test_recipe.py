@@ -1,14 +1,17 @@
 """Steps, batch and learning rate follow the samples and the model; micro-batches follow tokens."""
 
+import collections
 import json
 
 import pytest
+import torch
 
 from shared.errors import ArtifactError
 from trainer_service.algorithms import find
 from trainer_service.recipe import rate_for, read_size, recipe
+from trainer_service.specs import TrainingSample
 from trainer_service.training.checkpoints import is_due
-from trainer_service.training.lessons import pack
+from trainer_service.training.lessons import Lesson, pack, step_batches
 
 
 def test_the_learning_rate_falls_with_the_models_size():
@@ -49,15 +52,47 @@ def test_size_is_read_from_the_config_also_where_it_lies_deeper_or_is_called_oth
         read_size(tmp_path)
 
 
+def sample(prompt, answer, name=0):
+    """`name` makes prompts of one length differ."""
+    ids = {"prompt_ids": (name,) * prompt, "token_ids": (1,) * answer, "free": (True,) * answer}
+    return TrainingSample(reward=0.0, group="", **ids)
+
+
+def lengths(parts):
+    return [[one.length for unit in part for one in unit] for part in parts]
+
+
 def test_micro_batches_hold_like_lengths_and_never_more_than_the_tokens_allow():
-    lengths = [7, 100, 3, 8, 4, 90, 5]
-    parts = pack([(n,) for n in lengths], lambda n: n, most_tokens=16)
-    assert [[n for (n,) in part] for part in parts] == [[3, 4, 5], [7, 8], [90], [100]]
+    units = [(sample(n - 1, 1),) for n in (7, 100, 3, 8, 4, 90, 5)]
+    parts = pack(units, lambda one: one, most_tokens=16, shared=False)
+    assert lengths(parts) == [[3, 4, 5], [7, 8], [90], [100]]
 
 
 def test_pairs_stay_together():
-    pairs = [(3, 9), (2, 2), (8, 1)]
-    assert pack(pairs, lambda n: n, most_tokens=36) == [[(2, 2), (8, 1)], [(3, 9)]]
+    pairs = [tuple(sample(n - 1, 1) for n in pair) for pair in ((3, 9), (2, 2), (8, 1))]
+    assert lengths(pack(pairs, lambda one: one, most_tokens=36, shared=False)) == [[2, 2, 8, 1], [3, 9]]
+
+
+def test_a_shared_prompt_counts_once_where_rows_are_packed():
+    units = [(sample(10, 2, name),) for name in (0, 1, 0, 1, 0)]
+    assert lengths(pack(units, lambda one: one, most_tokens=16)) == [[12] * 3, [12] * 2]
+    assert lengths(pack(units, lambda one: one, most_tokens=24, shared=False)) == [[12] * 2, [12] * 2, [12]]
+
+
+def test_one_long_sample_is_not_packed_with_many_short_ones():
+    units = [(sample(9, 1, name),) for name in range(20)] + [(sample(180, 20),)]
+    assert lengths(pack(units, lambda one: one, most_tokens=400)) == [[10] * 20, [200]]
+
+
+def test_samples_of_one_prompt_share_a_step_but_fill_a_quarter_of_it_at_most():
+    units = [
+        (Lesson(sample(3, 1, name), 1.0, *3 * (torch.zeros(1),)),) for name in range(8) for _ in range(8)
+    ]
+    steps = list(step_batches(units, batch=16, steps=4, seed=0))
+    for step in steps:
+        names = collections.Counter(unit[0].sample.prompt_ids[0] for unit in step)
+        assert all(count % 4 == 0 for count in names.values())
+    assert len({id(unit) for step in steps for unit in step}) == 64
 
 
 def test_a_short_training_is_saved_after_every_step_and_a_long_one_in_sixteen_parts():

@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 
 from ratchet.runs import findings
+from ratchet.runs.exports.card import write_card
 from ratchet.runs.folder import RunFolder
 from shared.errors import SettingsError
 from shared.ledger.history import fold
 from shared.messages.records import digest_of
 from shared.store.store import Store, get_bundle
+from shared.tasks.task import load_task
 
 
 def export(folder: RunFolder, out: Path) -> list[str]:
@@ -28,7 +30,10 @@ def export(folder: RunFolder, out: Path) -> list[str]:
     lines = [f"{out}/harness   {history.release.harness[:12]}"]
     if history.release.adapter:
         _unpack(store, history.release.adapter, temporary / "adapter")
-        lines.append(f"{out}/adapter   {history.release.adapter[:12]} (PEFT layout)")
+        task = load_task(folder.config().run.task)
+        card = write_card(history, history.release, store, task)
+        (temporary / "adapter" / "README.md").write_text(card, encoding="utf-8")
+        lines.append(f"{out}/adapter   {history.release.adapter[:12]} (PEFT layout, with a model card)")
     best = findings.read(history, store).best
     if best:
         (temporary / "best_candidate").write_text(best.candidate.content, encoding="utf-8")

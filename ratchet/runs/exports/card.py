@@ -1,0 +1,84 @@
+"""The model card of an exported adapter: README.md with a head that model hubs read. It states what the run's
+log and the adapter's own files say, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shared.config.settings import RunConfig
+from shared.ledger.history import RunHistory
+from shared.messages.records import Release
+from shared.store.store import Store, get_bundle, get_json, get_record
+from shared.tasks.task import Task
+
+TEMPLATE = Path(__file__).parent / "card.md.j2"
+FACTS = ("algorithm", "steps", "batch", "learning_rate", "kl_weight", "precision", "seed", "norm")
+
+
+def write_card(history: RunHistory, release: Release, store: Store, task: Task) -> str:
+    import jinja2
+
+    assert release.adapter is not None
+    files = get_bundle(store, release.adapter)
+    facts, config = json.loads(files["ratchet.json"]), json.loads(files["adapter_config.json"])
+    settings = get_record(store, history.config, RunConfig)
+    base = settings.model.base.partition("@")[0]  # a hub name without its revision
+    test = get_json(store, history.test) if history.test and not history.evaluation else None
+    template = jinja2.Template(
+        TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    text: str = template.render(
+        head=yaml.safe_dump(head(facts["name"], base, task, test), sort_keys=False, allow_unicode=True),
+        name=facts["name"],
+        base=base,
+        task=task.name,
+        run=history.run_id,
+        test=test,
+        unit=task.manifest.score.unit,
+        interval=lambda found: f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]",
+        facts={key: facts[key] for key in FACTS if key in facts} | {"LoRA rank": config["r"]},
+        why=reason_of(history, release.adapter),
+        rank=config["r"],
+    )
+    return text
+
+
+def head(name: str, base: str, task: Task, test: dict[str, Any] | None) -> dict[str, Any]:
+    """The card's metadata, as https://huggingface.co/docs/hub/model-cards lists it."""
+    found: dict[str, Any] = {"base_model": base, "library_name": "peft", "pipeline_tag": "text-generation"}
+    found["tags"] = ["lora", "ratchet"]
+    if licence := licence_of(base):
+        found["license"] = licence
+    if test:
+        score = {"type": "score", "name": task.manifest.score.unit, "value": round(test["last"]["mean"], 4)}
+        about = {"type": task.name, "name": f"{task.name}, sealed test split"}
+        kind = {"type": "text-generation", "name": task.name}
+        result = {"task": kind, "dataset": about, "metrics": [score]}
+        found["model-index"] = [{"name": name, "results": [result]}]
+    return found
+
+
+def licence_of(base: str) -> str:
+    """What the card of a base in a folder names; empty where nobody says."""
+    card = Path(base).expanduser() / "README.md"
+    if not card.is_file():
+        return ""
+    parts = card.read_text(encoding="utf-8", errors="replace").split("---")
+    try:
+        named = yaml.safe_load(parts[1]) if len(parts) > 2 and not parts[0].strip() else {}
+    except yaml.YAMLError:
+        return ""
+    return str(named.get("license", "")) if isinstance(named, dict) else ""
+
+
+def reason_of(history: RunHistory, adapter: str) -> str:
+    """Why this adapter was trained, in the words of its proposal."""
+    for generation in history.generations:
+        if generation.weights and generation.weights.made == adapter:
+            return f"Generation {generation.number}: {generation.weights.reason}."
+    return ""

@@ -1,0 +1,151 @@
+"""Samples read in one packed row give the log-probabilities and gradients of each sample read alone."""
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    BloomForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
+
+from tests.parts.tiny_model import write_model
+from trainer_service.specs import TrainingSample
+from trainer_service.training.reading.attention import NAME, allow_packing, is_packed
+from trainer_service.training.reading.layout import lay_out
+from trainer_service.training.reading.logprobs import chosen_logprobs
+from trainer_service.training.reading.read import read
+
+HERE = torch.device("cpu")
+
+
+def sample(prompt, answer, free=None, temperature=1.0):
+    free = (True,) * len(answer) if free is None else tuple(bool(f) for f in free)
+    ids = {"prompt_ids": tuple(prompt), "token_ids": tuple(answer)}
+    return TrainingSample(**ids, free=free, reward=0.0, group="", temperature=temperature)
+
+
+SAMPLES = [
+    sample([5, 6, 7, 8], [20, 21, 22, 23]),
+    sample([5, 6, 7, 8], [20, 21, 30], temperature=0.7),  # goes on like the first for two tokens
+    sample([9, 10], [11, 12, 13, 14, 15, 16, 17], free=[0, 1, 0, 0, 1, 1, 0]),
+    sample([5, 6, 7, 8], [40]),
+    sample([9, 10], [11, 12], free=[0, 0]),  # silent
+    sample([3] * 20, [50, 51, 52, 53, 54]),
+    sample([5, 6, 7, 8], [20, 21, 22, 23]),  # the first one again
+]
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen2", "gpt2"])
+def policy(request, tmp_path_factory):
+    folder = write_model(tmp_path_factory.mktemp(request.param), request.param)
+    base = AutoModelForCausalLM.from_pretrained(folder).eval()
+    allow_packing(base)
+    torch.manual_seed(1)
+    settings = {"task_type": "CAUSAL_LM", "r": 4, "target_modules": "all-linear"}
+    settings["fan_in_fan_out"] = request.param == "gpt2"
+    adapted = get_peft_model(base, LoraConfig(**settings)).eval()
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    return adapted
+
+
+def alone(policy, one):
+    """Log-probabilities at the sample's temperature and entropies of its free tokens, by the plain way."""
+    tokens_1T = torch.tensor([[*one.prompt_ids, *one.token_ids]])
+    logits_TV = policy(input_ids=tokens_1T, use_cache=False).logits[0].float() / one.temperature
+    logprob_KV = logits_TV.log_softmax(-1)[len(one.prompt_ids) - 1 : -1]
+    free = torch.tensor(one.free)
+    chosen_K = logprob_KV.gather(-1, torch.tensor(one.token_ids)[:, None])[:, 0]
+    entropy_K = -(logprob_KV.exp() * logprob_KV).sum(-1)
+    return torch.where(free, chosen_K, 0.0), torch.where(free, entropy_K, 0.0)
+
+
+def gradients(policy, logprobs):
+    """Of a sum in which every token has another weight."""
+    loss = sum((row * torch.arange(1.0, len(row) + 1)).sum() * (i + 1) for i, row in enumerate(logprobs))
+    return torch.autograd.grad(loss, [w for w in policy.parameters() if w.requires_grad])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_batch_gives_each_samples_own_logprobs_entropies_and_gradients(policy, packed):
+    assert is_packed(policy)
+    batch = lay_out(SAMPLES, HERE, packed=packed)
+    reading = read(policy, batch, SAMPLES)
+    expected = [alone(policy, one) for one in SAMPLES]
+    logprobs, entropies = batch.take(reading.logprob_BK), batch.take(reading.entropy_BK)
+    for (chosen_K, entropy_K), ours_K, ours_entropy_K in zip(expected, logprobs, entropies, strict=True):
+        assert torch.allclose(ours_K, chosen_K, atol=2e-5)
+        assert torch.allclose(ours_entropy_K, entropy_K, atol=2e-4)
+    theirs = gradients(policy, [chosen for chosen, _ in expected])
+    for ours, their in zip(gradients(policy, logprobs), theirs, strict=True):
+        assert torch.allclose(ours, their, atol=1e-4 * float(their.abs().max()) + 1e-7)
+
+
+def test_temperature_one_is_read_beside_the_samples_own(policy):
+    reading = read(policy, lay_out(SAMPLES, HERE, packed=True), SAMPLES)
+    cool = [one.model_copy(update={"temperature": 1.0}) for one in SAMPLES]
+    plain = read(policy, lay_out(cool, HERE, packed=True), cool)
+    assert torch.allclose(reading.plain_BK, plain.logprob_BK, atol=1e-5)
+    assert not torch.allclose(reading.logprob_BK, plain.logprob_BK, atol=1e-2)
+
+
+def test_the_last_hidden_states_are_those_before_each_free_token(policy):
+    one = SAMPLES[2]
+    reading = read(policy, lay_out(SAMPLES, HERE, packed=True), SAMPLES, hidden=True)
+    batch = lay_out([one], HERE, packed=False)
+    states_TH = policy(input_ids=batch.tokens_RT, output_hidden_states=True).hidden_states[-1][0]
+    start = sum(sum(before.free) for before in SAMPLES[:2])
+    assert torch.allclose(reading.hidden_NH[start : start + 3], states_TH[[2, 5, 6]], atol=1e-5)
+
+
+def test_what_samples_share_stands_in_the_row_once_and_what_predicts_nothing_not_at_all():
+    batch = lay_out(SAMPLES, HERE, packed=True)
+    # prompt of four and answers (20 21 22) (20 21) () (20 21 22): the stem is the prompt; each answer but its
+    # last token. Prompt of two, up to before the last free token, and nothing of the silent one.
+    assert batch.tokens_RT.shape == (1, (4 + 3 + 2 + 0 + 3) + (2 + 5) + (20 + 4))
+    twins = [SAMPLES[0], SAMPLES[0].model_copy(update={"token_ids": (20, 21, 22, 99)})]
+    assert lay_out(twins, HERE, packed=True).tokens_RT.tolist() == [[5, 6, 7, 8, 20, 21, 22]]
+
+
+def test_a_batch_of_silent_samples_has_a_gradient_of_zero(policy):
+    silent = [SAMPLES[4]]
+    loss = read(policy, lay_out(silent, HERE, packed=True), silent).logprob_BK.sum()
+    weights = [w for w in policy.parameters() if w.requires_grad]
+    assert float(loss.detach()) == 0.0
+    assert all(not g.any() for g in torch.autograd.grad(loss, weights))
+
+
+@pytest.mark.parametrize("kind", ["bloom", "mistral"])
+def test_a_model_that_can_not_be_packed_is_read_row_by_row_and_the_log_says_so(kind, caplog):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 60, "hidden_size": 32}
+    if kind == "bloom":  # ALiBi: its positions are distances within the row
+        base = BloomForCausalLM(BloomConfig(n_layer=2, n_head=2, **sizes))
+    else:
+        layers = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+        window = {"num_key_value_heads": 2, "sliding_window": 3}
+        base = MistralForCausalLM(MistralConfig(**sizes, **layers, **window))
+    base.eval()
+    before = base.config._attn_implementation
+    allow_packing(base)
+    assert base.config._attn_implementation == before != NAME
+    assert "samples are read row by row" in caplog.text
+    batch = lay_out(SAMPLES[:6], HERE, packed=is_packed(base))
+    with torch.no_grad():
+        for one, ours_K in zip(SAMPLES, batch.take(read(base, batch, SAMPLES[:6]).logprob_BK), strict=False):
+            assert torch.allclose(ours_K, alone(base, one)[0], atol=2e-5)
+
+
+def test_the_gradient_of_a_chosen_logprob_is_one_at_the_target_minus_all_probabilities():
+    logits_NV = torch.tensor([[0.0, 1.0, 2.0]], dtype=torch.float64, requires_grad=True)
+    logprob_N, entropy_N = chosen_logprobs(logits_NV, torch.tensor([1]))
+    total = 1 + 2.718281828459045 + 7.38905609893065  # p = .0900, .2447, .6652
+    assert logprob_N.item() == pytest.approx(1 - torch.tensor(total).log().item(), abs=1e-6)
+    assert entropy_N.item() == pytest.approx(0.8324, abs=1e-4)
+    (gradient_NV,) = torch.autograd.grad(logprob_N.sum() * 2, logits_NV)
+    assert gradient_NV.tolist()[0] == pytest.approx([-0.1801, 1.5106, -1.3305], abs=1e-4)
+    assert not entropy_N.requires_grad
