@@ -124,17 +124,17 @@ def _over_http(url: str, name: str) -> Answer:
 
 @contextmanager
 def _our_server(folder: Path, threads: int) -> Iterator[Answer]:
-    port = _free_port()
+    port = free_port()
     options = ["--model", str(folder), "--name", "m", "--port", str(port), "--threads", str(threads)]
-    with _running([sys.executable, "-m", "agent_service.model_server", *options], port):
+    with running([sys.executable, "-m", "agent_service.model_server", *options], port):
         yield _over_http(f"http://127.0.0.1:{port}/v1", "m")
 
 
 @contextmanager
 def _llama_server(file: Path, slots: int, threads: int) -> Iterator[Answer]:
-    port = _free_port()
+    port = free_port()
     arguments = [str(file), str(port), str(slots), str(threads)]
-    with _running([sys.executable, "-c", LLAMA_SERVER, *arguments], port):
+    with running([sys.executable, "-c", LLAMA_SERVER, *arguments], port):
         yield _over_http(f"http://127.0.0.1:{port}/v1", "m")
 
 
@@ -172,7 +172,7 @@ def _length(tokens: list[int], tokenizer: Any) -> int:
 
 
 @contextmanager
-def _running(command: list[str], port: int) -> Iterator[None]:
+def running(command: list[str], port: int) -> Iterator[None]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end_s = time.monotonic() + START_S
     try:
@@ -193,7 +193,7 @@ def _is_up(port: int) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         port: int = holder.getsockname()[1]

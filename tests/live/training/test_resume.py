@@ -1,0 +1,47 @@
+"""A training that was killed and is begun again ends in the same bits, for every kind of loss: the optimizer's
+state and PPO's value head are taken up again too. What a kill leaves behind is its checkpoints.
+"""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from trainer_service.training import checkpoints
+
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def samples(speller):
+    return speller.sample(None, 8, 0)
+
+
+def killed_before(folder):
+    """The last checkpoint was not begun."""
+    shutil.rmtree(folder / f"step_{STEPS}")
+
+
+def killed_within(folder):
+    """The last checkpoint was being written: its marker comes last, and its name after that."""
+    (folder / f"step_{STEPS}" / checkpoints.MARKER).unlink()
+    (folder / f"step_{STEPS}").rename(folder / f".step_{STEPS}")
+
+
+@pytest.mark.parametrize("killed", [killed_before, killed_within])
+@pytest.mark.parametrize("algorithm", ["supervised", "reinforce", "grpo", "ppo", "dpo"])
+def test_a_killed_training_goes_on_to_the_same_bits(speller, samples, tmp_path, algorithm, killed):
+    kept = tmp_path / "kept"
+    settings = {"algorithm": algorithm, "steps": STEPS, "checkpoints": kept}
+    whole = speller.update(tmp_path / "whole", samples, **settings)
+    killed(kept)
+    assert checkpoints.complete_steps(kept) == [STEPS - 1]
+    torch.manual_seed(99)  # where the generator stands meanwhile does not matter
+    later = speller.update(tmp_path / "later", samples, **settings)
+    one, other = (
+        load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "later")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert later.metrics["kl_to_base"] == whole.metrics["kl_to_base"]
+    assert later.curves["loss"] == whole.curves["loss"][-1:]  # the steps before were told by the first one
