@@ -29,7 +29,7 @@ class Lesson:
     behaviour: torch.Tensor  # the policy that sampled, at the sample's temperature
     base: torch.Tensor  # the model without any adapter
     correction: torch.Tensor  # serving.corrections
-    prepared: bool = True  # False: the loss compares with no fixed policy, so none was read
+    based: bool = True  # False: the base was not read, so `base` says nothing
 
 
 def unprepared(samples: Sequence[TrainingSample], weights: Sequence[float]) -> list[Lesson]:
@@ -37,25 +37,31 @@ def unprepared(samples: Sequence[TrainingSample], weights: Sequence[float]) -> l
     lessons = []
     for sample, weight in zip(samples, weights, strict=True):
         nothing = torch.zeros(len(sample.token_ids))
-        lessons.append(Lesson(sample, weight, nothing, nothing, nothing + 1, prepared=False))
+        lessons.append(Lesson(sample, weight, nothing, nothing, nothing + 1, based=False))
     return lessons
 
 
 def prepare(
-    engine: Any, samples: Sequence[TrainingSample], weights: Sequence[float], micro_tokens: int, fresh: bool
+    engine: Any,
+    samples: Sequence[TrainingSample],
+    weights: Sequence[float],
+    micro_tokens: int,
+    *,
+    fresh: bool,
+    with_base: bool,
 ) -> tuple[list[Lesson], serving.Gap]:
-    """Read every answer under the sampling policy and the bare base, before the first step changes one.
-    `fresh`: the adapter is zero still, so both are the same."""
+    """Read every answer under the sampling policy and, `with_base`, under the bare base, before the first
+    step changes one. `fresh`: the adapter is zero still, so both are the same."""
     plain, behaviour = answer_logprobs(engine, samples, micro_tokens)
     base = behaviour
-    if not fresh:
+    if with_base and not fresh:
         with engine.module.disable_adapter():
             _, base = answer_logprobs(engine, samples, micro_tokens)
     differences = [serving.difference(*row) for row in zip(samples, plain, behaviour, strict=True)]
     gap = serving.measure(differences, samples)
     correction = serving.corrections(differences, [len(sample.token_ids) for sample in samples])
     rows = zip(samples, weights, behaviour, base, correction, strict=True)
-    return [Lesson(*row) for row in rows], gap
+    return [Lesson(*row, based=with_base or fresh) for row in rows], gap
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from shared.errors import TrainingError
 from trainer_service.specs import TrainingSample, TrainSpec
 from trainer_service.training.reading.attention import allow_packing, is_packed
 from trainer_service.training.reading.layout import lay_out
+from trainer_service.training.reading.projections import join_projections
 from trainer_service.training.reading.read import forward
 from trainer_service.training.targets import lora_targets
 
@@ -46,6 +47,8 @@ def load_policy(spec: TrainSpec, dtype: torch.dtype = torch.float32) -> Any:
             policy = get_peft_model(base, config)
         except (ValueError, NotImplementedError) as error:  # an architecture that PEFT does not adapt
             raise TrainingError(f"{type(base).__name__} can't be trained: {error}") from error
+    if spec.zero_stage < 3:
+        join_projections(policy)
     return policy.train(spec.gradient_checkpointing)  # layers are recomputed in training mode only
 
 

@@ -49,7 +49,7 @@ def take_step(engine: Any, chosen: Sequence[Unit], objective: Objective) -> dict
     loss_sum, kl_sum, entropy_sum = sum_over_ranks(sums).tolist()
     lessons = [lesson for unit in chosen for lesson in unit]
     free_tokens = sum(map(free_count, lessons))
-    kl = {"kl": kl_sum / free_tokens} if lessons[0].prepared else {}
+    kl = {"kl": kl_sum / free_tokens} if lessons[0].based else {}
     return kl | {
         "loss": loss_sum / divisor,
         "entropy": entropy_sum / free_tokens,

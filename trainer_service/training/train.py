@@ -135,7 +135,12 @@ def read_lessons(
         return unprepared(batch.samples, batch.weights), serving.Gap()
     with machine_busy():
         lessons, gap = prepare(
-            engine, batch.samples, batch.weights, spec.micro_tokens, fresh=spec.adapter is None
+            engine,
+            batch.samples,
+            batch.weights,
+            spec.micro_tokens,
+            fresh=spec.adapter is None,
+            with_base=spec.kl_weight != 0,
         )
     serving.check(gap, spec.max_gap)
     return lessons, gap

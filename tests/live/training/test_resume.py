@@ -1,5 +1,5 @@
-"""A training that was killed and is begun again ends in the same bits, for every kind of loss: the optimizer's
-state and PPO's value head are taken up again too. What a kill leaves behind is its checkpoints.
+"""A training that was killed and is begun again ends in the same bits, for every kind of loss: the
+optimizer's state and PPO's value head are taken up again too. What a kill leaves is its checkpoints.
 """
 
 import shutil

@@ -1,8 +1,11 @@
 """Samples read in one packed row give the log-probabilities and gradients of each sample read alone."""
 
+import copy
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import Linear
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
@@ -16,6 +19,7 @@ from trainer_service.specs import TrainingSample
 from trainer_service.training.reading.attention import NAME, allow_packing, is_packed
 from trainer_service.training.reading.layout import lay_out
 from trainer_service.training.reading.logprobs import chosen_logprobs
+from trainer_service.training.reading.projections import is_plain, join_projections
 from trainer_service.training.reading.read import read
 
 HERE = torch.device("cpu")
@@ -138,6 +142,28 @@ def test_a_model_that_can_not_be_packed_is_read_row_by_row_and_the_log_says_so(k
     with torch.no_grad():
         for one, ours_K in zip(SAMPLES, batch.take(read(base, batch, SAMPLES[:6]).logprob_BK), strict=False):
             assert torch.allclose(ours_K, alone(base, one)[0], atol=2e-5)
+
+
+def outcome_of(policy):
+    """Log-probabilities, and the gradients of some of them."""
+    weights = [w for w in policy.parameters() if w.requires_grad]
+    logprob_1TV = policy(input_ids=torch.arange(3, 60)[None], use_cache=False).logits.log_softmax(-1)
+    return logprob_1TV.detach(), torch.autograd.grad(logprob_1TV[..., 7].mean(), weights)
+
+
+def test_joined_projections_give_pefts_outputs_and_gradients(policy):
+    tokens_1T = torch.arange(3, 60)[None]
+    joined = copy.deepcopy(policy)
+    join_projections(joined)
+    layers = [layer for layer in joined.modules() if isinstance(layer, Linear) and is_plain(layer)]
+    assert all("forward" in vars(layer) for layer in layers)
+    assert bool(layers) == (policy.config.model_type != "gpt2")  # its projections are no Linear
+    (logprobs, gradients_of), (theirs, their_gradients) = outcome_of(joined), outcome_of(policy)
+    assert torch.allclose(logprobs, theirs, atol=1e-4)
+    for ours, their in zip(gradients_of, their_gradients, strict=True):
+        assert torch.allclose(ours, their, atol=1e-4 * float(their.abs().max()) + 1e-8)
+    with joined.disable_adapter(), policy.disable_adapter(), torch.no_grad():
+        assert torch.equal(joined(input_ids=tokens_1T).logits, policy(input_ids=tokens_1T).logits)
 
 
 def test_the_gradient_of_a_chosen_logprob_is_one_at_the_target_minus_all_probabilities():
