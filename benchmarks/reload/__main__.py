@@ -33,7 +33,7 @@ from benchmarks.serving import free_port, running
 from shared.box.open import open_box
 from shared.harness.bundle import load_harness
 from shared.harness.steps import ScaffoldPool, scaffold_context
-from shared.messages.records import JsonObject
+from shared.messages.records import JsonObject, Release
 from shared.model.client import Chat
 from shared.store.signing import make_key, public_name, read_key
 from shared.store.store import LocalStore, get_bundle, materialize, put_bundle, read_folder
@@ -125,7 +125,8 @@ def swap_adapters(made: list[Made], load: Load, url: str, folder: Path) -> list[
     store, key = LocalStore(folder / "store"), read_key(make_key())
     chat = Chat(url, store, api_key="k", timeout_s=TIMEOUT_S, concurrency=4)
     adapters, trust = Adapters(chat, store, folder / "cache", "seed"), Trust(RUN, public_name(key))
-    times_s, before = [], []
+    times_s: list[float] = []
+    before: list[Release] = []
     for one in made:
         release = one.publish(store, key)
         published_s = time.perf_counter()

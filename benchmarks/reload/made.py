@@ -63,8 +63,8 @@ def make_adapters(base: Path, folder: Path, count: int) -> Iterator[Made]:
         model = AutoModelForCausalLM.from_pretrained(base).eval()
         config = LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"])
         policy = get_peft_model(model, config).eval()
-        for name, weight in policy.named_parameters():
-            if "lora_B" in name:
+        for tensor, weight in policy.named_parameters():
+            if "lora_B" in tensor:
                 torch.nn.init.normal_(weight, std=NOISE)
         place = folder / f"{number}"
         policy.save_pretrained(place)
@@ -73,9 +73,10 @@ def make_adapters(base: Path, folder: Path, count: int) -> Iterator[Made]:
         with policy.disable_adapter():
             base_logprobs = sequence_logprobs(policy, ids)
         mark = {"token_ids": ids, "logprobs": logprobs, "base_logprobs": base_logprobs}
-        card = {"name": f"{RUN}-g{number}-x", "base": BASE, "fingerprint": mark, "norm": 1.0}
+        name = f"{RUN}-g{number}-x"
+        card = {"name": name, "base": BASE, "fingerprint": mark, "norm": 1.0}
         written = policy.generate(**prompt, max_new_tokens=REPLY_TOKENS, do_sample=False)[0]
         text = tokenizer.decode(written[prompt["input_ids"].shape[1] :], skip_special_tokens=True)
         files = read_folder(place) | {"ratchet.json": json.dumps(card).encode()}
         files.pop("README.md", None)
-        yield Made(card["name"], files, text)
+        yield Made(name, files, text)

@@ -128,7 +128,7 @@ def request(
     config: RunConfig,
     release: Release | None,
     instances: list[dict[str, Any]],
-    source: RunFolder | None,
+    source: RunFolder | None = None,
 ) -> dict[str, Any]:
     """Drive the evaluation's run to its end; returns what it measured, and in words what it lost ("why")."""
     stack = OwnStack()
