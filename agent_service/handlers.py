@@ -24,6 +24,7 @@ from shared.harness.bundle import Harness, load_harness
 from shared.harness.steps import ScaffoldPool
 from shared.ledger.history import EventLog
 from shared.ledger.history import fold as fold_history
+from shared.ledger.spending import Counter
 from shared.messages.events import (
     CandidatesProposed,
     CandidatesScored,
@@ -60,7 +61,7 @@ class Deps:
     pool: ScaffoldPool
     cache: Path
     job_limit_s: float = 900.0
-    open_shards: Callable[[str], int] = lambda run_id: 1  # of that run, in progress now
+    counter_of: Callable[[str], Counter | None] = lambda run_id: None  # of a run's tokens and money
 
 
 def handlers(deps: Deps) -> dict[type[Message], Handler]:
@@ -222,12 +223,11 @@ def _trust(run_id: str, deps: Deps) -> Trust:
 
 
 def _spending(run_id: str, config: RunConfig, deps: Deps) -> Spending | None:
-    """The run's caps on tokens and money, if it has any; agents that ask at the same time share what is
-    left."""
+    """The run's caps on tokens and money, if it has any, on the counter of all that ask for it."""
     if not (config.budget.usd or config.budget.tokens):
         return None
     spent = fold_history(deps.ledger.events(run_id)).cost
-    return Spending(config.budget, spent, max(deps.open_shards(run_id), 1))
+    return Spending(config.budget, spent, deps.counter_of(run_id))
 
 
 def _releases(state: ShardState) -> list[Release]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from agent_service.adapters import Adapters
 from agent_service.handlers import Deps, handlers
@@ -13,6 +14,7 @@ from shared.config.secrets import open_ledger, open_store
 from shared.config.settings import ModelSection, StackSettings
 from shared.errors import ChatUnavailableError, SettingsError
 from shared.harness.steps import ScaffoldPool
+from shared.ledger.spending import Counter
 from shared.model.opening import open_chat
 from shared.model.served import ServedModel, look_up
 from shared.store.store import Store
@@ -31,7 +33,7 @@ def build(stack: StackSettings) -> Handlers:
         pool=ScaffoldPool(open_box()),
         cache=stack.cache_dir,
         job_limit_s=stack.job_limit_s,
-        open_shards=lambda run_id: ledger.jobs(run_id).get(("agent", "leased"), 0),
+        counter_of=partial(Counter, ledger),
     )
     return handlers(deps)
 

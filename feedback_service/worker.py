@@ -11,6 +11,7 @@ from shared.bus.bus import Handlers
 from shared.bus.celery_app import run_worker
 from shared.config.secrets import open_ledger, open_store
 from shared.config.settings import AdvisorSection, StackSettings
+from shared.ledger.spending import Counter
 from shared.store.store import Store
 
 if TYPE_CHECKING:
@@ -19,21 +20,26 @@ if TYPE_CHECKING:
 
 
 def build(stack: StackSettings) -> Handlers:
-    store = open_store(stack)
-    return derive_from(open_ledger(stack), store, partial(open_advisor, store=store))
+    from feedback_service.course.situation import Deps
+    from feedback_service.handlers import handlers  # in the child: numpy and optuna stay out of the parent
+
+    store, ledger = open_store(stack), open_ledger(stack)
+    return handlers(
+        Deps(ledger, store, partial(open_advisor, store=store), counter_of=partial(Counter, ledger))
+    )
 
 
 def derive_from(
     log: EventLog,
     store: Store,
     advisor_of: Callable[[AdvisorSection], Chat],
-    unpacked: Path | None = None,
+    unpacked: Path,
 ) -> Handlers:
     """Its handlers on any log and store: `ratchet replay` derives decisions with them."""
     from feedback_service.course.situation import Deps
-    from feedback_service.handlers import handlers  # in the child: numpy and optuna stay out of the parent
+    from feedback_service.handlers import handlers
 
-    return handlers(Deps(log, store, advisor_of, unpacked))
+    return handlers(Deps(log, store, advisor_of, unpacked=unpacked))
 
 
 def open_advisor(section: AdvisorSection, store: Store) -> Chat:

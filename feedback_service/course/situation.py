@@ -10,6 +10,7 @@ from shared.config.settings import AdvisorSection, RunConfig
 from shared.decisions import seeds
 from shared.decisions.pool import fresh, gate_order, uses
 from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
+from shared.ledger.spending import Counter
 from shared.messages.events import Message, RolloutsOpened
 from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, ShardState, digest_of
 from shared.model.client import Chat
@@ -26,6 +27,7 @@ class Deps:
     ledger: EventLog
     store: Store
     advisor_of: Callable[[AdvisorSection], Chat]
+    counter_of: Callable[[str], Counter | None] = lambda run_id: None  # of a run's tokens and money
     unpacked: Path | None = None  # where the task is read from as it was kept; None: its own folder
 
 
@@ -36,6 +38,7 @@ class Situation:
     task: Task
     store: Store
     advisor_of: Callable[[AdvisorSection], Chat]
+    counter: Counter | None = None  # of its tokens and money; None: nothing is asked
 
     @property
     def run_id(self) -> str:
@@ -50,6 +53,7 @@ class Situation:
         """The advisor's endpoint, for a generation. What is paid counts once, also where the job is done
         again; why there was no reply is kept, for a decision rests on it."""
         chat = self.advisor_of(self.config.advisor)
+        chat.counter = self.counter
         chat.payer, chat.keeps_failures = digest_of([self.run_id, number, "advisor"]), True
         return chat
 
@@ -71,6 +75,7 @@ def read_situation(event: Message, deps: Deps) -> Situation:
         task=_task(event.run_id, config, deps),
         store=deps.store,
         advisor_of=deps.advisor_of,
+        counter=deps.counter_of(event.run_id),
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
-REVISION = "0002"
+REVISION = "0003"
 metadata = MetaData()
 _Seq = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in an INTEGER key
 
@@ -88,4 +88,12 @@ names = Table(  # of objects in a store that has no names of its own (S3)
     Column("kind", String, primary_key=True),
     Column("key", String, primary_key=True),
     Column("digest", String(64), nullable=False),
+)
+
+spending = Table(  # reserved and paid by all requests of a run that has caps
+    "spending",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("usd", Double, nullable=False),
+    Column("tokens", Double, nullable=False),
 )

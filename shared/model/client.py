@@ -15,7 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 
-from shared.errors import ChatError, ChatUnavailableError, JobHandedBackError, RequestRefusedError
+from shared.errors import (
+    BudgetSpentError,
+    ChatError,
+    ChatUnavailableError,
+    JobHandedBackError,
+    RequestRefusedError,
+)
+from shared.ledger.spending import Counter
 from shared.messages.records import Cost, Sample, StoredReply
 from shared.model.address import split_urls
 from shared.model.answering import Answering
@@ -72,7 +79,7 @@ class Chat:
         self.servers = [Server(one, api_key=api_key, headers=headers) for one in split_urls(url)]
         self.answering = Answering(self.servers, options, timeout_s)
         self.payer = ""  # of what is asked without naming one
-        self.spending: Spending | None = None  # that it is paid from
+        self.counter: Counter | None = None  # of the run, for who asks under its caps
         self.keeps_failures = False  # whether it is stored why a request has no reply
         self._asked_of = f"{identity} {options.key}".strip()
 
@@ -91,7 +98,7 @@ class Chat:
         """A conversation of many requests, each answered when it is. `payer`: the job that pays; what it
         paid for in a try that failed counts in the one that succeeds. `until_s`: on the monotonic clock,
         after which nothing is asked any more."""
-        return Asking(self, payer or self.payer, spending or self.spending, until_s)
+        return Asking(self, payer or self.payer, spending, until_s)
 
     def key(self, request: SampleRequest, index: int) -> str:
         return request.key(index, self._asked_of)
@@ -138,13 +145,12 @@ class Asking:
             if self._payer and kept.payer == self._payer:  # a try of this very job that was not committed
                 self._pay(kept.cost)
                 if self._spending:
-                    self._spending.settle(Cost(), kept.cost)
+                    self._spending.paid_before(kept.cost)
             return kept.sample
         if time.monotonic() > self._until_s:
             raise JobHandedBackError("the model is slow: what is there is kept, the rest is asked for again")
         most = most_of(request, self._chat.price)
-        if self._spending:
-            self._spending.reserve(most)
+        self._reserve(most, key)
         cost, started_s = Cost(), time.monotonic()
         try:
             sample, usage = self._chat.answering.answer(request, index, key)
@@ -162,6 +168,16 @@ class Asking:
         self._pay(cost, started_s)
         digest = store.bind("reply", key, put_json(store, reply))
         return get_record(store, digest, StoredReply).sample  # another worker may have been first
+
+    def _reserve(self, most: Cost, key: str) -> None:
+        if self._spending is None:
+            return
+        try:
+            self._spending.reserve(most)
+        except BudgetSpentError as error:
+            if self._chat.keeps_failures:
+                keep_failure(self._chat.store, key, error)
+            raise
 
     def _pay(self, cost: Cost, started_s: float | None = None) -> None:
         """Count it. Seconds are of the clock: replies that were waited for together count once."""

@@ -127,7 +127,7 @@ class _Asked:
         """(text, how it ended) of each draft that was answered."""
         wanted = [SampleRequest(**{**vars(request), "seed": request.seed + i}) for i in range(count)]
         found: list[tuple[str, str]] = []
-        spending = Spending(self._purse.budget, self._purse.spent + self.cost)
+        spending = Spending(self._purse.budget, self._purse.spent + self.cost, self._chat.counter)
         with self._chat.asking(self._purse.payer, spending) as asking:
             futures = [asking.ask(one) for one in wanted]
             try:

@@ -51,7 +51,7 @@ def differences(database: Database) -> list[object]:
 
 
 def test_a_new_ledger_has_the_tables_that_the_code_declares(database: Database) -> None:
-    assert migrate(database) == ["0001 ledger", "0002 shared ledger"]
+    assert migrate(database) == ["0001 ledger", "0002 shared ledger", "0003 spending"]
     assert differences(database) == []
     check_schema(database)
     assert migrate(database) == []
@@ -65,10 +65,10 @@ def test_all_revisions_one_after_another_make_the_same_tables(database: Database
 
 def test_an_older_ledger_is_brought_up_to_date_with_what_is_in_it(database: Database) -> None:
     at_first_revision(database)
-    assert missing_revisions(database) == ["0002 shared ledger"]
-    with pytest.raises(LedgerRefusedError, match=r"at revision 0001.* needs 0002 .*ratchet migrate --ledger"):
+    assert missing_revisions(database) == ["0002 shared ledger", "0003 spending"]
+    with pytest.raises(LedgerRefusedError, match=r"at revision 0001.* needs 0003 .*ratchet migrate --ledger"):
         check_schema(database)
-    assert migrate(database) == ["0002 shared ledger"]
+    assert migrate(database) == ["0002 shared ledger", "0003 spending"]
     assert differences(database) == []
     ledger = Ledger(database.engine.url.render_as_string(hide_password=False))
     assert len(ledger.submit([e.RunStarted(run_id="old", config="c")])) == 1
@@ -79,7 +79,7 @@ def test_a_file_from_before_there_were_revisions_is_brought_up_to_date(tmp_path:
     at_first_revision(database)
     with database.write() as connection:
         connection.exec_driver_sql("DROP TABLE alembic_version")
-    assert migrate(database) == ["0002 shared ledger"]
+    assert migrate(database) == ["0002 shared ledger", "0003 spending"]
     assert differences(database) == []
 
 
@@ -102,7 +102,7 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_alone(database: Databas
 def test_two_migrations_at_once_end_in_one(database: Database) -> None:
     with ThreadPoolExecutor(2) as threads:
         applied = list(threads.map(lambda _: migrate(database), range(2)))
-    assert sorted(map(len, applied)) == [0, 2]
+    assert sorted(map(len, applied)) == [0, 3]
     check_schema(database)
 
 

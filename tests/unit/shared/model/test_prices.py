@@ -1,9 +1,13 @@
 """The cost of replies, exact or estimated, and caps that hold before a request is sent."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from shared.config.settings import BudgetSection
 from shared.errors import BudgetSpentError
+from shared.ledger.ledger import Ledger
+from shared.ledger.spending import Counter
 from shared.messages.records import Cost, Sample
 from shared.model.prices import Price, cost_of, look_up, most_of
 from shared.model.reading import Usage
@@ -55,15 +59,37 @@ def test_a_request_that_might_break_the_cap_is_not_sent() -> None:
         spending.reserve(most)
 
 
-def test_money_is_capped_and_shared_by_the_jobs_that_ask_at_once() -> None:
+def test_money_is_capped() -> None:
     dollar = Cost(usd=1.0)
     alone = Spending(BudgetSection(usd=10.0), Cost(usd=4.0))
     for _ in range(6):
         alone.reserve(dollar)
     with pytest.raises(BudgetSpentError, match=r"budget.usd is 10"):
         alone.reserve(dollar)
-    one_of_three = Spending(BudgetSection(usd=10.0), Cost(usd=4.0), jobs=3)
-    one_of_three.reserve(dollar)
-    one_of_three.reserve(dollar)
+
+
+def test_a_cap_holds_for_all_workers_of_a_run_together(ledger_url: str) -> None:
+    """Four workers ask at once, each for as long as it may: what they reserve never exceeds the cap."""
+    first = Ledger(ledger_url)
+    first.create_schema()
+    budget, dollar = BudgetSection(usd=10.0), Cost(usd=1.0)
+
+    def ask_until_refused(_: int) -> int:
+        spending = Spending(budget, Cost(usd=4.0), Counter(Ledger(ledger_url), "r"))
+        for asked in range(20):
+            try:
+                spending.reserve(dollar)
+            except BudgetSpentError:
+                return asked
+        return 20
+
+    with ThreadPoolExecutor(4) as workers:
+        assert sum(workers.map(ask_until_refused, range(4))) == 6
+    again = Spending(budget, Cost(usd=4.0), Counter(first, "r"))  # a killed one leaves all counted
+    with pytest.raises(BudgetSpentError, match=r"the 0 that is left"):
+        again.reserve(dollar)
+    again.settle(dollar, Cost(usd=0.25))
+    again.paid_before(dollar)  # changes nothing: the counter has it
+    again.reserve(Cost(usd=0.75))
     with pytest.raises(BudgetSpentError):
-        one_of_three.reserve(dollar)
+        again.reserve(Cost(usd=0.01))
