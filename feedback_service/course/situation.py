@@ -8,7 +8,8 @@ from pathlib import Path
 
 from shared.config.settings import AdvisorSection, RunConfig
 from shared.decisions import seeds
-from shared.decisions.pool import fresh, gate_order, uses
+from shared.decisions.pool import WHOLE, WHOLE_TIMEOUT_S, fresh, gate_order, sealed_sample, uses
+from shared.errors import TaskError
 from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
 from shared.ledger.spending import Counter
 from shared.messages.events import Message, RolloutsOpened
@@ -16,7 +17,7 @@ from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, Sh
 from shared.model.client import Chat
 from shared.store.shards import get_shard
 from shared.store.store import Store, get_json, get_record, materialize, put_bundle, put_json
-from shared.tasks.draws import draw
+from shared.tasks.draws import DRAW_TIMEOUT_S, draw
 from shared.tasks.task import Task, load_task, task_of, texts_of, with_limits
 
 DRAW, TASK = "draw", "task"  # kinds of bindings in the store
@@ -98,8 +99,10 @@ def open_rollouts(
         order = gate_order(now.run_id, now.config, now.task, now.store)
         instances = fresh(order, uses(now.history, now.store), count)
     else:
+        draw_seed = seeds.instance_seed(now.config, number, purpose, drawn)
+        instances = _sealed(now, count, draw_seed) if purpose == "test" else []
         split = "test" if purpose == "test" else "train"
-        instances = _drawn(now, split, count, seeds.instance_seed(now.config, number, purpose, drawn))
+        instances = instances or _drawn(now, split, count, draw_seed)
     attempts = (
         now.config.rollouts.attempts if purpose == "train" else 1
     )  # gate and test buy instances, not repeats
@@ -107,13 +110,25 @@ def open_rollouts(
     return [open_on(now, number, purpose, releases, instances, attempt_seeds, round_)] if instances else []
 
 
-def _drawn(now: Situation, split: str, count: int, seed: int) -> list[JsonObject]:
+def _sealed(now: Situation, count: int, seed: int) -> list[JsonObject]:
+    """Of a test split that ends; nothing where it does not, or can't be drawn whole."""
+    if count >= WHOLE:
+        return []
+    try:
+        return sealed_sample(_drawn(now, "test", WHOLE, seed, WHOLE_TIMEOUT_S), count, seed)
+    except TaskError:
+        return []
+
+
+def _drawn(
+    now: Situation, split: str, count: int, seed: int, timeout_s: float = DRAW_TIMEOUT_S
+) -> list[JsonObject]:
     """A draw as it was first made: what a decision rests on is in the store, also where the task's folder
     changes."""
     key = digest_of([now.run_id, split, count, seed])
     kept = now.store.lookup(DRAW, key)
     if kept is None:
-        kept = now.store.bind(DRAW, key, put_json(now.store, draw(now.task, split, count, seed)))
+        kept = now.store.bind(DRAW, key, put_json(now.store, draw(now.task, split, count, seed, timeout_s)))
     instances: list[JsonObject] = get_json(now.store, kept)
     return instances
 

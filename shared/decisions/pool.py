@@ -48,6 +48,17 @@ def draw_order(config: RunConfig, task: Task) -> list[JsonObject]:
     return order
 
 
+def sealed_sample(whole: list[JsonObject], count: int, seed: int) -> list[JsonObject]:
+    """A random sample of a finite test split, whatever order the task deals in: what is claimed is the mean
+    over its cases, each counting alike. None of a split that did not end (`whole` is as many as were asked
+    for): its own draw is the sample."""
+    if len(whole) >= WHOLE:
+        return []
+    order = list({instance_key(instance): instance for instance in whole}.values())
+    random.Random(seed).shuffle(order)
+    return order[:count]
+
+
 def fresh(order: list[JsonObject], used: Collection[str], count: int) -> list[JsonObject]:
     return [instance for instance in order if instance_key(instance) not in used][:count]
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from shared.config.settings import RunConfig, load_config
+from shared.decisions import pool
 from shared.decisions.evidence.graded import passed_in
 from shared.decisions.pool import draw_order, fresh, gate_order
 from shared.store.store import LocalStore
@@ -76,3 +78,16 @@ def test_no_gain_over_the_pool_is_no_gain_in_any_generation(tmp_path: Path) -> N
         false = passed_in(np.clip(shuffled[:, part] + noise, -1, 1), alpha, 0.01)[:, -1].mean()
         assert false <= alpha + 3 * np.sqrt(alpha / runs)
     assert passed_in(dealt[:, part] + noise, alpha, 0.01)[:, -1].mean() > 0.9
+
+
+def test_a_sealed_sample_is_no_deal_by_label_but_a_sample_of_cases() -> None:
+    """90 of 100 cases are of one label, and the task deals one of each label in turn."""
+    common, rare = [{"id": f"c{n}"} for n in range(90)], [{"id": f"r{n}"} for n in range(10)]
+    dealt = [case for pair in zip(common, rare, strict=False) for case in pair] + common[10:]
+    shares = [
+        sum(case["id"].startswith("r") for case in pool.sealed_sample(dealt, 20, seed)) / 20
+        for seed in range(200)
+    ]
+    assert sum(shares) / 200 == pytest.approx(0.1, abs=0.02)  # the first 20 of the deal: a half
+    assert pool.sealed_sample(dealt, 20, 1) == pool.sealed_sample(dealt, 20, 1)
+    assert pool.sealed_sample([{"id": str(n)} for n in range(pool.WHOLE)], 20, 1) == []
