@@ -9,8 +9,8 @@ from tests.loop.toy_world import World
 GATE = {"screen_instances": 6, "round_instances": 12, "max_pairs": 36, "test_instances": 6}
 
 
-def world(folder: Path, levers: str) -> World:
-    sections = {"run": {"generations": 8, "levers": levers}, "gate": GATE}
+def world(folder: Path, levers: str, generations: int = 8) -> World:
+    sections = {"run": {"generations": generations, "levers": levers}, "gate": GATE}
     return World(folder, sections, gain=lambda harness, adapter: 0.25 * adapter - 0.1 * harness, spread=0.02)
 
 
@@ -37,7 +37,7 @@ def test_a_lever_is_pulled_alone_and_the_reason_is_in_the_log_and_in_the_table(t
 
 
 def test_equal_runs_choose_alike(tmp_path: Path) -> None:
-    one, other = world(tmp_path / "one", "auto"), world(tmp_path / "other", "auto")
+    one, other = world(tmp_path / "one", "auto", 4), world(tmp_path / "other", "auto", 4)
     one.run()
     other.run()
     chosen = [[(event.levers, event.why_levers) for event in opened(made, "train")] for made in (one, other)]
@@ -45,6 +45,6 @@ def test_equal_runs_choose_alike(tmp_path: Path) -> None:
 
 
 def test_a_run_of_both_levers_chooses_nothing(tmp_path: Path) -> None:
-    made = world(tmp_path, "both")
+    made = world(tmp_path, "both", 1)
     made.run()
     assert {event.levers for event in opened(made, "train")} == {()}

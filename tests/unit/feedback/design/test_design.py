@@ -92,23 +92,23 @@ def test_later_rungs_compare_few_settings_on_the_same_instances_and_none_twice()
 
 
 def test_one_gain_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One knob, variance k = 0.3 of the noise's, n = 4 attempts at each of two levels whose means differ by
-    d = 0.2: the gain is d nk / (nk + 1), its variance 2k / (nk + 1) times the noise's."""
+    """One knob, variance k = 0.3 of the noise's; two attempts at one level, four at the other, whose means
+    differ by d = 0.2 with variance v = 2k + 1/2 + 1/4. The gain is d 2k / v, its variance 2k (1 - 2k / v)
+    times the noise's."""
     monkeypatch.setattr(surface_module, "INSTANCE", (0.0,))
     monkeypatch.setattr(surface_module, "KNOB", (0.3,))
     monkeypatch.setattr(surface_module, "PAIR", (0.0,))
     made = space_of(harness(tone=choice("plain", "plain", "kind")), trials=True, first=True)
-    scores = {"plain": (0.4, 0.5, 0.6, 0.5), "kind": (0.6, 0.7, 0.8, 0.7)}
+    scores = {"plain": (0.4, 0.6), "kind": (0.6, 0.7, 0.8, 0.7)}
     observations = [
         Observation(f"{tone}-{number}", {"tone": tone}, score)
         for tone, values in scores.items()
         for number, score in enumerate(values)
     ]
     [gain] = Surface(made, observations).gains([{"tone": "kind"}])
-    assert gain.mean == pytest.approx(0.2 * 1.2 / 2.2)
-    # Within the levels the squares sum to 2 x 0.02; between them 8/4 x 0.2^2 counts 1 / (1 + nk).
-    noise = (0.04 + 0.08 / 2.2) / 7
-    assert gain.error == pytest.approx((noise * 0.6 / 2.2) ** 0.5)
+    assert gain.mean == pytest.approx(0.2 * 0.6 / 1.35)
+    noise = (0.02 + 0.02 + 0.2**2 / 1.35) / 5  # squares within both levels, and between them
+    assert gain.error == pytest.approx((noise * 0.6 * (1 - 0.6 / 1.35)) ** 0.5)
 
 
 def test_with_nothing_known_every_gain_is_unsure() -> None:
