@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+import psutil
+
 from benchmarks._machine import describe_machine
 from benchmarks.jobs.bare import Bare
 from benchmarks.jobs.growth import growth
@@ -86,7 +88,8 @@ def compare(database: str, processes: int, links: int, rounds: int) -> JsonObjec
                 Bare(url, processes, folder / "bare.log") as bare,
                 ours(folder / "ours", database, broker, processes) as mine,
             ):
-                return {"database": database, "processes": processes} | _measure(mine, bare, links, rounds)
+                about = {"database": database, "processes": processes}
+                return about | _measure(mine, bare, links, rounds)
         finally:
             stop_all([broker.program])
             broker.holder.close()
@@ -96,26 +99,39 @@ def _measure(mine: Ours, bare: Bare, links: int, rounds: int) -> JsonObject:
     mine.seconds_for(4, 3, LIMIT_S)  # all processes have begun, and have their connections
     bare.seconds_for(4, 3, LIMIT_S)
     times: dict[str, list[float]] = {"ours": [], "bare": []}
+    used_s = dict.fromkeys(times, 0.0)
     loaded: list[float] = []
     for turn in range(rounds):
         for side in ("ours", "bare") if turn % 2 == 0 else ("bare", "ours"):
+            before_s = cpu_s(mine.pid if side == "ours" else bare.pid)
             if side == "ours":
                 took_s, hops = mine.seconds_for(CHAINS, links, LIMIT_S)
                 loaded += hops
             else:
                 took_s = bare.seconds_for(CHAINS, links, LIMIT_S)
             times[side].append(took_s)
+            used_s[side] += cpu_s(mine.pid if side == "ours" else bare.pid) - before_s
     rates = {side: CHAINS * links / median(found) for side, found in times.items()}
     _, idle = mine.seconds_for(1, 4 * links, LIMIT_S)
     return {
         "jobs_per_s": round(rates["ours"], 1),
         "celery_jobs_per_s": round(rates["bare"], 1),
         "vs_celery": round(rates["ours"] / rates["bare"], 3),
+        "worker_cpu_ms_a_job": {
+            side: round(1000 * used / (rounds * CHAINS * links), 2) for side, used in used_s.items()
+        },
         "rounds": {
             side: [round(CHAINS * links / took, 1) for took in found] for side, found in times.items()
         },
         "commit_to_handler_ms": {"idle": _percentiles(idle), f"{CHAINS} chains": _percentiles(loaded)},
     }
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a worker and of all processes that it has had for jobs."""
+    parent = psutil.Process(pid)
+    children = sum(sum(child.cpu_times()[:2]) for child in parent.children())
+    return float(sum(parent.cpu_times()[:4]) + children)
 
 
 def _percentiles(seconds: Sequence[float]) -> JsonObject:

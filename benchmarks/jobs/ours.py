@@ -27,6 +27,12 @@ class Ours:
     def __init__(self, stack: LocalStack, ledger: Ledger) -> None:
         self.stack, self.ledger = stack, ledger
 
+    @property
+    def pid(self) -> int:
+        process = self.stack.workers[0].process
+        assert process is not None
+        return process.pid
+
     def seconds_for(self, chains: int, links: int, limit_s: float) -> tuple[float, list[float]]:
         """How long these take, and for each link but the first how long it was from the commit of the one
         before to the first line of its handler, in seconds."""
