@@ -14,6 +14,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -40,7 +41,8 @@ DURABILITY = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
-    report: JsonObject = {"machine": describe_machine(), "durability": DURABILITY}
+    today = datetime.now(UTC).date().isoformat()
+    report: JsonObject = {"machine": describe_machine(), "date": today, "durability": DURABILITY}
     if options.growth:
         report["growth"] = {name: growth(name, options.sizes, say) for name in options.databases}
     else:
