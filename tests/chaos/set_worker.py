@@ -11,8 +11,10 @@ from pathlib import Path
 from shared.errors import LedgerError, LostLeaseError
 from shared.ledger.ledger import Claim, Ledger
 from shared.messages import events as e
+from shared.messages.records import Release
 from tests.chaos import unchecked
 
+NONE = Release(base="endpoint:none", harness="none")
 LONGEST_S = 0.4  # of a job: most faults meet one in progress
 KINDS: dict[str, type[Ledger]] = {"Ledger": Ledger, "Unchecked": unchecked.Unchecked}
 
@@ -37,7 +39,8 @@ def work(ledger: Ledger, claim: Claim, acks: Path) -> None:
     time.sleep(random.random() * LONGEST_S)
     name = f"{claim.job_id} {claim.fence} {os.getpid()}"
     try:
-        ledger.commit(claim.job_id, claim.fence, [e.BaseFailed(run_id=claim.event.run_id, reason=name)])
+        effect = e.ReleaseRejected(run_id=claim.event.run_id, release=NONE, evidence=None, why=name)
+        ledger.commit(claim.job_id, claim.fence, [effect])  # for the log only: no further job
     except LostLeaseError:
         return  # refused: not there
     except LedgerError:

@@ -84,7 +84,7 @@ def run(kind: str, url: str, folder: Path, breaks: Break, truth: str = "") -> li
             faults += breaks(made, chance)
     acknowledged = [line for path in folder.glob("acks-*") for line in path.read_text().splitlines()]
     log = [logged.event for logged in ledger.events("set")]
-    found = violations([event.reason for event in log if isinstance(event, e.BaseFailed)], acknowledged)
+    found = violations([event.why for event in log if isinstance(event, e.ReleaseRejected)], acknowledged)
     return [*found, *([f"only {faults} faults"] if faults < FEWEST_FAULTS else [])]
 
 
