@@ -110,7 +110,7 @@ class CompletionRequest(Sampling):
 
 class LoadAdapterRequest(Wire):
     lora_name: str = Field(min_length=1, max_length=200)
-    lora_path: str = Field(min_length=1)
+    lora_path: str = Field(min_length=1, pattern=r"\A[^\x00]+\z")
 
 
 class UnloadAdapterRequest(Wire):

@@ -27,6 +27,9 @@ for group in (runs, compare, control, tasks, machine, stack):
     group.add_to(app)
 
 
+INSTALL = "./install.sh installs Ratchet with all extras, `ratchet doctor` says what is missing"
+
+
 def main() -> None:
     """Entry point."""
     for stream in (sys.stdout, sys.stderr):  # a locale may lack a character that is printed
@@ -40,6 +43,9 @@ def main() -> None:
         if error.hint:
             typer.echo(f"  hint: {error.hint}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        typer.echo(f"ratchet: {error.name} is not installed\n  hint: {INSTALL}", err=True)
+        sys.exit(69)
     except OSError as error:
         message, hint, exit_code = os_error_text(error)
         typer.echo(f"ratchet: {message}\n  hint: {hint}", err=True)

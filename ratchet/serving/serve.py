@@ -57,7 +57,7 @@ def serve(name: str, root: Path, host: str, port: int, follow: bool) -> None:
     from ratchet.serving.app import make_app
 
     folder, release = find_release(name, root)
-    port = take_port(port, "--port")
+    port = take_port(port, "--port", host)
     with serving(folder, release, follow) as batches:
         app = make_app(batches, name, field_of(folder), folder.path / SCORES)
         typer.echo(f"{name} answers at http://{host}:{port}/v1   (Ctrl-C ends it)", err=True)

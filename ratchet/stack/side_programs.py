@@ -4,6 +4,7 @@ and how each is started; the programs are flower_server.py and metrics_server.py
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -59,15 +60,22 @@ def metrics_arguments(port: int) -> list[str]:
     return ["-m", "ratchet.monitoring.metrics_server", "--port", str(port)]
 
 
-def take_port(port: int, option: str) -> int:
-    """A free port of the loopback; 0 finds one. Raises SettingsError."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-            probe.listen()
-        except OSError as error:
-            raise SettingsError(
-                f"port {port} can't be used: {error.strerror}", f"give another {option}; 0 takes a free one"
-            ) from None
-        return int(probe.getsockname()[1])
+MOST_PORT = 65_535
+
+
+def take_port(port: int, option: str, host: str = "127.0.0.1") -> int:
+    """A free port of this machine's address `host`; 0 finds one. Raises SettingsError."""
+    bare = host.strip("[]")
+    if not 0 <= port <= MOST_PORT:
+        raise SettingsError(f"{port} is no port", f"{option} takes 0 (a free one) to {MOST_PORT}")
+    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
+    try:
+        with socket.create_server((bare, port), family=family) as probe:
+            return int(probe.getsockname()[1])
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "no such address"
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            hint = f"give another {option}; 0 takes a free one"
+        else:
+            hint = "--host takes an address of this machine: 127.0.0.1, 0.0.0.0; ports below 1024 are root's"
+        raise SettingsError(f"port {port} of {host} can't be used: {reason}", hint) from None

@@ -19,7 +19,7 @@ def serve(root: Path, host: str, port: int) -> None:
     from ratchet.ui.app import make_app
 
     local = host in LOOPBACK
-    port = take_port(port, "--port") if local else port
+    port = take_port(port, "--port", host)
     token = "" if local else secrets.token_urlsafe(24)
     app = make_app(root, token, LOOPBACK if local else frozenset())
     suffix = f"?token={token}" if token else ""

@@ -11,6 +11,12 @@ HALF = "\ud83d"
 PLAIN = [{"role": "user", "content": "x"}]
 
 
+def test_a_path_with_a_zero_byte_is_refused() -> None:
+    assert LoadAdapterRequest(lora_name="a", lora_path="a b/\n项目").lora_path
+    with pytest.raises(ValidationError, match="lora_path"):
+        LoadAdapterRequest(lora_name="a", lora_path="a\0b")
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [

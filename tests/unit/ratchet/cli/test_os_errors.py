@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from ratchet.cli.main import os_error_text
+from ratchet.stack.side_programs import take_port
+from shared.errors import SettingsError
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,36 @@ def test_a_path_below_a_file_is_the_users_mistake_and_not_a_full_disk(tmp_path: 
     assert done.returncode == 2
     assert "a file lies where a folder is wanted" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_package_that_is_not_installed_is_named_with_how_to_install_it(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['uvicorn'] = None; from ratchet.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "ui", "--root", str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.returncode == 69
+    assert done.stderr.startswith("ratchet: uvicorn is not installed\n  hint: ./install.sh")
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "reason"),
+    [
+        ("127.0.0.1", 99_999, "99999 is no port"),
+        ("127.0.0.1", -1, "-1 is no port"),
+        ("192.0.2.7", 0, "port 0 of 192.0.2.7 can't be used"),
+        ("no such host", 0, "can't be used"),
+        ("2001:db8::7", 0, "can't be used"),
+    ],
+)
+def test_an_address_that_can_not_be_listened_on_is_named(host: str, port: int, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        take_port(port, "--port", host)
+
+
+def test_a_busy_port_is_named_and_zero_finds_a_free_one() -> None:
+    busy = socket.create_server(("127.0.0.1", 0))
+    with busy, pytest.raises(SettingsError, match="Address already in use") as raised:
+        take_port(busy.getsockname()[1], "--port")
+    assert "0 takes a free one" in raised.value.hint
+    assert take_port(0, "--port") > 0
