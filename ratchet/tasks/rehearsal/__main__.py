@@ -9,14 +9,19 @@ import sys
 
 from ratchet.tasks.rehearsal import answers, kernels, programs
 from ratchet.tasks.rehearsal.calls import FAILED, Calls
+from shared.messages.records import JsonObject
 from shared.tasks.draw_program import load_verifier, private_streams
-from shared.tasks.task import load_task
+from shared.tasks.task import Task, load_task
 
 
 def main(arguments: list[str]) -> None:
     requests, replies = private_streams()
-    task, calls = load_task(arguments[0]), Calls(replies)
-    asked = json.load(requests)
+    calls = Calls(replies)
+    _call_all(load_task(arguments[0]), calls, json.load(requests))
+    calls.done()
+
+
+def _call_all(task: Task, calls: Calls, asked: JsonObject) -> None:
     verifier = calls("import", "verifier.py", load_verifier, task.folder)
     bounds, toolchain = task.manifest.score, task.manifest.toolchain
     if verifier is FAILED:

@@ -18,7 +18,7 @@ FAILED = object()  # what a call that raised gives back
 
 class Calls:
     """`replies` gets {"calling"} before each call, {"fault", "where"} after one that went wrong, {"note"} for
-    what could be gamed, and {"seconds"} a scoring."""
+    what could be gamed, {"seconds"} a scoring, and {"done"} at the end."""
 
     def __init__(self, replies: BinaryIO) -> None:
         self._replies = replies
@@ -43,6 +43,10 @@ class Calls:
 
     def note(self, text: str) -> None:
         self._say({"note": text})
+
+    def done(self) -> None:
+        """All was called: a process that ends before this was ended by the verifier, whatever its code."""
+        self._say({"done": True})
 
     def took(self, started_s: float) -> None:
         """One scoring, begun at that time.monotonic()."""

@@ -19,6 +19,9 @@ from shared.tasks.task import Task
 REHEARSAL_S = 180.0
 
 
+DONE_BYTES = 32  # the last line
+
+
 @dataclass(frozen=True)
 class Found:
     """`faults`: (what, where); `notes`: what could be gamed; `score_s`: the mean seconds of a scoring."""
@@ -42,7 +45,7 @@ def rehearse(
             command, input=asked, capture_output=True, timeout=timeout_s, cwd=TOP, env=environment
         )
         out = done.stdout
-        if done.returncode != 0:
+        if done.returncode != 0 or b'"done"' not in out[-DONE_BYTES:]:
             error = last_line(done.stderr.decode(errors="replace"))
             ended = f"ended the process (exit code {done.returncode}){': ' + error if error else ''}"
     except subprocess.TimeoutExpired as late:

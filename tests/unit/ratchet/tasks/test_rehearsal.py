@@ -51,6 +51,7 @@ def test_a_sound_verifier_has_no_faults(of: Rehearse):
         ("raise KeyError('x')", "raised KeyError: 'x'"),
         ("sys.exit(1)", "raised SystemExit"),
         ("os._exit(1)", "ended the process (exit code 1)"),
+        ("os._exit(0)", "ended the process (exit code 0)"),
         ("return None", "score is None"),
         ("return float('nan')", "it is nan"),
         ("return (0.5, 'good')", "of type tuple"),
