@@ -14,6 +14,7 @@ import sys
 import typer
 
 from ratchet.cli import compare, control, machine, runs, stack, tasks
+from ratchet.program import INTERRUPTED
 from shared.errors import RatchetError
 
 app = typer.Typer(
@@ -38,6 +39,10 @@ def main() -> None:
     os.environ.setdefault("PYTHONIOENCODING", "utf-8")  # child programs whose output is read use UTF-8
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # of which typer says nothing
+            typer.echo("ratchet: interrupted", err=True)
+        raise
     except RatchetError as error:
         typer.echo(f"ratchet: {error.message}", err=True)
         if error.hint:

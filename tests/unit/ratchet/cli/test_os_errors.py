@@ -79,3 +79,25 @@ def test_a_busy_port_is_named_and_zero_finds_a_free_one() -> None:
         take_port(busy.getsockname()[1], "--port")
     assert "0 takes a free one" in raised.value.hint
     assert take_port(0, "--port") > 0
+
+
+INTERRUPTS = """
+import sys, types
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupts())
+sys.argv = ["ratchet", "ls"]
+from ratchet.program import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["typer", "ratchet.cli.main", "ratchet.ui.pages"])
+def test_an_interrupt_at_any_moment_is_a_sentence_and_130(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTS.format(name=name)]
+
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    assert (done.returncode, done.stderr.strip()) == (130, "ratchet: interrupted")
