@@ -5,6 +5,7 @@ leases and a quick reconciler, so that a fault's consequences come within second
 from __future__ import annotations
 
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -44,20 +45,20 @@ class Scene:
     postgres: Postgres | None
     to_broker: Proxy
     to_ledger: Proxy | None
-    later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    later: list[tuple[threading.Timer, Callable[[], None]]] = field(default_factory=list)
 
     def tick(self) -> None:
-        """Restart what was killed, at once, and do what is due. To be called often."""
+        """Restart what was killed, at once. To be called often."""
         for program in [self.broker.program, *self.stack.workers]:
             program.quick_deaths, program.start_after_s = 0, 0.0
             program.keep_running()
-        due = [do for at_s, do in self.later if at_s <= time.monotonic()]
-        self.later = [entry for entry in self.later if entry[0] > time.monotonic()]
-        for do in due:
-            do()
 
     def after(self, seconds: float, do: Callable[[], None]) -> None:
-        self.later.append((time.monotonic() + seconds, do))
+        """From a thread: whoever publishes through a silent broker would wait for ever for its end."""
+        timer = threading.Timer(seconds, do)
+        timer.daemon = True
+        self.later.append((timer, do))
+        timer.start()
 
     def until(self, true: Callable[[], object], limit_s: float, tick: bool = True) -> bool:
         """Whether it came true in time. The broker and the workers are kept running meanwhile."""
@@ -76,7 +77,8 @@ class Scene:
             proxy.refuse(False)
             proxy.hold(False)
             proxy.lose_commits(0)
-        for _, do in self.later:
+        for timer, do in self.later:
+            timer.cancel()
             do()
         self.later = []
 
