@@ -12,13 +12,17 @@ from dataclasses import asdict
 from rich.table import Table
 
 from ratchet.cli.tables import console
-from sandbox_service.attacks.corpus import EXPLOITS, NOT_APPLICABLE
+from sandbox_service.attacks.corpus import EXPLOITS, NOT_APPLICABLE, attacks
 from sandbox_service.attacks.finding import Finding
 from sandbox_service.attacks.run import run
+from shared.errors import SettingsError
 
 
 def attack(names: Sequence[str], as_json: bool) -> bool:
     """Run the corpus, or the named attacks, and print it. False where anything got through."""
+    known = {attack.name for attack in attacks()}
+    if strange := sorted(set(names) - known):
+        raise SettingsError(f"unknown attack {strange[0]!r}", "`ratchet attack --json` lists their names")
     findings = run(names)
     controls = [finding for finding in findings if finding.kind == "control"]
     tried = [finding for finding in findings if finding.kind != "control"]

@@ -35,8 +35,8 @@ class Section(BaseModel):
 
 
 class ScoreSection(Section):
-    low: float = 0.0
-    high: float = 1.0
+    low: float = Field(0.0, allow_inf_nan=False)
+    high: float = Field(1.0, allow_inf_nan=False)  # the gate's statistics rest on both
     unit: str = "score"
     ranks_only: bool = False  # a higher score is better, but by how much means nothing
 

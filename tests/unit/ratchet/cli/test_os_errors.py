@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ratchet.cli.attack import attack
 from ratchet.cli.main import os_error_text
 from ratchet.stack.side_programs import take_port
 from shared.errors import SettingsError
@@ -101,3 +102,8 @@ def test_an_interrupt_at_any_moment_is_a_sentence_and_130(name: str, tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
 
     assert (done.returncode, done.stderr.strip()) == (130, "ratchet: interrupted")
+
+
+def test_an_attack_of_an_unknown_name_is_no_attack_withstood() -> None:
+    with pytest.raises(SettingsError, match="unknown attack 'nosuch'"):
+        attack(["nosuch"], as_json=False)

@@ -107,6 +107,14 @@ def kernel(**changed: str) -> str:
     return source + "\n".join(f"def {name}{text}" for name, text in changed.items())
 
 
+TOLD = "(instance):\n    return {'out': (instance['n'],), 'told': (2,)}"
+
+
+def test_nothing_is_expected_of_an_output_that_is_only_measured(of: Rehearse):
+    found = of(kernel(output_shapes=TOLD, measures="(*given):\n    return {}"), toolchain="c", low=-1.0)
+    assert found.faults == ()
+
+
 @pytest.mark.parametrize(
     ("changed", "reported"),
     [
@@ -117,6 +125,7 @@ def kernel(**changed: str) -> str:
         ({"score": "(instance, speedup):\n    return math.log(speedup)"}, "outside of -1..5"),
         ({"check": "(instance, expected, got):\n    return 'wrong'"}, "refuses the expected outputs"),
         ({"output_shapes": "(instance):\n    return {'out': (3,)}"}, "but output_shapes gives"),
+        ({"output_shapes": TOLD}, "but output_shapes gives"),
     ],
 )
 def test_every_function_of_a_kernel_s_verifier_is_called(

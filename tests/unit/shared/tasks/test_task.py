@@ -34,6 +34,15 @@ def resolved(text: str, cwd: Path) -> str:
         os.chdir(before)
 
 
+@pytest.mark.parametrize("bound", ["inf", "-inf", "nan"])
+def test_a_score_has_finite_bounds(bound: str, tmp_path: Path):
+    mine = made(tmp_path / "mine")
+    manifest = mine / "task.toml"
+    manifest.write_text(manifest.read_text().replace("high = 1.0", f"high = {bound}"))
+    with pytest.raises(TaskError, match=r"score\.high: Input should be a finite number"):
+        load_task(str(mine))
+
+
 def test_a_task_in_a_folder_named_tasks_is_that_folder_and_not_one_of_ratchet_s_own(tmp_path: Path):
     mine = made(tmp_path / "tasks" / "mylaw", name="lawbench")
     assert resolved("tasks/mylaw", tmp_path) == str(mine)
