@@ -60,9 +60,11 @@ class Injected(World):
 
     text: str = ""
 
-    def attempt(self, instance: dict[str, Any], arm: str, release: Release, seed: int) -> AttemptState:
+    def attempt(
+        self, instance: dict[str, Any], arm: str, release: Release, seed: int, knobs: Any = None
+    ) -> AttemptState:
         trained = release.adapter and "a" * 64  # toy scores hang on digests, and an adapter's on what it read
-        made = super().attempt(instance, arm, release.model_copy(update={"adapter": trained}), seed)
+        made = super().attempt(instance, arm, release.model_copy(update={"adapter": trained}), seed, knobs)
         split, _, number = made.plan.instance["id"].split("-")
         if not self.text or split != "train" or int(number) % 2:
             return made
