@@ -37,10 +37,13 @@ def propose(now: Situation, generation: Generation, rollout: Rollout) -> list[Me
     diagnosis = diagnose(now.states(rollout), now.task.manifest.score, len(rollout.losses))
     memory = remember(now.history, now.store)
     levers = levers_of(now.config, generation)
-    advice = advice_on(now, generation, rollout, diagnosis, memory) if rollout.results else Advice()
+    tried = found(now, generation) if rollout.results else None
+    advice = Advice()
+    if rollout.results:
+        advice = advice_on(now, generation, rollout, diagnosis, memory, tried.record if tried else None)
     messages = []
     if "harness" in levers:
-        messages.append(_harness(now, generation, rollout, diagnosis, memory, advice))
+        messages.append(_harness(now, generation, rollout, diagnosis, memory, advice, tried))
     if "weights" in levers:
         paid = advice if levers == ("weights",) else Advice(learning=advice.learning)
         messages.append(_weights(now, generation, rollout, diagnosis, paid))
@@ -54,12 +57,12 @@ def _harness(
     diagnosis: Diagnosis,
     memory: Memory,
     advice: Advice,
+    tried: Found | None,
 ) -> Message:
     release, join = _live(generation), _join(now, generation, "harness")
     where = {"run_id": now.run_id, "generation": generation.number, "join": join}
     if not rollout.results:
         return HarnessRefused(**where, reason=_nothing(rollout))
-    tried = found(now, generation)
     patches = advice.patches or _analysts(now, generation, diagnosis, memory, release.harness, tried)
     instead = f" ({advice.why})" if advice.why and not advice.patches else ""
     paid = {"cost": advice.cost, "analysis": advice.analysis}

@@ -242,6 +242,23 @@ def test_the_best_of_several_drafts_goes_first_and_all_are_kept(tmp_path: Path, 
     assert [bool(draft.patch) for draft in kept] == [True, True, False]
 
 
+def test_what_trials_of_the_knobs_suggest_is_told_and_orders_the_drafts(tmp_path: Path, endpoint: Endpoint):
+    cold = {"kind": "set_knob", "path": "temperature", "new": 0.0}
+    hot = cold | {"new": 1.0}
+    left = [answer(cold), answer(hot)]
+    endpoint.answer = lambda body: left.pop(0)
+    advisor = {"url": endpoint.url, "name": endpoint.base, "drafts": 2}
+    sections = {"run": {"generations": 1}, "gate": GATE, "advisor": advisor, "rollouts": {"design": 48}}
+    made = World(tmp_path, sections)
+    made.surface = lambda knobs: 0.2 * knobs["temperature"]
+    history = made.run()
+    prompt = endpoint.asked[0]["messages"][1]["content"]
+    assert "attempts with other settings on train instances suggest" in prompt
+    assert '- {"temperature": 1.0}: +0.' in prompt
+    assert '- {"temperature": 0.0}: -0.' in prompt
+    assert proposed(made, history).edits == (Edit(**hot),)
+
+
 def test_the_weight_update_is_that_on_which_most_drafts_agree(tmp_path: Path, endpoint: Endpoint):
     drafts = [answer(WARM, weights={"algorithm": name}) for name in ("ppo", "best_of_n", "best_of_n")]
     made, history = run(tmp_path, endpoint, *drafts, drafts=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 from feedback_service.course.situation import Situation
@@ -20,6 +21,7 @@ from shared.decisions import seeds
 from shared.decisions.arms import instance_key
 from shared.ledger.history import Generation, Rollout
 from shared.messages.analysis import Analysis, Learning
+from shared.messages.proposals import DesignRecord
 from shared.messages.records import digest_of
 from shared.store.store import get_bundle, get_record
 
@@ -28,13 +30,18 @@ SLOW_SHOWN = 20
 
 
 def advice_on(
-    now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis, memory: Memory
+    now: Situation,
+    generation: Generation,
+    rollout: Rollout,
+    diagnosis: Diagnosis,
+    memory: Memory,
+    design: DesignRecord | None = None,
 ) -> Advice:
-    """Nothing where there is no advisor."""
+    """Nothing where there is no advisor. `design`: what trials of knob settings on train instances found."""
     section = now.config.advisor
     if not section.url:
         return Advice()
-    question = _question(now, generation, rollout, diagnosis, memory)
+    question = replace(_question(now, generation, rollout, diagnosis, memory), design=design)
     states = now.states(rollout)
     checks = Checks(
         patch=partial(

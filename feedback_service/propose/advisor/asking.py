@@ -191,9 +191,15 @@ def _advice(
 
 
 def _knob_evidence(question: Question) -> dict[tuple[str, str], float]:
-    """Knob values for which the train replies speak clearly."""
+    """Knob values for which the train replies speak clearly (1), and the odds that trials gave others: from
+    -1, surely a loss, to 1."""
     moves = pin_moves(load_harness(question.files), question.diagnosis)
-    return {(edit.path, repr(edit.new)): 1.0 for move in moves for edit in move.edits}
+    pinned = {(edit.path, repr(edit.new)): 1.0 for move in moves for edit in move.edits}
+    levels = question.design.levels if question.design else ()
+    tried = {
+        (name, repr(value)): 2 * level.sure - 1 for level in levels for name, value in level.knobs.items()
+    }
+    return tried | pinned
 
 
 def _promise(draft: _Drafted, known: dict[tuple[str, str], float]) -> float:

@@ -18,7 +18,7 @@ from feedback_service.propose.advisor.traces import Trace
 from feedback_service.propose.diagnosis import Diagnosis
 from feedback_service.propose.memory import Memory
 from shared.harness.bundle import EXEMPLARS, SCAFFOLD, load_harness
-from shared.messages.proposals import Edit
+from shared.messages.proposals import DesignRecord, Edit
 from shared.messages.records import digest_of
 from shared.tasks.task import TaskManifest
 
@@ -41,6 +41,7 @@ class Question:
     notes: str = ""
     most_edits: int = 6
     number: int = 1  # of the generation
+    design: DesignRecord | None = None  # what trials of knob settings on train instances found
     slow: list[tuple[str, float, float]] = field(default_factory=list)  # instance, score before, score now
 
 
