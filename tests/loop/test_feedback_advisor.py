@@ -284,19 +284,6 @@ def test_what_was_tried_is_told_and_not_taken_again(tmp_path: Path, endpoint: En
     assert "tried before" in reasons[-1]  # at the second time where it looked no better, else at the third
 
 
-def test_a_kind_that_a_model_shortened_is_taken_where_it_can_mean_one_alone(
-    tmp_path: Path, endpoint: Endpoint
-):
-    made, history = run(tmp_path, endpoint, answer(PIN | {"kind": "knob"}))
-    assert proposed(made, history).edits == (Edit(**PIN),)
-    assert len(endpoint.asked) == 1
-
-
-def test_a_kind_that_could_mean_two_is_dropped(tmp_path: Path, endpoint: Endpoint):
-    made, history = run(tmp_path, endpoint, answer(PIN | {"kind": "exemplar"}, WARM))
-    assert proposed(made, history).edits == (Edit(**WARM),)
-
-
 def test_where_weights_alone_are_trained_the_advisor_is_asked_and_paid_for_there(
     tmp_path: Path, endpoint: Endpoint
 ):

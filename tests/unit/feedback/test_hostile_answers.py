@@ -80,6 +80,13 @@ def test_a_reply_that_is_cut_off_within_its_answer_gives_nothing_and_says_so() -
     assert "no JSON object" in read(TEXT[: len(TEXT) // 2]).fault
 
 
+def test_a_kind_that_a_model_shortened_is_taken_where_it_can_mean_one_alone() -> None:
+    short = {"kind": "knob", "path": "pin_shape", "new": "round"}
+    found = read(json.dumps({"harness": {"edits": [short, short | {"kind": "exemplar"}]}}))
+    assert [edit.kind for edit in found.edits] == ["set_knob"]
+    assert found.dropped[0].part == "harness.edits.1"  # to add one, or to drop one
+
+
 def test_depth_is_counted_without_recursion() -> None:
     deep: object = 1
     for _ in range(100_000):
