@@ -38,7 +38,11 @@ class Job(Spec):
 
 
 def main(arguments: list[str]) -> int:
+    """`--prepare JOB` writes the spec alone, for a launcher of one's own (k8s/overlays/training)."""
     try:
+        if arguments[0] == "--prepare":
+            prepare(read_job(Path(arguments[1])))
+            return 0
         result = run(read_job(Path(arguments[0])))
     except RatchetError as error:
         print(error, file=sys.stderr)
@@ -58,8 +62,8 @@ def read_job(path: Path) -> Job:
     return job.model_copy(update=named)
 
 
-def run(job: Job) -> TrainResult:
-    """Raises SettingsError, ArtifactError, TrainingError; the adapter stands in job.out, or nothing does."""
+def prepare(job: Job) -> TrainSpec:
+    """All that a training needs, in OUT.work. Raises SettingsError, ArtifactError."""
     if job.out.exists():
         raise SettingsError(f"{job.out} is there already", "an adapter is never overwritten: name another")
     check_model_folder(job.base)
@@ -69,8 +73,16 @@ def run(job: Job) -> TrainResult:
     if job.adapter is not None:
         check_its_base(job.adapter, base.name)
     spec = spec_of(job, base, work)
-    (work / "spec.json").write_text(spec.model_dump_json(indent=1), encoding="utf-8")
-    training = job.training
+    temporary = work / "spec.tmp"  # whoever waits for the spec finds it whole
+    temporary.write_text(spec.model_dump_json(indent=1), encoding="utf-8")
+    temporary.replace(work / "spec.json")
+    return spec
+
+
+def run(job: Job) -> TrainResult:
+    """Raises SettingsError, ArtifactError, TrainingError; the adapter stands in job.out, or nothing does."""
+    spec, training = prepare(job), job.training
+    work = spec.result.parent
     run_child(
         "trainer_service.training.train",
         work / "spec.json",
