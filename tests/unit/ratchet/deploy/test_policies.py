@@ -12,7 +12,8 @@ import pytest
 from ratchet.deploy import checking, manifests, schema
 from ratchet.deploy.manifests import find_renderer, render
 
-OVERLAYS = ("gpu", "local")
+STACKS = ("gpu", "local")  # of all services
+OVERLAYS = (*STACKS, "training")
 Document = dict[str, Any]
 
 
@@ -56,7 +57,7 @@ def test_an_overlay_passes_strict_schemas_and_every_policy(
     assert checking.faults(rendered[overlay]) == []
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", STACKS)
 def test_each_service_has_a_workload_named_as_its_package(
     rendered: dict[str, list[Document]], overlay: str
 ) -> None:
