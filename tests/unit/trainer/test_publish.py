@@ -1,0 +1,107 @@
+"""What the trainer publishes: signed, payload first, manifest last; once trained, never trained again."""
+
+import pytest
+
+from shared.config.settings import load_config
+from shared.errors import ArtifactError, StoreUnavailableError
+from shared.messages.events import Join, WeightUpdateProposed
+from shared.messages.proposals import WeightUpdate
+from shared.messages.records import Release, ShardState
+from shared.store.signing import SIGNATURE, Origin, check_signature, make_key, public_name, read_key, sign
+from shared.store.store import LocalStore, list_bundle, put_bundle, put_json
+from tests.unit.trainer.test_light import attempt, release_of_ours
+from trainer_service.handlers import Deps, on_weight_update_proposed
+from trainer_service.publish import check_signed
+from trainer_service.specs import TrainResult
+
+FILES = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"weights", "ratchet.json": b"{}"}
+
+
+class AwayStore(LocalStore):
+    """A bucket that takes `takes` more objects and is away then, until it is told otherwise."""
+
+    def __init__(self, root, takes):
+        super().__init__(root)
+        self.takes, self.put_bytes = takes, []
+
+    def put(self, data):
+        if self.takes is not None:
+            if self.takes == 0:
+                raise StoreUnavailableError("the bucket is away")
+            self.takes -= 1
+        self.put_bytes.append(data)
+        return super().put(data)
+
+
+def proposed(store, release):
+    shards = tuple(put_json(store, ShardState(attempts=(attempt(release, r),))) for r in (0.1, 0.9))
+    update = WeightUpdate(
+        algorithm="grpo", shards=shards, steps=1, learning_rate=1e-3, kl_weight=0.0, seed=0, reason="r"
+    )
+    return WeightUpdateProposed(
+        run_id="run",
+        generation=1,
+        join=Join(id="j", slot="weights", expected=1),
+        config=put_json(store, load_config([{}])),
+        release=release,
+        update=put_json(store, update),
+        reason="why",
+    )
+
+
+def trained(cache, event):
+    """The job's folder as a training that is done leaves it."""
+    folder = cache / "training" / event.digest
+    (folder / "adapter").mkdir(parents=True)
+    for name, data in FILES.items():
+        (folder / "adapter" / name).write_bytes(data)
+    (folder / "result.json").write_text(TrainResult(metrics={"norm": 0.1}).model_dump_json())
+
+
+def test_a_bucket_that_is_away_while_an_adapter_is_published_costs_no_second_training(tmp_path):
+    store = AwayStore(tmp_path / "store", None)
+    event = proposed(store, release_of_ours(tmp_path))
+    deps = Deps(store, tmp_path / "cache")
+    trained(deps.cache_dir, event)
+    for takes in range(4):  # away again and again, after each object
+        store.takes = takes
+        with pytest.raises(StoreUnavailableError):
+            on_weight_update_proposed(event, deps=deps)
+    store.takes, store.put_bytes = None, []
+    (emitted,) = on_weight_update_proposed(event, deps=deps)
+    assert emitted.type == "adapter_published.v1"
+    files = list_bundle(store, emitted.adapter)
+    manifest = next(data for data in store.put_bytes if b'"bundle"' in data)
+    before = store.put_bytes[: store.put_bytes.index(manifest)]
+    assert set(FILES.values()) <= set(before)
+    signature = store.get(files.pop(SIGNATURE))
+    check_signature(files, signature, Origin("run", event.release.base), public_name(deps.key()))
+    log = deps.cache_dir / "training" / event.digest / "log.txt"
+    assert not log.exists()  # no child was started
+
+
+def test_the_private_key_is_made_once_and_for_its_owner_alone(tmp_path):
+    deps = Deps(LocalStore(tmp_path / "store"), tmp_path / "cache")
+    path = tmp_path / "cache" / "keys" / "adapters.key"
+    assert public_name(deps.key()) == public_name(deps.key())
+    assert path.stat().st_mode & 0o777 == 0o600
+    named = Deps(deps.store, deps.cache_dir, f"file:{tmp_path}/other.key")
+    assert public_name(named.key()) != public_name(deps.key())
+
+
+def test_training_never_goes_on_from_an_adapter_that_another_run_or_key_signed(tmp_path):
+    store, key = LocalStore(tmp_path / "store"), read_key(make_key())
+    base = release_of_ours(tmp_path).base
+
+    def event(run_id, by):
+        digests = list_bundle(store, put_bundle(store, FILES))
+        signed = FILES | {SIGNATURE: sign(digests, Origin(run_id, base), by)}
+        return proposed(store, Release(base=base, harness="h", adapter=put_bundle(store, signed)))
+
+    check_signed(event("run", key), store, key)
+    with pytest.raises(ArtifactError, match="signed for run other"):
+        check_signed(event("other", key), store, key)
+    with pytest.raises(ArtifactError, match="another key"):
+        check_signed(event("run", read_key(make_key())), store, key)
+    unsigned = Release(base=base, harness="h", adapter=put_bundle(store, FILES))
+    check_signed(proposed(store, unsigned), store, key)  # older than signing
