@@ -56,6 +56,7 @@ def prepared(folder, zero_stage):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # each node imports DeepSpeed
 @pytest.mark.parametrize("zero_stage", [2, 3])
 def test_two_nodes_train_what_one_does(tmp_path, zero_stage):
     prepared(tmp_path / "two", zero_stage)
