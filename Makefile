@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 SPREAD := -n 3 --dist loadfile --no-loadscope-reorder# most tests wait for processes: three at a time on two cores
 
-.PHONY: demo demo-llm test test-all test-live check format clean deploy-check k8s-dry-run
+.PHONY: demo demo-llm test test-all test-live check docs format clean deploy-check k8s-dry-run
 
 demo: .venv/.installed  ## improve the seed model on TriMul, with a live view, into runs/; FLOWER=1: with Flower's pages
 	.venv/bin/ratchet run trimul $(if $(FLOWER),--flower) $(ARGS)
@@ -26,6 +26,9 @@ check: .venv/.installed  ## format, lint, types, import rules, the shape of the 
 	.venv/bin/lint-imports --no-cache
 	$(PY) tools/structure.py
 
+docs: .venv/.installed-docs  ## the documentation's site, strictly, into runs/site
+	$(PY) -m mkdocs build --strict
+
 deploy-check: .venv/.installed  ## the Kubernetes manifests, offline
 	.venv/bin/ratchet deploy --check
 
@@ -39,6 +42,10 @@ format: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt install.sh
 	./install.sh
+
+.venv/.installed-docs: .venv/.installed
+	.venv/bin/uv pip install -q --python $(PY) -c constraints.txt -e ".[docs]"
+	touch $@
 
 .venv/.installed-live: .venv/.installed
 	.venv/bin/uv pip install -q --python $(PY) -c constraints.txt -e ".[live]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 from agent_service.adapters import Adapters
@@ -21,16 +22,18 @@ from shared.store.store import Store
 from shared.tasks.task import load_task
 
 
-def build(stack: StackSettings) -> Handlers:
-    """The handlers with all that they need. Raises BoxNotWholeError where scaffolds can't be isolated."""
+def build(stack: StackSettings, closing: ExitStack | None = None) -> Handlers:
+    """The handlers with all that they need. `closing`: ends scaffolds and connections. Raises
+    BoxNotWholeError where scaffolds can't be isolated."""
+    closing = closing or ExitStack()
     store = open_store(stack)
     ledger = open_ledger(stack)
     deps = Deps(
         store=store,
         ledger=ledger,
         load_task=load_task,
-        adapters_of=_adapters_by_endpoint(stack, store),
-        pool=ScaffoldPool(open_box()),
+        adapters_of=_adapters_by_endpoint(stack, store, closing),
+        pool=closing.enter_context(ScaffoldPool(open_box())),
         cache=stack.cache_dir,
         job_limit_s=stack.job_limit_s,
         counter_of=partial(Counter, ledger),
@@ -38,7 +41,9 @@ def build(stack: StackSettings) -> Handlers:
     return handlers(deps)
 
 
-def _adapters_by_endpoint(stack: StackSettings, store: Store) -> Callable[[ModelSection, str], Adapters]:
+def _adapters_by_endpoint(
+    stack: StackSettings, store: Store, closing: ExitStack
+) -> Callable[[ModelSection, str], Adapters]:
     opened: dict[str, Adapters] = {}
 
     def adapters_of(model: ModelSection, base: str) -> Adapters:
@@ -47,6 +52,7 @@ def _adapters_by_endpoint(stack: StackSettings, store: Store) -> Callable[[Model
         if key not in opened:
             server = {"url": served.url, "api_key": served.api_key}
             chat = open_chat(model, store, **server, concurrency=model.concurrency)
+            closing.callback(chat.close)
             opened[key] = Adapters(chat, store, stack.cache_dir, served.name)
         return opened[key]
 

@@ -4,6 +4,7 @@ work."""
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
 
 from shared.bus.bus import Handlers
 from shared.bus.celery_app import run_worker
@@ -12,8 +13,9 @@ from shared.errors import ToolMissingError
 from shared.harness.steps import ScaffoldPool
 
 
-def build(stack: StackSettings) -> Handlers:
-    """Real parts, put together. Raises BoxNotWholeError or ToolMissingError before any job is taken."""
+def build(stack: StackSettings, closing: ExitStack | None = None) -> Handlers:
+    """Real parts, put together. `closing`: ends verifiers and scaffolds. Raises BoxNotWholeError or
+    ToolMissingError before any job is taken."""
     from sandbox_service.evaluate import Evaluator
     from sandbox_service.handlers import Deps, handlers
     from shared.box.open import open_box
@@ -24,7 +26,9 @@ def build(stack: StackSettings) -> Handlers:
     store = open_store(stack)
     cache_dir = stack.cache_dir / "sandbox"
     evaluator = Evaluator(store, cache_dir)
-    pool = ScaffoldPool(open_box())
+    closing = closing or ExitStack()
+    closing.callback(evaluator.close)
+    pool = closing.enter_context(ScaffoldPool(open_box()))
     return handlers(Deps(store, cache_dir, evaluator.evaluate, evaluator.answers, pool))
 
 

@@ -13,7 +13,7 @@ import sys
 
 import typer
 
-from ratchet.cli import compare, control, machine, runs, stack, tasks
+from ratchet.cli import compare, control, look, machine, runs, stack, tasks
 from ratchet.program import INTERRUPTED
 from shared.errors import RatchetError
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for group in (runs, compare, control, tasks, machine, stack):
+for group in (runs, look, compare, control, tasks, machine, stack):
     group.add_to(app)
 
 

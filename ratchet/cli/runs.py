@@ -24,7 +24,6 @@ from ratchet.cli.options import (
     TaskName,
 )
 from ratchet.stack.side_programs import FLOWER_PORT
-from shared.errors import LostInstancesError
 
 if TYPE_CHECKING:
     from ratchet.runs.folder import RunFolder
@@ -72,35 +71,35 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Improve the agent on a task until it converges."""
+    from ratchet.api.run import Run
     from ratchet.cli.tables import print_plan
-    from ratchet.runs import parts, start
     from ratchet.runs.control.starting_from import find_origin, settings_of
-    from ratchet.runs.request import RunRequest, resolve_config
-    from shared.tasks.task import find_task, load_task
+    from ratchet.runs.request import make_request
+    from shared.tasks.task import find_task
 
-    overrides = set_ or []
     origin = find_origin(from_, root, find_task(task))
-    resolved = resolve_config(task, config, overrides, levers, settings_of(origin))
-    chosen = parts.resolve(config, overrides, ledger_url=ledger, store_url=store, broker_url=broker)
-    if dry_run:
-        print_plan(resolved, as_json)
-        return
-    request = RunRequest(
-        config=resolved,
-        label=load_task(resolved.run.task).name,
+    request = make_request(
+        task,
+        file=config,
+        overrides=set_ or [],
+        levers=levers,
+        inherited=settings_of(origin),
+        parts_flags={"ledger_url": ledger, "store_url": store, "broker_url": broker},
         root=root,
         name=name,
-        parts=chosen,
         data=data,
         stack=stack,
         flower_port=flower_port if flower else None,
         origin=origin,
     )
-    place = start.stack_for(request)
-    folder = start.create(request, place)
+    if dry_run:
+        print_plan(request.config, as_json)
+        return
+    created, place = Run.create(request)
+    folder = created.folder
     typer.echo(f"run {folder.run_id} in {folder.stack or folder.path}", err=as_json)
     if detach and stack is not None:
-        start.submit(folder, place)
+        created.submit(place)
         return
     if not as_json:
         print_plan(folder.config(), as_json=False, with_config=False)
@@ -137,16 +136,15 @@ def watch(run_name: RunName, root: Root = RUNS) -> None:
 
 def show(run_name: RunName, root: Root = RUNS, as_json: AsJson = False) -> None:
     """What a run did: proposals, arms, decisions, costs, final test."""
+    from ratchet.api.run import open_run
     from ratchet.cli import stack as stack_commands
     from ratchet.cli import tables
-    from ratchet.reports.show import show_run
-    from ratchet.runs import folder as runs
     from ratchet.stack import state as stack_state
 
     if stack_state.is_stack(Path(run_name)):
         stack_commands.show_stack(Path(run_name), as_json)
         return
-    shown = show_run(runs.find(run_name, root))
+    shown = open_run(run_name, root).show()
     typer.echo(json.dumps(shown, indent=2)) if as_json else tables.print_run(shown)
 
 
@@ -196,47 +194,35 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a release on your instances, beside baselines."""
+    from ratchet.api.evaluation import Evaluation
     from ratchet.cli import tables
     from ratchet.runs import evaluate as evaluation
 
     result = evaluation.evaluate(task, release, instances, set_ or [], root)
     typer.echo(json.dumps(result, indent=2)) if as_json else tables.print_evaluation(result)
-    if result["lost"]:
-        raise LostInstancesError(result["why"], f"logs are in {result['logs']}")
+    Evaluation(result).require_all()
 
 
 def report(run_name: RunName, root: Root = RUNS) -> None:
     """Write a run's report, with pictures, into its report/ folder."""
-    from ratchet.reports import report as reports
-    from ratchet.runs import folder as runs
+    from ratchet.api.run import open_run
 
-    typer.echo(reports.write(runs.find(run_name, root)))
+    typer.echo(open_run(run_name, root).report())
 
 
 def drive_to_end(folder: RunFolder, place: Stack, as_json: bool) -> None:
     """Follow the run to its end; then its result and report, and an error where the run failed."""
-    from ratchet.cli.live_view import View
-    from ratchet.runs import start
-
-    with View(folder, live=not as_json) as view:
-        start.drive(folder, place, view.refresh, view.note)
-    _finish(folder, as_json)
-
-
-def _finish(folder: RunFolder, as_json: bool) -> None:
+    from ratchet.api.run import Run
     from ratchet.cli import tables
-    from ratchet.reports import report as reports
-    from ratchet.reports.show import show_run
-    from shared.errors import RatchetError
+    from ratchet.cli.live_view import View
 
-    shown = show_run(folder)
-    path = reports.write(folder)
+    run = Run(folder)
+    with View(folder, live=not as_json) as view:
+        run.drive(place, view)
+    shown, path = run.show(), run.report()
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
     else:
         tables.print_run(shown)
         typer.echo(f"report: {path}")
-    if shown["state"] == "failed":
-        raise RatchetError(
-            f"run {folder.run_id} failed: {shown.get('why', '')}", f"logs are in {folder.logs}"
-        )
+    run.require_success()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
+from ratchet.runs.findings import Findings
 
 PANELS = {  # what is watched of a training's steps, and its unit
     "loss": "of the step",
@@ -19,6 +22,54 @@ PANELS = {  # what is watched of a training's steps, and its unit
     "norm": "of the gradient, before clipping",
 }
 COLOURS = {"base": "#6b7280", "harness": "#2563eb", "weights": "#d97706", "both": "#059669"}
+
+
+LEAST_SHARE = 1e-4  # of what a test asks for: what is less is drawn there
+SHOWN_PATHS = 10  # the last ones; more can't be told from each other
+
+
+def draw_run(
+    generations: list[dict[str, Any]],
+    found: Findings,
+    wealth: Mapping[int, Sequence[float]],
+    curves: dict[int, dict[str, list[float]]],
+    unit: str,
+    folder: Path,
+) -> list[dict[str, str]]:
+    """All pictures of a run, as PNGs in the folder; returns file and caption of each."""
+    draw_arms(generations, unit, folder / "arms.png")
+    draw_train(found.scores, unit, folder / "train.png")
+    draw_best(found.curve, unit, folder / "best.png")
+    drawn = [
+        {"file": "arms.png", "caption": "The four arms of each generation, with 95 % intervals"},
+        {"file": "train.png", "caption": "Scores of train candidates by generation"},
+        {"file": "best.png", "caption": "The best train score so far"},
+    ]
+    if wealth:
+        draw_wealth(wealth, folder / "wealth.png")
+        caption = "Evidence of each confirmation after each pair, as a share of what its test asks for"
+        drawn.insert(1, {"file": "wealth.png", "caption": caption})
+    if curves:
+        draw_training(curves, folder / "training.png")
+        numbers = ", ".join(map(str, sorted(curves)))
+        caption = (
+            f"Training of the adapters of generation {numbers}, by optimizer step. The steps' samples differ, "
+            "so rewards and losses vary with them."
+        )
+        drawn.append({"file": "training.png", "caption": caption})
+    return drawn
+
+
+def draw_wealth(paths: Mapping[int, Sequence[float]], path: Path) -> None:
+    """Evidence over pairs, a line a generation; 1 is where the test passes."""
+    figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    for number, values in list(paths.items())[-SHOWN_PATHS:]:
+        shares = [max(value, LEAST_SHARE) for value in values]
+        axes.plot(range(1, len(shares) + 1), shares, label=f"generation {number}")
+    axes.axhline(1.0, color="#059669", linestyle="--")
+    axes.set(xlabel="pairs of fresh instances", ylabel="evidence / asked for", yscale="log")
+    axes.legend(frameon=False, fontsize=8, ncols=2)
+    _save(figure, path)
 
 
 def draw_arms(generations: list[dict[str, Any]], unit: str, path: Path) -> None:

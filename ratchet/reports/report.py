@@ -1,57 +1,76 @@
-"""Writes a run's report, report/report.md and its pictures. Changes neither ledger nor store."""
+"""Writes a run's report: report/report.md with its pictures beside it, and report/report.html, the same in
+one file that loads nothing. Changes neither ledger nor store.
+"""
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
+from typing import Any
 
 from ratchet.reports import baselines
+from ratchet.reports.costs import spent
 from ratchet.reports.formats import interval_text, number_text, spent_text
 from ratchet.reports.show import show_json
 from ratchet.reports.training import curves_by_generation
+from ratchet.reports.wealth import wealth_paths
 from ratchet.runs import findings
 from ratchet.runs.folder import RunFolder
 from shared.decisions.endings import endings_text
 from shared.ledger.history import fold
 from shared.tasks.task import load_task
 
-TEMPLATE = Path(__file__).parent / "report.md.j2"
+HERE = Path(__file__).parent
 
 
 def write(folder: RunFolder) -> Path:
-    """(Re)write the report; returns its path."""
+    """(Re)write the report; returns the path of its Markdown."""
     import jinja2
 
+    folder.report.mkdir(exist_ok=True)
+    values = _values(folder)
+    texts = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        undefined=jinja2.StrictUndefined,
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+    )
+    for name in ("report.html", "report.md"):
+        path = folder.report / name
+        path.write_text(texts.get_template(f"{name}.j2").render(values), encoding="utf-8")
+    return path
+
+
+def _values(folder: RunFolder) -> dict[str, Any]:
+    """Draws the pictures; returns all that the templates show."""
     from ratchet.reports import pictures, task_pictures
 
     store = folder.open_store()
     history = fold(folder.open_ledger().events(folder.run_id))
     shown = show_json(history, store)
     found = findings.read(history, store)
-    task = load_task(folder.config().run.task)
+    config = folder.config()
+    task = load_task(config.run.task)
     unit = task.manifest.score.unit
-    folder.report.mkdir(exist_ok=True)
     beside = baselines.of_test(task, history, store, folder.report / "baselines.json")
-    pictures.draw_arms(shown["generations"], unit, folder.report / "arms.png")
-    pictures.draw_train(found.scores, unit, folder.report / "train.png")
-    pictures.draw_best(found.curve, unit, folder.report / "best.png")
-    curves = curves_by_generation(shown)
-    if curves:
-        pictures.draw_training(curves, folder.report / "training.png")
-    drawn = task_pictures.draw(task, history, store, found.best, folder.report)
-    template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
-    best = findings.describe(found.best)
-    text = template.render(
-        shown=shown,
-        unit=unit,
-        best=best,
-        text=interval_text,
-        endings=endings_text,
-        spent=spent_text,
-        number=number_text,
-        drawn=drawn,
-        baselines=beside,
-        trained=sorted(curves),
-    )
-    path = folder.report / "report.md"
-    path.write_text(text, encoding="utf-8")
-    return path
+    wealth, curves = wealth_paths(history, store), curves_by_generation(shown)
+    own = pictures.draw_run(shown["generations"], found, wealth, curves, unit, folder.report)
+    return {
+        "shown": shown,
+        "unit": unit,
+        "best": findings.describe(found.best),
+        "text": interval_text,
+        "endings": endings_text,
+        "spent": spent_text,
+        "number": number_text,
+        "pictures": own,
+        "drawn": task_pictures.draw(task, history, store, found.best, folder.report),
+        "baselines": beside,
+        "costs": spent(history, config),
+        "config": config.model_dump_json(indent=2),
+        "inline": lambda file: _inline(folder.report / file),
+    }
+
+
+def _inline(picture: Path) -> str:
+    """A PNG as a data URL, which a page can show without loading anything."""
+    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"

@@ -6,7 +6,7 @@ The evaluation is a run of its own, with its own ledger, on the store of the run
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from ratchet.runs.folder import RunFolder
 from ratchet.runs.follow import follow
 from ratchet.runs.instances import load_instances
 from ratchet.runs.own_stack import OwnStack
-from ratchet.runs.request import RunRequest, resolve_config
+from ratchet.runs.request import Override, RunRequest, resolve_config
 from ratchet.tasks import task_data
-from shared.config.settings import RunConfig, StackParts, load_config, parse_override
+from shared.config.settings import RunConfig, StackParts, load_config
 from shared.errors import SettingsError
 from shared.ledger.history import RunHistory, fold
 from shared.messages.events import EvaluationRequested
@@ -34,7 +34,9 @@ SEED_RELEASE = "seed"
 _log = logging.getLogger(__name__)
 
 
-def evaluate(task: str, release: str, instances: Path, overrides: list[str], root: Path) -> dict[str, Any]:
+def evaluate(
+    task: str, release: str, instances: Path, overrides: Sequence[Override], root: Path
+) -> dict[str, Any]:
     """The result as `--json` prints it. Raises SettingsError for an unknown run, generation or a bad file."""
     if release == SEED_RELEASE:
         config = resolve_config(task, None, overrides, None)
@@ -43,7 +45,7 @@ def evaluate(task: str, release: str, instances: Path, overrides: list[str], roo
     else:
         source, chosen = find_release(release, root)
         base = source.config().model_dump(mode="json")
-        layers = [parts.without_section(parse_override(text)) for text in overrides]
+        layers = [parts.without_section(layer) for layer in parts.layers(overrides)]
         config = load_config([base, *layers])
         moved = parts_beside(source)
     own = task_data.load_bound(task, config.run.task)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,17 @@ FILE = "parts.json"
 SECTION = "stack"
 
 
-def resolve(file: Path | None, overrides: Sequence[str], **flags: str | None) -> StackParts:
+def layers(overrides: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Overrides as sections of a config: texts as `--set` takes them, tables as they are."""
+    return [parse_override(found) if isinstance(found, str) else dict(found) for found in overrides]
+
+
+def resolve(
+    file: Path | None, overrides: Sequence[str | Mapping[str, Any]], **flags: str | None
+) -> StackParts:
     """Flags win over --set, and that over the file. Raises SettingsError that names the key."""
-    layers = [read_toml(file) if file else {}, *(parse_override(text) for text in overrides)]
     found: dict[str, Any] = {}
-    for layer in layers:
+    for layer in [read_toml(file) if file else {}, *layers(overrides)]:
         section = layer.get(SECTION, {})
         if not isinstance(section, dict):
             raise SettingsError(f"{SECTION} is a section", f"write --set {SECTION}.ledger_url=URL")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ratchet.runs import parts
 from ratchet.tasks.task_data import check_settings
-from shared.config.settings import RunConfig, StackParts, load_config, parse_override, read_toml
+from shared.config.settings import RunConfig, StackParts, load_config, read_toml
 from shared.errors import SettingsError
 from shared.harness.bundle import PatchRefused, with_knobs
 from shared.harness.folder import read_harness
 from shared.messages.records import Release
 from shared.store.store import Store
-from shared.tasks.task import find_task, with_limits
+from shared.tasks.task import find_task, load_task, with_limits
+
+Override = str | Mapping[str, Any]  # `gate.alpha=0.01`, or sections of a config as nested tables
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,27 @@ class RunRequest:
     origin: Origin | None = None  # the release that it starts from, in the place of the task's own
 
 
+def make_request(
+    task: str,
+    *,
+    file: Path | None = None,
+    overrides: Sequence[Override] = (),
+    levers: str | None = None,
+    inherited: dict[str, Any] | None = None,
+    parts_flags: Mapping[str, str | None] | None = None,
+    **fields: Any,
+) -> RunRequest:
+    """What a user asks for, resolved; nothing is begun. `inherited`: as in resolve_config; `parts_flags`: URLs
+    of the run's ledger, store and broker by their name; `fields`: of RunRequest. Raises RatchetError."""
+    config = resolve_config(task, file, overrides, levers, inherited)
+    chosen = parts.resolve(file, overrides, **(parts_flags or {}))
+    return RunRequest(config, load_task(config.run.task).name, parts=chosen, **fields)
+
+
 def resolve_config(
     task: str,
     file: Path | None,
-    overrides: Sequence[str],
+    overrides: Sequence[Override],
     levers: str | None,
     inherited: dict[str, Any] | None = None,
 ) -> RunConfig:
@@ -59,7 +78,7 @@ def resolve_config(
         inherited or {},
         read_toml(file) if file else {},
     ]
-    layers += [parse_override(text) for text in overrides]
+    layers += parts.layers(overrides)
     layers = [parts.without_section(layer) for layer in layers]
     layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})
     config = load_config(layers)

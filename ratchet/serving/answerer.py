@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from ratchet.runs.folder import RunFolder
@@ -39,7 +40,15 @@ class Answerer:
         self._run_id = folder.run_id
         self._store = folder.open_store()
         self._config = put_json(self._store, folder.config())
-        self._handlers: Handlers = {**build_agent(settings), **build_sandbox(settings)}
+        self._closing = ExitStack()
+        self._handlers: Handlers = {
+            **build_agent(settings, self._closing),
+            **build_sandbox(settings, self._closing),
+        }
+
+    def close(self) -> None:
+        """End the scaffolds' processes and the connections to the model."""
+        self._closing.close()
 
     def answer(self, instances: Sequence[JsonObject], release: Release) -> list[Answer]:
         """One answer an instance, in order. Raises RatchetError where the model or the box can't be used."""

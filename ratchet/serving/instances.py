@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from shared.errors import SettingsError
 from shared.messages.records import JsonObject, digest_of
@@ -26,4 +28,9 @@ def read_instance(message: str, field: str | None) -> JsonObject:
                 "the message is no JSON object", "send one instance of the task as JSON, without labels"
             )
         found = {field: message}
-    return {"id": f"served-{digest_of(found)[:16]}"} | found
+    return with_id(found)
+
+
+def with_id(instance: Mapping[str, Any]) -> JsonObject:
+    """The instance, with an id of its content where it has none."""
+    return {"id": f"served-{digest_of(dict(instance))[:16]}"} | dict(instance)

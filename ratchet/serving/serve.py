@@ -58,16 +58,16 @@ def serve(name: str, root: Path, host: str, port: int, follow: bool) -> None:
 
     folder, release = find_release(name, root)
     port = take_port(port, "--port", host)
-    with serving(folder, release, follow) as batches:
+    with serving(folder, release, follow, folder.path / "serving") as batches:
         app = make_app(batches, name, field_of(folder), folder.path / SCORES)
         typer.echo(f"{name} answers at http://{host}:{port}/v1   (Ctrl-C ends it)", err=True)
         uvicorn.run(app, host=host, port=port, log_level="warning")
 
 
 @contextmanager
-def serving(folder: RunFolder, release: Release, follow: bool) -> Iterator[Batches]:
-    """What answers under the release, with its model server where the run's base is its own."""
-    place = folder.path / "serving"
+def serving(folder: RunFolder, release: Release, follow: bool, place: Path) -> Iterator[Batches]:
+    """What answers under the release, with its model server where the run's base is its own. `place`: of the
+    server's address and log; no two may share it."""
     settings = StackSettings(
         **folder.parts.model_dump(),
         queue_prefix=folder.queue_prefix,
@@ -75,11 +75,13 @@ def serving(folder: RunFolder, release: Release, follow: bool) -> Iterator[Batch
         models_dir=place / "models",
     )
     with _model_server(folder, release, settings, place):
-        batches = Batches(Answerer(folder, settings), Live(folder, release, follow))
+        answerer = Answerer(folder, settings)
+        batches = Batches(answerer, Live(folder, release, follow))
         try:
             yield batches
         finally:
             batches.close()
+            answerer.close()
 
 
 def field_of(folder: RunFolder) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from ratchet.tasks import yaml_file
-from ratchet.tasks.new_task import replace_in, whole_folder
+from ratchet.tasks.new_task import NAME, replace_in, whole_folder
 from shared.errors import SettingsError
 from shared.messages.records import JsonObject
 
@@ -24,7 +24,6 @@ TEMPLATE = Path(__file__).parent / "kernelbot_template"
 WORDS = {"true": True, "false": False}
 KEYS = ("tests", "benchmarks", "ranking_by", "description")
 RANKINGS = ("last", "mean", "geom")
-NAME = re.compile(r"[a-z][a-z0-9_-]*")
 SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_VALUES = 10_000  # of a spec
 SEED = "seed"  # public seeds are not taken over: every instance is drawn with its own

@@ -12,6 +12,7 @@ from pathlib import Path
 from shared.errors import SettingsError
 
 TEMPLATE = Path(__file__).parent / "template"
+NAME = re.compile(r"[a-z][a-z0-9_-]*")  # of a task
 
 
 def create(folder: Path) -> list[str]:
@@ -32,7 +33,7 @@ def check_new(folder: Path) -> None:
     """Raises SettingsError where the folder is there or its name is none for a task."""
     if folder.exists():
         raise SettingsError(f"{folder} exists", "a task is never overwritten: choose another folder")
-    if not re.fullmatch(r"[a-z][a-z0-9_-]*", folder.name):
+    if not NAME.fullmatch(folder.name):
         raise SettingsError(f"not a name for a task: {folder.name!r}", "lower-case letters, digits, - and _")
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any
 
 from markupsafe import Markup
 
+from ratchet.reports.costs import Spent, spent
 from ratchet.reports.formats import interval_text
 from ratchet.reports.show import show_generation
+from ratchet.reports.wealth import MEANING, wealth_path
 from ratchet.ui import charts
 from ratchet.ui.runs import RunView
 from shared.config.settings import RunConfig
@@ -20,7 +23,7 @@ from shared.store.store import get_bundle, get_json, get_record
 
 SHOWN_GENERATIONS = 40  # in the picture of the arms; the table has all
 SHARDS_A_PAGE = 20
-BUDGETS = ("evaluations", "completion_tokens", "gpu_s", "usd")
+LEAST_SHARE = 1e-4  # of the evidence asked for: what is less is drawn there
 
 
 def run_row(view: RunView) -> dict[str, Any]:
@@ -81,6 +84,7 @@ def generation_page(view: RunView, number: int) -> dict[str, Any]:
         "gains": charts.gains_chart(gains) if gains else "",
         "curves": _curves(shown),
         "pairs": _pairs(view, generation),
+        "wealth": _wealth(view, generation),
         "harness_diff": _harness_diff(view, generation),
         "rollouts": [
             {"purpose": purpose, "round": turn, "shards": len(rollout.shards), "lost": rollout.losses}
@@ -132,14 +136,21 @@ def _intervals(shown: dict[str, Any]) -> dict[str, Interval | None]:
     return {arm: Interval(**found) if found else None for arm, found in shown["arms"].items()}
 
 
-def _costs(view: RunView) -> list[tuple[str, float, float | None]]:
-    """(what, used, most) of each kind of cost; None: it has no limit."""
-    cost = view.history.cost.model_dump()
-    limits: dict[str, Any] = {}
-    if view.history.config:
-        limits = get_record(view.store, view.history.config, RunConfig).budget.model_dump()
-    names = {"completion_tokens": "tokens"}
-    return [(name, cost[name], limits.get(names.get(name, name)) or None) for name in BUDGETS]
+def _costs(view: RunView) -> list[Spent]:
+    config = get_record(view.store, view.history.config, RunConfig) if view.history.config else RunConfig()
+    return spent(view.history, config)
+
+
+def _wealth(view: RunView, generation: Generation) -> Markup | str:
+    """How far the evidence had come after each pair."""
+    if not generation.evidence:
+        return ""
+    record = get_record(view.store, generation.evidence, GateRecord)
+    path = wealth_path(record)
+    if len(path) < 2:
+        return ""
+    points = [(float(count), math.log10(max(share, LEAST_SHARE))) for count, share in enumerate(path, 1)]
+    return charts.line_chart(points, f"Powers of ten of {MEANING[record.test]}, over {len(path)} pairs")
 
 
 def _curves(shown: dict[str, Any]) -> list[tuple[str, Markup, float, float]]:

@@ -202,8 +202,9 @@ class World:
             Turn(action={"ask": []}, replies=(Sample(text=reply),)),
             Turn(action={"try": [tried.model_dump(mode="json")]}, results=(result,)),
         )
+        name = digest_of([instance, arm, release.digest, seed, knobs])[:16]
         plan = AttemptPlan(
-            attempt_id="a", instance=instance, arm=arm, release=release, seed=seed, knobs=knobs or {}
+            attempt_id=name, instance=instance, arm=arm, release=release, seed=seed, knobs=knobs or {}
         )
         if self.refused:
             result = Evaluation(outcome="request_refused", score=0.0, detail=self.refused)

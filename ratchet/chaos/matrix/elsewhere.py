@@ -4,7 +4,7 @@ ELSEWHERE = {
     "F2 F3 F4 F21 F46 parts of a real run killed": "tests/chaos/test_real_run.py, tests/live/training",
     "F9 order of events": "tests/unit/shared/ledger/test_history.py",
     "F17 F18 F19 F20 the store": "tests/unit/shared/store, tests/live_stack",
-    "F22 F23 F44 releases and adapters": "tests/unit/agent, tests/live/test_serving.py",
+    "F22 F23 F44 releases and adapters": "tests/unit/agent, tests/live/using/test_serving.py",
     "F24 F25 F26 the endpoint": "tests/unit/shared/model, tests/loop/test_agent_endpoint.py",
     "F27 to F38 F51 F52 hostile programs": "ratchet attack",
     "F37 a layer of the sandbox is missing": "ratchet doctor, tests/attacks/test_box_layers.py",

@@ -58,7 +58,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         folder = runs.create(RunRequest(config, "words", tmp_path / "runs"))
         releases = releases_of(folder, tmp_path / "words/harness")
         begin(folder, releases[0])
-        with serving(folder, releases[0], follow=True) as batches:
+        with serving(folder, releases[0], True, tmp_path / "serving") as batches:
             app = make_app(batches, "words", field_of(folder), folder.path / SCORES)
             with listening(app) as url:
                 yield Served(folder, releases, url)
