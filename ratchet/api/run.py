@@ -22,6 +22,7 @@ from ratchet.runs.follow import Stack
 from ratchet.runs.request import Override, RunRequest, make_request
 from shared.config.settings import RunConfig
 from shared.errors import RatchetError
+from shared.messages.events import RunFinished, StopRequested
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +106,9 @@ class Run:
 
     def stop(self) -> None:
         """Have it end after the present generation, with its sealed test."""
-        self.folder.open_ledger().request_stop(self.folder.run_id)
+        ledger = self.folder.open_ledger()
+        ends = sum(isinstance(logged.event, RunFinished) for logged in ledger.events(self.name))
+        ledger.submit([StopRequested(run_id=self.name, number=ends)])
 
     def report(self) -> Path:
         """(Re)write its report; returns the page's path."""

@@ -53,8 +53,8 @@ def draw_run(
         draw_training(curves, folder / "training.png")
         numbers = ", ".join(map(str, sorted(curves)))
         caption = (
-            f"Training of the adapters of generation {numbers}, by optimizer step. The steps' samples differ, "
-            "so rewards and losses vary with them."
+            f"Training of the adapters of generation {numbers}, by optimizer step. The steps' samples "
+            "differ, so rewards and losses vary with them."
         )
         drawn.append({"file": "training.png", "caption": caption})
     return drawn

@@ -56,8 +56,8 @@ def make_request(
     parts_flags: Mapping[str, str | None] | None = None,
     **fields: Any,
 ) -> RunRequest:
-    """What a user asks for, resolved; nothing is begun. `inherited`: as in resolve_config; `parts_flags`: URLs
-    of the run's ledger, store and broker by their name; `fields`: of RunRequest. Raises RatchetError."""
+    """What a user asks for, resolved; nothing is begun. `inherited`: as in resolve_config; `parts_flags`:
+    URLs of the run's ledger, store and broker by their name; `fields`: of RunRequest. Raises RatchetError."""
     config = resolve_config(task, file, overrides, levers, inherited)
     chosen = parts.resolve(file, overrides, **(parts_flags or {}))
     return RunRequest(config, load_task(config.run.task).name, parts=chosen, **fields)

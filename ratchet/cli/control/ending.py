@@ -9,14 +9,11 @@ from ratchet.cli.options import RUNS, Root, RunName
 
 def stop(run_name: RunName, root: Root = RUNS) -> None:
     """End a run after the present generation, with its final test."""
-    from ratchet.runs import folder as runs
-    from shared.messages.events import RunFinished, StopRequested
+    from ratchet.api.run import open_run
 
-    folder = runs.find(run_name, root)
-    ledger = folder.open_ledger()
-    ends = sum(isinstance(logged.event, RunFinished) for logged in ledger.events(folder.run_id))
-    ledger.submit([StopRequested(run_id=folder.run_id, number=ends)])
-    typer.echo(f"{folder.run_id} will stop after the present generation and then run its final test")
+    found = open_run(run_name, root)
+    found.stop()
+    typer.echo(f"{found.name} will stop after the present generation and then run its final test")
 
 
 def cancel(run_name: RunName, root: Root = RUNS) -> None:
