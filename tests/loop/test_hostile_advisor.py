@@ -47,7 +47,7 @@ def test_two_hundred_bad_answers_crash_no_run_and_are_all_in_its_record(tmp_path
         proposal = generation.harness
         if proposal and proposal.made:
             names = set(get_bundle(made.store, get_record(made.store, proposal.digest, Patch).base))
-            assert set(get_bundle(made.store, proposal.made)) == names
+            assert set(get_bundle(made.store, proposal.made)) - names <= {"exemplars.json"}  # may be begun
 
 
 def analysis(made: World, digest: str) -> Analysis:
