@@ -67,20 +67,27 @@ def side_by_side(
         if wrong and name not in IN_HALF:  # whose errors are told, and held to nothing
             raise SystemExit(f"{name} is wrong at N={n}: {wrong}")
     counts = {name: min(NAIVE_ROUNDS, rounds) if name == "naive" else rounds for name in kernels}
-    times_s = interleaved(kernels, inputs, counts)
+    times = interleaved(kernels, inputs, counts)
     ours = [name for name in sources if name != "naive"]
-    median_ms = {name: round(median(found) * 1e3, 2) for name, found in times_s.items()}
+    theirs = [name for name in kernels if name not in ours]
+    median_ms = {name: round(median(found.wall_s) * 1e3, 2) for name, found in times.items()}
+    threads = trimul.task.manifest.attempt.threads
     return {
         "N": n,
         "C": CHANNELS,
         "heads": {name: sources[name].partition("\n")[0] for name in ours},  # a rendered program's schedule
         "median_ms": median_ms,
+        "processor_ms_a_thread": {
+            name: round(median(found.processor_s) * 1e3 / threads, 2) for name, found in times.items()
+        },
         "relative_rms": errors,
         "speedup_vs": {
+            name: {other: round(ratio(times[other].wall_s, times[name].wall_s), 2) for other in theirs}
+            for name in ours
+        },
+        "speedup_in_processor_time": {
             name: {
-                other: round(ratio(times_s[other], times_s[name]), 2)
-                for other in kernels
-                if other not in ours
+                other: round(ratio(times[other].processor_s, times[name].processor_s), 2) for other in theirs
             }
             for name in ours
         },

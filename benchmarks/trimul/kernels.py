@@ -7,9 +7,10 @@ from __future__ import annotations
 import ctypes
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -91,18 +92,28 @@ def _torch_trimul(t: dict[str, Any]) -> Any:
     return linear(normal * torch.sigmoid(linear(y, t["wog"])), t["wout"])
 
 
-def interleaved(kernels: dict[str, Kernel], inputs: Arrays, rounds: dict[str, int]) -> dict[str, list[float]]:
-    """Seconds of every kernel, by rounds: in each round every one runs once, forth and then back."""
-    times_s: dict[str, list[float]] = {name: [] for name in kernels}
+@dataclass(frozen=True)
+class Times:
+    """Of one kernel's calls, round by round, in seconds. `processor_s`: what all its threads computed,
+    without the time in which other work had the cores; on a machine of one's own it adds little."""
+
+    wall_s: list[float] = field(default_factory=list)
+    processor_s: list[float] = field(default_factory=list)
+
+
+def interleaved(kernels: dict[str, Kernel], inputs: Arrays, rounds: dict[str, int]) -> dict[str, Times]:
+    """Every kernel by rounds: in each round every one runs once, forth and then back."""
+    times = {name: Times() for name in kernels}
     for number in range(max(rounds.values())):
         names = list(kernels) if number % 2 == 0 else list(kernels)[::-1]
         with quiet():
             for name in names:
                 if number < rounds[name]:
-                    started = perf_counter()
+                    started, computed = perf_counter(), process_time()
                     kernels[name](inputs)
-                    times_s[name].append(perf_counter() - started)
-    return times_s
+                    times[name].wall_s.append(perf_counter() - started)
+                    times[name].processor_s.append(process_time() - computed)
+    return times
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> float:
