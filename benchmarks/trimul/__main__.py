@@ -75,6 +75,7 @@ def side_by_side(
     return {
         "N": n,
         "C": CHANNELS,
+        "peak_gflops": round(peak / 1e9, 1),
         "heads": {name: sources[name].partition("\n")[0] for name in ours},  # a rendered program's schedule
         "median_ms": median_ms,
         "processor_ms_a_thread": {
@@ -160,7 +161,6 @@ def main(arguments: Sequence[str]) -> JsonObject:
     }
     with tempfile.TemporaryDirectory(prefix="ratchet-bench-") as scratch:
         peak = peak_flops(trimul.verifier.FLAGS, threads, Path(scratch))
-        result["peak_gflops"] = round(peak / 1e9, 1)
         for n in [int(size) for size in options.sizes.split(",") if size]:
             program = retimed(trimul, ranked, n, Path(scratch)) if ranked else None
             result["sizes"].append(side_by_side(trimul, n, program, options.rounds, peak, Path(scratch)))
