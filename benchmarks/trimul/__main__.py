@@ -72,15 +72,16 @@ def side_by_side(
     theirs = [name for name in kernels if name not in ours]
     median_ms = {name: round(median(found.wall_s) * 1e3, 2) for name, found in times.items()}
     threads = trimul.task.manifest.attempt.threads
+    processor_ms = {
+        name: round(median(found.processor_s) * 1e3 / threads, 2) for name, found in times.items()
+    }
     return {
         "N": n,
         "C": CHANNELS,
         "peak_gflops": round(peak / 1e9, 1),
         "heads": {name: sources[name].partition("\n")[0] for name in ours},  # a rendered program's schedule
         "median_ms": median_ms,
-        "processor_ms_a_thread": {
-            name: round(median(found.processor_s) * 1e3 / threads, 2) for name, found in times.items()
-        },
+        "processor_ms_a_thread": processor_ms,
         "relative_rms": errors,
         "speedup_vs": {
             name: {other: round(ratio(times[other].wall_s, times[name].wall_s), 2) for other in theirs}
@@ -95,7 +96,7 @@ def side_by_side(
         "stages": {
             name: of_stages(trimul, instance, inputs, kernels[name], libraries[name], peak) for name in ours
         },
-        **shares(median_ms, trimul_flops(n, CHANNELS, trimul.verifier.H), peak),
+        **shares(processor_ms, trimul_flops(n, CHANNELS, trimul.verifier.H), peak),
     }
 
 
