@@ -119,7 +119,7 @@ def _mask(kind, shape, rng):
 
 
 def output_shapes(instance):
-    """`told`: what the program says of itself, processor seconds of its four stages, a peak; see `measures`."""
+    """`told`: what the program says of itself, processor seconds of its stages and a peak: `measures`."""
     return {"out": (instance["B"], instance["N"], instance["N"], instance["C"]), "told": (5,)}
 
 
