@@ -97,7 +97,7 @@ def test_the_supervised_loss_and_its_gradient_are_trls(base, tmp_path):
     their_loss = trainer.compute_loss(theirs, inputs)
     model = model_of(base)
     our_loss = ours(model, model_of(base), pairs, "cloning", [1.0] * 4) / int(mask_BT.sum())
-    assert float(our_loss) == pytest.approx(float(their_loss), rel=1e-5)
+    assert float(our_loss.detach()) == pytest.approx(float(their_loss.detach()), rel=1e-5)
     assert torch.allclose(gradient(our_loss, model), gradient(their_loss, theirs), atol=1e-6)
 
 
@@ -120,5 +120,5 @@ def test_the_preference_loss_and_its_gradient_are_trls(base, tmp_path):
     model = model_of(base, moved=0.1)
     pairs = [one for pair in zip(better, worse, strict=True) for one in pair]
     our_loss = ours(model, model_of(base), pairs, "preference", [1.0, -1.0, 1.0, -1.0]) / len(better)
-    assert float(our_loss) == pytest.approx(float(their_loss), rel=1e-5)
+    assert float(our_loss.detach()) == pytest.approx(float(their_loss.detach()), rel=1e-5)
     assert torch.allclose(gradient(our_loss, model), gradient(their_loss, theirs), atol=1e-6)
