@@ -93,7 +93,7 @@ def run(
         origin=origin,
     )
     if dry_run:
-        print_plan(request.config, as_json)
+        print_plan(request.config, root, as_json)
         return
     created, place = Run.create(request)
     folder = created.folder
@@ -102,7 +102,7 @@ def run(
         created.submit(place)
         return
     if not as_json:
-        print_plan(folder.config(), as_json=False, with_config=False)
+        print_plan(folder.config(), root, as_json=False, with_config=False, run=folder.run_id)
     drive_to_end(folder, place, as_json)
 
 

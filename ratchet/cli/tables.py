@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -11,6 +12,9 @@ from rich.table import Table
 from ratchet.check import Check
 from ratchet.cli.console import make_console
 from ratchet.reports.formats import interval_text, spent_text
+from ratchet.runs.earlier.reading import others
+from ratchet.runs.earlier.spread import pooled, spread_text
+from ratchet.runs.earlier.uses import uses_foreseen, uses_text
 from ratchet.runs.endpoint import with_list_prices
 from shared.config.settings import RunConfig
 from shared.decisions.endings import endings_text
@@ -47,6 +51,10 @@ def print_run(shown: dict[str, Any]) -> None:
         )
     if shown.get("why"):
         console.print(shown["why"])
+    if claims := shown.get("gate", {}).get("claims"):
+        console.print(f"claimed is {claims}", markup=False)
+    if used := shown.get("gate", {}).get("used_before"):
+        print_warnings(uses_text(used))
 
 
 def print_runs(rows: Sequence[dict[str, Any]]) -> None:
@@ -102,14 +110,19 @@ def print_generation(generation: dict[str, Any]) -> None:
         console.print(f"  {odd}", markup=False)
 
 
-def print_plan(config: RunConfig, as_json: bool, with_config: bool = True) -> None:
-    """The resolved config, what each step will cost at most, and which gains the gate can find."""
+def print_plan(config: RunConfig, root: Path, as_json: bool, with_config: bool = True, run: str = "") -> None:
+    """The resolved config, what each step will cost at most, which gains the gate can find, and which of its
+    cases runs under `root` other than `run` have used."""
     from shared.decisions.evidence.power import foreseen, foreseen_text  # scipy
 
     config = with_list_prices(config)
     task = task_of(config)
-    steps, finds = plan(config, task), foreseen(config, task)
+    before = others(root, task.name, run)
+    spread = pooled(before, config, task)
+    steps, finds = plan(config, task), foreseen(config, task, spread.spread if spread else None)
+    used = uses_foreseen(before, config, task)
     if as_json:
+        finds |= {"measured_spread": vars(spread) if spread else None, "used_before": used}
         shown = {"config": config.model_dump(), "steps": [vars(step) for step in steps], "gate": finds}
         print(json.dumps(shown, indent=2))
         return
@@ -117,6 +130,14 @@ def print_plan(config: RunConfig, as_json: bool, with_config: bool = True) -> No
         print(json.dumps(config.model_dump(), indent=2))
     print_steps(steps)
     console.print(foreseen_text(finds), markup=False)
+    if spread:
+        console.print(spread_text(spread), markup=False)
+    print_warnings(uses_text(used))
+
+
+def print_warnings(lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(f"warning: {line}", markup=False)
 
 
 def print_steps(steps: Sequence[Step]) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 from ratchet.reports import baselines
 from ratchet.reports.costs import spent
 from ratchet.reports.formats import interval_text, number_text, spent_text
-from ratchet.reports.show import show_json
+from ratchet.reports.show import show_run
 from ratchet.reports.training import curves_by_generation
 from ratchet.reports.wealth import wealth_paths
 from ratchet.runs import findings
+from ratchet.runs.earlier.uses import uses_text
 from ratchet.runs.folder import RunFolder
 from shared.decisions.endings import endings_text
 from shared.ledger.history import fold
@@ -46,7 +47,7 @@ def _values(folder: RunFolder) -> dict[str, Any]:
 
     store = folder.open_store()
     history = fold(folder.open_ledger().events(folder.run_id))
-    shown = show_json(history, store)
+    shown = show_run(folder)
     found = findings.read(history, store)
     config = folder.config()
     task = load_task(config.run.task)
@@ -65,6 +66,7 @@ def _values(folder: RunFolder) -> dict[str, Any]:
         "pictures": own,
         "drawn": task_pictures.draw(task, history, store, found.best, folder.report),
         "baselines": beside,
+        "warnings": uses_text(used) if (used := shown["gate"].get("used_before")) else [],
         "costs": spent(history, config),
         "config": config.model_dump_json(indent=2),
         "inline": lambda file: _inline(folder.report / file),

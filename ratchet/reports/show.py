@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ratchet.reports.training import curves_of
+from ratchet.runs.earlier.uses import uses_before
 from ratchet.runs.folder import RunFolder
 from shared.config.settings import RunConfig
 from shared.decisions import pool
@@ -23,7 +24,12 @@ from shared.tasks.task import load_task
 
 def show_run(folder: RunFolder) -> dict[str, Any]:
     ledger = folder.open_ledger()
-    shown = show_json(fold(ledger.events(folder.run_id)), folder.open_store())
+    log, store = ledger.events(folder.run_id), folder.open_store()
+    history = fold(log)
+    shown = show_json(history, store)
+    if history.config:
+        config = get_record(store, history.config, RunConfig)
+        shown["gate"]["used_before"] = uses_before(folder, log, config)
     if why := paused_why(ledger, folder.run_id):
         shown |= {"state": "paused", "why": why}
     return shown
@@ -59,13 +65,15 @@ def _gate(history: RunHistory, config: RunConfig, store: Store) -> dict[str, Any
     records = [get_record(store, digest, GateRecord) for digest in decided]
     test = next((record.test for record in records if record.threshold), config.gate.test)
     bound, used = store.lookup(pool.KIND, history.run_id), pool.uses(history, store)
+    order, group = get_json(store, bound) if bound else None, config.gate.group
     return {
         "alpha": config.gate.alpha,
         "claimed_alpha": claimed(config.gate.alpha, history.limits),  # more where it was extended
         "test": test,
         "assumes": CLAIMS[test].assumes,
-        "claims": "the mean gain over the pool's instances, each counting alike",
-        "pool": len(get_json(store, bound)) if bound else None,  # null: the run drew anew for each round
+        "claims": pool.mean_text(order, group),
+        "weights": pool.weights(order, group) if order and group else None,  # of the group's values in it
+        "pool": len(order) if order is not None else None,  # null: the run drew anew for each round
         "used": len(used),
         "most_uses": max(used.values(), default=0),
     }

@@ -24,6 +24,7 @@ from shared.tasks.task import Task
 
 KIND = "gate_order"  # of the binding in the store
 WHOLE_TIMEOUT_S = 60.0
+MOST_LISTED = 12  # values of a group in a sentence
 WHOLE = 4096  # instances that are asked for; a run that may need more asks for those
 
 
@@ -61,6 +62,25 @@ def sealed_sample(whole: list[JsonObject], count: int, seed: int) -> list[JsonOb
 
 def fresh(order: list[JsonObject], used: Collection[str], count: int) -> list[JsonObject]:
     return [instance for instance in order if instance_key(instance) not in used][:count]
+
+
+def weights(order: list[JsonObject], group: str) -> dict[str, float]:
+    """The share that each value of the field `group` has in a mean in which each instance counts alike."""
+    counts = Counter(str(instance.get(group, "none")) for instance in order)
+    return {value: count / len(order) for value, count in sorted(counts.items())}
+
+
+def mean_text(order: list[JsonObject] | None, group: str) -> str:
+    """Which mean gain is claimed, in words. `order`: the pool; None: not drawn, or anew for each round."""
+    if order is None:
+        return "the mean gain by case, over the gate instances, each counting alike"
+    whole = "cases of the gate split" if len(order) < WHOLE else "cases that the task deals first"
+    text = f"the mean gain by case, over the {len(order)} {whole}, each counting alike"
+    if not group:
+        return f"{text} (a class counts by how many cases it has)"
+    shares = weights(order, group)
+    listed = ", ".join(f"{value} {share:.1%}" for value, share in list(shares.items())[:MOST_LISTED])
+    return f"{text}; so {group} weighs: {listed}" + (", ..." if len(shares) > MOST_LISTED else "")
 
 
 def uses(history: RunHistory, store: Store) -> Counter[str]:

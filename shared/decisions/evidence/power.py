@@ -43,14 +43,15 @@ class Findable:
     gain: float | None
 
 
-def foreseen(config: RunConfig, task: Task) -> JsonObject:
+def foreseen(config: RunConfig, task: Task, measured: float | None = None) -> JsonObject:
     """For a run's first confirmation, before anything is started: its terms, the gains that it can find,
-    and the pairs that half such a gain would need."""
+    and the pairs that half such a gain would need. `measured`: the spread of the differences in earlier runs;
+    None: unknown, and a few are tried."""
     gate, score = config.gate, task.manifest.score
     alpha = generation_alpha(gate.alpha, 1, config.run.generations, 0)
     terms = Terms(alpha, gate.min_effect, score.high - score.low, gate.max_pairs)
     found = findable(gate.test, terms)
-    middle = found[1]
+    middle = found[1] if measured is None else Findable(measured, smallest_gain(gate.test, measured, terms))
     wanted = middle.gain / 2 if middle.gain else None
     return {
         "test": gate.test,
@@ -58,6 +59,7 @@ def foreseen(config: RunConfig, task: Task) -> JsonObject:
         "alpha": alpha,
         "max_pairs": gate.max_pairs,
         "found_four_times_in_five": [vars(row) for row in found],
+        "at_the_measured_spread": None if measured is None else vars(middle),
         "half_the_gain": {
             "spread": middle.spread,
             "gain": wanted,
@@ -68,7 +70,9 @@ def foreseen(config: RunConfig, task: Task) -> JsonObject:
 
 def foreseen_text(found: JsonObject) -> str:
     gains = ", ".join(_row_text(row["gain"], row["spread"]) for row in found["found_four_times_in_five"])
-    half = found["half_the_gain"]
+    half, known = found["half_the_gain"], found["at_the_measured_spread"]
+    if known:
+        gains = _row_text(known["gain"], known["spread"])
     text = (
         f"what the first confirmation can find: of true gains it promotes four in five from {gains} "
         f"(spread: standard deviation of the difference on one instance), with {found['max_pairs']} pairs at "

@@ -8,7 +8,7 @@ import pytest
 from shared.config.settings import RunConfig, load_config
 from shared.decisions import pool
 from shared.decisions.evidence.graded import passed_in
-from shared.decisions.pool import draw_order, fresh, gate_order
+from shared.decisions.pool import WHOLE, draw_order, fresh, gate_order, mean_text, weights
 from shared.store.store import LocalStore
 from shared.tasks.task import Task, load_task
 from tests.loop.toy_world import make_task
@@ -91,3 +91,11 @@ def test_a_sealed_sample_is_no_deal_by_label_but_a_sample_of_cases() -> None:
     assert sum(shares) / 200 == pytest.approx(0.1, abs=0.02)  # the first 20 of the deal: a half
     assert pool.sealed_sample(dealt, 20, 1) == pool.sealed_sample(dealt, 20, 1)
     assert pool.sealed_sample([{"id": str(n)} for n in range(pool.WHOLE)], 20, 1) == []
+
+
+def test_the_claimed_mean_is_named_with_the_weight_that_each_class_has_in_it() -> None:
+    order = [{"id": number, "kind": "rare" if number == 0 else "common"} for number in range(4)]
+    assert weights(order, "kind") == {"common": 0.75, "rare": 0.25}
+    assert "over the 4 cases of the gate split" in mean_text(order, "")
+    assert mean_text(order, "kind").endswith("kind weighs: common 75.0%, rare 25.0%")
+    assert "that the task deals first" in mean_text(order * (WHOLE // 4), "")
