@@ -1,9 +1,16 @@
 """The floor under the times of `ratchet bench trimul`: the products, at what the cores can do at most."""
 
+import ctypes
+import os
+import subprocess
 from pathlib import Path
 
-from benchmarks.trimul.fma_peak import peak_flops, shares, trimul_flops
+import pytest
 
+from benchmarks.trimul.fma_peak import peak_flops, shares, trimul_flops
+from shared.tasks.task import TASKS
+
+PEAK = TASKS / "trimul" / "peak.c"
 FLAGS = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
 
 
@@ -20,3 +27,11 @@ def test_a_program_at_half_the_peak_takes_twice_the_floor() -> None:
 
 def test_the_peak_is_that_of_vectors_and_not_of_single_numbers(tmp_path: Path) -> None:
     assert peak_flops(FLAGS, 1, tmp_path) > 2e9
+
+
+def test_the_peak_that_the_baseline_measures_is_the_one_of_the_benchmark(tmp_path: Path) -> None:
+    library = tmp_path / "loaded.so"
+    subprocess.run(["gcc", *FLAGS, "-w", "-shared", "-fPIC", PEAK, "-o", library], check=True)
+    loaded = ctypes.c_double.in_dll(ctypes.CDLL(str(library)), "peak_gflops").value
+    threads = len(os.sched_getaffinity(0))
+    assert loaded * 1e9 / peak_flops(FLAGS, threads, tmp_path) == pytest.approx(1, abs=0.6)  # not tenfold
