@@ -11,7 +11,7 @@ RunName = Annotated[str, typer.Argument(help="A run's name under --root, or its 
 TaskName = Annotated[
     str, typer.Argument(help="A task's folder, or the name of one of Ratchet's own.", metavar="TASK")
 ]
-Root = Annotated[Path, typer.Option(help="The folder that holds the runs.")]
+Root = Annotated[Path, typer.Option(help="The folder that holds the runs.", file_okay=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Overrides = Annotated[
     list[str] | None,

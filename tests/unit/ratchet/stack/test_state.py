@@ -114,7 +114,7 @@ def test_a_place_without_a_stack_says_how_to_start_one(tmp_path: Path) -> None:
 def test_a_port_in_use_is_named_with_its_option() -> None:
     free = side_programs.take_port(0, "--flower-port")
     assert side_programs.take_port(free, "--flower-port") == free
-    message = rf"port {free} can't be used.*another --flower-port"
+    message = rf"port {free} of 127.0.0.1 can't be used.*another --flower-port"
     with socket.create_server(("127.0.0.1", free)), pytest.raises(SettingsError, match=message):
         side_programs.take_port(free, "--flower-port")
 

@@ -197,10 +197,10 @@ def test_when_the_death_of_a_job_can_not_be_handled_the_run_fails(ledger_url: st
 
 
 def test_a_lost_doorbell_is_rung_again_and_ever_less_often(ledger_url: str) -> None:
-    ledger = open_ledger(ledger_url, ring_s=0.05)
+    ledger = open_ledger(ledger_url, ring_s=0.8)
     [ring] = ledger.submit([started()])
     assert ledger.overdue() == []
-    time.sleep(0.06)
+    time.sleep(0.9)
     assert ledger.overdue() == [ring]
     assert ledger.overdue() == []
 
