@@ -10,7 +10,7 @@ from feedback_service.course.situation import Situation, open_on, open_rollouts
 from shared.decisions.evidence.betting import generation_alpha
 from shared.decisions.gate import confirmed
 from shared.decisions.levers import levers_of
-from shared.decisions.rails import measure
+from shared.decisions.rails import mean_waited_s, measure
 from shared.decisions.settling import Settled, settle
 from shared.decisions.stretches import stretch_of
 from shared.ledger.history import Generation, Rollout
@@ -92,6 +92,7 @@ def confirm_record(now: Situation, generation: Generation, screen: GateRecord) -
         "; ".join(filter(None, (_lost_text(lost, why), _fault_text(settled, why)))),
         lost,
         measure(gate, settled, attempts, screen.chosen),
+        mean_waited_s(attempts),
     )
 
 

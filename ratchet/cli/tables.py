@@ -106,6 +106,9 @@ def print_generation(generation: dict[str, Any]) -> None:
         if proposal:
             console.print(f"  {lever}: {proposal['reason']}", markup=False)
     console.print(f"  cost: {spent_text(generation['cost'])}", markup=False)
+    if waited := (generation["gate"].get("evidence") or {}).get("waited_s"):
+        arms = ", ".join(f"{arm} {seconds:.3g} s" for arm, seconds in waited.items())
+        console.print(f"  waited for the model, an attempt of the confirmation: {arms}", markup=False)
     if odd := endings_text(generation["endings"]):
         console.print(f"  {odd}", markup=False)
 

@@ -154,6 +154,7 @@ def _evidence(generation: Generation, record: GateRecord | None) -> dict[str, An
         "e_value": record.e_value,
         "threshold": record.threshold,
         "alpha": record.alpha,
+        "waited_s": record.waited_s,
         "gain": record.gain.model_dump(mode="json") if record.gain else None,
     }
 

@@ -105,6 +105,7 @@ def _reply(reply: Sample) -> dict[str, Any]:
         "reasoning": reply.reasoning,
         "finish_reason": reply.finish_reason,
         "tokens": len(reply.token_ids) or None,
+        "waited_s": reply.waited_s or None,
     }
 
 

@@ -59,6 +59,7 @@ class GateSection(Section):
     test_instances: int = Field(16, ge=2)
     max_failure_rise: float = Field(0.1, ge=0, le=1)  # guard rail: share of failing attempts above base's
     max_token_ratio: float = Field(0.0, ge=0)  # guard rail: reply tokens, times base's; 0: no limit
+    max_latency_ratio: float = Field(0.0, ge=0)  # guard rail: seconds waited for the model, likewise
     guard_alpha: float = Field(0.01, ge=0, lt=0.5)  # a promotion within its limits is taken back; 0: no guard
     group: str = ""  # an instance's field; no group of its values may lose more than group_margin
     group_margin: float = Field(0.0, ge=0)  # in units of the score

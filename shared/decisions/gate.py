@@ -83,6 +83,7 @@ def confirmed(
     lost: str = "",
     lost_pairs: int = 0,
     measured: tuple[Rail, ...] = (),
+    waited_s: Mapping[str, float] | None = None,
 ) -> GateRecord:
     """The record with the confirmation's evidence so far."""
     gain = t_interval(differences, -screen.bound, screen.bound) if differences else None
@@ -100,6 +101,7 @@ def confirmed(
             "lost": "; ".join(part for part in (screen.lost, lost) if part),
             "lost_pairs": lost_pairs,
             "rails": measured,
+            "waited_s": dict(waited_s or {}),
         }
     )
 

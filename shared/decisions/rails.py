@@ -36,6 +36,11 @@ def measure(
         rails.append(
             Rail(name="reply tokens an attempt, times base's", measured=ratio, limit=gate.max_token_ratio)
         )
+    waited = mean_waited_s(made for arm in by_arm.values() for made in arm)
+    if gate.max_latency_ratio and waited.get("base") and chosen in waited:
+        ratio = waited[chosen] / waited["base"]
+        name = "seconds waited for the model an attempt, times base's"
+        rails.append(Rail(name=name, measured=ratio, limit=gate.max_latency_ratio))
     if gate.group:
         rails += _group_rails(gate, settled)
     return tuple(rails)
@@ -49,6 +54,23 @@ def _failing(made: Sequence[AttemptState], faults: int) -> float:
 def tokens_of(attempt: AttemptState) -> float:
     return sum(len(reply.token_ids) or (len(reply.text) + len(reply.reasoning)) / CHARS_A_TOKEN
                for reply in attempt.replies)  # fmt: skip
+
+
+def mean_waited_s(attempts: Iterable[AttemptState]) -> dict[str, float]:
+    """By arm, what an attempt waited for the model in the mean. Attempts with a reply whose time nobody
+    measured (of an older version) are left out, and arms without any other."""
+    waited: defaultdict[str, list[float]] = defaultdict(list)
+    for attempt in attempts:
+        if all(reply.waited_s > 0 for reply in attempt.replies):
+            waited[attempt.plan.arm].append(waited_of(attempt))
+    if not any(map(any, waited.values())):
+        return {}
+    return {arm: math.fsum(values) / len(values) for arm, values in sorted(waited.items())}
+
+
+def waited_of(attempt: AttemptState) -> float:
+    """Seconds. Replies that are asked for together are waited for together: the longest counts."""
+    return math.fsum(max((reply.waited_s for reply in turn.replies), default=0.0) for turn in attempt.turns)
 
 
 def _group_rails(gate: GateSection, settled: Sequence[Settled]) -> list[Rail]:

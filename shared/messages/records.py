@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 JsonObject = dict[str, Any]  # plain JSON objects: instances, knobs, actions; checked by their owners
 
@@ -138,6 +138,7 @@ class Sample(Record):
     free: tuple[bool, ...] = ()
     finish_reason: str = ""
     reasoning: str = ""  # a reasoning model's thoughts before its answer; no part of `text`
+    waited_s: float = 0.0  # for it, when it was first made, quick retries included; 0: not measured
 
 
 class StoredReply(Record):
@@ -272,6 +273,15 @@ class GateRecord(Record):
     lost_pairs: int = 0  # of the confirmation: neither arm could be scored
     rails: tuple[Rail, ...] = ()
     ended: str = ""  # why no more pairs were measured, if not for the evidence
+    waited_s: dict[str, float] = Field(default_factory=dict)  # for the model, by arm: the mean of an attempt
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> JsonObject:
+        """A record of a run that measured no waiting is what it was, to the byte: it is derived again."""
+        found: JsonObject = plain(self)
+        if not self.waited_s:
+            del found["waited_s"]
+        return found
 
 
 class Guard(Record):

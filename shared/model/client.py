@@ -164,6 +164,8 @@ class Asking:
         finally:
             if self._spending:
                 self._spending.settle(most, cost)
+        waited_s = max(sample.waited_s, time.monotonic() - started_s)
+        sample = sample.model_copy(update={"waited_s": waited_s})  # kept with it: found again, no faster
         reply = StoredReply(sample=sample, cost=cost, payer=self._payer)
         self._pay(cost, started_s)
         digest = store.bind("reply", key, put_json(store, reply))

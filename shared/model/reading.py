@@ -18,6 +18,7 @@ from shared.model.refusals import Refusal, read_refusal
 from shared.model.streams import assembled
 
 MAX_TEXT = 1_000_000  # characters; an endpoint that ignores max_tokens must not fill the store
+LONGEST_S = 86_400.0  # a day: what is more is no time that a reply took
 ONLY_REASONING = "reasoning"  # finish_reason of a reply whose tokens all went into reasoning
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _THINK = re.compile(
@@ -49,7 +50,14 @@ def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
         return _error_inside({"error": choice.get("error") or "an error in a choice"}, text)
     usage = _usage(reported.get("usage"))
     prompt_ids = _integers(choice.get("prompt_token_ids")) or _integers(reported.get("prompt_token_ids"))
-    return _sample(choice, prompt_ids, usage), usage
+    waited_s = _seconds(reported.get("waited_s"))
+    return _sample(choice, prompt_ids, usage).model_copy(update={"waited_s": waited_s}), usage
+
+
+def _seconds(reported: Any) -> float:
+    """For a reply that the model server had made before; 0 where an endpoint tells none."""
+    known = isinstance(reported, int | float) and not isinstance(reported, bool)
+    return float(reported) if known and 0 <= reported <= LONGEST_S else 0.0
 
 
 def _error_inside(reported: Any, text: str) -> Refusal:

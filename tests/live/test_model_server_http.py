@@ -120,17 +120,19 @@ def test_the_same_seed_gives_the_same_choices_and_another_does_not(client: opena
 def test_a_reply_that_was_asked_for_under_a_key_is_given_again_and_not_made_again(
     client: openai.OpenAI,
 ) -> None:
-    def ask(key: str, **change: Any) -> str | None:
+    def ask(key: str, **change: Any) -> tuple[str | None, float]:
         reply = client.chat.completions.create(
             **{"model": "base", "messages": MESSAGES, "max_tokens": 20} | change,
             extra_headers={"Idempotency-Key": key},
         )
-        return reply.choices[0].message.content
+        extra: Any = reply.model_extra
+        return reply.choices[0].message.content, extra["waited_s"]
 
     first = ask("one")  # without a seed: made again, it would be another
-    assert ask("one") == first
-    assert ask("two") != first
-    assert ask("one", max_tokens=19) != first  # the key alone does not make it the same request
+    assert ask("one") == first  # with the time that its making took
+    assert first[1] > 0
+    assert ask("two")[0] != first[0]
+    assert ask("one", max_tokens=19)[0] != first[0]  # the key alone does not make it the same request
 
 
 def test_remembered_replies_outlive_the_server_and_the_oldest_go(

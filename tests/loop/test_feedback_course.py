@@ -286,3 +286,14 @@ def test_a_run_whose_every_reply_is_without_an_answer_has_failed_at_once(tmp_pat
     assert history.state == "failed"
     assert "no reply holds an answer" in history.why
     assert purposes(made.opened) == ["train"]
+
+
+def test_a_gain_that_is_waited_for_too_long_is_not_promoted(tmp_path: Path) -> None:
+    slow = {"base": 1.0, "harness": 3.0, "weights": 3.0, "both": 3.0}
+    sections = {"run": {"generations": 1}, "gate": GATE | {"max_latency_ratio": 2}}
+    made = World(tmp_path / "toy", sections, waits_s=slow)
+    history = made.run()
+    shown = show_json(history, made.store)["generations"][0]["gate"]
+    assert shown["decision"] == "rejected"
+    assert "the gain is real, but seconds waited for the model an attempt, times base's: 3" in shown["why"]
+    assert shown["evidence"]["waited_s"] == {"base": 1.0, shown["evidence"]["chosen"]: 3.0}

@@ -84,6 +84,7 @@ class World:
     no_base: str = ""  # why there is none
     unserved: dict[str, str] = field(default_factory=dict)  # arms of a screen that are null, and why
     refused: str = ""  # why the endpoint takes no request
+    waits_s: dict[str, float] = field(default_factory=dict)  # by arm, what each reply takes
     ending: str = ""  # how every reply ends, without an answer
     lose: Callable[[e.RolloutsOpened], bool] = lambda event: False
     kills: Callable[[str, set[str]], bool] | None = None  # which shards (instance, arms) are lost
@@ -199,7 +200,7 @@ class World:
         reply = json.dumps({"shape": shape, "n": rng.randrange(3)})
         tried = Candidate(content=f"{reply} {rng.random()}", samples=(0,))
         turns = (
-            Turn(action={"ask": []}, replies=(Sample(text=reply),)),
+            Turn(action={"ask": []}, replies=(Sample(text=reply, waited_s=self.waits_s.get(arm, 0.0)),)),
             Turn(action={"try": [tried.model_dump(mode="json")]}, results=(result,)),
         )
         name = digest_of([instance, arm, release.digest, seed, knobs])[:16]

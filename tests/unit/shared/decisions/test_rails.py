@@ -4,7 +4,7 @@ import pytest
 
 from shared.config.settings import GateSection
 from shared.decisions.gate import confirmed, decide
-from shared.decisions.rails import broken, measure
+from shared.decisions.rails import broken, mean_waited_s, measure
 from shared.decisions.settling import Settled
 from shared.messages.records import AttemptState, GateRecord
 from tests.unit.feedback.attempts import attempt
@@ -68,3 +68,45 @@ def test_a_real_gain_at_too_high_a_price_is_rejected_and_the_decision_recomputes
     assert verdict.decision == "rejected"
     assert "the gain is real, but share of failures" in verdict.why
     assert decide(confirmed(GateRecord(chosen="harness"), gains, 0.05, gate)).decision == "promoted"
+
+
+def waiting(attempts: list[AttemptState], seconds: dict[str, float]) -> list[AttemptState]:
+    """Each attempt's turns, with two replies that were asked for together: the arm's seconds, and half."""
+    made = []
+    for one in attempts:
+        reply = one.replies[0]
+        pair = tuple(
+            reply.model_copy(update={"waited_s": share * seconds[one.plan.arm]}) for share in (0.5, 1)
+        )
+        turns = tuple(
+            turn.model_copy(update={"replies": pair}) if turn.replies else turn for turn in one.turns
+        )
+        made.append(one.model_copy(update={"turns": turns}))
+    return made
+
+
+def test_longer_waiting_for_the_model_breaks_the_rail_only_where_one_is_stated() -> None:
+    slow = waiting(arms(), {"base": 2.0, "harness": 5.0})
+    assert mean_waited_s(slow) == {"base": 2.0, "harness": 5.0}
+    assert broken(measure(GateSection(), [FLAT], slow, "harness")) == ""
+    assert broken(measure(GateSection(max_latency_ratio=2.5), [FLAT], slow, "harness")) == ""
+    found = broken(measure(GateSection(max_latency_ratio=2), [FLAT], slow, "harness"))
+    assert found == "seconds waited for the model an attempt, times base's: 2.5, at most 2 allowed"
+
+
+def test_replies_whose_waiting_nobody_measured_say_nothing_of_latency() -> None:
+    old = arms()
+    assert mean_waited_s(old) == {}
+    assert all(
+        "seconds" not in one.name for one in measure(GateSection(max_latency_ratio=1), [FLAT], old, "harness")
+    )
+    mixed = waiting(arms()[:8], {"base": 2.0}) + arms()[8:]
+    assert mean_waited_s(mixed) == {"base": 2.0}
+    half = waiting(arms()[:4], {"base": 2.0}) + arms()[4:8]
+    assert mean_waited_s(half) == {"base": 2.0}  # not 1.0
+
+
+def test_a_record_without_waiting_is_stored_as_before_there_was_such_a_field() -> None:
+    assert "waited_s" not in GateRecord().model_dump(mode="json")
+    record = GateRecord(waited_s={"base": 2.0})
+    assert GateRecord.model_validate(record.model_dump(mode="json")) == record

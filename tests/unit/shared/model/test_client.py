@@ -62,6 +62,31 @@ def test_a_reply_is_never_paid_for_twice(chat: Chat, endpoint: Endpoint, store: 
     assert second.cost.completion_tokens == second.cost.model_s == 0
 
 
+def test_what_was_waited_for_a_reply_is_kept_with_it_so_that_it_is_no_faster_when_found_again(
+    chat: Chat, endpoint: Endpoint, store: LocalStore
+) -> None:
+    def slowly(body: object) -> str:
+        time.sleep(0.05)
+        return "slow"
+
+    endpoint.answer = slowly
+    endpoint.faults = [Fault(503)]
+    first = chat.sample([replace(ASK, n=1)]).replies[0].samples[0]
+    again = Chat(endpoint.url, store, api_key="k", timeout_s=20, concurrency=4)
+    second = again.sample([replace(ASK, n=1)]).replies[0].samples[0]
+    again.close()
+    assert second.waited_s == first.waited_s >= 0.05
+
+
+def test_a_server_that_hands_back_an_earlier_reply_tells_how_long_its_making_took(
+    chat: Chat, endpoint: Endpoint
+) -> None:
+    kept = completion("made before") | {"waited_s": 7.5}
+    endpoint.faults = [Fault(200, json.dumps(kept).encode())]
+    (sample,) = chat.sample([replace(ASK, n=1)]).replies[0].samples
+    assert (sample.text, sample.waited_s) == ("made before", 7.5)
+
+
 def test_only_the_missing_replies_of_a_partial_set_are_asked_for(chat: Chat, endpoint: Endpoint) -> None:
     chat.sample([replace(ASK, n=2)])
     chat.sample([ASK])
