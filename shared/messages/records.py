@@ -277,11 +277,9 @@ class GateRecord(Record):
 
     @model_serializer(mode="wrap")
     def _as_before(self, plain: SerializerFunctionWrapHandler) -> JsonObject:
-        """A record of a run that measured no waiting is what it was, to the byte: it is derived again."""
+        """Without waiting it is, to the byte, what older versions derived."""
         found: JsonObject = plain(self)
-        if not self.waited_s:
-            del found["waited_s"]
-        return found
+        return found if self.waited_s else {key: found[key] for key in found if key != "waited_s"}
 
 
 class Guard(Record):

@@ -10,8 +10,10 @@ from shared.messages.records import Cost, Interval
 from shared.store.store import (
     LocalStore,
     Store,
+    copy_bundle,
     get_bundle,
     get_record,
+    list_bundle,
     materialize,
     put_bundle,
     put_folder,
@@ -190,3 +192,41 @@ def test_on_one_disk_a_shared_large_file_is_kept_once(tmp_path: Path) -> None:
     assert (folder / "w.bin").stat().st_ino == (unpacked / "w.bin").stat().st_ino
     assert put_folder(LocalStore(tmp_path / "other"), folder)
     assert (folder / "w.bin").stat().st_nlink == 3  # its own name, the first store's, the cache's
+
+
+FILES = {"a.txt": b"alpha", "deep/b.txt": b"beta", "same.txt": b"alpha"}
+
+
+def test_a_copied_bundle_is_whole_without_the_store_that_it_came_from(
+    kept: KeptStore, tmp_path: Path
+) -> None:
+    target = LocalStore(tmp_path / "target")
+    digest = put_bundle(kept.store, FILES)
+    copy_bundle(kept.store, target, digest)
+    for held in {*list_bundle(kept.store, digest).values(), digest}:
+        kept.remove(held)
+    assert get_bundle(target, digest) == FILES
+    copy_bundle(kept.store, target, digest)  # it is there: the source is not read
+    assert get_bundle(target, digest) == FILES
+
+
+@pytest.mark.parametrize("fault", ["missing", "damaged"])
+def test_a_bundle_that_can_not_be_copied_whole_is_not_there_at_all(
+    kept: KeptStore, tmp_path: Path, fault: str
+) -> None:
+    target = LocalStore(tmp_path / "target")
+    digest = put_bundle(kept.store, FILES)
+    last = list_bundle(kept.store, digest)["deep/b.txt"]
+    kept.remove(last) if fault == "missing" else kept.overwrite(last, b"bate")
+    with pytest.raises(ArtifactError):
+        copy_bundle(kept.store, target, digest)
+    assert not target.has(digest)  # its manifest comes last
+    assert put_bundle(kept.store, FILES) == digest  # whole again
+    copy_bundle(kept.store, target, digest)
+    assert get_bundle(target, digest) == FILES
+
+
+def test_what_is_no_bundle_is_not_copied(store: Store, tmp_path: Path) -> None:
+    target = LocalStore(tmp_path / "target")
+    with pytest.raises(ArtifactError, match="is no bundle"):
+        copy_bundle(store, target, put_json(store, {"a": 1}))
