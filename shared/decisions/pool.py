@@ -74,10 +74,11 @@ def mean_text(order: list[JsonObject] | None, group: str) -> str:
     """Which mean gain is claimed, in words. `order`: the pool; None: not drawn, or anew for each round."""
     if order is None:
         return "the mean gain by case, over the gate instances, each counting alike"
-    whole = "cases of the gate split" if len(order) < WHOLE else "cases that the task deals first"
+    ends = len(order) < WHOLE
+    whole = "cases of the gate split" if ends else "cases that the task deals first"
     text = f"the mean gain by case, over the {len(order)} {whole}, each counting alike"
     if not group:
-        return f"{text} (a class counts by how many cases it has)"
+        return f"{text} (a class counts by how {'many cases it has' if ends else 'often it is dealt'})"
     shares = weights(order, group)
     listed = ", ".join(f"{value} {share:.1%}" for value, share in list(shares.items())[:MOST_LISTED])
     return f"{text}; so {group} weighs: {listed}" + (", ..." if len(shares) > MOST_LISTED else "")

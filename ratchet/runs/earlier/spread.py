@@ -58,7 +58,8 @@ def spread_text(found: Measured) -> str:
         kind = "differences of confirmations"
     else:
         kind = "pairs of attempts of one release on one instance, which gain nothing over each other"
-    return f"That spread was measured on {found.squares} {kind}, in {found.runs} runs of this folder."
+    runs = f"{found.runs} run{'s' * (found.runs > 1)} of this folder"
+    return f"That spread was measured on {found.squares} {kind}, in {runs}."
 
 
 def _measured(source: str, of_runs: list[list[tuple[float, int]]]) -> Measured | None:

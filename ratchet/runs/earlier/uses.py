@@ -99,7 +99,7 @@ def uses_text(found: JsonObject) -> list[str]:
     if gate and gate["used_before"]:
         lines.append(
             f"{gate['used_before']} of {gate['cases']} gate cases were used before, "
-            f"by {_runs(gate['by_runs'])}, none more than {gate['most_times']} times"
+            f"by {_runs(gate['by_runs'])}, none more often than {gate['most_times']}"
         )
     if test and test["used_before"]:
         lines.append(
