@@ -104,6 +104,7 @@ def decided(folder: RunFolder) -> dict[str, Any]:
         )
         found[f"made {generation.number}"] = (generation.harness.made, generation.weights.made)
         record = get_record(store, generation.evidence, GateRecord) if generation.evidence else None
+        record = record and record.model_copy(update={"waited_s": {}})
         found[f"decided {generation.number}"] = (generation.decision, generation.arm, record)
     return found
 
