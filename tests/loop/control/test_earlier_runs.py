@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ratchet.cli import tables
+from ratchet.reports import report
 from ratchet.reports.show import show_run
 from ratchet.runs.earlier.reading import others
 from ratchet.runs.earlier.spread import pooled
@@ -69,6 +71,23 @@ def test_a_run_that_is_about_to_start_hears_of_the_cases_that_it_would_be_judged
     assert again["gate"]["by_runs"] == ["first"]
     fresh = first.config.model_copy(update={"run": first.config.run.model_copy(update={"seed": 2})})
     assert uses_text(uses_foreseen(others(tmp_path, "toy"), fresh, task)) == []
+
+
+def test_the_start_the_report_and_show_print_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = world(tmp_path, "first"), world(tmp_path, "second")
+    first.run()
+    second.run()
+    folder = RunFolder(second.folder)
+    (folder.path / "config.json").write_text(second.config.model_dump_json())
+    said = "the sealed test was opened by 1 earlier run of this folder (first) on 4 of 4 cases"
+    written = report.write(folder)
+    assert f"**Warning:** {said}" in written.read_text()
+    assert said in written.with_suffix(".html").read_text()
+    tables.print_run(show_run(folder))
+    tables.print_plan(second.config, tmp_path, as_json=False, run="second")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count(said) == 2
+    assert "claimed is the mean gain by case, over the 4096 cases that the task deals first" in printed
 
 
 def test_runs_that_there_is_no_time_for_or_that_lie_on_a_server_count_as_not_read(tmp_path: Path) -> None:
