@@ -7,14 +7,14 @@ Attempts on the sealed split are shown once the run has ended, never before.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ratchet.runs.folder import RunFolder
 from shared.errors import SettingsError
 from shared.ledger.history import RunHistory, fold
 from shared.ledger.ledger import LoggedEvent
-from shared.messages.events import ShardFinished, ShardOpened
+from shared.messages.events import Message, ShardFinished, ShardOpened
 from shared.messages.records import AttemptState, Evaluation, Sample, Turn
 from shared.store.shards import get_shard
 from shared.store.store import Store
@@ -39,7 +39,7 @@ def read_attempts(folder: RunFolder, generation: int | None = None, purpose: str
     history, times = fold(log), _times(log)
     for number, found in sorted(history.all.items(), key=lambda item: (item[0] == 0, item[0])):
         for (kind, turn), rollout in sorted(found.rollouts.items()):
-            if (generation not in (None, number)) or purpose not in ("", kind) or _sealed(kind, history):
+            if (generation not in (None, number)) or purpose not in ("", kind) or is_sealed(kind, history):
                 continue
             for digest in rollout.results:
                 yield from _of_shard(folder.open_store(), number, kind, turn, digest, times)
@@ -113,29 +113,39 @@ def _result(results: tuple[Evaluation, ...], number: int) -> dict[str, Any]:
     return results[number].model_dump() if number < len(results) else {}
 
 
-def _sealed(purpose: str, history: RunHistory) -> bool:
+def is_sealed(purpose: str, history: RunHistory) -> bool:
+    """Whether attempts of that purpose may not be shown yet."""
     return purpose == "test" and not history.finished
 
 
 def _of_shard(
-    store: Store, generation: int, purpose: str, turn: int, digest: str, times: _Times
+    store: Store, generation: int, purpose: str, turn: int, digest: str, times: ShardTimes
 ) -> Iterator[Found]:
-    began, ended = times[digest]
+    began, ended = times.by_result[digest]
     for state in get_shard(store, digest).attempts:
         yield Found(generation, purpose, turn, digest, began, ended, state)
 
 
-_Times = dict[str, tuple[float | None, float]]  # by a shard's result: opened and ended, since the run's start
+@dataclass
+class ShardTimes:
+    """When each shard was opened and ended, in seconds since the run's first event, by its result's digest.
+    It takes a run's events one after another, so that a reader of a long run can keep it current."""
 
+    by_result: dict[str, tuple[float | None, float]] = field(default_factory=dict)
+    _start: float | None = None
+    _opened: dict[tuple[str, str], float] = field(default_factory=dict)
 
-def _times(log: list[LoggedEvent]) -> _Times:
-    opened: dict[tuple[str, str], float] = {}
-    found: _Times = {}
-    for logged in log:
-        event, at = logged.event, logged.at - log[0].at
+    def add(self, event: Message, at: float) -> None:
+        self._start = at if self._start is None else self._start
         key = (event.join.id, event.join.slot) if event.join else ("", "")
         if isinstance(event, ShardOpened):
-            opened[key] = at
+            self._opened[key] = at - self._start
         elif isinstance(event, ShardFinished) and event.result is not None:
-            found[event.result] = (opened.get(key), at)
+            self.by_result[event.result] = (self._opened.get(key), at - self._start)
+
+
+def _times(log: list[LoggedEvent]) -> ShardTimes:
+    found = ShardTimes()
+    for logged in log:
+        found.add(logged.event, logged.at)
     return found

@@ -19,6 +19,10 @@ from fastapi.templating import Jinja2Templates
 
 from ratchet.reports.formats import number_text
 from ratchet.ui import pages
+from ratchet.ui.attempts import attempt_page, attempts_page, cut
+from ratchet.ui.comparisons import comparison_page, comparisons
+from ratchet.ui.generation import generation_page
+from ratchet.ui.lineage import lineage_page
 from ratchet.ui.runs import Runs
 from shared.errors import RatchetError
 
@@ -37,8 +41,10 @@ def make_app(root: Path, token: str = "", hosts: frozenset[str] = frozenset()) -
     headers, so that no page of another site reaches the console through the browser; empty: any."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     runs = Runs(root)
+    runs.read_ahead()
     templates = Jinja2Templates(directory=HERE / "templates")
     templates.env.filters["number"] = number_text
+    templates.env.filters["cut"] = cut
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
     _guard(app, token, hosts)
@@ -53,7 +59,12 @@ def make_app(root: Path, token: str = "", hosts: frozenset[str] = frozenset()) -
     @app.get("/")
     def index(request: Request) -> HTMLResponse:
         rows = [pages.run_row(runs.view(name)) for name in runs.names()]
-        return templates.TemplateResponse(request, "runs.html", {"rows": rows, "root": str(root)})
+        shown = {"rows": rows, "root": str(root), "comparisons": comparisons(root)}
+        return templates.TemplateResponse(request, "runs.html", shown)
+
+    @app.get("/comparisons/{name}")
+    def comparison(request: Request, name: str) -> HTMLResponse:
+        return templates.TemplateResponse(request, "comparison.html", comparison_page(root, name))
 
     @app.get("/compare")
     def compare(request: Request, run: Annotated[list[str], Query()]) -> HTMLResponse:
@@ -61,22 +72,28 @@ def make_app(root: Path, token: str = "", hosts: frozenset[str] = frozenset()) -
         return templates.TemplateResponse(request, "compare.html", shown)
 
     @app.get("/runs/{name}")
-    def run_page(request: Request, name: str) -> HTMLResponse:
-        return templates.TemplateResponse(request, "run.html", pages.run_page(runs.view(name)))
+    def run_page(request: Request, name: str, page: int = 0) -> HTMLResponse:
+        shown = pages.run_page(runs.view(name), max(page, 0))
+        return templates.TemplateResponse(request, "run.html", shown)
+
+    @app.get("/runs/{name}/lineage")
+    def lineage(request: Request, name: str, first: int = 0, second: int = 0) -> HTMLResponse:
+        shown = lineage_page(runs.view(name), first, second)
+        return templates.TemplateResponse(request, "lineage.html", shown)
 
     @app.get("/runs/{name}/generations/{number}")
     def generation(request: Request, name: str, number: int) -> HTMLResponse:
-        shown = pages.generation_page(runs.view(name), number)
+        shown = generation_page(runs.view(name), number)
         return templates.TemplateResponse(request, "generation.html", shown)
 
     @app.get("/runs/{name}/generations/{number}/{purpose}")
     def attempts(request: Request, name: str, number: int, purpose: str, page: int = 0) -> HTMLResponse:
-        shown = pages.attempts_page(runs.view(name), number, purpose, max(page, 0))
+        shown = attempts_page(runs.view(name), number, purpose, max(page, 0))
         return templates.TemplateResponse(request, "attempts.html", shown)
 
     @app.get("/runs/{name}/attempts/{shard}/{index}")
     def attempt(request: Request, name: str, shard: str, index: int) -> HTMLResponse:
-        shown = pages.attempt_page(runs.view(name), shard, index)
+        shown = attempt_page(runs.view(name), shard, index)
         return templates.TemplateResponse(request, "attempt.html", shown)
 
     @app.get("/runs/{name}/events")

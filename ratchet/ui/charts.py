@@ -13,6 +13,7 @@ from markupsafe import Markup
 from shared.messages.records import ARMS, Interval
 
 WIDTH, HEIGHT, MARGIN = 720, 240, 36
+SHOWN_POINTS = 720  # of a line: one a pixel
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,12 @@ def arms_chart(rows: Sequence[tuple[int, dict[str, Interval | None]]]) -> Markup
 
 
 def line_chart(points: Sequence[tuple[float, float]], label: str, band: Sequence[Interval] = ()) -> Markup:
-    """A line through (x, y), with a band where intervals are given, one a point."""
+    """A line through (x, y), with a band where intervals are given, one a point. Of a long line every so many
+    points are drawn, and the last one."""
+    every = -(-len(points) // SHOWN_POINTS)
+    if every > 1:
+        kept = sorted({*range(0, len(points), every), len(points) - 1})
+        points, band = [points[at] for at in kept], [band[at] for at in kept] if band else ()
     edges = [edge for found in band for edge in (found.low, found.high)]
     scale = scale_of([y for _, y in points] + edges)
     last = max((x for x, _ in points), default=1.0) or 1.0

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ratchet.reports.narrate import narrate
+from ratchet.reports.trace import ShardTimes
 from ratchet.runs.folder import RunFolder, find, names
-from shared.ledger.history import RunHistory, apply
+from shared.errors import RatchetError
+from shared.ledger.history import Generation, RunHistory, apply
 from shared.ledger.ledger import Ledger
-from shared.store.store import Store
+from shared.messages.records import ARMS, GateRecord, Interval
+from shared.store.store import Store, get_record
+
+Arms = dict[str, Interval | None]
 
 SENTENCES = 200  # of the newest events, kept for the page
 
@@ -25,7 +31,19 @@ class RunView:
     history: RunHistory = field(default_factory=RunHistory)
     seq: int = 0
     sentences: list[tuple[int, float, str]] = field(default_factory=list)
+    times: ShardTimes = field(default_factory=ShardTimes)
+    arms: dict[str, Arms] = field(default_factory=dict)  # by the digest of a decision's evidence: read once
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def arms_of(self, generation: Generation) -> Arms:
+        """The four arms as the screen measured them; None: an arm that was not, or no decision yet."""
+        digest = generation.evidence
+        if not digest:
+            return dict.fromkeys(ARMS)
+        if digest not in self.arms:
+            screen = get_record(self.store, digest, GateRecord).screen
+            self.arms[digest] = {arm: screen[arm].interval if arm in screen else None for arm in ARMS}
+        return self.arms[digest]
 
     def refresh(self) -> list[tuple[int, float, str]]:
         """Fold the events since the last call; returns their sentences."""
@@ -33,6 +51,7 @@ class RunView:
             fresh = []
             for logged in self.ledger.events(self.folder.run_id, after=self.seq):
                 apply(self.history, logged.event, logged.at)
+                self.times.add(logged.event, logged.at)
                 self.seq = logged.seq
                 if text := narrate(logged.event):
                     fresh.append((logged.seq, logged.at - self.history.started_at, text))
@@ -50,6 +69,15 @@ class Runs:
 
     def names(self) -> list[str]:
         return names(self.root)
+
+    def read_ahead(self) -> None:
+        """Fold every run in the background, so that the first page of a long one need not wait for it."""
+        threading.Thread(target=self._read_all, daemon=True, name="read-ahead").start()
+
+    def _read_all(self) -> None:
+        for name in self.names():
+            with suppress(RatchetError):  # its page says why it can't be read
+                self.view(name)
 
     def view(self, name: str) -> RunView:
         """Raises SettingsError for an unknown run."""

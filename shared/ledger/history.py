@@ -226,6 +226,8 @@ def _arrive(history: RunHistory, event: e.ShardFinished) -> None:
     _pay(history, generation, event.cost)
     generation.endings.update(event.endings)
     # Times are counted from the promotion before; the first worker to load a part reports the reload time.
+    if not event.reload:
+        return  # nearly every shard: to look for the promotion would cost a walk over all generations
     promoted = [
         past for past in history.promotions if past.number < event.generation or event.generation == 0
     ]

@@ -234,6 +234,16 @@ class Ledger:
             rows = connection.execute(query.group_by(jobs.c.service, jobs.c.state)).all()
         return {(service, state): count for service, state, count in rows}
 
+    def workers(self, run_id: str) -> list[tuple[str, str, int, float]]:
+        """Who holds the run's leased jobs: (owner, service, how many, seconds until its first lease ends)."""
+        held_jobs = and_(jobs.c.run_id == run_id, jobs.c.state == "leased")
+        columns = (jobs.c.owner, jobs.c.service, func.count(), func.min(jobs.c.lease_until))
+        query = select(*columns).where(held_jobs).group_by(jobs.c.owner, jobs.c.service)
+        with self.database.read() as connection:
+            now = self.database.now(connection)
+            rows = connection.execute(query.order_by(jobs.c.service, jobs.c.owner)).all()
+        return [(owner, service, count, until - now) for owner, service, count, until in rows]
+
     def handled(self, run_id: str) -> set[str]:
         """The jobs that are done, by id."""
         query = select(jobs.c.id).where(jobs.c.run_id == run_id, jobs.c.state == "done")
