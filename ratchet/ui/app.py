@@ -56,6 +56,14 @@ def make_app(root: Path, token: str = "", hosts: frozenset[str] = frozenset()) -
         page.headers.update(HEADERS)
         return page
 
+    _add_lists(app, runs, templates)
+    _add_run(app, runs, templates)
+    return app
+
+
+def _add_lists(app: FastAPI, runs: Runs, templates: Jinja2Templates) -> None:
+    root = runs.root
+
     @app.get("/")
     def index(request: Request) -> HTMLResponse:
         rows = [pages.run_row(runs.view(name)) for name in runs.names()]
@@ -71,6 +79,8 @@ def make_app(root: Path, token: str = "", hosts: frozenset[str] = frozenset()) -
         shown = pages.compare_page([runs.view(name) for name in run])
         return templates.TemplateResponse(request, "compare.html", shown)
 
+
+def _add_run(app: FastAPI, runs: Runs, templates: Jinja2Templates) -> None:
     @app.get("/runs/{name}")
     def run_page(request: Request, name: str, page: int = 0) -> HTMLResponse:
         shown = pages.run_page(runs.view(name), max(page, 0))
@@ -99,8 +109,6 @@ def make_app(root: Path, token: str = "", hosts: frozenset[str] = frozenset()) -
     @app.get("/runs/{name}/events")
     async def events(request: Request, name: str, after: int = 0) -> StreamingResponse:
         return StreamingResponse(_stream(request, runs, name, after), media_type="text/event-stream")
-
-    return app
 
 
 def _guard(app: FastAPI, token: str, hosts: frozenset[str]) -> None:

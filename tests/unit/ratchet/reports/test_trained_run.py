@@ -18,7 +18,7 @@ from ratchet.runs import folder as runs
 from ratchet.runs.exports.export import export
 from ratchet.runs.folder import RunFolder
 from ratchet.runs.request import RunRequest
-from ratchet.ui import pages
+from ratchet.ui.generation import generation_page
 from ratchet.ui.runs import Runs
 from shared.config.settings import RunConfig, load_config
 from shared.errors import SettingsError, ToolMissingError
@@ -115,7 +115,7 @@ def test_the_curves_are_in_show_the_report_and_the_console(trained: RunFolder) -
     assert (trained.report / "training.png").stat().st_size > 1000
     view = Runs(trained.path.parent).view("mine")
     view.refresh()
-    curves = pages.generation_page(view, 1)["curves"]
+    curves = generation_page(view, 1)["curves"]
     assert [(name, first, last) for name, _, first, last in curves] == [
         ("loss", 2.0, 1.25),
         ("reward", 0.1, 0.4),
