@@ -92,6 +92,7 @@ def begun(root: Path, name: str) -> RunFolder:
     return folder
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_no_process_and_one_killed_whole_is_resumed(root: Path) -> None:
     folder = begun(root, "whole")
     driven = Driven(root, "resume", "whole", "--json")

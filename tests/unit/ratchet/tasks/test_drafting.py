@@ -83,6 +83,7 @@ def drafted(folder: Path, model: Model) -> list[str]:
         return from_jsonl.create(folder / "sums", rows_file(folder), describe=TASK, config=config)
 
 
+@pytest.mark.slow
 def test_of_several_drafts_the_one_that_answers_best_on_train_rows_is_kept(tmp_path: Path) -> None:
     crash = "def step(instance, history, knobs, context):\n    return 1 / 0\n"
     lines = drafted(
