@@ -15,7 +15,8 @@ from ratchet.ui.runs import Runs
 from shared.messages import events as e
 
 SIZE = "1000,800"
-FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --hide-scrollbars --virtual-time-budget=3000"
+# No virtual time: it would wait for the end of a running run's stream of events.
+FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --hide-scrollbars --timeout=2000"
 
 
 def main() -> None:
@@ -55,6 +56,8 @@ def draw(root: Path, paths: dict[str, str], folder: Path) -> None:
             command = ["chromium", *FLAGS.split(), f"--user-data-dir={profile}", f"--window-size={SIZE}"]
             command += [f"--screenshot={folder / name}.png", f"http://127.0.0.1:{port}{path}"]
             subprocess.run(command, check=True, capture_output=True, timeout=90)
+            if not (folder / f"{name}.png").exists():
+                raise RuntimeError(f"chromium drew no picture of {path}")
             print(folder / f"{name}.png")
 
 
