@@ -168,7 +168,7 @@ class _Writer:
         )
         evidence = put_json(self.store, record)
         if promoted:
-            self.live, self.level = made, self.level + gain
+            self.live, self.level = made, self.level + gain * (0.8 - self.level)
             why = f"both is better: e-value 30 of 20 after {PAIRS} pairs"
             return e.ReleasePromoted(**where, release=made, arm="both", evidence=evidence, why=why)
         why = f"e-value 1 of 20 after {PAIRS} pairs"

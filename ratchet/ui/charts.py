@@ -13,6 +13,7 @@ from markupsafe import Markup
 from shared.messages.records import ARMS, Interval
 
 WIDTH, HEIGHT, MARGIN = 720, 240, 36
+SHOWN_LABELS = 20  # of an axis: more would overlap
 SHOWN_POINTS = 720  # of a line: one a pixel
 
 
@@ -42,7 +43,8 @@ def arms_chart(rows: Sequence[tuple[int, dict[str, Interval | None]]]) -> Markup
     parts = [_axis(scale)]
     for column, (number, arms) in enumerate(rows):
         left = MARGIN + step * column
-        parts.append(_text(left + step / 2, HEIGHT - 12, str(number), "middle"))
+        if column % -(-len(rows) // SHOWN_LABELS) == 0:
+            parts.append(_text(left + step / 2, HEIGHT - 12, str(number), "middle"))
         for place, arm in enumerate(ARMS):
             if found := arms.get(arm):
                 x = left + step * (place + 1) / (len(ARMS) + 1)
