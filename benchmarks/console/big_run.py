@@ -16,16 +16,15 @@ from shared.config.settings import RunConfig
 from shared.decisions.intervals import t_interval
 from shared.ledger.schema import events, runs
 from shared.messages import events as e
+from shared.messages.evidence import ArmResult, GateRecord
 from shared.messages.proposals import TrainingCurves
 from shared.messages.records import (
     ArmRelease,
-    ArmResult,
     AttemptPlan,
     AttemptState,
     Candidate,
     Cost,
     Evaluation,
-    GateRecord,
     Purpose,
     Release,
     Sample,

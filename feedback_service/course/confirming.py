@@ -15,7 +15,7 @@ from shared.decisions.settling import Settled, settle
 from shared.decisions.stretches import stretch_of
 from shared.ledger.history import Generation, Rollout
 from shared.messages.events import Message
-from shared.messages.records import GateRecord
+from shared.messages.evidence import GateRecord
 
 
 @dataclass

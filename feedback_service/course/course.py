@@ -13,7 +13,8 @@ from shared.decisions.intervals import t_interval
 from shared.decisions.plan import Step, confirm_step, design_step, screen_step, test_step, train_step
 from shared.ledger.history import Rollout
 from shared.messages.events import Message, RunFinished
-from shared.messages.records import Interval, Release
+from shared.messages.evidence import Interval
+from shared.messages.records import Release
 from shared.store.store import put_json
 
 End = Literal["done", "stopped", "budget"]

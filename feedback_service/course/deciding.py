@@ -14,7 +14,8 @@ from shared.decisions.gate import decide, screened
 from shared.decisions.levers import LEVERS, levers_of, why_off
 from shared.ledger.history import Generation, Rollout
 from shared.messages.events import Message, ReleasePromoted, ReleaseRejected
-from shared.messages.records import ArmResult, GateRecord, Rail, Release
+from shared.messages.evidence import ArmResult, GateRecord, Rail
+from shared.messages.records import Release
 from shared.store.store import put_json
 
 

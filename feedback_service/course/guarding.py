@@ -8,7 +8,8 @@ from feedback_service.course.situation import Situation
 from shared.decisions.guards import tripped, watch
 from shared.ledger.history import Generation
 from shared.messages.events import ReleaseRolledBack
-from shared.messages.records import AttemptState, GuardRecord, Purpose
+from shared.messages.evidence import GuardRecord
+from shared.messages.records import AttemptState, Purpose
 from shared.store.store import put_json
 
 

@@ -19,7 +19,8 @@ from shared.config.settings import StackSettings
 from shared.errors import RatchetError
 from shared.ledger.history import Generation, RunHistory, apply
 from shared.messages.events import JobDied
-from shared.messages.records import ARMS, GateRecord
+from shared.messages.evidence import GateRecord
+from shared.messages.records import ARMS
 from shared.messages.routes import SERVICES
 from shared.store.store import get_record
 

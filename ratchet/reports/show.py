@@ -17,7 +17,8 @@ from shared.errors import RatchetError
 from shared.ledger.history import Generation, Proposal, RunHistory, fold
 from shared.ledger.pausing import paused_why
 from shared.messages.analysis import Analysis
-from shared.messages.records import ARMS, GateRecord
+from shared.messages.evidence import GateRecord
+from shared.messages.records import ARMS
 from shared.store.store import Store, get_json, get_record
 from shared.tasks.task import load_task
 

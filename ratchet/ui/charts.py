@@ -10,7 +10,8 @@ from html import escape
 
 from markupsafe import Markup
 
-from shared.messages.records import ARMS, Interval
+from shared.messages.evidence import Interval
+from shared.messages.records import ARMS
 
 WIDTH, HEIGHT, MARGIN = 720, 240, 36
 SHOWN_LABELS = 20  # of an axis: more would overlap

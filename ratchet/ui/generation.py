@@ -18,7 +18,8 @@ from ratchet.ui.lineage import side_by_side
 from ratchet.ui.pages import run_row
 from ratchet.ui.runs import RunView
 from shared.ledger.history import Generation
-from shared.messages.records import ARMS, GateRecord
+from shared.messages.evidence import GateRecord
+from shared.messages.records import ARMS
 from shared.store.store import get_record
 
 LEAST_SHARE = 1e-4  # of the evidence asked for: what is less is drawn there

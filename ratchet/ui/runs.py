@@ -13,7 +13,8 @@ from ratchet.runs.folder import RunFolder, find, names
 from shared.errors import RatchetError
 from shared.ledger.history import Generation, RunHistory, apply
 from shared.ledger.ledger import Ledger
-from shared.messages.records import ARMS, GateRecord, Interval
+from shared.messages.evidence import GateRecord, Interval
+from shared.messages.records import ARMS
 from shared.store.store import Store, get_record
 
 Arms = dict[str, Interval | None]

@@ -16,7 +16,8 @@ from shared.decisions import gate
 from shared.decisions.arms import instance_key
 from shared.decisions.evidence.betting import generation_alpha
 from shared.decisions.pool import draw_order, fresh
-from shared.messages.records import GateRecord, JsonObject
+from shared.messages.evidence import GateRecord
+from shared.messages.records import JsonObject
 from shared.tasks.draws import draw
 from shared.tasks.task import Task, load_task
 

@@ -18,7 +18,8 @@ from shared.decisions.arms import Paired
 from shared.decisions.evidence.betting import log_wealth
 from shared.decisions.evidence.claims import CLAIMS, Finding, Terms, could_pass
 from shared.decisions.intervals import standard_error, t_interval
-from shared.messages.records import ARMS, Arm, ArmResult, GateRecord, Interval, Rail
+from shared.messages.evidence import ArmResult, GateRecord, Interval, Rail
+from shared.messages.records import ARMS, Arm
 from shared.tasks.task import ScoreSection
 
 FEWEST_PAIRS = 2  # below this nothing is compared

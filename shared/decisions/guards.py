@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from shared.config.settings import GateSection
 from shared.decisions.evidence.betting import e_value
 from shared.decisions.rails import tokens_of
-from shared.messages.records import UNSCORED, AttemptState, Guard
+from shared.messages.evidence import Guard
+from shared.messages.records import UNSCORED, AttemptState
 from shared.tasks.task import AttemptSection
 
 FAILURES = "share of failing attempts"

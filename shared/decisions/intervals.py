@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from scipy.special import stdtrit
 
-from shared.messages.records import Interval, JsonObject
+from shared.messages.evidence import Interval
+from shared.messages.records import JsonObject
 
 LEVEL = 0.95
 

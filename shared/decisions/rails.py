@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from shared.config.settings import GateSection
 from shared.decisions.intervals import standard_error
 from shared.decisions.settling import Settled
-from shared.messages.records import AttemptState, JsonObject, Rail
+from shared.messages.evidence import Rail
+from shared.messages.records import AttemptState, JsonObject
 
 FEWEST = 4  # pairs of a group
 CHARS_A_TOKEN = 4  # where an endpoint returns no token ids

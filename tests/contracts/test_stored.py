@@ -9,8 +9,9 @@ import pytest
 
 from shared.config.settings import RunConfig
 from shared.messages.analysis import Analysis, Replay
+from shared.messages.evidence import GateRecord
 from shared.messages.proposals import DesignRecord, Patch, WeightUpdate
-from shared.messages.records import BatchScores, CandidateBatch, GateRecord, ShardPlan, ShardState
+from shared.messages.records import BatchScores, CandidateBatch, ShardPlan, ShardState
 from shared.messages.steps import ShardStep
 from shared.store.store import LocalStore, get_record, put_json
 from tests.contracts.test_events import kept

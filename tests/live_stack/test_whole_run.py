@@ -17,8 +17,8 @@ from ratchet.runs.folder import RunFolder
 from ratchet.tasks import new_task
 from shared.ledger.history import Generation, fold
 from shared.messages import events as e
+from shared.messages.evidence import GateRecord
 from shared.messages.proposals import WeightUpdate
-from shared.messages.records import GateRecord
 from shared.store.shards import get_shard
 from shared.store.store import Store, get_json, get_record
 from tests.chaos.test_real_run import SMALL, TINY_SEED

@@ -9,8 +9,9 @@ from ratchet.reports.show import show_json
 from shared.decisions.gate import decide
 from shared.ledger.history import RunHistory
 from shared.messages import events as e
+from shared.messages.evidence import GateRecord
 from shared.messages.proposals import Patch
-from shared.messages.records import ARMS, GateRecord, Release
+from shared.messages.records import ARMS, Release
 from shared.store.store import get_json, get_record, put_bundle, put_json
 from tests.loop.toy_world import RUN, World, purposes
 

@@ -3,7 +3,7 @@ decide nothing."""
 
 from pathlib import Path
 
-from shared.messages.records import GateRecord
+from shared.messages.evidence import GateRecord
 from shared.store.store import get_json, get_record
 from tests.loop.toy_world import World
 

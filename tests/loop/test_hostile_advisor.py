@@ -11,8 +11,9 @@ import pytest
 
 from shared.ledger.history import RunHistory
 from shared.messages.analysis import Analysis
+from shared.messages.evidence import GateRecord
 from shared.messages.proposals import Patch
-from shared.messages.records import AttemptState, GateRecord, Release
+from shared.messages.records import AttemptState, Release
 from shared.model.reading import parse_completion
 from shared.store.shards import get_shard
 from shared.store.store import get_bundle, get_json, get_record

@@ -8,7 +8,7 @@ from ratchet.reports.show import show_json
 from ratchet.serving import rollback
 from shared.errors import SettingsError
 from shared.messages import events as e
-from shared.messages.records import GateRecord
+from shared.messages.evidence import GateRecord
 from shared.store.store import get_record
 from tests.loop.toy_world import World
 

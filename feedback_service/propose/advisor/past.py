@@ -14,8 +14,9 @@ from shared.decisions.arms import instance_key
 from shared.decisions.intervals import t_interval
 from shared.ledger.history import Generation, RunHistory
 from shared.messages.analysis import Analysis
+from shared.messages.evidence import GateRecord, Interval
 from shared.messages.proposals import TrainingCurves
-from shared.messages.records import Arm, GateRecord, Interval, ShardState
+from shared.messages.records import Arm, ShardState
 from shared.store.shards import get_shard
 from shared.store.store import Store, get_record
 

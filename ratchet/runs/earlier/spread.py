@@ -18,7 +18,8 @@ from ratchet.runs.earlier.reading import OtherRun, Others
 from shared.config.settings import RunConfig
 from shared.decisions.arms import final_score, instance_key
 from shared.errors import RatchetError
-from shared.messages.records import AttemptState, GateRecord
+from shared.messages.evidence import GateRecord
+from shared.messages.records import AttemptState
 from shared.store.shards import get_shard
 from shared.store.store import get_record
 from shared.tasks.task import ScoreSection, Task

@@ -7,16 +7,8 @@ import pytest
 
 from shared.config.settings import GateSection
 from shared.decisions.guards import FAILURES, TOKENS, tripped, watch
-from shared.messages.records import (
-    AttemptPlan,
-    AttemptState,
-    Evaluation,
-    GuardRecord,
-    Outcome,
-    Release,
-    Sample,
-    Turn,
-)
+from shared.messages.evidence import GuardRecord
+from shared.messages.records import AttemptPlan, AttemptState, Evaluation, Outcome, Release, Sample, Turn
 from shared.store.store import get_record
 from shared.tasks.task import AttemptSection
 from tests.loop.toy_world import World

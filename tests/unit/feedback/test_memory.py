@@ -9,8 +9,9 @@ from feedback_service.propose.memory import Memory, PastPatch, remember
 from shared.config.settings import GateSection
 from shared.decisions.gate import confirmed, decide
 from shared.ledger.history import Generation, Proposal, RunHistory
+from shared.messages.evidence import GateRecord
 from shared.messages.proposals import Edit, Patch
-from shared.messages.records import GateRecord, Release
+from shared.messages.records import Release
 from shared.store.store import LocalStore, put_bundle, put_json
 from tests.loop.toy_world import KNOBS
 

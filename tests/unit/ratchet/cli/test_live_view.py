@@ -8,7 +8,8 @@ from ratchet.runs.request import RunRequest
 from shared.config.settings import RunConfig
 from shared.ledger.ledger import Ledger
 from shared.messages import events as e
-from shared.messages.records import GateRecord, Release
+from shared.messages.evidence import GateRecord
+from shared.messages.records import Release
 from shared.store.remembered import Remembered
 from shared.store.store import LocalStore, put_json
 

@@ -13,7 +13,8 @@ from ratchet.reports.wealth import wealth_path, wealth_paths
 from ratchet.runs.folder import RunFolder
 from shared.config.settings import load_config
 from shared.decisions.evidence.betting import log_wealth
-from shared.messages.records import Cost, GateRecord
+from shared.messages.evidence import GateRecord
+from shared.messages.records import Cost
 from tests.loop.toy_world import World
 
 

@@ -10,7 +10,8 @@ from shared.decisions.evidence.claims import CLAIMS
 from shared.decisions.gate import confirmed, decide, futile, pick, screened
 from shared.decisions.intervals import t_interval
 from shared.errors import TaskError
-from shared.messages.records import GateRecord, ShardState
+from shared.messages.evidence import GateRecord
+from shared.messages.records import ShardState
 from shared.tasks.task import ScoreSection
 from tests.unit.feedback.attempts import attempt, compared, shard
 

@@ -6,7 +6,8 @@ from shared.config.settings import GateSection
 from shared.decisions.gate import confirmed, decide
 from shared.decisions.rails import broken, mean_waited_s, measure
 from shared.decisions.settling import Settled
-from shared.messages.records import AttemptState, GateRecord
+from shared.messages.evidence import GateRecord
+from shared.messages.records import AttemptState
 from tests.unit.feedback.attempts import attempt
 
 NAMES = [f"i{n}" for n in range(8)]

@@ -6,7 +6,8 @@ import numpy as np
 from shared.config.settings import GateSection
 from shared.decisions.gate import confirmed, decide
 from shared.decisions.settling import Settled, settle
-from shared.messages.records import GateRecord, ShardState
+from shared.messages.evidence import GateRecord
+from shared.messages.records import ShardState
 from shared.tasks.task import ScoreSection
 from tests.unit.feedback.attempts import attempt, compared, shard
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import ArtifactError, DecodeError, StoreUnavailableError
-from shared.messages.records import Cost, Interval
+from shared.messages.evidence import Interval
+from shared.messages.records import Cost
 from shared.store.store import (
     LocalStore,
     Store,
