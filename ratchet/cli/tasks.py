@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ratchet.cli.options import AsJson, Overrides, TaskName
-from shared.config.settings import RunConfig, load_config, parse_override
 from shared.errors import SettingsError
+
+if TYPE_CHECKING:
+    from shared.config.settings import RunConfig
 
 
 def add_to(app: typer.Typer) -> None:
@@ -70,6 +72,7 @@ def init(
 def _endpoints(overrides: list[str]) -> RunConfig:
     """The advisor and the model that drafts are made and tried with, each seen to answer."""
     from ratchet.runs.endpoint import settle
+    from shared.config.settings import load_config, parse_override
 
     config, notes = settle(load_config([parse_override(text) for text in overrides]))
     for note in notes:

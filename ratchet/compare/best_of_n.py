@@ -4,11 +4,11 @@ it holds, and no learning. What n means a task says itself (`[best_of_n]` in its
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
+from ratchet.compare.outcome import is_finished, write_outcome
 from ratchet.runs import evaluate
 from ratchet.runs import folder as runs
 from ratchet.runs.request import RunRequest
@@ -18,8 +18,6 @@ from shared.errors import LostInstancesError, SettingsError
 from shared.ledger.history import fold
 from shared.tasks.draws import draw
 from shared.tasks.task import task_of
-
-RESULT = "result.json"
 
 
 def with_n(config: RunConfig) -> RunConfig:
@@ -35,8 +33,8 @@ def with_n(config: RunConfig) -> RunConfig:
 
 def run_best_of_n(config: RunConfig, folder: Path) -> None:
     """An evaluation of the first release on the run's sealed instances, a run of its own; what it measured is
-    in the folder's result.json."""
-    if (folder / RESULT).exists():
+    in the folder."""
+    if is_finished(folder):
         return
     task, started_s = task_of(config), time.monotonic()
     sealed = draw(task, "test", config.gate.test_instances, seeds.instance_seed(config, 0, "test"))
@@ -45,14 +43,9 @@ def run_best_of_n(config: RunConfig, folder: Path) -> None:
     if found["lost"]:
         raise LostInstancesError(found["why"], f"logs are in {found['logs']}")
     cost = fold(run.open_ledger().events(run.run_id)).cost
-    result = {
-        "sealed": {row["id"]: row["score"] for row in found["instances"]},
-        "evaluations": cost.evaluations,
-        "tokens": cost.prompt_tokens + cost.completion_tokens,
-        "wall_s": time.monotonic() - started_s,
-    }
-    folder.mkdir(exist_ok=True)
-    (folder / RESULT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    scores = {row["id"]: row["score"] for row in found["instances"]}
+    tokens = cost.prompt_tokens + cost.completion_tokens
+    write_outcome(folder, scores, cost.evaluations, time.monotonic() - started_s, tokens=tokens)
 
 
 def _replaced(layer: Any, n: int) -> Any:

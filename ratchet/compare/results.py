@@ -7,7 +7,6 @@ are set beside each other are paired by instance alone.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -18,6 +17,7 @@ from scipy import stats
 
 from ratchet.compare.arms import BASE, CompareArm
 from ratchet.compare.candidates import loop_candidates, search_candidates
+from ratchet.compare.outcome import read_outcome
 from ratchet.compare.study import Study, folder_name, order
 from ratchet.runs.folder import RunFolder, find
 from shared.decisions.intervals import interval_json
@@ -73,7 +73,7 @@ def _read(arm: CompareArm, path: Path) -> tuple[JsonObject, Scores, Scores]:
     """A row of an arm and seed, and the sealed scores of its first and last release."""
     if arm.has_base:
         return _run(find(path.name, path.parent))
-    result = json.loads((path / "result.json").read_text(encoding="utf-8"))
+    result = read_outcome(path)
     cost = {
         "evaluations": result["evaluations"],
         "tokens": result.get("tokens", 0),

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ratchet.compare.samplers import SAMPLERS, Point, Space
+from ratchet.compare.outcome import is_finished, write_outcome
+from ratchet.compare.samplers import SAMPLERS, Point, Sampler, Space
 from sandbox_service.evaluate import Evaluator
 from shared.config.settings import RunConfig
 from shared.decisions import seeds
@@ -32,7 +33,7 @@ SPACE_PROGRAM = "space.py"
 FINALISTS = 4  # points that are looked at again
 FINAL_LOOKS = 8  # ... on that many instances each
 FINAL_SHARE = 0.2  # of the evaluations, at most
-TRIALS, RESULT = "trials.jsonl", "result.json"
+TRIALS = "trials.jsonl"
 Answer = Callable[[Point, JsonObject], str]
 
 
@@ -83,8 +84,8 @@ class Trials:
 
 
 def run_search(name: str, config: RunConfig, folder: Path, note: Callable[[str], None]) -> None:
-    """Search to its end, and write result.json; a finished one is left as it is."""
-    if (folder / RESULT).exists():
+    """Search to its end; a finished one is left as it is."""
+    if is_finished(folder):
         return
     folder.mkdir(parents=True, exist_ok=True)
     task = task_of(config)
@@ -105,17 +106,11 @@ def run_search(name: str, config: RunConfig, folder: Path, note: Callable[[str],
         best, sealed = _searched(SAMPLERS[name](space.choices, config.run.seed), config, task, trials, note)
     finally:
         evaluator.close()
-    result = {
-        "best": best,
-        "sealed": sealed,
-        "evaluations": len(trials.rows),
-        "wall_s": time.monotonic() - started_s,
-    }
-    (folder / RESULT).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_outcome(folder, sealed, len(trials.rows), time.monotonic() - started_s, best=best)
 
 
 def _searched(
-    sampler: Any, config: RunConfig, task: Task, trials: Trials, note: Callable[[str], None]
+    sampler: Sampler, config: RunConfig, task: Task, trials: Trials, note: Callable[[str], None]
 ) -> tuple[Point, dict[str, float]]:
     sealed_count = config.gate.test_instances
     budget = config.budget.evaluations - sealed_count
