@@ -35,7 +35,8 @@ from benchmarks.trimul.kernels import (
     torch_kernels,
 )
 from benchmarks.trimul.programs import BY_HAND, CHANNELS, TriMul, of_run, retimed, shape_of
-from benchmarks.trimul.search import Schedule, compare
+from benchmarks.trimul.search import compare
+from ratchet.compare.samplers import Point
 from sandbox_service.evaluate import Evaluator
 from shared.messages.records import Block, CandidateBatch, JsonObject
 from shared.store.store import LocalStore
@@ -126,7 +127,7 @@ def search(
     with tempfile.TemporaryDirectory(prefix="ratchet-bench-") as scratch:
         evaluator = Evaluator(LocalStore(Path(scratch) / "store"), Path(scratch) / "cache")
 
-        def evaluate(schedule: Schedule, number: int) -> float:
+        def evaluate(schedule: Point, number: int) -> float:
             block = Block(instance=drawn[number], entries=(("", trimul.render(schedule, drawn[number])),))
             batch = CandidateBatch(task=str(trimul.task.folder), check="public", fresh=True, blocks=(block,))
             return evaluator.evaluate(batch).blocks[0][0].score

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks._module import load_module
 from benchmarks.trimul.kernels import Arrays, build, interleaved
-from benchmarks.trimul.search import Schedule
+from ratchet.compare.samplers import Point
 from ratchet.runs import findings
 from ratchet.runs import folder as runs
 from shared.ledger.history import fold
@@ -24,12 +24,12 @@ from shared.tasks.task import load_task
 CHANNELS = 128
 # The best that we found by hand, by measuring, for each way to multiply. Neither the seed harness nor its
 # corpus holds them. The way is part of a program's name: none is taken for another.
-HAND: Schedule = {
+HAND: Point = {
     **{"products": "float32", "vec": 16, "rows": 4, "cols": 2, "prows": 8, "pcols": 2, "pair": "together"},
     **{"weights": "packed", "block": 64, "norm": "transposed", "outgate": "early", "sigmoid": "newton"},
     **{"stores": "streaming", "prefetch": "next", "pages": "huge", "threads": 2},
 }
-BY_HAND: dict[str, Schedule] = {
+BY_HAND: dict[str, Point] = {
     "hand": HAND,
     "hand_bf16x3": {**HAND, "products": "bf16x3"},
     "hand_bf16x2": {**HAND, "products": "bf16x2"},
@@ -51,7 +51,7 @@ class TriMul:
         self.scaffold = load_module(self.task.folder / "harness" / "scaffold.py")
         self.kernel = (self.task.folder / "harness" / "prompts" / "kernel.md").read_text(encoding="utf-8")
 
-    def render(self, schedule: Schedule, instance: JsonObject) -> str:
+    def render(self, schedule: Point, instance: JsonObject) -> str:
         return str(self.scaffold.render(schedule, instance, self.kernel))
 
     def fitted(self, program: str, instance: JsonObject) -> str:

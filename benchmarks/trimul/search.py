@@ -6,42 +6,26 @@ that all methods meet the same instances in the same order). Every evaluation is
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
-import optuna
+from ratchet.compare.samplers import SAMPLERS, Point, Space
+from shared.messages.records import JsonObject
 
-Value = int | float | str | bool
-Schedule = dict[str, Value]
-Space = Mapping[str, Sequence[Value]]
-Evaluate = Callable[[Schedule, int], float]
-
-
-@dataclass(frozen=True)
-class Trial:
-    schedule: Schedule
-    score: float
+SEARCHES = ("random", "optuna")
+Evaluate = Callable[[Point, int], float]
 
 
-def random_search(space: Space, evaluate: Evaluate, evaluations: int, seed: int) -> list[Trial]:
-    rng = random.Random(seed)
-    drawn = [{name: rng.choice(choices) for name, choices in space.items()} for _ in range(evaluations)]
-    return [Trial(schedule, evaluate(schedule, number)) for number, schedule in enumerate(drawn)]
-
-
-def optuna_search(space: Space, evaluate: Evaluate, evaluations: int, seed: int) -> list[Trial]:
-    """TPE with its own defaults: the first ten at random."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    found = []
+def searched(method: str, space: Space, evaluate: Evaluate, evaluations: int, seed: int) -> list[JsonObject]:
+    """Every schedule in order, with its score. `method`: one of ratchet/compare/samplers.py."""
+    sampler = SAMPLERS[method](space, seed)
+    trials: list[JsonObject] = []
     for number in range(evaluations):
-        asked = study.ask()
-        schedule = {name: asked.suggest_categorical(name, choices) for name, choices in space.items()}
-        found.append(Trial(schedule, evaluate(schedule, number)))
-        study.tell(asked, found[-1].score)
-    return found
+        schedule = sampler.ask()
+        score = evaluate(schedule, number)
+        sampler.tell(score)
+        trials.append({"schedule": schedule, "score": score})
+    return trials
 
 
 def curve(scores: Sequence[float], window: int = 16) -> dict[str, list[float]]:
@@ -52,13 +36,10 @@ def curve(scores: Sequence[float], window: int = 16) -> dict[str, list[float]]:
 
 def compare(
     space: Space, evaluate: Evaluate, evaluations: int, seed: int, loop_scores: Sequence[float] = ()
-) -> dict[str, object]:
+) -> JsonObject:
     """Curves and final figures of every method. `loop_scores`: what a run's candidates scored, in order."""
-    methods: dict[str, list[float]] = {}
-    trials: dict[str, list[Trial]] = {}
-    for name, search in (("random", random_search), ("optuna", optuna_search)):
-        trials[name] = search(space, evaluate, evaluations, seed)
-        methods[name] = [trial.score for trial in trials[name]]
+    trials = {name: searched(name, space, evaluate, evaluations, seed) for name in SEARCHES}
+    methods = {name: [float(trial["score"]) for trial in found] for name, found in trials.items()}
     if loop_scores:
         methods["loop"] = list(loop_scores[:evaluations])
     curves = {name: curve(scores) for name, scores in methods.items()}
@@ -67,5 +48,5 @@ def compare(
         "best": {name: max(scores) for name, scores in methods.items()},
         "last_mean": {name: curves[name]["recent_mean"][-1] for name in methods},
         "curves": curves,
-        "trials": {name: [vars(trial) for trial in found] for name, found in trials.items()},
+        "trials": trials,
     }
