@@ -38,3 +38,14 @@ def test_a_recorded_comparison_is_a_table_of_the_page(tmp_path: Path) -> None:
     assert "| both | 0.400 [0.300, 0.500] | 0.390, 0.410 | 0.800 | 0.500 | 1.5 |" in page
     assert "| base | 0.400 [0.300, 0.500] |  | - | - | - |" in page
     assert "| both minus base | +0.400 [+0.300, +0.500] | 0.020 |" in page
+
+
+def test_faults_and_hours_stand_beside_what_their_files_say_of_machine_and_date(tmp_path: Path) -> None:
+    folder = shutil.copytree(RESULTS, tmp_path / "results")
+    for name, known in (("chaos", {"machine": "eight cores", "date": "2026-12-24"}), ("soak", {})):
+        recorded = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        kept = {key: value for key, value in recorded.items() if key not in ("machine", "date")}
+        (folder / f"{name}.json").write_text(json.dumps(kept | known), encoding="utf-8")
+    page = render(folder)
+    assert "- `chaos.json`: eight cores, 2026-12-24." in page
+    assert "- `soak.json`: no machine recorded, no date recorded." in page
