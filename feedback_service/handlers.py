@@ -66,8 +66,10 @@ def on_rollouts_joined(event: e.RolloutsJoined, *, deps: Deps) -> list[e.Message
                 return [e.RunFinished(run_id=event.run_id, state="failed", why=why)]
             return next_trials(now, generation, 0) or propose(now, generation, rollout)
         case "design":
-            trials = next_trials(now, generation, arrival.round + 1)
-            return trials or propose(now, generation, generation.rollouts[("train", 0)])
+            assert generation.train is not None, "a design follows train rollouts"
+            return next_trials(now, generation, arrival.round + 1) or propose(
+                now, generation, generation.train
+            )
         case "screen":
             return after_screen(now, generation)
         case "confirm":

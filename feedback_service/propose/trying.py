@@ -36,12 +36,10 @@ SHOWN = 12  # settings of a record
 
 def next_trials(now: Situation, generation: Generation, rung: int) -> list[Message]:
     """The next rung's rollout, or nothing where the design is off, at its end, or beyond the budget."""
-    train = generation.rollouts[("train", 0)]
-    if (
-        not designs(now.config, levers_of(now.config, generation))
-        or not train.results
-        or generation.release is None
-    ):
+    train, release = generation.train, generation.release
+    if not designs(now.config, levers_of(now.config, generation)):
+        return []
+    if train is None or not train.results or release is None:
         return []
     instances = [instance_key(instance) for instance in now.instances(train)]
     seed = seeds.design_seed(now.config, generation.number, rung)
@@ -58,7 +56,7 @@ def next_trials(now: Situation, generation: Generation, rung: int) -> list[Messa
             config=now.history.config,
             purpose="design",
             round=rung,
-            releases=tuple(_contender(trial, generation.release) for trial in trials),
+            releases=tuple(_contender(trial, release) for trial in trials),
             instances=train.opened.instances,
             seeds=train.opened.seeds[:1],
         )
@@ -80,7 +78,7 @@ def study_of(now: Situation, generation: Generation) -> Study:
 
     live = harness_of(release.harness)
     before = [past for past in now.history.generations if past.number < generation.number]
-    first = not any(_rungs(past) for past in before)
+    first = all(purpose != "design" for past in before for purpose, _ in past.rollouts)
     space = space_of(live, trials=now.task.manifest.attempt.candidates > 0, first=first)
     observations = []
     for attempt in _attempts(now, [*before, generation]):
@@ -90,7 +88,7 @@ def study_of(now: Situation, generation: Generation) -> Study:
             same = then.adapter == release.adapter and _texts(harness_of(then.harness)) == _texts(live)
             settings = space.whole(harness_of(then.harness).values | attempt.plan.knobs)
             share = (score - now.task.manifest.score.low) / _width(now)
-            name = f"{instance_key(attempt.plan.instance)}"
+            name = instance_key(attempt.plan.instance)
             observations.append(Observation(name, settings, share, 1.0 if same else OTHER_CONDITIONS))
     worth = now.config.gate.min_effect / _width(now)
     refused = remember(now.history, now.store).closed(release.harness)
@@ -99,15 +97,12 @@ def study_of(now: Situation, generation: Generation) -> Study:
 
 
 def _attempts(now: Situation, generations: Iterable[Generation]) -> Iterator[AttemptState]:
+    """Not those of a train rollout that was opened anew: it failed for a cause outside of the run."""
     for generation in generations:
         for (purpose, _), rollout in sorted(generation.rollouts.items()):
-            if purpose in ("train", "design"):
+            if purpose == "design" or rollout is generation.train:
                 for state in now.states(rollout):
                     yield from state.attempts
-
-
-def _rungs(generation: Generation) -> int:
-    return sum(purpose == "design" for purpose, _ in generation.rollouts)
 
 
 def _texts(harness: Harness) -> tuple[object, ...]:

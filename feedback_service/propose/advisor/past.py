@@ -32,9 +32,8 @@ class PastGeneration:
     confirmed: tuple[str, Interval] | None  # the arm that was confirmed, and by how much
     decision: str
     why: str
-    curves: dict[str, tuple[float, float]] = field(
-        default_factory=dict
-    )  # of its training: first and last value
+    # Of its training, first and last value:
+    curves: dict[str, tuple[float, float]] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -75,8 +74,8 @@ def _ends(store: Store, curves: str) -> dict[str, tuple[float, float]]:
 
 
 def _states(generation: Generation, store: Store) -> list[ShardState]:
-    rollout = generation.rollouts.get(("train", 0))
-    return [get_shard(store, digest) for digest in rollout.results] if rollout else []
+    train = generation.train
+    return [get_shard(store, digest) for digest in train.results] if train else []
 
 
 def _train_scores(generation: Generation, store: Store) -> list[float]:

@@ -9,9 +9,11 @@ import pytest
 
 from shared.harness.bundle import load_harness
 from shared.ledger.history import RunHistory
+from shared.ledger.steering.reopening import reopen
 from shared.messages.proposals import DesignRecord
 from shared.store.store import get_bundle, get_json, get_record
 from tests.loop.toy_world import World, purposes
+from tests.parts.replaying import must_replay_equal
 
 KNOBS = """
 [knobs.examples]
@@ -129,6 +131,18 @@ def test_lost_trials_are_left_out_and_the_run_goes_on(tmp_path: Path) -> None:
     history = made.run()
     assert history.state == "done"
     assert record_of(made, history).attempts < DESIGN
+
+
+def test_the_refused_rollouts_of_a_run_that_was_reopened_count_for_nothing(
+    run: tuple[World, RunHistory], tmp_path: Path
+) -> None:
+    made = world(tmp_path, refused="no such model")
+    assert made.run().state == "failed"
+    made.refused = ""
+    reopen(made.ledger, made.name)
+    made.bus.drain()
+    must_replay_equal(made.ledger, made.name, made.store)
+    assert record_of(made, made.history()) == record_of(*run)
 
 
 def test_a_design_that_the_budget_has_no_room_for_is_not_opened(tmp_path: Path) -> None:
