@@ -8,16 +8,15 @@ ratchet bench gate --json --out benchmarks/results/gate.json
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from benchmarks._machine import describe_machine
+from benchmarks._report import add_options, report
 from benchmarks.gate import simulated
 from benchmarks.gate.worlds import ANSWERS, GAINS, NO_GAIN, Array, Draw, normal
 from ratchet.runs.request import resolve_config
@@ -134,8 +133,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--whole-runs", type=int, default=60, help="simulated runs a scenario")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--task", default="trimul", help="whose settings of the gate")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--out", type=Path, help="also write the JSON there")
+    add_options(parser)
     options = parser.parse_args(arguments)
     gate = resolve_config(options.task, None, [], None).gate
     started_s = time.monotonic()
@@ -147,10 +145,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         **measure(options.runs, options.whole_runs, options.seed, gate),
         "wall_s": round(time.monotonic() - started_s, 1),
     }
-    text = json.dumps(result, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    print(text if options.json else table(result))
+    report(result, options, table)
     return result
 
 

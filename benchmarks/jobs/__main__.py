@@ -10,7 +10,6 @@ from a commit to the next handler's first line. How the time for a run's jobs gr
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from statistics import median
 import psutil
 
 from benchmarks._machine import describe_machine
+from benchmarks._report import add_options, report
 from benchmarks.jobs.bare import Bare
 from benchmarks.jobs.growth import growth
 from benchmarks.jobs.ours import Ours, ours
@@ -42,27 +42,23 @@ DURABILITY = {
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     today = datetime.now(UTC).date().isoformat()
-    report: JsonObject = {"machine": describe_machine(), "date": today, "durability": DURABILITY}
+    found: JsonObject = {"machine": describe_machine(), "date": today, "durability": DURABILITY}
     if options.growth:
-        report["growth"] = {name: growth(name, options.sizes, say) for name in options.databases}
+        found["growth"] = {name: growth(name, options.sizes, say) for name in options.databases}
     else:
-        report["rows"] = [
+        found["rows"] = [
             row
             for database in options.databases
             for processes in options.processes
             for row in [compare(database, processes, options.links, options.rounds)]
         ]
-    text = json.dumps(report, indent=1)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    print(text if options.json else _table(report))
+    report(found, options, _table)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ratchet bench jobs", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, help="also write the report there")
+    add_options(parser)
     parser.add_argument("--quick", action="store_true", help="two rounds of short chains")
     parser.add_argument("--growth", action="store_true", help="measure the ledger's growth instead")
     parser.add_argument("--databases", nargs="+", choices=DATABASES, default=list(DATABASES))
@@ -144,15 +140,15 @@ def _percentiles(seconds: Sequence[float]) -> JsonObject:
     }
 
 
-def _table(report: JsonObject) -> str:
-    lines = [report["machine"]]
-    for row in report.get("rows", []):
+def _table(found: JsonObject) -> str:
+    lines = [found["machine"]]
+    for row in found.get("rows", []):
         lines.append(
             f"{row['database']:10} {row['processes']} processes: {row['jobs_per_s']:7.1f} jobs/s,"
             f" Celery alone {row['celery_jobs_per_s']:7.1f}, ratio {row['vs_celery']:.2f};"
             f" commit to handler {row['commit_to_handler_ms']['idle']} ms"
         )
-    for name, row in report.get("growth", {}).items():
+    for name, row in found.get("growth", {}).items():
         lines.append(f"{name:10} {row['seconds']} s, slope {row['slope']}")
     return "\n".join(lines)
 

@@ -11,7 +11,6 @@ third found out.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._report import add_options, report
 from benchmarks.sandbox import kernels as _sandbox_kernels
 from benchmarks.sandbox import start_up as _start_up
 from benchmarks.sandbox.bare_box import BareBox
@@ -162,8 +162,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--turns", type=int, default=10, help="throughput blocks, boxed and bare each")
     parser.add_argument("--starts", type=int, default=20, help="starts of each kind")
     parser.add_argument("--threads", type=int, default=1, help="of the kernels that are timed")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--out", type=Path, help="also write the JSON there")
+    add_options(parser)
     options = parser.parse_args(arguments)
     started_s = time.monotonic()
     result = {
@@ -172,10 +171,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         **measure(options),
         "wall_s": round(time.monotonic() - started_s, 1),
     }
-    text = json.dumps(result, indent=2)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
-    print(text if options.json else table(result))
+    report(result, options, table)
     return result
 
 
