@@ -59,26 +59,28 @@ def trained_adapter(
     shutil.rmtree(spec.checkpoints, ignore_errors=True)
     if result.refusal:
         raise TrainingError(result.refusal)
-    return publish(read_folder(spec.out), event, store, key), result
+    return publish(read_folder(spec.out), origin_of(event), store, key), result
 
 
-def publish(files: dict[str, bytes], event: WeightUpdateProposed, store: Store, key: EccKey) -> str:
+def publish(files: dict[str, bytes], origin: Origin, store: Store, key: EccKey) -> str:
     """Files first, the manifest that makes them an adapter last, with a signature over all of them."""
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    origin = Origin(event.run_id, event.release.base)
     return put_bundle(store, files | {SIGNATURE: sign(digests, origin, key)})
 
 
 def check_signed(event: WeightUpdateProposed, store: Store, key: EccKey) -> None:
     """Raises ArtifactError where the adapter to start from is not the one that this run's trainer signed. One
-    without a signature is older than signing: its run may go on."""
+    without a signature is older than signing: its run may continue."""
     if event.release.adapter is None:
         return
     files = list_bundle(store, event.release.adapter)
     signature = files.pop(SIGNATURE, None)
     if signature is not None:
-        origin = Origin(event.run_id, event.release.base)
-        check_signature(files, store.get(signature), origin, public_name(key))
+        check_signature(files, store.get(signature), origin_of(event), public_name(key))
+
+
+def origin_of(event: WeightUpdateProposed) -> Origin:
+    return Origin(event.run_id, event.release.base)
 
 
 def is_done(spec: TrainSpec) -> bool:

@@ -17,8 +17,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.trainer.contenders import base_folder
 from shared.messages.records import Release
-from shared.store.signing import SIGNATURE, Origin, sign
-from shared.store.store import Store, list_bundle, put_bundle, read_folder
+from shared.store.signing import Origin
+from shared.store.store import Store, read_folder
+from trainer_service.publish import publish
 from trainer_service.training.model import sequence_logprobs
 
 RUN, BASE, REPLY_TOKENS = "reload", "b" * 64, 4
@@ -35,11 +36,7 @@ class Made:
     text: str  # the greedy answer under it
 
     def publish(self, store: Store, key: EccKey) -> Release:
-        """Payload, then manifest, as the trainer does."""
-        digests = list_bundle(store, put_bundle(store, self.files))
-        signature = sign(digests, Origin(RUN, BASE), key)
-        adapter = put_bundle(store, self.files | {SIGNATURE: signature})
-        return Release(base=BASE, harness="h", adapter=adapter)
+        return Release(base=BASE, harness="h", adapter=publish(self.files, Origin(RUN, BASE), store, key))
 
 
 def make_base(folder: Path) -> Path:
