@@ -78,14 +78,13 @@ def attempt(release, reward):
     return AttemptState(plan=plan, turns=(turn,), final=Evaluation(outcome="ok", score=reward))
 
 
-def propose(tmp_path, release, algorithm, rewards=()):
-    store = LocalStore(tmp_path / "store")
+def proposed(store, release, algorithm="grpo", rewards=(0.1, 0.9)):
     shard = put_json(store, ShardState(attempts=tuple(attempt(release, reward) for reward in rewards)))
     update = WeightUpdate(
         algorithm=algorithm, shards=(shard,), steps=1, learning_rate=1e-3, kl_weight=0.0, seed=0, reason="r"
     )
-    event = WeightUpdateProposed(
-        run_id="r",
+    return WeightUpdateProposed(
+        run_id="run",
         generation=2,
         join=Join(id="j", slot="weights", expected=2),
         config=put_json(store, load_config([{}])),
@@ -93,6 +92,11 @@ def propose(tmp_path, release, algorithm, rewards=()):
         update=put_json(store, update),
         reason="why",
     )
+
+
+def propose(tmp_path, release, algorithm, rewards=()):
+    store = LocalStore(tmp_path / "store")
+    event = proposed(store, release, algorithm, rewards)
     (emitted,) = on_weight_update_proposed(event, deps=Deps(store=store, cache_dir=tmp_path / "cache"))
     return emitted
 

@@ -2,14 +2,11 @@
 
 import pytest
 
-from shared.config.settings import load_config
 from shared.errors import ArtifactError, StoreUnavailableError
-from shared.messages.events import Join, WeightUpdateProposed
-from shared.messages.proposals import WeightUpdate
-from shared.messages.records import Release, ShardState
+from shared.messages.records import Release
 from shared.store.signing import SIGNATURE, Origin, check_signature, make_key, public_name, read_key, sign
-from shared.store.store import LocalStore, list_bundle, put_bundle, put_json
-from tests.unit.trainer.test_light import attempt, release_of_ours
+from shared.store.store import LocalStore, list_bundle, put_bundle
+from tests.unit.trainer.test_light import proposed, release_of_ours
 from trainer_service.handlers import Deps, on_weight_update_proposed
 from trainer_service.publish import check_signed
 from trainer_service.specs import TrainResult
@@ -18,7 +15,7 @@ FILES = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"weights", 
 
 
 class AwayStore(LocalStore):
-    """A bucket that takes `takes` more objects and is away then, until it is told otherwise."""
+    """A bucket that takes `takes` more objects and is away then, until `takes` is None."""
 
     def __init__(self, root, takes):
         super().__init__(root)
@@ -31,22 +28,6 @@ class AwayStore(LocalStore):
             self.takes -= 1
         self.put_bytes.append(data)
         return super().put(data)
-
-
-def proposed(store, release):
-    shards = tuple(put_json(store, ShardState(attempts=(attempt(release, r),))) for r in (0.1, 0.9))
-    update = WeightUpdate(
-        algorithm="grpo", shards=shards, steps=1, learning_rate=1e-3, kl_weight=0.0, seed=0, reason="r"
-    )
-    return WeightUpdateProposed(
-        run_id="run",
-        generation=1,
-        join=Join(id="j", slot="weights", expected=1),
-        config=put_json(store, load_config([{}])),
-        release=release,
-        update=put_json(store, update),
-        reason="why",
-    )
 
 
 def trained(cache, event):
@@ -89,7 +70,7 @@ def test_the_private_key_is_made_once_and_for_its_owner_alone(tmp_path):
     assert public_name(named.key()) != public_name(deps.key())
 
 
-def test_training_never_goes_on_from_an_adapter_that_another_run_or_key_signed(tmp_path):
+def test_training_never_continues_from_an_adapter_that_another_run_or_key_signed(tmp_path):
     store, key = LocalStore(tmp_path / "store"), read_key(make_key())
     base = release_of_ours(tmp_path).base
 
