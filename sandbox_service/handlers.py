@@ -62,8 +62,8 @@ def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Mes
 
 
 def on_harness_proposed(event: HarnessProposed, *, deps: Deps) -> list[Message]:
-    """Apply the patch and make a smoke run; of several, take the one that stored traces speak for. Refusal is
-    an answer, not an error."""
+    """Apply the patch and make a smoke run; of several, take the one that does best on stored traces.
+    Refusal is an answer, not an error."""
     task = task_of(get_record(deps.store, event.config, RunConfig))
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
     if event.others:
@@ -87,9 +87,13 @@ def _chosen(event: HarnessProposed, task: Task, place: JsonObject, deps: Deps) -
         return HarnessRefused(**place, reason=why, replay=replay, cost=found.cost)
     chosen, cost = found.chosen, found.cost
     reason = get_record(deps.store, chosen.patch, Patch).reason
-    said = f"{reason}; {found.why}"
     return HarnessValidated(
-        **place, harness=chosen.harness, patch=chosen.patch, replay=replay, reason=said, cost=cost
+        **place,
+        harness=chosen.harness,
+        patch=chosen.patch,
+        replay=replay,
+        reason=f"{reason}; {found.why}",
+        cost=cost,
     )
 
 

@@ -1,4 +1,4 @@
-"""Of several patches the one that stored traces speak for, before a new token is spent.
+"""Of several patches chooses the one that does best on stored traces, before a new token is spent.
 
 A patched scaffold is played the recorded replies. Where it asks exactly what had been asked, the verifier can
 compare its answer with the recorded one (tasks whose answers are texts: nothing is timed). Where it asks
@@ -60,27 +60,27 @@ class Replaying:
     cost: Cost = field(default_factory=Cost)
 
     def choose(self, patches: Sequence[str], smoke: Sequence[str]) -> Choice:
-        """The earlier one of equals: the sender's order stands where traces say nothing."""
+        """The earlier one of equals: the sender's order decides where traces do not."""
         states = [get_shard(self.store, digest) for digest in smoke]
         attempts = [one for state in states for one in state.attempts if one.replies and one.final]
         attempts = attempts[:: max(1, len(attempts) // MOST_ATTEMPTS)][:MOST_ATTEMPTS]
         found = [self._replayed(digest, attempts, smoke) for digest in patches]
-        record = Replay(patches=tuple(said for said, _ in found))
-        holding = [(said, harness) for said, harness in found if harness]
+        record = Replay(patches=tuple(replayed for replayed, _ in found))
+        holding = [(replayed, harness) for replayed, harness in found if harness]
         if not holding:
             return Choice(record, None, cost=self.cost)
-        said, harness = max(holding, key=lambda one: (one[0].answered, one[0].gain * one[0].judged))
+        best, harness = max(holding, key=lambda one: (one[0].answered, one[0].gain * one[0].judged))
         why = (
-            f"of {len(patches)} drafts, by {said.attempts} stored attempts: {said.answered} came to an answer"
+            f"of {len(patches)} drafts, by {best.attempts} stored attempts: {best.answered} came to an answer"
         )
-        if said.judged:
-            why += f", {said.gain:+.3f} on the {said.judged} with the same questions"
-        return Choice(record, Chosen(said.patch, harness), why, self.cost)
+        if best.judged:
+            why += f", {best.gain:+.3f} on the {best.judged} with the same questions"
+        return Choice(record, Chosen(best.patch, harness), why, self.cost)
 
     def _replayed(
         self, digest: str, attempts: Sequence[AttemptState], smoke: Sequence[str]
     ) -> tuple[Replayed, str]:
-        """What the traces say, and the harness's digest; empty where the patch does not hold."""
+        """The replay of one patch, and its harness's digest; empty where the patch does not hold."""
         patch = get_record(self.store, digest, Patch)
         try:
             harness = validate(self.store, self.pool, self.cache, self.task, patch, smoke)
@@ -92,7 +92,7 @@ class Replaying:
             (attempt, text) for attempt, (text, asked_alike) in answers if text is not None and asked_alike
         ]
         gains = self._gains(same)
-        said = Replayed(
+        replayed = Replayed(
             patch=digest,
             attempts=len(attempts),
             answered=sum(text is not None for _, (text, _) in answers),
@@ -100,7 +100,7 @@ class Replaying:
             gain=math.fsum(gains) / len(gains) if gains else 0.0,
             judged=len(gains),
         )
-        return said, harness
+        return replayed, harness
 
     def _answer(self, patched: Unpacked, attempt: AttemptState) -> tuple[str | None, bool]:
         """What it answers to the recorded replies, and whether it asked what had been asked."""

@@ -73,7 +73,7 @@ def prepare(job: Job) -> TrainSpec:
     if job.adapter is not None:
         check_its_base(job.adapter, base.name)
     spec = spec_of(job, base, work)
-    temporary = work / "spec.tmp"  # whoever waits for the spec finds it whole
+    temporary = work / "spec.tmp"  # a node that waits for the spec reads it whole
     temporary.write_text(spec.model_dump_json(indent=1), encoding="utf-8")
     temporary.replace(work / "spec.json")
     return spec

@@ -1,4 +1,4 @@
-"""The opponent: the same chains on Celery alone, with its own defaults. A task publishes the next one. What
+"""The comparison: the same chains on Celery alone, with its own defaults. A task publishes the next one. What
 is lost here stays lost, and what is run twice counts twice.
 
 As a program: a worker; BROKER_URL PROCESSES.

@@ -45,7 +45,9 @@ def make_base(folder: Path) -> Path:
     model = AutoModelForCausalLM.from_pretrained(base)
     for weight in model.parameters():
         if weight.dim() > 1:
-            torch.nn.init.normal_(weight, std=0.1)  # far from uniform: a greedy answer is no toss-up
+            torch.nn.init.normal_(
+                weight, std=0.1
+            )  # far from uniform, so that rounding changes no greedy answer
     model.save_pretrained(base)
     return base
 

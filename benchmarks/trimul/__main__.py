@@ -65,7 +65,7 @@ def side_by_side(
         got = {"out": kernel(inputs)}
         errors[name] = relative_rms(got["out"], expected["out"])
         wrong = trimul.verifier.check(instance, expected, got)
-        if wrong and name not in IN_HALF:  # whose errors are told, and held to nothing
+        if wrong and name not in IN_HALF:  # whose errors are reported and not bounded
             raise SystemExit(f"{name} is wrong at N={n}: {wrong}")
     counts = {name: min(NAIVE_ROUNDS, rounds) if name == "naive" else rounds for name in kernels}
     times = interleaved(kernels, inputs, counts)

@@ -20,7 +20,7 @@ from sandbox_service.timed import timing
 from sandbox_service.timed.kernel import RAN_ON, Kernel, Quota
 from sandbox_service.timed.kernel_sets import Stage, kernel_sets
 from sandbox_service.verify.layout import Arrays
-from sandbox_service.verify.verifier import KernelVerifier, bounded, check_outputs, told
+from sandbox_service.verify.verifier import KernelVerifier, bounded, check_outputs, measured
 from shared.box.box import Box
 from shared.box.machine_lock import busy, quiet
 from shared.errors import BoxError, RatchetError, VerifierError
@@ -37,7 +37,7 @@ class Program:
     kernel: Kernel
     seconds: list[float] = field(default_factory=list)  # one a round
     failure: CandidateFailedError | None = None
-    measures: dict[str, float] = field(default_factory=dict)  # what the task tells of its last right output
+    measures: dict[str, float] = field(default_factory=dict)  # of its last right output
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _time(
                 if program.failure is None and index:
                     with _noted(program):
                         check_outputs(bench.verifier, instance, _wide(reference), outputs[index])
-                        program.measures = told(bench.verifier, instance, reference, outputs[index])
+                        program.measures = measured(bench.verifier, instance, reference, outputs[index])
     return inputs, reference
 
 

@@ -73,8 +73,10 @@ def check_outputs(
         raise CandidateFailedError("wrong", reason)
 
 
-def told(verifier: KernelVerifier, instance: JsonObject, baseline: Arrays, got: Arrays) -> dict[str, float]:
-    """What a verifier with the optional `measures` tells of a right output beside the score; its finite
+def measured(
+    verifier: KernelVerifier, instance: JsonObject, baseline: Arrays, got: Arrays
+) -> dict[str, float]:
+    """What the optional `measures` of a verifier returns for a right output, beside the score: its finite
     numbers."""
     measures = getattr(verifier, "measures", None)
     found = {} if measures is None else measures(instance, baseline, got)

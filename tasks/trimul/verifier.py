@@ -119,13 +119,13 @@ def _mask(kind, shape, rng):
 
 
 def output_shapes(instance):
-    """`told`: what the program says of itself, processor seconds of its stages and a peak: `measures`."""
+    """`told`: what the program reports itself, processor seconds of its stages and a peak: for `measures`."""
     return {"out": (instance["B"], instance["N"], instance["N"], instance["C"]), "told": (5,)}
 
 
 def measures(instance, baseline, got):
     """Which share of the cores' measured peak a program reaches in each stage, by its own account: for people
-    and for the model, never for the score. Nothing of a program that does not say. The baseline brings the
+    and for the model, never for the score. {} for a program that reports none. The baseline brings the
     peak, which is that of float32 in vectors: with the matrix unit a share may be above 1.
     """
     peak, (_, *stages_s) = float(baseline["told"][4]), (float(value) for value in got["told"][:4])

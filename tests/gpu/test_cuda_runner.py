@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sandbox_service.evaluate import Evaluator
-from sandbox_service.toolchains.cuda.block import CudaBench, Program, canary_sings, evaluate_cuda
+from sandbox_service.toolchains.cuda.block import CudaBench, Program, canary_passes, evaluate_cuda
 from sandbox_service.toolchains.cuda.compiler import CudaCompiler, find_nvcc
 from sandbox_service.toolchains.cuda.health import clocks
 from sandbox_service.toolchains.cuda.process import CudaKernel, NoDeviceError
@@ -81,8 +81,8 @@ def test_the_same_program_as_the_baseline_is_no_faster_than_it(found: dict[str, 
     assert found["honest"].metrics["floor_ms"] > 0
 
 
-def test_the_canary_sings(canary: Path):
-    assert canary_sings(canary)
+def test_the_canary_passes(canary: Path):
+    assert canary_passes(canary)
 
 
 def test_clocks_are_told_by_nvml():

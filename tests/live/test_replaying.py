@@ -1,4 +1,4 @@
-"""Which of several patches stored traces speak for: a real scaffold in the box, replies of an earlier run."""
+"""Which of several patches does best on stored traces: a real scaffold in the box, old replies."""
 
 from pathlib import Path
 
@@ -144,7 +144,7 @@ def test_the_draft_that_reads_stored_replies_better_is_taken_though_it_came_last
     assert answer.cost.evaluations == 4
 
 
-def test_where_traces_say_nothing_the_senders_order_stands(sandbox: Sandbox):
+def test_where_traces_do_not_decide_the_senders_order_does(sandbox: Sandbox):
     answer = sandbox.propose(
         ("prompts/user.md", "Which number? ", "Say a number: "),
         ("prompts/user.md", "Which number? ", "A number, please: "),

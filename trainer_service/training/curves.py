@@ -14,8 +14,8 @@ def append(path: Path, step: int, watched: Mapping[str, float]) -> None:
         file.write("\n" + json.dumps({"step": step} | dict(watched)))  # the last line may have been cut short
 
 
-def tell_progress(path: Path, done: int, steps: int, left_s: float) -> None:
-    """How far the training is, for whoever watches it: `ratchet/reports/training.py` reads the file."""
+def write_progress(path: Path, done: int, steps: int, left_s: float) -> None:
+    """How far the training is; ratchet/reports/training.py reads the file."""
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps({"done": done, "steps": steps, "left_s": left_s}), encoding="utf-8")
     temporary.replace(path)

@@ -29,7 +29,7 @@ class Lesson:
     behaviour: torch.Tensor  # the policy that sampled, at the sample's temperature
     base: torch.Tensor  # the model without any adapter
     correction: torch.Tensor  # serving.corrections
-    based: bool = True  # False: the base was not read, so `base` says nothing
+    based: bool = True  # False: the base was not read, so `base` is all zeros
 
 
 def unprepared(samples: Sequence[TrainingSample], weights: Sequence[float]) -> list[Lesson]:

@@ -172,7 +172,7 @@ def learn(
         if dist.get_rank() == 0:
             left_s = (time.monotonic() - started) / (step + 1 - done) * (chosen.steps - step - 1)
             log.info("step %d of %d, %.0f s left: %s", step + 1, chosen.steps, left_s, in_words(watched))
-            curves.tell_progress(spec.result.with_name("progress.json"), step + 1, chosen.steps, left_s)
+            curves.write_progress(spec.result.with_name("progress.json"), step + 1, chosen.steps, left_s)
             if applied and all(map(math.isfinite, watched.values())):
                 curves.append(curve_file(spec), step, watched)
         if checkpoints.is_due(step + 1, chosen.steps):

@@ -229,12 +229,12 @@ def require_canary(bench: CudaBench, pci: str, after: str) -> None:
     """Raises BoxError, and writes a quarantine, unless our own kernel runs and is right."""
     tries: list[bool] = []
     while (state := cuda_timing.health(tries)) == "again":
-        tries.append(canary_sings(bench.canary))
+        tries.append(canary_passes(bench.canary))
     if state == "faulty":
         raise cuda_health.quarantine(bench.folder, pci, f"the canary failed after: {after[:200]}")
 
 
-def canary_sings(cubin: Path) -> bool:
+def canary_passes(cubin: Path) -> bool:
     numbers = np.random.default_rng().integers(0, 1 << 20, CANARY_INTS, dtype=np.int32)
     inputs: Arrays = {"a": numbers}
     launch = Launch(

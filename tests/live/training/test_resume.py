@@ -31,7 +31,7 @@ def killed_within(folder):
 
 @pytest.mark.parametrize("killed", [killed_before, killed_within])
 @pytest.mark.parametrize("algorithm", ["supervised", "reinforce", "grpo", "ppo", "dpo"])
-def test_a_killed_training_goes_on_to_the_same_bits(speller, samples, tmp_path, algorithm, killed):
+def test_a_killed_training_resumes_to_the_same_bits(speller, samples, tmp_path, algorithm, killed):
     kept = tmp_path / "kept"
     settings = {"algorithm": algorithm, "steps": STEPS, "checkpoints": kept}
     whole = speller.update(tmp_path / "whole", samples, **settings)
@@ -44,4 +44,4 @@ def test_a_killed_training_goes_on_to_the_same_bits(speller, samples, tmp_path, 
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert later.metrics["kl_to_base"] == whole.metrics["kl_to_base"]
-    assert later.curves["loss"] == whole.curves["loss"][-1:]  # the steps before were told by the first one
+    assert later.curves["loss"] == whole.curves["loss"][-1:]  # the first one recorded the steps before

@@ -148,7 +148,7 @@ def test_one_time_under_the_floor_spoils_all():
     assert "physical floor" in cuda_timing.floor_fault([1.1e-3, 0.5e-3], 1e-3)
 
 
-def test_a_gpu_is_sick_only_when_no_canary_sings():
+def test_a_gpu_is_faulty_only_when_no_canary_passes():
     assert cuda_timing.health([]) == "again"
     assert cuda_timing.health([False]) == "again"
     assert cuda_timing.health([False, True]) == "well"

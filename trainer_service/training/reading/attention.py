@@ -84,7 +84,7 @@ def rows(tensor_THD: torch.Tensor, places_RL: torch.Tensor) -> torch.Tensor:
 
 
 AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, lambda **_: None)  # segments say it all
+AttentionMaskInterface.register(NAME, lambda **_: None)  # segments hold the mask
 
 
 def is_packed(policy: Any) -> bool:

@@ -2,7 +2,7 @@
 Each token still sees just its own sample's tokens (attention.py), at its own sample's positions, so nothing
 that is computed changes.
 
-A stem is what samples have in common (a lone sample is a stem altogether), a branch what one goes on with.
+A stem is the common start of samples (a lone sample is all stem), a branch the rest of one of them.
 """
 
 from __future__ import annotations
