@@ -50,14 +50,6 @@ class Situation:
         apply(self.history, event, self.history.last_at)
         return self
 
-    def advisor(self, number: int) -> Chat:
-        """The advisor's endpoint, for a generation. What is paid counts once, also where the job is done
-        again; why there was no reply is kept, for a decision rests on it."""
-        chat = self.advisor_of(self.config.advisor)
-        chat.counter = self.counter
-        chat.payer, chat.keeps_failures = digest_of([self.run_id, number, "advisor"]), True
-        return chat
-
     def states(self, rollout: Rollout) -> list[ShardState]:
         return [get_shard(self.store, digest) for digest in rollout.results]
 

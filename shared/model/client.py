@@ -22,7 +22,6 @@ from shared.errors import (
     JobHandedBackError,
     RequestRefusedError,
 )
-from shared.ledger.spending import Counter
 from shared.messages.records import Cost, Sample, StoredReply
 from shared.model.address import split_urls
 from shared.model.answering import Answering
@@ -78,9 +77,6 @@ class Chat:
         self.price = price or Price()
         self.servers = [Server(one, api_key=api_key, headers=headers) for one in split_urls(url)]
         self.answering = Answering(self.servers, options, timeout_s)
-        self.payer = ""  # of what is asked without naming one
-        self.counter: Counter | None = None  # of the run, for who asks under its caps
-        self.keeps_failures = False  # whether it is stored why a request has no reply
         self._asked_of = f"{identity} {options.key}".strip()
 
     def close(self) -> None:
@@ -94,11 +90,18 @@ class Chat:
             replies = tuple(gathered(futures) for futures in asked)
         return Sampled(replies, asking.cost)
 
-    def asking(self, payer: str = "", spending: Spending | None = None, until_s: float = math.inf) -> Asking:
+    def asking(
+        self,
+        payer: str = "",
+        spending: Spending | None = None,
+        until_s: float = math.inf,
+        keeps_failures: bool = False,
+    ) -> Asking:
         """A conversation of many requests, each answered when it is. `payer`: the job that pays; what it
         paid for in a try that failed counts in the one that succeeds. `until_s`: on the monotonic clock,
-        after which nothing is asked any more."""
-        return Asking(self, payer or self.payer, spending, until_s)
+        after which nothing is asked any more. `keeps_failures`: the reason why a request has no reply is
+        stored as well."""
+        return Asking(self, payer, spending, until_s, keeps_failures)
 
     def key(self, request: SampleRequest, index: int) -> str:
         return request.key(index, self._asked_of)
@@ -108,8 +111,11 @@ class Asking:
     """Context manager. `ask` starts a request's replies, each in a thread of at most `concurrency`; equal
     requests are one. An error that concerns all stops what has not begun. `cost`: paid so far."""
 
-    def __init__(self, chat: Chat, payer: str, spending: Spending | None, until_s: float) -> None:
+    def __init__(
+        self, chat: Chat, payer: str, spending: Spending | None, until_s: float, keeps_failures: bool
+    ) -> None:
         self._chat = chat
+        self._keeps_failures = keeps_failures
         self._until_s = until_s
         self._payer = payer
         self._spending = spending
@@ -156,7 +162,7 @@ class Asking:
             sample, usage = self._chat.answering.answer(request, index, key)
             cost = cost_of(request, sample, usage, self._chat.price)
         except (ChatError, ChatUnavailableError) as error:
-            if self._chat.keeps_failures:
+            if self._keeps_failures:
                 keep_failure(store, key, error)
             if isinstance(error, RequestRefusedError):
                 return error
@@ -177,7 +183,7 @@ class Asking:
         try:
             self._spending.reserve(most)
         except BudgetSpentError as error:
-            if self._chat.keeps_failures:
+            if self._keeps_failures:
                 keep_failure(self._chat.store, key, error)
             raise
 

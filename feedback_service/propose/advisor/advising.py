@@ -59,9 +59,9 @@ def advice_on(
         ),
     )
     payer = digest_of([now.run_id, generation.number, "advisor"])
-    purse = Purse(now.config.budget, now.history.cost, payer)
+    purse = Purse(now.config.budget, now.history.cost, payer, now.counter)
     seed = seeds.patch_seed(now.config, generation.number)
-    with closing(now.advisor(generation.number)) as chat:
+    with closing(now.advisor_of(section)) as chat:
         return advise(chat, section, question, checks, now.store, purse, seed)
 
 

@@ -7,9 +7,9 @@ nothing of it is usable the rules propose, with that reason. Replies are stored:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import mode
 
 from feedback_service.propose.advisor.engines import Engine, find
 from feedback_service.propose.advisor.prompt import Question
@@ -19,9 +19,10 @@ from shared.config.settings import AdvisorSection, BudgetSection
 from shared.decisions.endings import WORDS, ending
 from shared.errors import ChatError, ChatUnavailableError, ToolMissingError
 from shared.harness.bundle import load_harness
+from shared.ledger.spending import Counter
 from shared.messages.analysis import Analysis, Draft, Finding, Learning
 from shared.messages.proposals import Patch
-from shared.messages.records import Cost, Sample
+from shared.messages.records import Cost
 from shared.model.client import Chat, Reply, gathered
 from shared.model.prices import most_of
 from shared.model.spending import Spending
@@ -52,11 +53,12 @@ class Checks:
 
 @dataclass(frozen=True)
 class Purse:
-    """What may be spent, and by which job."""
+    """What may be spent, and by which job: what it paid counts once, also where it is done again."""
 
     budget: BudgetSection
     spent: Cost
     payer: str
+    counter: Counter | None  # of the run's tokens and money
 
 
 @dataclass
@@ -125,10 +127,12 @@ class _Asked:
 
     def texts(self, request: SampleRequest, count: int) -> list[tuple[str, str]]:
         """(text, how it ended) of each draft that was answered."""
-        wanted = [SampleRequest(**{**vars(request), "seed": request.seed + i}) for i in range(count)]
+        wanted = [replace(request, seed=request.seed + i) for i in range(count)]
         found: list[tuple[str, str]] = []
-        spending = Spending(self._purse.budget, self._purse.spent + self.cost, self._chat.counter)
-        with self._chat.asking(self._purse.payer, spending) as asking:
+        purse = self._purse
+        spending = Spending(purse.budget, purse.spent + self.cost, purse.counter)
+        # A decision rests on failures too: they are kept for its replay.
+        with self._chat.asking(purse.payer, spending, keeps_failures=True) as asking:
             futures = [asking.ask(one) for one in wanted]
             try:
                 for future in futures:
@@ -141,11 +145,7 @@ class _Asked:
     def _texts(self, reply: Reply) -> list[tuple[str, str]]:
         if reply.refused:
             self.why = f"the advisor refuses: {reply.refused}"
-        return [(_text(sample), WORDS.get(ending(sample), "")) for sample in reply.samples]
-
-
-def _text(sample: Sample) -> str:
-    return sample.text[-MOST_CHARS:]
+        return [(sample.text[-MOST_CHARS:], WORDS.get(ending(sample), "")) for sample in reply.samples]
 
 
 def _draft(found: Read, answered: tuple[str, str], checks: Checks) -> _Drafted:
@@ -158,13 +158,13 @@ def _draft(found: Read, answered: tuple[str, str], checks: Checks) -> _Drafted:
 
 def _again(request: SampleRequest, draft: _Drafted) -> SampleRequest:
     why = draft.found.fault or "; ".join(f"{one.part}: {one.why}" for one in draft.found.dropped[:5])
-    said = f"That can't be used: {why or 'it proposes nothing'}. Answer again in the same form."
+    answer = f"That can't be used: {why or 'it proposes nothing'}. Answer again in the same form."
     messages = [
         *request.messages,
         {"role": "assistant", "content": draft.text[:8000]},
-        {"role": "user", "content": said},
+        {"role": "user", "content": answer},
     ]
-    return SampleRequest(**{**vars(request), "messages": messages})
+    return replace(request, messages=messages)
 
 
 def _advice(
@@ -215,7 +215,7 @@ def _agreed(learnings: Sequence[Learning | None]) -> int | None:
     named = [(place, one.algorithm) for place, one in enumerate(learnings) if one is not None]
     if not named:
         return None
-    most = Counter(algorithm for _, algorithm in named).most_common(1)[0][0]
+    most = mode(algorithm for _, algorithm in named)
     return next(place for place, algorithm in named if algorithm == most)
 
 
