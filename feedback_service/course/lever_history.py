@@ -29,7 +29,7 @@ def next_levers(now: Situation, number: int) -> LeverChoice:
 def _pull(now: Situation, generation: Generation, lever: Lever) -> Pull:
     """The lever's own cost (of its design, or its training), and its share of the screen's."""
     levers = levers_of(now.config, generation)
-    own = _cost(generation, "design") if lever == "harness" else _training(generation)
+    own = _cost(generation, "design") if lever == "harness" else generation.cost.train_s
     return Pull(_gain(now, generation, lever), own + _cost(generation, "screen") / len(levers))
 
 
@@ -49,10 +49,6 @@ def _gain(now: Situation, generation: Generation, lever: Lever) -> float:
 def _screened(record: GateRecord, arm: str) -> float:
     scores, base = record.screen_scores.get(arm, ()), record.screen_scores["base"]
     return math.fsum(a - b for a, b in zip(scores, base, strict=False)) / max(len(base), 1)
-
-
-def _training(generation: Generation) -> float:
-    return generation.cost.train_s
 
 
 def _cost(generation: Generation, purpose: str) -> float:

@@ -82,7 +82,9 @@ def _place(knob: Knob, value: KnobValue) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if knob.kind != "choice":
-        return (value - knob.low) / (knob.high - knob.low) if knob.low is not None and knob.high else None
+        if knob.low is None or knob.high is None:
+            return None
+        return (value - knob.low) / (knob.high - knob.low)
     choices = knob.choices or []
     if any(isinstance(choice, bool | str) for choice in choices):
         return None

@@ -11,7 +11,7 @@ additive kernel: Duvenaud et al., 2011.)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -144,7 +144,7 @@ def _weighted(fits: Iterator[tuple[float, _Fit]]) -> Iterator[_Fit]:
     raw = [float(np.exp(likelihood - best)) / choices[fit.knob] for likelihood, fit in found]
     total = sum(raw)
     for weight, (_, fit) in zip(raw, found, strict=True):
-        yield _Fit(fit.knob, fit.pair, weight / total, fit.variance, fit.factor, fit.residual, fit.ones)
+        yield replace(fit, weight=weight / total)
 
 
 def _contrast(fit: _Fit, across: tuple[Array, Array], inside: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from feedback_service.course.situation import Situation
 from feedback_service.propose.advisor.asking import Advice
+from feedback_service.propose.advisor.learning import SUPERVISED
 from feedback_service.propose.right_answers import offers_answers
 from shared.decisions import seeds
 from shared.ledger.history import Generation
 from shared.messages.events import DemonstrationsRequested, Join
-
-SUPERVISED = "supervised"
 
 
 def request(
@@ -21,7 +20,7 @@ def request(
     """The question to the sandbox, or None where right answers can't be had or are not wanted."""
     assert generation.release is not None
     training, harness = now.config.training, generation.release.harness
-    if training.demonstrations == 0 or training.algorithm not in ("auto", SUPERVISED):
+    if training.algorithm not in ("auto", SUPERVISED):
         return None
     if advice.learning and advice.learning.algorithm not in (None, SUPERVISED):
         return None

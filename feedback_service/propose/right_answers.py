@@ -1,5 +1,6 @@
-"""Whether right answers of train instances can be had: the task's verifier returns them, and the live
-harness's scaffold can put them into its prompts. Both functions are found by reading source; none is run.
+"""Whether right answers of train instances can be had: the config asks for some, the task's verifier returns
+them, and the live harness's scaffold can put them into its prompts. Both functions are found by reading
+source; none is run.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feedback_service.propose.advisor.learning import numbered
 from shared.decisions.arms import instance_key
@@ -61,7 +61,7 @@ def chosen_traces(traces: Sequence[Trace], before: Mapping[str, Before]) -> list
     ):
         fresh = [(trace, text) for trace, text in candidates if trace.label not in chosen]
         for trace, text in fresh[:EACH]:
-            chosen[trace.label] = Trace(trace.label, trace.group, trace.attempt, trace.score, text)
+            chosen[trace.label] = replace(trace, why=text)
     return list(chosen.values())
 
 

@@ -144,6 +144,7 @@ def test_near_levels_of_a_number_are_alike_and_those_of_words_are_not() -> None:
     assert likeness(tone, "plain", "kind") == 0
     assert likeness(SIX.knobs["width"], 10, 25) == pytest.approx(0.25)
     assert likeness(SIX.knobs["width"], 10, 10) == 1
+    assert likeness(Knob(kind="int", value=-4, low=-4, high=0), -4, -2) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
