@@ -98,9 +98,8 @@ class KernelProcess:
             reply = read_exactly(self._replies, NUMBER_BYTES, timeout_s)
         except BrokenPipeError:  # it ended, or closed its end and still runs
             reply = b""
-        used_s = processor_time_s(
-            self._pid
-        )  # before the clock: what is used in between counts twice rather than not at all
+        # Before the clock: what is used in between counts twice rather than not at all.
+        used_s = processor_time_s(self._pid)
         elapsed_s = time.perf_counter() - started
         self.stop()
         return elapsed_s + max(0.0, self._used_s - used_s), reply

@@ -43,9 +43,7 @@ def settle(
     lost, faults = 0, {"base": 0, chosen: 0}
     for instance in instances:
         key = instance_key(instance)
-        back = paired.get(
-            key
-        )  # an attempt that arrived without a score was not to be scored, and is not tried again
+        back = paired.get(key)  # also of attempts that were not to be scored: those are not tried again
         if back is None:
             if not {"base", chosen} <= set(again):
                 pending.append(instance)

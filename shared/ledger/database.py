@@ -159,8 +159,9 @@ def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
 
 
 def _ping_if_idle(engine: Engine, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """The server may have gone since. Asking it each time would be a third of all round trips; what was used
-    just now is asked only if something has come from it, as its farewell does."""
+    """The server may have ended the connection since. To test it each time would be a third of all round
+    trips: one that was used just now is tested only if it has unread data, as after the server's last
+    message."""
     idle_s = time.monotonic() - record.info.get("used_at_s", time.monotonic())
     came = select.poll()
     came.register(connection.pgconn.socket, select.POLLIN)

@@ -1,5 +1,5 @@
 """Keeps the leases of jobs while their handlers run, and stops the children of a handler whose lease is lost
-all the same. One thread of the process does it: one a job would cost more than many a job does.
+all the same. One thread of the process does it: a thread for each job would cost more than most jobs do.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ class _Keeper:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
                 self._thread.start()
-            elif (
-                held.due_s < self._wakes_s
-            ):  # rarely: a thread that is woken for each job costs as much as one
+            elif held.due_s < self._wakes_s:  # rarely: to wake it for each job costs as much as a thread each
                 self._changed.notify()
 
     def remove(self, held: _Held) -> None:

@@ -4,8 +4,6 @@ from it and what was dropped, and what a replay on stored traces said of its pat
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from shared.messages.records import Record
 
 
@@ -28,9 +26,7 @@ class Learning(Record):
     steps: int | None = None
     learning_rate: float | None = None
     kl_weight: float | None = None
-    leave_out: tuple[
-        str, ...
-    ] = ()  # g3: an instance's attempts; a17: one attempt, as the prompt numbers them
+    leave_out: tuple[str, ...] = ()  # as the prompt numbers them: g3 is an instance's attempts, a17 is one
     evidence: str = ""
 
 
@@ -70,4 +66,4 @@ class Replayed(Record):
 
 
 class Replay(Record):
-    patches: tuple[Replayed, ...] = Field(default_factory=tuple)
+    patches: tuple[Replayed, ...] = ()

@@ -55,7 +55,7 @@ def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
 
 
 def _seconds(reported: Any) -> float:
-    """For a reply that the model server had made before; 0 where an endpoint tells none."""
+    """For a reply that the model server had made before; 0 where an endpoint reports none."""
     known = isinstance(reported, int | float) and not isinstance(reported, bool)
     return float(reported) if known and 0 <= reported <= LONGEST_S else 0.0
 

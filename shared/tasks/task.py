@@ -53,9 +53,7 @@ class AttemptSection(Section):
     candidate_s: float = Field(20.0, gt=0)  # of one candidate's run
     candidate_memory_mb: int = Field(2048, ge=64)
     threads: int = Field(2, ge=1)  # that a candidate may use
-    hidden: tuple[
-        str, ...
-    ] = ()  # files of installed packages that no box shows: the sources of the instances
+    hidden: tuple[str, ...] = ()  # files of installed packages that no box shows: sources of instances
 
 
 class SeedCorpusSection(Section):

@@ -44,7 +44,7 @@ class Grammar:
         return np.unpackbits(bits, bitorder="little").astype(np.bool_)
 
     def take(self, token: int) -> list[int]:
-        """Advance past a sampled token; returns the tokens that it forces.  Raises Refusal where the schema
+        """Advance past a sampled token; returns the tokens that it forces. Raises Refusal where the schema
         asks too much."""
         if token == self._stop_token:
             self._check()  # a broken grammar allows nothing else: that is no whole answer

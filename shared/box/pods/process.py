@@ -24,9 +24,8 @@ from shared.messages.records import JsonObject
 CONNECT_TIMEOUT_S = 5.0
 RETRY_S = 0.05
 SLACK_BYTES = 1 << 20  # of headers in what comes back
-Settle = Callable[
-    [], End
-]  # how the pod ended, asked once the connection is gone; raises BoxError if the cluster removed it
+# How the pod ended, asked once the connection is gone; raises BoxError if the cluster removed it.
+Settle = Callable[[], End]
 
 
 def connect(

@@ -1,5 +1,5 @@
-"""The timing part of a box's first process: it loads the baseline and one
-candidate, each in a process of its own, and takes the time. The service can't: it is on another machine.
+"""The timing part of a box's first process: it loads the baseline and one candidate, each in a process of its
+own, and takes the time. The service can't: it is on another machine.
 
 A candidate shares uid and pod with the baseline and with this process. It can't stop or end this process, the
 pod's first; nor look into it or into the baseline, which are not dumpable; nor find the baseline's memory,
