@@ -4,48 +4,27 @@ program that is bound by products, and so for how much faster than another one i
 
 from __future__ import annotations
 
-import ctypes
+import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from time import process_time
 
 from shared.messages.records import JsonObject
+from shared.tasks.task import TASKS
 
-CHAINS, WIDTH = 16, 16  # independent vectors of floats: enough for two units of a latency of four to eight
-STEPS = 4_000_000
-TRIES = 7
-SOURCE = f"""
-typedef float v __attribute__((vector_size(4 * {WIDTH})));
-float chains(int threads, long steps) {{
-    float total = 0;
-    #pragma omp parallel num_threads(threads) reduction(+ : total)
-    {{
-        v sums[{CHAINS}], x = (v){{}} + 0.999f, y = (v){{}} + 0.001f;
-        for (int c = 0; c < {CHAINS}; c++) sums[c] = (v){{}} + (2 + 0.3f * c);
-        for (long s = 0; s < steps; s++)
-            _Pragma("GCC unroll {CHAINS}") for (int c = 0; c < {CHAINS}; c++) sums[c] = sums[c] * x + y;
-        for (int c = 0; c < {CHAINS}; c++) total += sums[c][0];
-    }}
-    return total;
-}}
-"""
+MEASURED = TASKS / "trimul" / "peak.c"  # when it is loaded
+LOAD = "import ctypes, sys; print(ctypes.c_double.in_dll(ctypes.CDLL(sys.argv[1]), 'peak_gflops').value)"
 
 
 def peak_flops(flags: Sequence[str], threads: int, folder: Path) -> float:
-    """Multiplications and additions a second of the threads' own computing, of all together: the best of some
-    tries."""
+    """Multiplications and additions a second of the threads' own computing, of all together, as the task's
+    baseline measures it in the sandbox."""
     library = folder / "peak.so"
-    command = ["gcc", *flags, "-shared", "-fPIC", "-x", "c", "-", "-o", str(library)]
-    subprocess.run(command, input=SOURCE, encoding="utf-8", check=True)
-    chains = ctypes.CDLL(str(library)).chains
-    chains.restype, chains.argtypes = ctypes.c_float, [ctypes.c_int, ctypes.c_long]
-    fastest_s = float("inf")
-    for _ in range(TRIES):
-        started_s = process_time()
-        chains(threads, STEPS)
-        fastest_s = min(fastest_s, (process_time() - started_s) / threads)
-    return 2.0 * threads * CHAINS * WIDTH * STEPS / fastest_s
+    subprocess.run(["gcc", *flags, "-shared", "-fPIC", str(MEASURED), "-o", str(library)], check=True)
+    own = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    argv = [sys.executable, "-c", LOAD, str(library)]
+    return 1e9 * float(subprocess.run(argv, env=own, capture_output=True, text=True, check=True).stdout)
 
 
 def trimul_flops(n: int, c: int, h: int) -> int:

@@ -1,16 +1,9 @@
 """The floor under the times of `ratchet bench trimul`: the products, at what the cores can do at most."""
 
-import ctypes
-import os
-import subprocess
 from pathlib import Path
 
-import pytest
-
 from benchmarks.trimul.fma_peak import peak_flops, shares, trimul_flops
-from shared.tasks.task import TASKS
 
-PEAK = TASKS / "trimul" / "peak.c"
 FLAGS = ["-O3", "-march=native", "-ffast-math", "-fopenmp"]
 
 
@@ -25,13 +18,6 @@ def test_a_program_at_half_the_peak_takes_twice_the_floor() -> None:
     assert found == {"products_at_peak_ms": 10.0, "share_of_peak": {"ours": 0.5, "other": 0.25}}
 
 
-def test_the_peak_is_that_of_vectors_and_not_of_single_numbers(tmp_path: Path) -> None:
-    assert peak_flops(FLAGS, 1, tmp_path) > 2e9
-
-
-def test_the_peak_that_the_baseline_measures_is_the_one_of_the_benchmark(tmp_path: Path) -> None:
-    library = tmp_path / "loaded.so"
-    subprocess.run(["gcc", *FLAGS, "-w", "-shared", "-fPIC", PEAK, "-o", library], check=True)
-    loaded = ctypes.c_double.in_dll(ctypes.CDLL(str(library)), "peak_gflops").value
-    threads = len(os.sched_getaffinity(0))
-    assert loaded * 1e9 / peak_flops(FLAGS, threads, tmp_path) == pytest.approx(1, abs=0.6)  # not tenfold
+def test_the_peak_is_that_of_vectors_and_of_work_that_is_really_done(tmp_path: Path) -> None:
+    most = 6e9 * 2 * 16 * 2  # a second: cycles x units x numbers of a vector x operations
+    assert 2e9 < peak_flops(FLAGS, 1, tmp_path) < most
