@@ -2,6 +2,7 @@
 sandbox would say. Not a test.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from shared.model.client import Chat
 from shared.store.shards import get_shard
 from shared.store.store import LocalStore, get_record, put_bundle, put_json
 from shared.tasks.task import load_task
-from tests.parts.endpoint import Endpoint
+from tests.parts.endpoint import Endpoint, base_logprobs
 
 SCAFFOLD = """
 def step(instance, history, knobs, context):
@@ -80,6 +81,16 @@ class Agent:
         files = {"harness.toml": TOML, "prompts/user.md": "{word} after {parent}", "scaffold.py": scaffold}
         digest = put_bundle(self.store, {name: text.encode() for name, text in files.items()})
         return Release(base="basedigest", harness=digest)
+
+    def with_adapter(self, **card: Any) -> Release:
+        """Its adapter shifts the base's log-probabilities; `card`: other fields of its ratchet.json."""
+        ids = [5, 6, 7]
+        base = base_logprobs(ids)
+        served = [value + 0.5 for value in base]
+        mark = {"token_ids": ids, "logprobs": served, "base_logprobs": base}
+        whole = {"name": "r-g1-aa", "base": "basedigest", "fingerprint": mark, "norm": 1.0, "served": served}
+        adapter = put_bundle(self.store, {"ratchet.json": json.dumps(whole | card).encode()})
+        return self.harness(SCAFFOLD).model_copy(update={"adapter": adapter})
 
     def opened(self, *releases: Release, count: int = 2, **change: Any) -> RolloutsOpened:
         instances = [{"id": str(i), "word": f"word{i}"} for i in range(count)]

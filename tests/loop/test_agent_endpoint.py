@@ -15,10 +15,10 @@ from shared.harness.steps import ScaffoldPool
 from shared.messages.events import CandidatesProposed, ShardFinished, ShardOpened
 from shared.messages.records import Release, ShardPlan
 from shared.store.shards import get_shard
-from shared.store.store import get_record, put_bundle, put_json
+from shared.store.store import get_record, put_json
 from tests.loop.agent_world import SCAFFOLD, Agent, made_agent
 from tests.loop.test_agent_shard import TURNS_FOR_EVER
-from tests.parts.endpoint import Body, Fault, base_logprobs, completion
+from tests.parts.endpoint import Body, Fault, completion
 
 
 @pytest.fixture(scope="module")
@@ -44,22 +44,6 @@ def first_shard(agent: Agent, *releases: Release, **change: Any) -> ShardOpened:
     return shard
 
 
-def with_adapter(agent: Agent, **card: Any) -> Release:
-    ids = [5, 6, 7]
-    base = base_logprobs(ids)
-    served_logprobs = [value + 0.5 for value in base]
-    mark = {"token_ids": ids, "logprobs": served_logprobs, "base_logprobs": base}
-    whole = {
-        "name": "r-g1-aa",
-        "base": "basedigest",
-        "fingerprint": mark,
-        "norm": 1.0,
-        "served": served_logprobs,
-    } | card
-    digest = put_bundle(agent.store, {"ratchet.json": json.dumps(whole).encode()})
-    return agent.harness(SCAFFOLD).model_copy(update={"adapter": digest})
-
-
 def test_a_slow_reply_holds_up_its_own_attempt_alone(agent: Agent) -> None:
     quick = agent.harness(TURNS_FOR_EVER.replace("prompt,", '"quick",').replace("prompt}", '"quick"}'))
     slow = agent.harness(TURNS_FOR_EVER.replace("prompt,", '"slow",').replace("prompt}", '"slow"}'))
@@ -82,7 +66,7 @@ def test_a_slow_reply_holds_up_its_own_attempt_alone(agent: Agent) -> None:
 
 
 def test_an_arm_whose_adapter_is_not_served_is_null_with_its_reason_and_nothing_else_is(agent: Agent) -> None:
-    base, weights = agent.harness(SCAFFOLD), with_adapter(agent, broken=True)
+    base, weights = agent.harness(SCAFFOLD), agent.with_adapter(broken=True)
     shard = first_shard(agent, base, weights, purpose="screen")
     plan = get_record(agent.store, shard.plan, ShardPlan)
     assert [attempt.arm for attempt in plan.attempts] == ["arm0"]

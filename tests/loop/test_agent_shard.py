@@ -1,6 +1,5 @@
 """The agent from event to event: real box, scaffold, ledger and store; an endpoint in the test."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,10 +29,10 @@ from shared.messages.records import (
     ShardState,
     Turn,
 )
-from shared.store.store import get_record, put_bundle
+from shared.store.store import get_record
 from shared.tasks.task import ScoreSection
 from tests.loop.agent_world import SCAFFOLD, Agent, made_agent, worth
-from tests.parts.endpoint import Fault, base_logprobs
+from tests.parts.endpoint import Fault
 
 ASKS_ONCE_MORE = SCAFFOLD.replace(
     'return {"answer"', 'return {"ask": [ask]} if max(scores) < 2 else {"answer"'
@@ -211,19 +210,7 @@ def test_later_train_attempts_start_from_the_archive_and_gate_attempts_do_not(ag
 
 
 def test_a_promotion_is_warmed_and_its_reload_times_are_told_once(agent: Agent) -> None:
-    ids = [5, 6, 7]
-    base = base_logprobs(ids)
-    served_logprobs = [value + 0.5 for value in base]
-    mark = {"token_ids": ids, "logprobs": served_logprobs, "base_logprobs": base}
-    card = {
-        "name": "r-g1-aa",
-        "base": "basedigest",
-        "fingerprint": mark,
-        "norm": 1.0,
-        "served": served_logprobs,
-    }
-    adapter = put_bundle(agent.store, {"ratchet.json": json.dumps(card).encode()})
-    release = agent.harness(SCAFFOLD).model_copy(update={"adapter": adapter})
+    release = agent.with_adapter()
     agent.ledger.submit([agent.opened(agent.harness(SCAFFOLD))])
     promoted = ReleasePromoted(run_id="r", generation=1, release=release, arm="both", evidence="", why="")
     agent.ledger.submit([promoted])
