@@ -8,7 +8,7 @@ from shared.messages.events import Message, RolloutsOpened, RunFinished
 
 
 def continue_failed(now: Situation) -> list[Message]:
-    """What is opened anew where no job could be done again: the train rollouts that nobody answered, or the
+    """What is opened anew where no job could be done again: the train rollouts that had no answer, or the
     sealed test that was lost."""
     last = now.history.last_opened
     if last is not None and last.purpose == "test":

@@ -1,5 +1,5 @@
-"""Which settings go on: from rung to rung fewer of them, each on more instances (successive halving); and
-which one is proposed in the end.
+"""Which settings stay in a design: from rung to rung fewer of them, each on more instances (successive
+halving); and which one is proposed in the end.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def tokens_of(attempt: AttemptState) -> float:
 
 
 def mean_waited_s(attempts: Iterable[AttemptState]) -> dict[str, float]:
-    """By arm, what an attempt waited for the model in the mean. Attempts with a reply whose time nobody
+    """By arm, what an attempt waited for the model in the mean. Attempts with a reply whose time was not
     measured (of an older version) are left out, and arms without any other."""
     waited: defaultdict[str, list[float]] = defaultdict(list)
     for attempt in attempts:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, and_, func, select, update
 
 from shared.errors import LedgerError
-from shared.ledger import usual_way
+from shared.ledger import fast_path
 from shared.ledger.database import Database
 from shared.ledger.joins import arrive
 from shared.ledger.schema import events, jobs, runs
@@ -94,11 +94,11 @@ class Effects:
         if ring:
             job = {"job": ring.job_id, "service": ring.service, "type": ring.type, "ring_s": self.ring_s}
         if ring and kind == "postgresql":
-            seq: int | None = run(usual_way.log_with_job(), message | job).scalar()
+            seq: int | None = run(fast_path.log_with_job(), message | job).scalar()
             return seq
-        seq = run(usual_way.log(kind), message).scalar()
+        seq = run(fast_path.log(kind), message).scalar()
         if ring and seq is not None:
-            run(usual_way.new_job(kind), job | {"seq": seq, "run_id": message["run_id"]})
+            run(fast_path.new_job(kind), job | {"seq": seq, "run_id": message["run_id"]})
         return seq
 
     def _finish_run(self, message: RunFinished) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, or_, select, true, update
 
 from shared.errors import DecodeError, LostLeaseError
+from shared.ledger import fast_path
 from shared.ledger import migrate as migrating
-from shared.ledger import usual_way
 from shared.ledger.clock import follow
 from shared.ledger.database import Database, tried_again
 from shared.ledger.effects import Effects, body_of, column_text, run_row
@@ -113,7 +113,7 @@ class Ledger:
         """Lease a job. None: not known, not due, held by another, ended, or given up just now."""
         about = {"job": job_id, "by": owner, "lease_s": self.lease_s, "max_attempts": self.max_attempts}
         with self.database.write_at_once() as connection:
-            row = connection.execute(usual_way.claim(self.database.kind), about).first()
+            row = connection.execute(fast_path.claim(self.database.kind), about).first()
         if row is None:
             self._bury_if_worn(job_id)
             return None
@@ -148,7 +148,7 @@ class Ledger:
         """The job is done and these are its effects: all of it, or LostLeaseError and nothing."""
         with self.database.write() as connection:
             about = {"job": job_id, "held_by": fence}
-            finish = usual_way.done(self.database.kind)
+            finish = fast_path.done(self.database.kind)
             run_id = connection.execute(finish, about).scalar()
             if run_id is None:
                 held(connection, job_id, fence)  # says why it is not

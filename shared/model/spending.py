@@ -19,7 +19,7 @@ from shared.messages.records import Cost
 
 class Spending:
     """`spent`: by the run before this job, from its log. `counter`: the run's, for all of its workers; None:
-    nobody else asks, and one in memory will do."""
+    no other worker asks, and one in memory is enough."""
 
     def __init__(self, budget: BudgetSection, spent: Cost, counter: Counter | None = None) -> None:
         caps = {"usd": budget.usd, "tokens": float(budget.tokens)}

@@ -1,4 +1,4 @@
-"""A ledger whose commit asks nobody: for the set test, which has to find it."""
+"""A ledger whose commit checks no lease: for the set test, which has to find it."""
 
 from collections.abc import Sequence
 

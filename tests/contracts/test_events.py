@@ -64,5 +64,5 @@ def test_a_message_of_a_join_has_no_handler_of_its_own() -> None:
 
 def test_only_events_meant_for_the_log_have_no_handler() -> None:
     handled = set(routes.HANDLED_BY) | set(routes.JOINED_INTO)
-    told = {events.ReleaseRejected, events.ReleaseRolledBack, events.StopRequested, events.RunFinished}
-    assert set(SENT) - handled == told
+    logged = {events.ReleaseRejected, events.ReleaseRolledBack, events.StopRequested, events.RunFinished}
+    assert set(SENT) - handled == logged

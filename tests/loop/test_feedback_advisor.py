@@ -148,7 +148,7 @@ def test_a_number_out_of_bounds_is_left_to_the_rules_and_the_rest_stands(
 
 
 def test_attempts_and_groups_that_are_left_out_are_not_learned_from(tmp_path: Path, endpoint: Endpoint):
-    weights = {"leave_out": ["g2", "a1"], "evidence": "their verifier was drunk"}
+    weights = {"leave_out": ["g2", "a1"], "evidence": "their verifier was wrong"}
     made, history = run(tmp_path, endpoint, answer(PIN, weights=weights))
     everything = made.history().generations[0].rollouts[("train", 0)].results
     [whole] = [get_shard(made.store, digest) for digest in everything]

@@ -64,7 +64,7 @@ class Injected(World):
     def attempt(
         self, instance: dict[str, Any], arm: str, release: Release, seed: int, knobs: Any = None
     ) -> AttemptState:
-        trained = release.adapter and "a" * 64  # toy scores hang on digests, and an adapter's on what it read
+        trained = release.adapter and "a" * 64  # toy scores depend on digests, an adapter's too
         made = super().attempt(instance, arm, release.model_copy(update={"adapter": trained}), seed, knobs)
         split, _, number = made.plan.instance["id"].split("-")
         if not self.text or split != "train" or int(number) % 2:
@@ -78,7 +78,7 @@ class Injected(World):
 
 
 def gullible(body: Body) -> str:
-    """Does what it is told by whatever stands in its prompt."""
+    """Obeys every order in its prompt."""
     if ORDER not in json.dumps(body["messages"], ensure_ascii=False):
         return "no idea"
     seize = {"kind": "replace_text", "path": "verifier.py", "old": "def", "new": "return 1.0 #"}

@@ -1,5 +1,5 @@
-"""The train attempts that an advisor reads in full: the best, the worst, those that got worse, and those that
-nobody would have expected.
+"""The train attempts that an advisor reads in full: the best, the worst, those that got worse, and those far
+from the others on their instance.
 """
 
 from __future__ import annotations

@@ -128,8 +128,8 @@ def test_the_command_says_equal_or_names_the_difference_with_exit_code_3(made: W
             'UPDATE events SET body = replace(body, \'"arm":"both"\', \'"arm":"harness"\')'
             " WHERE body LIKE '%release_promoted.v1%'"
         )
-    told = CliRunner().invoke(app, ["replay", "toy", "--root", root])
-    assert type(told.exception).__name__ == "DifferentDecisionError"
-    assert "generation 1, after RolloutsJoined: ReleasePromoted.arm differs" in told.stdout
-    assert 'stored:  "harness"' in told.stdout
+    different = CliRunner().invoke(app, ["replay", "toy", "--root", root])
+    assert type(different.exception).__name__ == "DifferentDecisionError"
+    assert "generation 1, after RolloutsJoined: ReleasePromoted.arm differs" in different.stdout
+    assert 'stored:  "harness"' in different.stdout
     (made.folder / "config.json").unlink()  # no run any more, for who derives all runs at the end

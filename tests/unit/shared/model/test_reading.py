@@ -154,8 +154,8 @@ def test_what_is_no_reply_is_a_refusal_with_its_status(body: bytes, status: int)
     assert parsed.message
 
 
-@pytest.mark.parametrize("told", [-1, "7", True, 1e9, None, [], float("nan")])
-def test_what_is_no_time_is_no_waiting(told: object) -> None:
-    parsed = parse_completion(json.dumps(completion("x") | {"waited_s": told}).encode())
+@pytest.mark.parametrize("reported", [-1, "7", True, 1e9, None, [], float("nan")])
+def test_what_is_no_time_is_no_waiting(reported: object) -> None:
+    parsed = parse_completion(json.dumps(completion("x") | {"waited_s": reported}).encode())
     assert isinstance(parsed, tuple)
     assert (parsed[0].text, parsed[0].waited_s) == ("x", 0.0)

@@ -1,5 +1,5 @@
-"""The statements of a job's usual way (claimed, done, its messages logged, the next jobs made), each one
-round trip and built once a process. What they don't find goes the long way in ledger.py.
+"""The fast path of a job (claimed, done, its messages logged, the next jobs made): statements of one round
+trip each, built once a process. What they don't match takes the slow path in ledger.py.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def claim(kind: str) -> ReturningUpdate[Any]:
         and_(jobs.c.state == "leased", jobs.c.lease_until <= now),
     )
     paused = exists().correlate(jobs).where(runs.c.id == jobs.c.run_id, runs.c.state == "paused")
-    usual = and_(jobs.c.id == bindparam("job"), due, jobs.c.attempts < bindparam("max_attempts"), ~paused)
+    claimable = and_(jobs.c.id == bindparam("job"), due, jobs.c.attempts < bindparam("max_attempts"), ~paused)
     lease = {
         "state": "leased",
         "owner": bindparam("by"),
         "lease_until": now + bindparam("lease_s", type_=Double),
     }
     counted = {"fence": jobs.c.fence + 1, "attempts": jobs.c.attempts + 1, "rings": 0}
-    leased = update(jobs).where(usual).values(lease | counted)
+    leased = update(jobs).where(claimable).values(lease | counted)
     return leased.returning(jobs.c.fence, jobs.c.attempts, jobs.c.service, _BODY)
 
 
