@@ -12,7 +12,6 @@ import argparse
 import datetime as dt
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from typing import Any
 import httpx
 
 from benchmarks._machine import describe_machine
+from ratchet.stack.side_programs import take_port
 from trainer_service.base.pretrained import find_source, model_folder
 
 START_S = 300.0
@@ -124,7 +124,7 @@ def _over_http(url: str, name: str) -> Answer:
 
 @contextmanager
 def _our_server(folder: Path, threads: int) -> Iterator[Answer]:
-    port = free_port()
+    port = take_port(0, "--port")
     options = ["--model", str(folder), "--name", "m", "--port", str(port), "--threads", str(threads)]
     with running([sys.executable, "-m", "agent_service.model_server", *options], port):
         yield _over_http(f"http://127.0.0.1:{port}/v1", "m")
@@ -132,7 +132,7 @@ def _our_server(folder: Path, threads: int) -> Iterator[Answer]:
 
 @contextmanager
 def _llama_server(file: Path, slots: int, threads: int) -> Iterator[Answer]:
-    port = free_port()
+    port = take_port(0, "--port")
     arguments = [str(file), str(port), str(slots), str(threads)]
     with running([sys.executable, "-c", LLAMA_SERVER, *arguments], port):
         yield _over_http(f"http://127.0.0.1:{port}/v1", "m")
@@ -191,13 +191,6 @@ def _is_up(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False, timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        return port
 
 
 def _cores() -> int:

@@ -29,7 +29,8 @@ from agent_service.adapters import Adapters
 from agent_service.provenance import Trust
 from benchmarks._machine import describe_machine
 from benchmarks.reload.made import QUESTION, REPLY_TOKENS, RUN, Made, make_adapters, make_base
-from benchmarks.serving import free_port, running
+from benchmarks.serving import running
+from ratchet.stack.side_programs import take_port
 from shared.box.open import open_box
 from shared.harness.bundle import load_harness
 from shared.harness.steps import ScaffoldPool, scaffold_context
@@ -114,7 +115,7 @@ def main(arguments: list[str]) -> JsonObject:
 
 @contextmanager
 def serving(base: Path) -> Iterator[str]:
-    port = free_port()
+    port = take_port(0, "--port")
     options = ["--model", str(base), "--name", "seed", "--port", str(port), "--threads", "1"]
     with running([sys.executable, "-m", "agent_service.model_server", *options], port):
         yield f"http://127.0.0.1:{port}/v1"

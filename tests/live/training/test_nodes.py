@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from ratchet.stack.side_programs import take_port
 from tests.parts.spelling import demonstrations, write_base
 from trainer_service.child import NO_GPU, environment
 from trainer_service.job import main
@@ -26,12 +26,6 @@ def job_command():
         "containers"
     ]
     return [*container["command"], *container["args"]]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def here(argument, folder, index, port):
@@ -65,7 +59,7 @@ def test_two_nodes_train_what_one_does(tmp_path, zero_stage):
     for index, name in enumerate(NAMES):
         hostfile = hostfile.replace(f"training-{index}.training", name)
     (tmp_path / "two" / "hostfile").write_text(hostfile)
-    port = free_port()
+    port = take_port(0, "--port")
     nodes = [
         subprocess.Popen(
             [here(part, tmp_path / "two", index, port) for part in job_command()],
