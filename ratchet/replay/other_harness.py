@@ -62,12 +62,7 @@ def ask_other(folder: RunFolder, first: int, harness: Path) -> dict[str, Any]:
         other = _unpack(task, harness, Path(scratch), pool)
         shown = []
         for generation in generations:
-            results = [
-                digest
-                for (purpose, _), rollout in sorted(generation.rollouts.items())
-                for digest in rollout.results
-                if purpose == "train"
-            ]
+            results = generation.train.results if generation.train else []
             attempts = [one for digest in results for one in get_shard(store, digest).attempts]
             shown += [_generation(generation.number, attempts, other)] if attempts else []
     if not shown:

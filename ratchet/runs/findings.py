@@ -58,10 +58,8 @@ def read(history: RunHistory, store: Store) -> Findings:
 
 
 def _train_attempts(generation: Generation, store: Store) -> Iterator[AttemptState]:
-    for (purpose, _), rollout in sorted(generation.rollouts.items()):
-        if purpose == "train":
-            for digest in rollout.results:
-                yield from get_shard(store, digest).attempts
+    for digest in generation.train.results if generation.train else ():
+        yield from get_shard(store, digest).attempts
 
 
 def answered(attempt: AttemptState) -> list[tuple[Candidate, Evaluation]]:

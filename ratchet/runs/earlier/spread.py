@@ -101,9 +101,8 @@ def _equals(run: OtherRun, bounds: ScoreSection, until_s: float) -> list[tuple[f
 
 def _train_shards(run: OtherRun) -> Iterator[tuple[AttemptState, ...]]:
     for generation in run.history().generations:
-        for (purpose, _), rollout in sorted(generation.rollouts.items()):
-            if purpose == "train":
-                yield from (get_shard(run.store, digest).attempts for digest in rollout.results)
+        if train := generation.train:
+            yield from (get_shard(run.store, digest).attempts for digest in train.results)
 
 
 def _pairs(attempts: Iterable[AttemptState], bounds: ScoreSection) -> list[float]:

@@ -13,6 +13,7 @@ from ratchet.runs.earlier.uses import uses_foreseen, uses_text
 from ratchet.runs.folder import RunFolder
 from shared.decisions.evidence.power import foreseen
 from shared.decisions.settling import settle
+from shared.ledger.steering.reopening import reopen
 from shared.store.shards import get_shard
 from shared.tasks.task import task_of
 from tests.loop.toy_world import World
@@ -123,11 +124,15 @@ def test_the_spread_is_that_of_earlier_confirmations_and_goes_into_the_foresight
     assert foreseen(made.config, task, found.spread)["at_the_measured_spread"]["spread"] == found.spread
 
 
+def without_confirmations(root: Path) -> World:
+    sections = {"run": {"generations": 1}, "rollouts": {"instances": 20, "attempts": 2}, "gate": GATE}
+    return World(root / "first", sections, name="first", refuse_harness=True, fail_training=True)
+
+
 def test_without_confirmations_it_is_that_of_two_attempts_of_one_release_on_one_instance(
     tmp_path: Path,
 ) -> None:
-    sections = {"run": {"generations": 1}, "rollouts": {"instances": 20, "attempts": 2}, "gate": GATE}
-    made = World(tmp_path / "first", sections, name="first", refuse_harness=True, fail_training=True)
+    made = without_confirmations(tmp_path)
     made.run()
     found = pooled(others(tmp_path, "toy"), made.config, task_of(made.config))
     assert found is not None
@@ -135,3 +140,15 @@ def test_without_confirmations_it_is_that_of_two_attempts_of_one_release_on_one_
     assert 0.02 < found.spread < 0.15  # the toy's scores have a spread of 0.05 of their own
     other = made.config.model_copy(update={"attempt": {"max_tokens": 20}})
     assert pooled(others(tmp_path, "toy"), other, task_of(made.config)) is None
+
+
+def test_attempts_that_were_refused_before_a_run_was_reopened_are_no_pairs_of_equals(tmp_path: Path) -> None:
+    made = without_confirmations(tmp_path)
+    made.refused = "no such model"
+    assert made.run().state == "failed"
+    made.refused = ""
+    reopen(made.ledger, made.name)
+    made.bus.drain()
+    found = pooled(others(tmp_path, "toy"), made.config, task_of(made.config))
+    assert found is not None
+    assert (found.source, found.squares) == ("equals", 20)
