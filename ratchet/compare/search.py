@@ -75,12 +75,19 @@ class Trials:
                     f"{self._file}: line {number + 1} is of another search", "delete the file"
                 )
         else:
+            started_s = time.monotonic()
             row = {"stage": stage, "point": point, "instance": instance_key(instance)}
             row |= self._evaluate(point, instance, check)
+            row["wall_s"] = time.monotonic() - started_s
             with self._file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
         self.rows.append(row)
         return float(row["score"])
+
+    @property
+    def wall_s(self) -> float:
+        """Of all evaluations, those before an interruption included."""
+        return math.fsum(row["wall_s"] for row in self.rows)
 
 
 def run_search(name: str, config: RunConfig, folder: Path, note: Callable[[str], None]) -> None:
@@ -90,7 +97,6 @@ def run_search(name: str, config: RunConfig, folder: Path, note: Callable[[str],
     folder.mkdir(parents=True, exist_ok=True)
     task = task_of(config)
     space = read_space(task)
-    started_s = time.monotonic()
     evaluator = Evaluator(LocalStore(folder / "store"), folder / "cache")
 
     def evaluate(point: Point, instance: JsonObject, check: Check) -> JsonObject:
@@ -106,7 +112,7 @@ def run_search(name: str, config: RunConfig, folder: Path, note: Callable[[str],
         best, sealed = _searched(SAMPLERS[name](space.choices, config.run.seed), config, task, trials, note)
     finally:
         evaluator.close()
-    write_outcome(folder, sealed, len(trials.rows), time.monotonic() - started_s, best=best)
+    write_outcome(folder, sealed, len(trials.rows), trials.wall_s, best=best)
 
 
 def _searched(
@@ -121,11 +127,10 @@ def _searched(
             f"the sealed test needs {sealed_count}",
         )
     met = draw(task, "train", budget, derive_seed(config.run.seed, "search"))
-    started_s = time.monotonic()
     for number in range(budget - finals):
         point = sampler.ask()
         sampler.tell(trials.at("search", point, met[number % len(met)], "public"))
-        if config.budget.wall_s and time.monotonic() - started_s > config.budget.wall_s:
+        if config.budget.wall_s and trials.wall_s > config.budget.wall_s:
             break
         if number % 50 == 49:
             note(f"  {number + 1} of {budget - finals} evaluations")

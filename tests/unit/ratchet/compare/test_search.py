@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ratchet.compare.arms import read_arms
+from ratchet.compare.outcome import read_outcome
 from ratchet.compare.results import read_study
 from ratchet.compare.search import FINAL_LOOKS, FINALISTS, TRIALS, run_search
 from ratchet.compare.study import Study, run_study
@@ -65,7 +66,7 @@ def rows(folder: Path) -> list[dict]:
 
 def test_a_search_spends_its_budget_and_scores_the_best_point_on_the_sealed_instances(task, tmp_path) -> None:
     run_search("optuna", config(task), tmp_path / "found", quiet)
-    result = json.loads((tmp_path / "found" / "result.json").read_text())
+    result = read_outcome(tmp_path / "found")
     assert result["best"] == {"size": 7, "word": "b"}
     assert result["evaluations"] <= EVALUATIONS
     assert sorted(result["sealed"].values()) == pytest.approx([0.98, 0.98, 0.99, 0.99, 1.0, 1.0])
@@ -81,13 +82,19 @@ def test_an_interrupted_search_continues_and_evaluates_nothing_twice(name: str, 
     run_search(name, config(task), tmp_path / "whole", quiet)
     lines = (tmp_path / "whole" / TRIALS).read_text().splitlines(keepends=True)
     (tmp_path / "cut").mkdir()
-    (tmp_path / "cut" / TRIALS).write_text("".join(lines[:30]) + lines[30][:10])  # killed while it wrote
     marked = [row | {"mark": "kept"} for row in rows(tmp_path / "whole")[:30]]
-    (tmp_path / "cut" / TRIALS).write_text("".join(json.dumps(row) + "\n" for row in marked) + lines[30][:10])
+    (tmp_path / "cut" / TRIALS).write_text(
+        "".join(json.dumps(row) + "\n" for row in marked) + lines[30][:10]
+    )  # killed while it wrote
     run_search(name, config(task), tmp_path / "cut", quiet)
     found = rows(tmp_path / "cut")
+    outcome = read_outcome(tmp_path / "cut")  # the time before the interruption counts
+    assert outcome["wall_s"] == pytest.approx(sum(row["wall_s"] for row in found))
     assert [row.pop("mark", "") for row in found] == ["kept"] * 30 + [""] * (len(lines) - 30)
-    assert found == rows(tmp_path / "whole")
+    kept = ("stage", "point", "instance", "score", "outcome")
+    assert [[row[key] for key in kept] for row in found] == [
+        [row[key] for key in kept] for row in rows(tmp_path / "whole")
+    ]
 
 
 def test_every_seed_of_a_search_is_an_arm_of_the_comparison(task, tmp_path) -> None:
