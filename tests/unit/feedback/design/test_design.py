@@ -6,7 +6,7 @@ import pytest
 
 from feedback_service.design import surface as surface_module
 from feedback_service.design.array import rows, spread
-from feedback_service.design.contenders import contenders, open_levels
+from feedback_service.design.contenders import SURE, contenders, open_levels, winner
 from feedback_service.design.levels import likeness, space_of
 from feedback_service.design.rungs import next_rung
 from feedback_service.design.surface import Observation, Surface
@@ -175,3 +175,31 @@ def test_a_knob_that_does_nothing_while_another_is_off_is_not_tried() -> None:
     assert set(space_of(made, trials=False, first=False).others) == {"temperature", "votes"}
     on = harness(temperature=TEMPERATURE, votes=votes)
     assert "votes" in space_of(on, trials=False, first=True).others
+
+
+@pytest.mark.parametrize(("runs", "proposed"), [(8, False), (64, True)])
+def test_a_gain_above_its_worth_is_proposed_only_once_it_is_sure(runs: int, proposed: bool) -> None:
+    made = space_of(harness(tone=choice("plain", "plain", "kind")), trials=True, first=True)
+    observations = [
+        Observation(f"{tone}-{number}", {"tone": tone}, mean + 0.15 * (-1) ** number)
+        for tone, mean in (("plain", 0.4), ("kind", 0.5))
+        for number in range(runs)
+    ]
+    known = knobs.study(made, observations)
+    [gain] = known.surface.gains([{"tone": "kind"}])
+    assert gain.mean > knobs.WORTH
+    assert (winner(known) is not None) == proposed
+
+
+@pytest.mark.parametrize(("runs", "proposed"), [(7, False), (8, True)])
+def test_a_setting_is_proposed_only_after_eight_runs_however_sure(runs: int, proposed: bool) -> None:
+    made = space_of(harness(tone=choice("plain", "plain", "kind")), trials=True, first=True)
+    observations = [
+        Observation(f"{tone}-{number}", {"tone": tone}, mean + 0.01 * (-1) ** number)
+        for tone, mean, count in (("plain", 0.4, 16), ("kind", 0.8, runs))
+        for number in range(count)
+    ]
+    known = knobs.study(made, observations)
+    [gain] = known.surface.gains([{"tone": "kind"}])
+    assert gain.sure > SURE
+    assert (winner(known) is not None) == proposed
