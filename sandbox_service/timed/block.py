@@ -121,8 +121,7 @@ def _evaluate(
     if any(program.failure is None for program in programs[1:]):
         rounds = timing.rounds_for(check, first_s)
         inputs, got = _time(bench, instance, programs, rounds, timing.deadline_s(limit_s, first_s))
-        with _baseline_is_right():
-            check_outputs(bench.verifier, instance, bench.verifier.expected(instance, inputs), got)
+        _demand_right(bench, instance, inputs, got)
     return [_evaluation(bench, instance, programs[0], program) for program in programs[1:]]
 
 
@@ -161,6 +160,8 @@ def _time(
                     with _noted(program):
                         check_outputs(bench.verifier, instance, _wide(reference), outputs[index])
                         program.measures = measured(bench.verifier, instance, reference, outputs[index])
+                    if program.failure is not None:  # unless it was the baseline that erred in this round
+                        _demand_right(bench, instance, inputs, reference)
     return inputs, reference
 
 
@@ -227,6 +228,12 @@ def _baseline_is_right() -> Iterator[None]:
         yield
     except CandidateFailedError as failure:
         raise _BaselineFailedError(failure) from failure
+
+
+def _demand_right(bench: Bench, instance: JsonObject, inputs: Arrays, got: Arrays) -> None:
+    """The baseline's outputs, compared with float64."""
+    with _baseline_is_right():
+        check_outputs(bench.verifier, instance, bench.verifier.expected(instance, inputs), got)
 
 
 def _demand(baseline: Program) -> None:

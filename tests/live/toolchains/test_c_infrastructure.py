@@ -25,7 +25,7 @@ void tiny(const float *a, const float *b, float *out, int64_t n) {
 LEAVES = "void exit(int); "
 HALF = HONEST.replace("i < n", "i < n / 2")
 OFF = HONEST.replace("+ a[i]", "+ 2 * a[i]")
-SOMETIMES = OFF.replace("2 * a[i]", "(a[0] > 0 ? 2 : 1) * a[i]")
+SOMETIMES = OFF.replace("2 * a[i]", "(a[0] > -1 ? 2 : 1) * a[i]")  # mostly, so that five tries show it
 
 
 @pytest.mark.parametrize(
