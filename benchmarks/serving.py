@@ -1,4 +1,5 @@
-"""Prompt and reply tokens a second: our model server, transformers, and llama.cpp's server on the same GGUF.
+"""`ratchet bench serving`: prompt and reply tokens a second of our model server, transformers, and
+llama.cpp's server on the same GGUF.
 
 ratchet bench serving --json --out benchmarks/results/serving.json
 

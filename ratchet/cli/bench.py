@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 from shared.errors import SettingsError
 from shared.packaged import TOP
@@ -11,12 +13,26 @@ from shared.packaged import TOP
 FOLDER = TOP / "benchmarks"
 
 
+def listing() -> dict[str, str]:
+    """What each benchmark says of itself in its first sentence, by name, without importing any."""
+    return {name: _first_sentence(program) for name, program in sorted(_programs().items())}
+
+
 def run(name: str, arguments: list[str]) -> None:
     """Raises SettingsError for an unknown name; ends with the benchmark's exit code when that is not zero."""
-    programs = [*FOLDER.glob("[!_]*.py"), *(path.parent for path in FOLDER.glob("*/__main__.py"))]
-    known = sorted(path.stem for path in programs)
+    known = _programs()
     if name not in known:
-        raise SettingsError(f"unknown benchmark {name!r}", f"known: {', '.join(known)}")
+        raise SettingsError(f"unknown benchmark {name!r}", f"known: {', '.join(sorted(known))}")
     done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=TOP)
     if done.returncode != 0:
         sys.exit(done.returncode)
+
+
+def _programs() -> dict[str, Path]:
+    files = {path.stem: path for path in FOLDER.glob("[!_]*.py")}
+    return files | {path.parent.name: path for path in FOLDER.glob("*/__main__.py")}
+
+
+def _first_sentence(program: Path) -> str:
+    text = ast.get_docstring(ast.parse(program.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split()).partition(". ")[0].partition("`: ")[2].rstrip(".")

@@ -12,23 +12,28 @@ import typer
 
 from ratchet.cli.options import AsJson, Overrides
 
+OF_THE_BENCHMARK = {"allow_extra_args": True, "ignore_unknown_options": True}  # --help too
+
 
 def add_to(app: typer.Typer) -> None:
-    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
+    app.command(add_help_option=False, context_settings=OF_THE_BENCHMARK)(bench)
     for command in (attack, chaos, doctor, soak, train):
         app.command()(command)
 
 
 def bench(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="gate, learning, sandbox, trimul, trimul_cuda, lawbench, ...")],
+    name: Annotated[str, typer.Argument(help="Without one, all are listed.", show_default=False)] = "",
 ) -> None:
-    """Run a benchmark: `ratchet bench gate --json`.
-
-    Its own options follow its name; an unknown name is answered with all there are."""
+    """Run a benchmark: `ratchet bench gate --json`; `ratchet bench gate --help` has its options."""
     from ratchet.cli import bench as benchmarks
 
-    benchmarks.run(name, context.args)
+    if name in ("", "-h", "--help"):
+        print(context.get_help(), "\n\nBenchmarks:")
+        for each, what in benchmarks.listing().items():
+            print(f"  {each:12} {what}")
+    else:
+        benchmarks.run(name, context.args)
 
 
 def train(
