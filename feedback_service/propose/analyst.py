@@ -22,11 +22,6 @@ from shared.messages.events import DemonstrationsReady
 from shared.messages.proposals import Patch, WeightUpdate
 from shared.messages.records import derive_seed
 
-EDITS = {
-    "exploring": 3,
-    "plateau": 4,
-    "idle": 4,
-}  # a textual learning rate: few, so that the gate's decisions can be compared
 T = TypeVar("T", int, float)
 ASKS = 20  # of the knob search, before it counts as exhausted
 
@@ -38,6 +33,7 @@ def propose_patch(
     memory: Memory,
     seed: int,
     state: str,
+    most_edits: int,
     designed: bool = False,
 ) -> Patch | None:
     """A new patch against `base`, or None when nothing new is left to try. `designed`: a design of
@@ -50,16 +46,14 @@ def propose_patch(
     late = memory.moved | (set() if diagnosis.trials else {"temperature"})  # what was never moved goes first
     searched = (ask(harness, memory.measured, derive_seed(seed, number), late) for number in range(ASKS))
     if state == "exploring":  # on a plateau the search goes first: evidence no longer helps
-        patch = _patch(base, _combine(evidence, EDITS[state]))
+        patch = _patch(base, _combine(evidence, most_edits))
         if patch and _key(patch) not in tried:
             return patch
         if designed:
             return None
     for move in searched:
         if move is not None:
-            patch = _patch(
-                base, _combine([move, *evidence] if state != "exploring" else [move], EDITS[state])
-            )
+            patch = _patch(base, _combine([move, *evidence] if state != "exploring" else [move], most_edits))
             if patch and _key(patch) not in tried and not _fails(move, failed):
                 return patch
     return None

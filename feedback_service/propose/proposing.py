@@ -10,6 +10,7 @@ from feedback_service.propose.advisor.asking import Advice
 from feedback_service.propose.advisor.learning import without
 from feedback_service.propose.analyst import propose_patch, propose_update
 from feedback_service.propose.diagnosis import Diagnosis, diagnose
+from feedback_service.propose.edit_budget import edit_budget
 from feedback_service.propose.memory import Memory, remember
 from feedback_service.propose.trying import Found, found
 from shared.decisions import seeds
@@ -98,7 +99,8 @@ def _analysts(
     state = convergence(now.history, now.config.convergence).state
     seed = seeds.patch_seed(now.config, generation.number)
     files = get_bundle(now.store, harness)
-    patch = propose_patch(harness, files, diagnosis, memory, seed, state, designed=tried is not None)
+    most = edit_budget(generation.number, now.config.run.generations)
+    patch = propose_patch(harness, files, diagnosis, memory, seed, state, most, designed=tried is not None)
     return (patch,) if patch else ()
 
 

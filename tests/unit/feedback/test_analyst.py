@@ -32,11 +32,15 @@ def harness_files(knobs: str, exemplars: Sequence[object] | None = None) -> dict
 
 
 def patch_of(
-    knobs: str, attempts: list[AttemptState], memory: Memory = NOTHING, state: str = "exploring"
+    knobs: str,
+    attempts: list[AttemptState],
+    memory: Memory = NOTHING,
+    state: str = "exploring",
+    most_edits: int = 3,
 ) -> Patch:
     files = harness_files(knobs)
     found = diagnose([shard(attempts)], BOUNDS)
-    patch = propose_patch(bundle_digest(files), files, found, memory, 1, state)
+    patch = propose_patch(bundle_digest(files), files, found, memory, 1, state, most_edits)
     assert patch is not None
     apply_patch(files, patch)  # whatever is proposed can be applied
     return patch
@@ -139,17 +143,18 @@ def test_when_everything_was_tried_nothing_is_proposed() -> None:
         PastPatch(base, (Edit(kind="set_knob", path="pin_tile", new=v),), "failed", "") for v in ("8", "16")
     ]
     found = diagnose([shard(tiles({8: 0.2, 16: 0.5}))], BOUNDS)
-    assert propose_patch(base, files, found, Memory(tuple(past), ()), 1, "exploring") is None
+    assert propose_patch(base, files, found, Memory(tuple(past), ()), 1, "exploring", 3) is None
 
 
-def test_a_patch_holds_few_edits() -> None:
+@pytest.mark.parametrize("most", [2, 5])
+def test_a_patch_holds_as_many_edits_as_the_budget_of_its_generation(most: int) -> None:
     knobs = "".join(PIN.replace("tile", f"k{n}").replace('"8", "16"', "0, 1") for n in range(6))
     replies = [
         attempt(f"i{n}", 0.5 * (n % 2), reply=json.dumps({f"k{m}": n % 2 for m in range(6)}), seed=n)
         for n in range(12)
     ]
     one_instance = [made.model_copy(update={"plan": replies[0].plan}) for made in replies]
-    assert len(patch_of(knobs, one_instance).edits) == 3
+    assert len(patch_of(knobs, one_instance, most_edits=most).edits) == most
 
 
 def test_the_best_replies_become_exemplars_and_the_worst_one_goes() -> None:
