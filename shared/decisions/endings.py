@@ -9,10 +9,14 @@ from collections.abc import Iterable
 
 from shared.messages.records import AttemptState, Sample
 
-NAMES = {
+NAMES = {  # of finish reasons in small letters
     "length": "cut_off",
+    "max_tokens": "cut_off",
+    "model_length": "cut_off",
     "too_long": "cut_off",
     "content_filter": "content_filter",
+    "safety": "content_filter",
+    "prohibited_content": "content_filter",
     "reasoning": "only_reasoning",
     "no_choice": "no_reply",
 }
@@ -28,7 +32,7 @@ WORDS = {
 
 def ending(sample: Sample) -> str:
     """Its name; empty: it ended normally."""
-    return NAMES.get(sample.finish_reason, "")
+    return NAMES.get(sample.finish_reason.lower(), "")
 
 
 def ending_of(attempt: AttemptState, samples: Iterable[int]) -> str:

@@ -87,14 +87,15 @@ class Answering:
     ) -> tuple[Sample, Usage]:
         """One reply. A refusal that names a parameter is learned from, if the request is taken without
         it."""
-        options = self.options
+        options, tried = self.options, list[Options]()
         while True:
+            tried.append(options)
             body = request.body(index, options)
             try:
                 answered = server.complete(body, key, self._timeout_s)
             except RefusedError as refused:
                 other = options.after(refused.refusal, body)
-                if other is None:
+                if other is None or other in tried:  # such as both names of max_tokens
                     raise as_error(server.url, refused.refusal) from refused
                 options = other
                 continue

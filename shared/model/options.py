@@ -31,7 +31,8 @@ class Options:
         named = refusal.parameters(sent)
         if self.max_tokens_name in named:
             other = NEW_NAME if self.max_tokens_name == OLD_NAME else OLD_NAME
-            if other in refusal.message or refusal.parameter == self.max_tokens_name:
+            by_name = self.max_tokens_name in (refusal.parameter, *refusal.places)
+            if other in refusal.message or by_name:
                 return replace(self, max_tokens_name=other)
             return None
         dropped = {name for name in named if name in OPTIONAL}

@@ -19,12 +19,24 @@ from shared.model.streams import assembled
 
 MAX_TEXT = 1_000_000  # characters; an endpoint that ignores max_tokens must not fill the store
 LONGEST_S = 86_400.0  # a day: what is more is no time that a reply took
+MOST_TOKENS = 1_000_000_000  # what is more is no count of one reply's tokens
+LARGEST_ID = 2**31 - 1
 ONLY_REASONING = "reasoning"  # finish_reason of a reply whose tokens all went into reasoning
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
-_THINK = re.compile(
-    r"\s*(?:<(?P<tag>think|thinking)>|\[THINK\])(?P<inside>.*?)(?:</(?P=tag)>|\[/THINK\]|\Z)", re.S
+_MARKS = (  # what models put round a block of reasoning; more than one may precede an answer
+    (r"<think>", r"</think>"),
+    (r"<thinking>", r"</thinking>"),
+    (r"<thought>", r"</thought>"),
+    (r"<seed:think>", r"</seed:think>"),
+    (r"\[THINK\]", r"\[/THINK\]"),
+    (r"◁think▷", r"◁/think▷"),
+    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>(?:\s*<\|START_RESPONSE\|>)?"),
+    (r"<\|channel\|>analysis<\|message\|>", r"<\|channel\|>final<\|message\|>"),
 )
-_OPENED_BEFORE = re.compile(r"(?P<inside>.*?)</think(?:ing)?>", re.S)  # a chat template opened the block
+_THINK = re.compile(
+    r"\s*(?:" + "|".join(f"{opened}(.*?)(?:{closed}|\\Z)" for opened, closed in _MARKS) + ")", re.S | re.I
+)
+_OPENED_BEFORE = re.compile(r"(.*?)</think(?:ing)?>", re.S)  # a chat template opened the block
 
 
 @dataclass(frozen=True)
@@ -39,9 +51,10 @@ class Usage:
 def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
     """The one reply in a completion and its usage; a Refusal where there is none (status 0: without a stated
     reason)."""
-    text = body.decode("utf-8", "replace")
+    text = body.decode("utf-8-sig", "replace")
     reported = assembled(text)
-    if not isinstance(reported, dict) or not isinstance(reported.get("choices"), list):
+    whole = isinstance(reported, dict) and isinstance(reported.get("choices"), list)
+    if not whole or reported.get("error"):  # beside a reply: the stream of it broke off
         return _error_inside(reported, text)
     choice = reported["choices"][0] if reported["choices"] else {"finish_reason": "no_choice"}
     if not isinstance(choice, dict):
@@ -138,33 +151,42 @@ def _text_of(part: JsonObject) -> str:
 
 
 def _split_thinking(text: str) -> tuple[str, str]:
-    """The answer, and the block of reasoning before it."""
-    for pattern in (_THINK, _OPENED_BEFORE):
-        if pattern is _OPENED_BEFORE and "<think" in text:
-            break
-        if found := pattern.match(text):
-            return text[found.end() :].lstrip(), found["inside"].strip()
-    return text, ""
+    """The answer, and the blocks of reasoning before it."""
+    blocks = []
+    found = _THINK.match(text)
+    if not found and "<think" not in text:
+        found = _OPENED_BEFORE.match(text)
+    while found:
+        blocks.append(next(inside for inside in found.groups() if inside is not None).strip())
+        text = text[found.end() :].lstrip()
+        found = _THINK.match(text)
+    return text, "\n".join(filter(None, blocks))
 
 
 def _usage(reported: Any) -> Usage:
     if not isinstance(reported, dict):
         return Usage()
-    prompt, completion = _count(reported.get("prompt_tokens")), _count(reported.get("completion_tokens"))
-    charged = reported.get("cost")
-    usd = float(charged) if isinstance(charged, int | float) and charged >= 0 else None
+    prompt = _count(reported.get("prompt_tokens", reported.get("input_tokens")))
+    completion = _count(reported.get("completion_tokens", reported.get("output_tokens")))
+    usd = _charge(reported.get("cost"))
     return Usage(prompt, completion, usd) if prompt or completion else Usage(usd=usd)
+
+
+def _charge(value: Any) -> float | None:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS
+    return float(value) if known else None
 
 
 def _count(value: Any) -> int | None:
     try:
-        return max(int(value), 0)
+        count = int(value)
     except (TypeError, ValueError, OverflowError):
         return None
+    return count if 0 <= count <= MOST_TOKENS else None
 
 
 def _integers(value: Any) -> tuple[int, ...]:
-    whole = isinstance(value, list) and all(isinstance(item, int) for item in value)
+    whole = isinstance(value, list) and all(type(item) is int and 0 <= item <= LARGEST_ID for item in value)
     return tuple(value) if whole else ()
 
 

@@ -24,10 +24,12 @@ from shared.errors import (
 from shared.messages.records import JsonObject
 
 SHOWN_CHARS = 500
-RETRYABLE = frozenset({408, 409, 425, 429})  # and all from 500 up
+RETRYABLE = frozenset({408, 409, 425, 429, 498, 499})  # and all from 500 up; 498 and 499: of some proxies
 NOT_IMPLEMENTED = 501
 _ACCOUNT = re.compile(
-    r"insufficient_quota|exceeded your current quota|insufficient (credit|balance|funds)", re.I
+    r"insufficient_quota|exceeded your current quota|insufficient (credit|balance|funds)|credit balance"
+    r"|requires more credits|(key|billing|spend(ing)?|monthly)[ _](hard[ _])?limit",
+    re.I,
 )
 _KEY = re.compile(
     r"api[ _-]?key.{0,40}(invalid|not valid|incorrect|missing|expired)|invalid api[ _-]?key", re.I
@@ -37,6 +39,7 @@ _UNSUPPORTED = re.compile(
     r"|not available|unavailable|not allowed|not enabled|can'?t be used|cannot be used|no longer|deprecated",
     re.I,
 )
+OURS = ("return_token_ids", "logprobs", "seed", "n")  # always the same: no scaffold chose their values
 
 
 @dataclass(frozen=True)
@@ -51,20 +54,19 @@ class Refusal:
     retry_after_s: float | None = None
 
     def parameters(self, sent: JsonObject) -> set[str]:
-        """Which of the parameters sent it does not know or support. Not those whose value is out of range:
-        that is a mistake of the user or the scaffold."""
-        unsupported = _UNSUPPORTED.search(f"{self.message} {self.code}")
-        if not self.places and not unsupported:
-            return set()
+        """Which of the parameters sent it does not know or support. Not those of the scaffold's choice whose
+        value is out of range: that is a mistake of the user or the scaffold."""
+        unsupported = self.places or _UNSUPPORTED.search(f"{self.message} {self.code}")
         found = {name for name in (*self.places, self.parameter) if name in sent}
-        return found or {name for name in sent if _mentions(self.message, name)}
+        found = found or {name for name in sent if _mentions(self.message, name)}
+        return {name for name in found if unsupported or name in OURS}
 
 
 def _mentions(text: str, name: str) -> bool:
-    quote = "" if "_" in name else "[`'\"]"  # `n`, 'seed': common words count only where they are quoted
-    plain = name in ("logprobs", "temperature")
-    pattern = rf"\b{name}\b" if plain or not quote else rf"{quote}{name}{quote}"
-    return re.search(pattern, text) is not None
+    if "_" in name or name in ("logprobs", "temperature"):
+        return re.search(rf"\b{name}\b", text, re.I) is not None
+    quoted = rf"[`'\"]{name}[`'\"]"  # common words count where they are quoted, or begin a line
+    return re.search(rf"{quoted}|^\s*{name}\s*(:|$)", text, re.M) is not None
 
 
 def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refusal:
@@ -72,6 +74,8 @@ def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refu
         reported: Any = json.loads(body)
     except (ValueError, RecursionError):
         reported = None
+    if isinstance(reported, list) and reported and isinstance(reported[0], dict):
+        reported = reported[0]
     if not isinstance(reported, dict):
         text = _page_title(body) or body.strip()[:SHOWN_CHARS] or "an empty answer"
         return Refusal(status, text, retry_after_s=retry_after_s(retry_after))
@@ -95,11 +99,12 @@ def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refu
 
 
 def _places(reported: Any) -> list[str]:
-    """Fields in the `loc` of a validator's list of unknown inputs, wherever that list stands."""
+    """Fields in the `loc` of a validator's list that are unknown or ours, wherever that list stands."""
     if isinstance(reported, dict):
         loc, kind = reported.get("loc"), f"{reported.get('type', '')} {reported.get('msg', '')}"
         if isinstance(loc, list) and loc:
-            return [str(loc[-1])] if "extra" in kind or "unknown" in kind or "not permitted" in kind else []
+            name, unknown = str(loc[-1]), re.search("extra|unknown|not permitted", kind, re.I)
+            return [name] if unknown or name in OURS else []
         return [name for value in reported.values() for name in _places(value)]
     if isinstance(reported, list):
         return [name for value in reported for name in _places(value)]
@@ -144,7 +149,7 @@ def retry_after_s(header: str | None) -> float | None:
 
 
 def _page_title(body: str) -> str:
-    if not re.match(r"\s*<(!doctype|html)", body, re.I):
+    if not re.match(r"\s*(<!--.*?-->\s*)*<(!doctype|html)", body, re.I | re.S):
         return ""
     title = re.search(r"<title[^>]*>(.*?)</title>", body, re.I | re.S)
     return f"an HTML page ({title.group(1).strip()[:80]!r})" if title else "an HTML page"

@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -164,7 +165,11 @@ class Server:
 
 def _refusal(error: openai.APIStatusError) -> Refusal:
     response = error.response
-    return read_refusal(error.status_code, response.text, response.headers.get("retry-after"))
+    refusal = read_refusal(error.status_code, response.text, response.headers.get("retry-after"))
+    if not response.history:
+        return refusal
+    led_to = response.url.copy_with(query=None)  # a login's query may hold what is secret
+    return replace(refusal, message=f"{refusal.message} (the address led on to {led_to})")
 
 
 def _slow(url: str, timeout_s: float) -> SlowReplyError:

@@ -12,6 +12,7 @@ from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 
 _EVENT = re.compile(r"^\s*(data|event|id|retry|):", re.M)
+_LINE_OF_JSON = re.compile(r"\{.*\}\s*[\r\n]")  # a stream of plain lines, without the names of events
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
@@ -21,11 +22,11 @@ def assembled(text: str) -> Any:
         return plain(json.loads(text))
     except (ValueError, RecursionError):
         pass
-    if not _EVENT.match(text):
+    if not _EVENT.match(text) and not _LINE_OF_JSON.match(text):
         return None
     whole: JsonObject = {}
     for line in _LINE_END.split(text):  # not splitlines: a character such as U+2028 may stand in a text
-        name, _, data = line.strip().partition(":")
+        name, _, data = ("data", "", line) if line.startswith("{") else line.strip().partition(":")
         if name != "data" or data.strip() == "[DONE]":
             continue
         try:

@@ -16,12 +16,13 @@ def attempt(*endings: str, outcome: str = "ok") -> AttemptState:
 
 def test_replies_are_counted_by_how_they_ended() -> None:
     counts = count_endings(
-        [attempt("stop", "length", ""), attempt("reasoning"), attempt(outcome="request_refused")]
+        [attempt("stop", "length", ""), attempt("reasoning", "SAFETY"), attempt(outcome="request_refused")]
     )
-    assert counts == {"replies": 4, "cut_off": 1, "only_reasoning": 1, "request_refused": 1}
+    expected = {"replies": 5, "cut_off": 1, "only_reasoning": 1, "content_filter": 1, "request_refused": 1}
+    assert counts == expected
     assert endings_text(counts) == (
-        "4 replies, 1 cut off by max_tokens, 1 all tokens spent on reasoning; "
-        "1 attempts with a request that the endpoint refused"
+        "5 replies, 1 cut off by max_tokens, 1 held back by a content filter, "
+        "1 all tokens spent on reasoning; 1 attempts with a request that the endpoint refused"
     )
 
 

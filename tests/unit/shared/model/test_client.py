@@ -117,6 +117,22 @@ def test_an_endpoint_that_knows_no_extensions_is_asked_without(chat: Chat, endpo
     assert texts(chat, ASK)[0][0].startswith("seed")
 
 
+def test_an_endpoint_that_refuses_both_names_of_a_limit_is_not_asked_without_end(
+    chat: Chat, endpoint: Endpoint
+) -> None:
+    unknown = {name: f"Unsupported: {name}" for name in ("max_tokens", "max_completion_tokens")}
+    endpoint.refuses = {name: f"{text}. Use the other of {list(unknown)}" for name, text in unknown.items()}
+    [reply] = chat.sample([replace(ASK, n=1)]).replies
+    assert "Unsupported: max_completion_tokens" in reply.refused
+    assert len(endpoint.asked) == 2
+
+
+def test_an_address_that_leads_elsewhere_says_where(chat: Chat, endpoint: Endpoint) -> None:
+    endpoint.faults = [Fault(302, headers={"Location": "/login?secret=1"})]
+    with pytest.raises(UnknownModelError, match=r"led on to http://[^?]*/login\)"):
+        chat.sample([replace(ASK, n=1)])
+
+
 def test_what_was_paid_before_a_failure_is_kept(chat: Chat, endpoint: Endpoint) -> None:
     one_by_one = Chat(endpoint.url, chat.store, api_key="k", timeout_s=20, concurrency=1)
     endpoint.faults = [Fault(200, json.dumps(completion("paid")).encode()), Fault(401)]

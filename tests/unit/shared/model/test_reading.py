@@ -44,6 +44,22 @@ def message(**fields: Any) -> dict[str, Any]:
         (message(content="<think>\nhm\n</think>\n\nabc"), "abc", "hm"),
         (message(content="hm\n</think>\nabc"), "abc", "hm"),  # the template had opened the block
         (message(content="[THINK]hm[/THINK]abc"), "abc", "hm"),
+        (message(content="<think>a</think>\n<think>b</think>abc"), "abc", "a\nb"),
+        (message(content="<think>\n\n</think>\n\nabc"), "abc", ""),
+        (message(content="<THINK>hm</THINK>abc"), "abc", "hm"),
+        (message(content="<thought>hm</thought>abc"), "abc", "hm"),
+        (message(content="<seed:think>hm</seed:think>abc"), "abc", "hm"),
+        (message(content="◁think▷hm◁/think▷abc"), "abc", "hm"),
+        (message(content="<|START_THINKING|>hm<|END_THINKING|><|START_RESPONSE|>abc"), "abc", "hm"),
+        (
+            message(
+                content="<|channel|>analysis<|message|>hm<|end|><|start|>assistant"
+                "<|channel|>final<|message|>abc"
+            ),
+            "abc",
+            "hm<|end|><|start|>assistant",
+        ),
+        (message(content="<reasoning>hm</reasoning>abc"), "<reasoning>hm</reasoning>abc", ""),  # as asked for
         (message(content="a <think> b"), "a <think> b", ""),  # talks about it
         (message(content=None, refusal="I can't help"), "I can't help", ""),
         ({"choices": [{"text": "abc"}]}, "abc", ""),
@@ -79,6 +95,11 @@ def test_how_a_reply_ended_has_a_name(body: object, ending: str) -> None:
         ({"prompt_tokens": None, "completion_tokens": None}, Usage()),
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage()),  # such a thing is no count
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": 0.5}, Usage(3, 2, 0.5)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "cost": float("inf")}, Usage(3, 2)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "cost": True}, Usage(3, 2)),
+        ({"prompt_tokens": 3, "completion_tokens": 1e300}, Usage(3, None)),
+        ({"prompt_tokens": -5, "completion_tokens": 2}, Usage(None, 2)),
+        ({"input_tokens": 3, "output_tokens": 2}, Usage(3, 2)),
         (None, Usage()),
         ("many", Usage()),
     ],
@@ -99,6 +120,20 @@ def test_usage_is_what_the_endpoint_tells_or_unknown(usage: object, read_as: Usa
 )
 def test_log_probabilities_that_are_not_told_cost_no_reply(logprobs: object) -> None:
     assert read(completion("ab", logprobs=logprobs))[0] == "ab"
+
+
+@pytest.mark.parametrize("ids", [[1, -1], [1, 2**31], [1, True], [1, 2.0], "ab"])
+def test_what_is_no_token_id_is_not_learned_from(ids: object) -> None:
+    parsed = parse_completion(json.dumps(completion("ab", token_ids=ids)).encode())
+    assert not isinstance(parsed, Refusal)
+    assert parsed[0].text == "ab"
+    assert parsed[0].token_ids == ()
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n \n"])
+def test_what_precedes_an_answer_costs_no_reply(before: bytes) -> None:
+    assert read(before + json.dumps(message(content="abc")).encode())[0] == "abc"
+    assert read(before + events(delta(content="abc")))[0] == "abc"
 
 
 def events(*chunks: object, end: str = "data: [DONE]\n\n") -> bytes:
@@ -130,6 +165,11 @@ def test_only_line_ends_end_a_line_of_a_stream(end: str, odd: str) -> None:
     assert read(body)[0] == content
 
 
+def test_a_stream_of_plain_lines_is_put_together() -> None:
+    lines = [delta(content="ab"), delta(content="c", finish="stop")]
+    assert read("".join(json.dumps(line) + "\n" for line in lines).encode())[:3] == ("abc", "", "stop")
+
+
 def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
     assert read(events(delta(content="abc"), end='data: {"choi'))[0] == "abc"
 
@@ -145,6 +185,8 @@ def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
         (b'{"error": {"code": "server_error", "message": "?"}}', 0),
         (b'{"choices": [{"error": {"code": 402, "message": "no credit"}, "message": {"content": ""}}]}', 402),
         (b'{"choices": [{"finish_reason": "error", "message": {"content": "half"}}]}', 0),
+        (b'{"choices": [{"message": {"content": "half"}}], "error": {"code": 529, "message": "busy"}}', 529),
+        (events(delta(content="half"), {"error": {"code": 502, "message": "the provider broke"}}), 502),
     ],
 )
 def test_what_is_no_reply_is_a_refusal_with_its_status(body: bytes, status: int) -> None:

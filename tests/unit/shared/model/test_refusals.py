@@ -51,6 +51,17 @@ def pydantic_list(*names: str) -> list[object]:
         (422, {"message": {"detail": pydantic_list("logprobs")}}, {"logprobs"}),
         (422, {"detail": "Unknown field: `n`"}, {"n"}),
         (400, openai("Provider returned error", metadata={"raw": "unknown field `seed`"}), {"seed"}),
+        (400, openai("Logprobs is not enabled for this model"), {"logprobs"}),
+        (400, openai("`logprobs` requires `top_logprobs` to be set"), {"logprobs"}),
+        (500, openai("logprobs not implemented"), {"logprobs"}),
+        (400, openai("seed: Extra inputs are not permitted"), {"seed"}),
+        (400, openai("2 errors\nn\n  Extra inputs are not permitted\nseed\n  Extra inputs"), {"n", "seed"}),
+        (400, [openai('Unknown name "n": Cannot find field. Unknown name "seed": ...')], {"n", "seed"}),
+        (
+            422,
+            {"detail": [{"loc": ["body", "logprobs"], "type": "int_type", "msg": "not a valid integer"}]},
+            {"logprobs"},
+        ),
     ],
 )  # fmt: skip
 def test_a_parameter_that_is_not_known_is_left_out(status: int, body: object, omit: set[str]) -> None:
@@ -59,11 +70,16 @@ def test_a_parameter_that_is_not_known_is_left_out(status: int, body: object, om
     assert after.omit == omit
 
 
-def test_the_limit_of_tokens_gets_the_name_that_the_endpoint_knows() -> None:
-    reply_body = openai(
-        "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", param="max_tokens"
-    )
-    after = Options().after(read_refusal(400, json.dumps(reply_body)), SENT)
+@pytest.mark.parametrize(
+    "body",
+    [
+        openai("'max_tokens' is unsupported. Use 'max_completion_tokens' instead.", param="max_tokens"),
+        openai("Unknown parameter", param="max_tokens"),
+        {"detail": pydantic_list("max_tokens")},
+    ],
+)
+def test_the_limit_of_tokens_gets_the_name_that_the_endpoint_knows(body: object) -> None:
+    after = Options().after(read_refusal(422, json.dumps(body)), SENT)
     assert after is not None
     assert (after.max_tokens_name, after.omit) == ("max_completion_tokens", frozenset())
 
@@ -77,6 +93,8 @@ def test_the_limit_of_tokens_gets_the_name_that_the_endpoint_knows() -> None:
         "the number of messages is unsupported",
         "Request too large",
         "content flagged by the filter",
+        "temperature: 0.7 is above the highest that this model takes",
+        "the schema in response_format is too deep",
     ],
 )
 def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(message: str) -> None:
@@ -98,6 +116,12 @@ def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(m
         (422, "unprocessable", RequestRefusedError),
         (429, "slow down", ChatUnavailableError),
         (429, "You exceeded your current quota, please check your plan", EndpointBlockedError),
+        (429, "Key limit exceeded (monthly limit)", EndpointBlockedError),
+        (429, "Rate limit reached. Raise it at https://host/account/billing", ChatUnavailableError),
+        (400, "Your credit balance is too low", EndpointBlockedError),
+        (400, "Billing hard limit has been reached", EndpointBlockedError),
+        (403, "This request requires more credits", EndpointBlockedError),
+        (498, "capacity exceeded", ChatUnavailableError),
         (500, "oops", ChatUnavailableError),
         (501, "not implemented", UnknownModelError),
         (529, "overloaded", ChatUnavailableError),
