@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from scipy import stats
 from benchmarks._machine import describe_machine
 from benchmarks._report import add_options, report
 from benchmarks.gate import simulated
-from benchmarks.gate.worlds import ANSWERS, GAINS, NO_GAIN, Array, Draw, normal
+from benchmarks.gate.worlds import ANSWERS, GAINS, NO_GAIN, NO_WORSE, Array, Draw, normal, worse_by
 from ratchet.runs.request import resolve_config
 from shared.config.settings import GateSection
 from shared.decisions.evidence.betting import STAKES, generation_alpha
@@ -27,6 +26,7 @@ from shared.decisions.evidence.graded import passed_in
 from shared.decisions.evidence.t_evidence import EFFECTS, log_t_evidence
 
 BY_LOT = {f"{name} (no minimum effect)": NO_GAIN[name] for name in ("right or wrong", "heavy tails")}
+MARGINS = ((0.05, 96), (0.1, 48))  # of an arm with less prompt text, with the pairs that it takes
 GENERATIONS = 3  # of the run whose first test is measured: 1/alpha = 36.7 at the usual settings
 
 
@@ -60,6 +60,20 @@ def shares(
                 "mean_pairs": float(first.mean()),
             }
         rows[name] = row
+    return rows
+
+
+def no_worse(runs: int, seed: int, gate: GateSection, alpha: float) -> dict[str, Any]:
+    """An arm with less prompt text: how often it is promoted where it is worse by exactly the margin, and
+    where it is equal."""
+    rows: dict[str, Any] = {}
+    for margin, pairs in MARGINS:
+        claimed = gate.model_copy(update={"min_effect": -margin, "max_pairs": pairs})
+        laws = {"worse_by_the_margin": worse_by(margin), "equal": NO_WORSE}
+        rows[f"margin {margin}, {pairs} pairs"] = {
+            name: shares(draws, ["graded", "right_or_wrong"], runs, seed, claimed, alpha)
+            for name, draws in laws.items()
+        }
     return rows
 
 
@@ -114,6 +128,7 @@ def measure(runs: int, whole_runs: int, seed: int, gate: GateSection) -> dict[st
         "no_gain": shares(NO_GAIN, tests, runs, seed, gate, alpha)
         | shares(BY_LOT, ["right_or_wrong"], runs, seed, above_zero, alpha),
         "gains": shares(GAINS, tests, runs, seed, gate, alpha),
+        "no_worse": no_worse(runs, seed, gate, alpha),
         "right_or_wrong_beside_mcnemar": beside_mcnemar(runs, seed, gate.max_pairs, alpha),
         "ceiling_for_tests_that_assume_nothing": {
             f"gain {gain}, spread {spread}, against a mean of {least}": ceiling(
@@ -151,14 +166,22 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     lines = [f"promoted within {result['pairs']} pairs, looked at after each; alpha {result['alpha']:.4f}"]
-    cell: Callable[[Any], str] = lambda row: f"{row['promoted']:.4f} (after {row['mean_pairs']:.0f})"  # noqa: E731
-    for name, row in (result["no_gain"] | result["gains"]).items():
-        lines.append(f"{name:62} " + "  ".join(f"{t} {cell(r)}" for t, r in row.items() if t != "runs"))
+    lines += [_row(name, row) for name, row in (result["no_gain"] | result["gains"]).items()]
+    for margin, parts in result["no_worse"].items():
+        lines.append(f"less prompt text, {margin}:")
+        for part, rows in parts.items():
+            lines += [_row(f"  {part.replace('_', ' ')}: {name}", row) for name, row in rows.items()]
     for name, row in result["right_or_wrong_beside_mcnemar"].items():
         lines.append(f"{name:62} right_or_wrong {row['right_or_wrong']:.4f}  McNemar {row['mcnemar']:.4f}")
     for part in ("ceiling_for_tests_that_assume_nothing", "against_scipy"):
         lines += [f"{name:62} {value:.4g}" for name, value in result[part].items()]
     return "\n".join([*lines, *simulated.table(result["whole_runs"])])
+
+
+def _row(name: str, row: dict[str, Any]) -> str:
+    cells = (f"{test} {found['promoted']:.4f} (after {found['mean_pairs']:.0f})"
+             for test, found in row.items() if test != "runs")  # fmt: skip
+    return f"{name:62} " + "  ".join(cells)
 
 
 if __name__ == "__main__":

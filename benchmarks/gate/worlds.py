@@ -21,9 +21,10 @@ def normal(gain: float, spread: float) -> Draw:
     return lambda rng, runs, pairs: gain + np.clip(rng.normal(0.0, spread, (runs, pairs)), -room, room)
 
 
-def heavy_tails(rng: np.random.Generator, runs: int, pairs: int) -> Array:
+def heavy_tails(rng: np.random.Generator, runs: int, pairs: int, mean: float = 0.0) -> Array:
     """Student's t with 1.5 degrees of freedom: no variance but for the bounds."""
-    found: Array = np.clip(0.05 * rng.standard_t(1.5, (runs, pairs)), -1.0, 1.0)
+    room = 1.0 - abs(mean)
+    found: Array = mean + np.clip(0.05 * rng.standard_t(1.5, (runs, pairs)), -room, room)
     return found
 
 
@@ -32,11 +33,11 @@ def long_losses(rng: np.random.Generator, runs: int, pairs: int) -> Array:
     return -np.clip(0.1 * (rng.exponential(1.0, (runs, pairs)) - 1.0), -1.0, 1.0)
 
 
-def rare_losses(rate: float, loss: float, spread: float) -> Draw:
-    """Ruinous in `rate` of the pairs, and so much better in the others that the mean is 0."""
+def rare_losses(rate: float, loss: float, spread: float, mean: float = 0.0) -> Draw:
+    """Ruinous in `rate` of the pairs, and so much better in the others that the mean is `mean`."""
 
     def draw(rng: np.random.Generator, runs: int, pairs: int) -> Array:
-        gain = rate * loss / (1 - rate)
+        gain = (rate * loss + mean) / (1 - rate)
         ordinary = normal(gain, spread)(rng, runs, pairs)
         return np.where(rng.random((runs, pairs)) < rate, -loss, ordinary)
 
@@ -97,4 +98,29 @@ ANSWERS: dict[str, Draw] = {
     "lead 0.2 of 30 % that differ": answers(0.2),
     "lead 0.3 of 50 % that differ": answers(0.3, 0.5),
     "lead 0.12 of 15 % that differ": answers(0.12, 0.15),
+}
+
+
+def worse_by(margin: float) -> dict[str, Draw]:
+    """Laws of an arm with less prompt text that is worse by exactly the margin."""
+    return {
+        "spread 0.05": normal(-margin, 0.05),
+        "spread 0.15": normal(-margin, 0.15),
+        "spread 0.4": normal(-margin, 0.4),
+        "heavy tails": lambda rng, runs, pairs: heavy_tails(rng, runs, pairs, -margin),
+        "equal, but loses everything at the margin's rate": rare_losses(margin, 1.0, 0.0, -margin),
+        "the same, spread 0.05": rare_losses(margin, 1.0, 0.05, -margin),
+        "loses everything at 1.3 times the margin's rate, spread 0.1": rare_losses(
+            1.3 * margin, 1.0, 0.1, -margin
+        ),
+        "right or wrong, 30 % differ": answers(-margin),
+    }
+
+
+NO_WORSE: dict[str, Draw] = {
+    "equal, spread 0.05": normal(0.0, 0.05),
+    "equal, spread 0.1": normal(0.0, 0.1),
+    "equal, spread 0.15": normal(0.0, 0.15),
+    "equal, right or wrong, 5 % differ": answers(0.0, 0.05),
+    "equal, right or wrong, 30 % differ": answers(0.0),
 }

@@ -91,7 +91,7 @@ def confirm_record(now: Situation, generation: Generation, screen: GateRecord) -
         gate,
         "; ".join(filter(None, (_lost_text(lost, why), _fault_text(settled, why)))),
         lost,
-        measure(gate, settled, attempts, screen.chosen),
+        measure(gate, settled, attempts, screen.chosen, shorter=screen.min_effect < 0),
         mean_waited_s(attempts),
     )
 

@@ -15,8 +15,9 @@ from shared.decisions.levers import LEVERS, levers_of, why_off
 from shared.ledger.history import Generation, Rollout
 from shared.messages.events import Message, ReleasePromoted, ReleaseRejected
 from shared.messages.evidence import ArmResult, GateRecord, Rail
+from shared.messages.proposals import Patch
 from shared.messages.records import Release
-from shared.store.store import put_json
+from shared.store.store import get_record, put_json
 
 
 def open_screen(now: Situation, generation: Generation) -> list[Message]:
@@ -64,7 +65,17 @@ def screen_record(now: Situation, generation: Generation) -> GateRecord:
     rollout = generation.rollouts[("screen", 0)]
     unserved = {arm: why for state in now.states(rollout) for arm, why in state.null_arms.items()}
     paired = _paired(now, rollout, unserved)
-    return screened(paired, null_arms(now, generation) | unserved, now.task.manifest.score)
+    nulls = null_arms(now, generation) | unserved
+    return screened(paired, nulls, now.task.manifest.score, _margin(now, generation))
+
+
+def _margin(now: Situation, generation: Generation) -> float:
+    """By how much the harness arm may be worse: nothing, unless its patch only drops prompt text."""
+    proposal = generation.harness
+    if proposal is None or proposal.made is None or not proposal.digest:
+        return 0.0
+    claim = get_record(now.store, proposal.digest, Patch).claim
+    return now.config.gate.no_worse_margin if claim == "no_worse" else 0.0
 
 
 def _paired(now: Situation, rollout: Rollout, unserved: Collection[str] = ()) -> Paired:

@@ -12,6 +12,7 @@ from feedback_service.propose.analyst import propose_patch, propose_update
 from feedback_service.propose.diagnosis import Diagnosis, diagnose
 from feedback_service.propose.edit_budget import edit_budget
 from feedback_service.propose.memory import Memory, remember
+from feedback_service.propose.shortening import prompt_texts, propose_shorter
 from feedback_service.propose.trying import Found, found
 from shared.decisions import seeds
 from shared.decisions.convergence import convergence
@@ -64,7 +65,7 @@ def _harness(
     where = {"run_id": now.run_id, "generation": generation.number, "join": join}
     if not rollout.results:
         return HarnessRefused(**where, reason=_nothing(rollout))
-    patches = advice.patches or _analysts(now, generation, diagnosis, memory, release.harness, tried)
+    patches = advice.patches or _analysts(now, generation, rollout, diagnosis, memory, release.harness, tried)
     instead = f" ({advice.why})" if advice.why and not advice.patches else ""
     paid = {"cost": advice.cost, "analysis": advice.analysis}
     paid |= {"design": put_json(now.store, tried.record)} if tried else {}
@@ -88,17 +89,23 @@ def _harness(
 def _analysts(
     now: Situation,
     generation: Generation,
+    rollout: Rollout,
     diagnosis: Diagnosis,
     memory: Memory,
     harness: str,
     tried: Found | None,
 ) -> tuple[Patch, ...]:
-    """The best setting of the design, or what the diagnosis supports."""
+    """The best setting of the design, or less prompt text where the weights may carry it by now, or what the
+    diagnosis supports."""
     if tried and tried.move:
         return (Patch(base=harness, edits=tried.move.edits, reason=tried.move.reason),)
+    files = get_bundle(now.store, harness)
+    if now.config.gate.no_worse_margin and _live(generation).adapter:
+        prompts = prompt_texts(now.states(rollout))
+        if shorter := propose_shorter(harness, files, prompts, memory.closed(harness)):
+            return (shorter,)
     state = convergence(now.history, now.config.convergence).state
     seed = seeds.patch_seed(now.config, generation.number)
-    files = get_bundle(now.store, harness)
     most = edit_budget(generation.number, now.config.run.generations)
     patch = propose_patch(harness, files, diagnosis, memory, seed, state, most, designed=tried is not None)
     return (patch,) if patch else ()

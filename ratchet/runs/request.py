@@ -83,6 +83,12 @@ def resolve_config(
     layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})
     config = load_config(layers)
     check_settings(loaded, config)
+    width = loaded.manifest.score.high - loaded.manifest.score.low
+    if config.gate.no_worse_margin > width / 2:
+        raise SettingsError(
+            f"gate.no_worse_margin is {config.gate.no_worse_margin:g}, and the whole score has {width:g}",
+            "a twentieth of the score's range is a usual margin; 0 asks for gains alone",
+        )
     with_limits(loaded, config.attempt)
     try:
         with_knobs(read_harness(loaded.folder / "harness"), config.harness)

@@ -2,7 +2,8 @@
 
 Screen picks an arm and proves nothing: its instances are few and shared by arms, and what is picked as the
 best of three looks better than it is, so its pairs don't count for the confirmation. Confirm is the one
-test of a generation, by the test that the task asks for (claims.py).
+test of a generation, by the test that the task asks for (claims.py): of a gain, or, where a patch only drops
+prompt text, of "not worse by more than a margin". A margin stands in a record as a `min_effect` below 0.
 """
 
 from __future__ import annotations
@@ -40,31 +41,39 @@ class Verdict:
     why: str
 
 
-def screened(paired: Paired, null_arms: dict[str, str], bounds: ScoreSection) -> GateRecord:
+def screened(
+    paired: Paired, null_arms: dict[str, str], bounds: ScoreSection, margin: float = 0.0
+) -> GateRecord:
     """The screen's part of the record: an interval an arm, or null with a reason, and the arm that it
-    picks."""
+    picks. `margin`: by how much the harness arm may be worse, as its patch only drops text; 0: it must
+    gain."""
     enough = len(paired.instances) >= FEWEST_PAIRS
     arms = {arm: ArmResult(reason=reason) for arm, reason in null_arms.items()}
     for arm, scores in paired.scores.items():
         interval = t_interval(scores, bounds.low, bounds.high) if scores else None
         arms[arm] = ArmResult(interval=interval, reason="" if scores else f"no scores: {paired.lost}")
+    chosen = pick(paired, margin) if enough else "base"
     return GateRecord(
         screen={arm: arms[arm] for arm in ARMS if arm in arms},
         screen_scores=paired.scores if enough else {},
-        chosen=pick(paired) if enough else "base",
+        chosen=chosen,
+        min_effect=-margin if chosen == "harness" else 0.0,
         bound=bounds.high - bounds.low,
         lost=paired.lost,
     )
 
 
-def pick(paired: Paired) -> str:
+def pick(paired: Paired, margin: float = 0.0) -> str:
     """The arm with the highest mean gain over base; ties prefer nothing, harness, weights, both. `both`
     must also lead the better of its parts by a standard error of the pairs, or that part is picked: half
-    of what is promoted would be unproven else, for the confirmation compares with base alone."""
+    of what is promoted would be unproven else, for the confirmation compares with base alone. `margin`: what
+    the harness arm may lose, so the others must lead it by that much."""
     gains = {arm: math.fsum(paired.differences(arm)) for arm in ARMS if arm in paired.scores}
+    if "harness" in gains:
+        gains["harness"] += margin * len(paired.instances)
     best = _first_of_best(gains)
     if best == "both" and {"harness", "weights"} <= set(gains):
-        part = "harness" if gains["harness"] >= gains["weights"] else "weights"
+        part: Arm = "harness" if gains["harness"] >= gains["weights"] else "weights"
         lead = paired.differences("both", part)
         if math.fsum(lead) / len(lead) < standard_error(lead):
             return _first_of_best({arm: gain for arm, gain in gains.items() if arm != "both"})
@@ -88,7 +97,8 @@ def confirmed(
 ) -> GateRecord:
     """The record with the confirmation's evidence so far."""
     gain = t_interval(differences, -screen.bound, screen.bound) if differences else None
-    terms = Terms(alpha, gate.min_effect, screen.bound, gate.max_pairs)
+    least = screen.min_effect if screen.min_effect < 0 else gate.min_effect
+    terms = Terms(alpha, least, screen.bound, gate.max_pairs)
     return screen.model_copy(
         update={
             "test": gate.test,
@@ -96,7 +106,7 @@ def confirmed(
             "e_value": CLAIMS[gate.test].look(differences, terms).e_value,
             "threshold": 1.0 / alpha,
             "alpha": alpha,
-            "min_effect": gate.min_effect,
+            "min_effect": least,
             "max_pairs": gate.max_pairs,
             "gain": gain,
             "lost": "; ".join(part for part in (screen.lost, lost) if part),
@@ -152,12 +162,15 @@ def futile(record: GateRecord) -> str:
     if left <= 0:
         return f"not confirmed within {record.max_pairs} pairs"
     mean = math.fsum(record.differences) / pairs
+    hopeless = "the gain so far is not above the minimum effect"
+    if record.min_effect < 0:
+        hopeless = f"the loss so far is not below the margin of {-record.min_effect:.3g}"
     if record.test == "betting" and mean <= record.min_effect:
-        return "the gain so far is not above the minimum effect"
+        return hopeless
     if pairs >= FEWEST_FOR_FUTILITY:
         hope = min(record.bound, mean + HOPE[record.test] * standard_error(record.differences))
         if hope <= record.min_effect:
-            return "the gain so far is not above the minimum effect"
+            return hopeless
         if not _reachable(record, hope, left):
             return f"out of reach within {record.max_pairs} pairs even if the rest gained {hope:.3f} each"
     return ""
@@ -198,6 +211,8 @@ def _facts(record: GateRecord, found: Finding) -> str:
         f"{record.chosen} against base: {_gain_text(record.gain)} over {len(record.differences)} fresh "
         f"instances, e-value {found.e_value:.3g} {sign} {record.threshold:.3g} (alpha {record.alpha:.4f})"
     )
+    if record.min_effect < 0:
+        facts += f"; claimed: not worse by more than {-record.min_effect:.3g}, with less prompt text"
     if record.test == "betting":
         return facts
     detail = f", {found.detail}" if found.detail else ""

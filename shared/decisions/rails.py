@@ -9,21 +9,28 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from shared.config.settings import GateSection
 from shared.decisions.intervals import standard_error
 from shared.decisions.settling import Settled
 from shared.messages.evidence import Rail
-from shared.messages.records import AttemptState, JsonObject
+from shared.messages.records import AttemptState, JsonObject, Turn
 
 FEWEST = 4  # pairs of a group
 CHARS_A_TOKEN = 4  # where an endpoint returns no token ids
+SAVING = 0.05  # of the prompt tokens, that a release must bring which claims no gain but less prompt text
+LONGER = 1.1  # times base's reply tokens, that such a release may take where the config states no limit
 
 
 def measure(
-    gate: GateSection, settled: Sequence[Settled], attempts: Iterable[AttemptState], chosen: str
+    gate: GateSection,
+    settled: Sequence[Settled],
+    attempts: Iterable[AttemptState],
+    chosen: str,
+    shorter: bool = False,
 ) -> tuple[Rail, ...]:
+    """`shorter`: no gain is claimed but less prompt text, which then has to be there."""
     by_arm: dict[str, list[AttemptState]] = {"base": [], chosen: []}
     for attempt in attempts:
         by_arm[attempt.plan.arm].append(attempt)
@@ -31,12 +38,12 @@ def measure(
     rates = {arm: _failing(made, faults[arm]) for arm, made in by_arm.items()}
     rails = [Rail(name="share of failures above base's", measured=rates[chosen] - rates["base"],
                   limit=gate.max_failure_rise)]  # fmt: skip
-    if gate.max_token_ratio:
-        tokens = {arm: sum(map(tokens_of, made)) / max(1, len(made)) for arm, made in by_arm.items()}
-        ratio = tokens[chosen] / tokens["base"] if tokens["base"] else 1.0
-        rails.append(
-            Rail(name="reply tokens an attempt, times base's", measured=ratio, limit=gate.max_token_ratio)
-        )
+    if shorter:
+        ratio = _ratio(by_arm, chosen, prompt_tokens_of)
+        rails.append(Rail(name="prompt tokens an attempt, times base's", measured=ratio, limit=1 - SAVING))
+    if most := gate.max_token_ratio or (LONGER if shorter else 0.0):
+        ratio = _ratio(by_arm, chosen, tokens_of)
+        rails.append(Rail(name="reply tokens an attempt, times base's", measured=ratio, limit=most))
     waited = mean_waited_s(made for arm in by_arm.values() for made in arm)
     if gate.max_latency_ratio and waited.get("base") and chosen in waited:
         ratio = waited[chosen] / waited["base"]
@@ -50,6 +57,26 @@ def measure(
 def _failing(made: Sequence[AttemptState], faults: int) -> float:
     failed = sum(bool(a.error) or (a.final is not None and a.final.outcome != "ok") for a in made)
     return (failed + faults) / max(1, len(made) + faults)
+
+
+def _ratio(
+    by_arm: dict[str, list[AttemptState]], chosen: str, tokens: Callable[[AttemptState], float]
+) -> float:
+    mine, base = (sum(map(tokens, by_arm[arm])) / max(1, len(by_arm[arm])) for arm in (chosen, "base"))
+    return mine / base if base else 1.0
+
+
+def prompt_tokens_of(attempt: AttemptState) -> float:
+    """Of each reply's prompt; where the endpoint tells no token ids, by the prompt's characters."""
+    return math.fsum(
+        sum(len(reply.prompt_ids) for reply in turn.replies) or _asked_chars(turn) / CHARS_A_TOKEN
+        for turn in attempt.turns
+    )
+
+
+def _asked_chars(turn: Turn) -> int:
+    asked = turn.action.get("ask") or ()
+    return sum(len(message["content"]) * one["n"] for one in asked for message in one["messages"])
 
 
 def tokens_of(attempt: AttemptState) -> float:

@@ -26,6 +26,8 @@ class Patch(Record):
     base: str
     edits: tuple[Edit, ...]
     reason: str
+    claim: Literal["gain", "no_worse"] = Field("gain", exclude_if=lambda claim: claim == "gain")
+    # no_worse: it only drops prompt text, and the gate asks for no gain; left out, as older versions wrote it
 
 
 class KnobGain(Record):

@@ -35,13 +35,13 @@ def log_wealth(differences: Sequence[float], bound: float, min_effect: float) ->
 
 
 def log_wealth_path(
-    differences: NDArray[np.float64], bound: float, stakes: Sequence[tuple[float, float]]
+    differences: NDArray[np.float64], bound: float, least: float, stakes: Sequence[tuple[float, float]]
 ) -> NDArray[np.float64]:
-    """log wealth against a mean of 0 after each difference, along the last axis; the same refusals."""
-    shares = differences / bound
-    if not np.all(np.abs(shares) <= 1 + 1e-9):
+    """log wealth against a mean of `least` after each difference, along the last axis; the same refusals."""
+    if not np.all(np.abs(differences) <= bound * (1 + 1e-9)):
         raise ValueError(f"a difference is outside [-{bound}, {bound}]")
-    logs = [np.log(part) + np.log1p(stake * shares.clip(-1, 1)).cumsum(-1) for stake, part in stakes]
+    shares = ((differences - least) / (bound + least)).clip(-1)
+    logs = [np.log(part) + np.log1p(stake * shares).cumsum(-1) for stake, part in stakes]
     path: NDArray[np.float64] = np.logaddexp.reduce(np.stack(logs), axis=0)
     return path
 

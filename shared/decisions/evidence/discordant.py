@@ -6,8 +6,8 @@ taken after every pair; alpha is spent over them by a fixed rule, nearly all of 
 Biometrika 1983), so that at `max_pairs` it asks hardly more than McNemar's exact test would.
 
 Scores need not be right or wrong: a fraction counts as a win with that probability, and a minimum effect
-turns pairs into losses at random, both by numbers fixed beforehand. So it holds for every law of the
-differences.
+turns pairs into losses at random (a margin, which is below 0, into wins), by numbers fixed beforehand. So it
+holds for every law of the differences.
 """
 
 from __future__ import annotations
@@ -80,13 +80,13 @@ def last_line(differing: int, alpha: float) -> int:
 
 
 def outcome(pair: int, share: float, least: float) -> int:
-    """1 won, -1 lost, 0 alike. Expected: (share - least) / (1 + least), so 0 at most iff the gain is
+    """1 won, -1 lost, 0 alike. Expected: (share - least) / (1 + |least|), so 0 at most iff the gain is
     `least`."""
     if not abs(share) <= 1 + 1e-9:
         raise ValueError(f"a difference is {share:.3g} times its bound")
     forfeit, fraction = _numbers(pair)
-    if forfeit < least / (1 + least):
-        return -1
+    if forfeit < abs(least) / (1 + abs(least)):
+        return -1 if least > 0 else 1
     return (1 if share > 0 else -1) if fraction < abs(share) else 0
 
 

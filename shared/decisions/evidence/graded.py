@@ -2,10 +2,11 @@
 the pairs explains, and whether rare great losses that have not shown yet could outweigh it.
 
 Gain: the t e-process (t_evidence.py) against a mean of `min_effect`, at 1/alpha.
-Losses: the wealth of a bettor against a mean of 0 over everything (betting.py), whatever the differences are
-like. A release that ruins a share q of its pairs and gains a little on the others has mean 0, and shows no
-loss in n pairs with probability (1 - q)^n; along such a path wealth is about (1 - q)^-n, so that a line at
-1/alpha is exact where the gains have no spread, and too high by the factor `spread_factor` where they have.
+Losses: the wealth of a bettor against a mean of 0 over everything (betting.py), or of `min_effect` where that
+is below 0 (a margin), whatever the differences are like. A release that ruins a share q of its pairs and
+gains a little on the others has mean 0, and shows no loss in n pairs with probability (1 - q)^n; along such a
+path wealth is about (1 - q)^-n, so that a line at 1/alpha is exact where the gains have no spread, and too
+high by the factor `spread_factor` where they have.
 
 No test could do much better: docs/gate.md, "What no test can do".
 """
@@ -35,9 +36,7 @@ def passes(
     """(log t evidence, log wealth, log of the line that the wealth must reach) after each pair."""
     values = np.asarray(differences, dtype=float)
     evidence = log_t_evidence(values, min_effect)
-    wealth = log_wealth_path(values, bound, STAKES)
-    line = loss_line(values / bound, alpha, max_pairs)
-    return evidence, wealth, line
+    return evidence, *_losses(values, alpha, min_effect, bound, max_pairs)
 
 
 def passed_in(runs: Array, alpha: float, min_effect: float, bound: float = 1.0) -> Array:
@@ -47,8 +46,17 @@ def passed_in(runs: Array, alpha: float, min_effect: float, bound: float = 1.0) 
     grid, table = _t_table(2 ** int(np.ceil(np.log2(len(count)))))  # few sizes, so that one serves many
     place = np.arctanh(np.clip(share, -MOST_SHARE, MOST_SHARE))
     columns = [np.interp(place[:, n], grid, table[n]) for n in range(len(count))]
-    line = loss_line(runs / bound, alpha, runs.shape[-1])
-    return passed(np.stack(columns, axis=1), log_wealth_path(runs, bound, STAKES), line, alpha)
+    wealth, line = _losses(runs, alpha, min_effect, bound, runs.shape[-1])
+    return passed(np.stack(columns, axis=1), wealth, line, alpha)
+
+
+def _losses(
+    values: Array, alpha: float, min_effect: float, bound: float, max_pairs: int
+) -> tuple[Array, Array]:
+    """log wealth and the log of its line. A loss of `bound` is then -1 and what is tested a mean of 0."""
+    least = min(min_effect, 0.0)
+    shares = (values - least) / (bound + least)
+    return log_wealth_path(values, bound, least, STAKES), loss_line(shares, alpha, max_pairs)
 
 
 @cache
@@ -68,7 +76,7 @@ def passed(evidence: Array, wealth: Array, line: Array, alpha: float) -> Array:
 
 
 def loss_line(shares: Array, alpha: float, max_pairs: int) -> Array:
-    """log of the wealth that is asked for after each pair; `shares`: differences over their bound."""
+    """log of the wealth that is asked for after each pair; `shares`: differences over the greatest loss."""
     count = np.arange(1, shares.shape[-1] + 1)
     total, squares = shares.cumsum(-1), np.square(shares).cumsum(-1)
     variance = np.maximum(squares - total * total / count, 0.0) / np.maximum(count - 1, 1)

@@ -5,12 +5,12 @@ settings always get the same answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
-from shared.config.settings import RunConfig
+from shared.config.settings import GateSection, RunConfig
 from shared.decisions.evidence.betting import generation_alpha
 from shared.decisions.evidence.claims import CLAIMS, Terms
 from shared.decisions.evidence.discordant import EARLY, last_line
@@ -65,7 +65,18 @@ def foreseen(config: RunConfig, task: Task, measured: float | None = None) -> Js
             "gain": wanted,
             "pairs": pairs_needed(gate.test, wanted, middle.spread, terms) if wanted else None,
         },
+        "less_prompt_text": _no_worse(gate, middle.spread, terms),
     }
+
+
+def _no_worse(gate: GateSection, spread: float, terms: Terms) -> JsonObject | None:
+    """The pairs that a patch needs which drops prompt text and changes no score in the mean. None: no such
+    patch is proposed."""
+    if not gate.no_worse_margin:
+        return None
+    claimed = replace(terms, min_effect=-gate.no_worse_margin)
+    pairs = pairs_needed(gate.test, 0.0, spread, claimed)
+    return {"margin": gate.no_worse_margin, "spread": spread, "pairs": pairs}
 
 
 def foreseen_text(found: JsonObject) -> str:
@@ -81,6 +92,9 @@ def foreseen_text(found: JsonObject) -> str:
     if half["gain"]:
         pairs = f"{half['pairs']} pairs" if half["pairs"] else f"more than {MOST_PAIRS} pairs"
         text += f"; a gain of {half['gain']:.3g} at {half['spread']:.3g} needs {pairs} (gate.max_pairs)"
+    if less := found["less_prompt_text"]:
+        pairs = f"{less['pairs']} pairs" if less["pairs"] else f"more than {MOST_PAIRS} pairs"
+        text += f"; less prompt text, no worse by more than {less['margin']:.3g}, needs {pairs}"
     return f"{text}. Test {found['test']}: it {found['assumes']}."
 
 
@@ -108,8 +122,7 @@ def pairs_needed(test: str, gain: float, spread: float, terms: Terms) -> int | N
     """About the smallest `max_pairs` that finds this gain. None: MOST_PAIRS do not suffice."""
 
     def enough(pairs: int) -> bool:
-        changed = Terms(terms.alpha, terms.min_effect, terms.bound, pairs)
-        return power(test, gain, spread, changed) >= WANTED
+        return power(test, gain, spread, replace(terms, max_pairs=pairs)) >= WANTED
 
     high = FEWEST_PAIRS
     while not enough(high):
@@ -138,9 +151,10 @@ def _power_of_answers(gain: float, spread: float, terms: Terms) -> float:
     """Differences are -1, 0 or 1, with this spread where that can be had with this mean."""
     differing = min(1.0, max(abs(gain), spread**2 + gain**2))
     least = terms.min_effect / terms.bound
-    forfeited = least / (1 + least)
-    won, lost = ((1 - forfeited) * (differing + sign * gain) / 2 for sign in (1, -1))
-    parts = [won, lost + forfeited, max(0.0, 1 - won - lost - forfeited)]
+    by_lot = abs(least) / (1 + abs(least))
+    won, lost = ((1 - by_lot) * (differing + sign * gain) / 2 for sign in (1, -1))
+    won, lost = (won, lost + by_lot) if least > 0 else (won + by_lot, lost)
+    parts = [won, lost, max(0.0, 1 - won - lost)]
     drawn = np.random.default_rng(0).multinomial(terms.max_pairs, parts, RUNS["right_or_wrong"])
     lines = [last_line(count, terms.alpha * (1 - EARLY)) for count in range(terms.max_pairs + 1)]
     return float(np.mean(drawn[:, 0] >= np.array(lines)[drawn[:, 0] + drawn[:, 1]]))

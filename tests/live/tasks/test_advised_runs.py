@@ -76,6 +76,14 @@ def run(folder: Path, words: list[str], answer: Any) -> tuple[RunFolder, list[e.
     return made, [logged.event for logged in made.open_ledger().events(made.run_id)]
 
 
+def with_base(folder: Path) -> str:
+    """A tiny random model, which is there at once, in the place of the task's own."""
+    base = write_model(folder / "model")
+    config = base / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 4096}))
+    return f'[model]\nbase = "{base}"\n'
+
+
 def one(events: list[e.Message], kind: type[M]) -> M:
     (found,) = [event for event in events if isinstance(event, kind)]
     return found
@@ -103,10 +111,7 @@ def check(made: RunFolder, events: list[e.Message], knob: str, value: Any, algor
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_on_intents_both_proposals_are_the_advisors(tmp_path: Path) -> None:
-    base = write_model(tmp_path / "model")
-    config = base / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 4096}))
-    (tmp_path / "my.toml").write_text(SMALL + f'[model]\nbase = "{base}"\n[data]\nper_label = 4\n')
+    (tmp_path / "my.toml").write_text(SMALL + with_base(tmp_path) + "[data]\nper_label = 4\n")
     queries(tmp_path / "mine.jsonl")
     answer = scripted("shots", 3, "supervised")
     made, events = run(tmp_path, ["intents", "--data", "mine.jsonl"], answer)
@@ -116,6 +121,6 @@ def test_on_intents_both_proposals_are_the_advisors(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_on_trimul_both_proposals_are_the_advisors(tmp_path: Path) -> None:
-    (tmp_path / "my.toml").write_text(SMALL)
+    (tmp_path / "my.toml").write_text(SMALL + with_base(tmp_path))
     made, events = run(tmp_path, ["trimul"], scripted("temperature", 0.8, "reinforce"))
     check(made, events, "temperature", 0.8, "reinforce")
