@@ -16,7 +16,7 @@ from shared.tasks.task import Task
 
 FAILURES = 8  # of demonstrate, after which a scaffold is asked no more: each may take [attempt] step_s
 
-Answers = Callable[[Task, int, int], list[tuple[JsonObject, list[str]]]]
+Answers = Callable[[Task, int, int, list[JsonObject]], list[tuple[JsonObject, list[str]]]]
 
 
 def demonstrations(

@@ -78,9 +78,12 @@ class Evaluator:
         blocks = tuple(sheet.results() for sheet in sheets)
         return BatchScores(blocks=blocks, cost=cost, verifier=self._digest(task))
 
-    def answers(self, task: Task, count: int, seed: int) -> list[tuple[JsonObject, list[str]]]:
-        """Train instances with their right answers, of a task whose verifier returns them."""
-        found = self._verifier(task).ask("answers", count=count, seed=seed)
+    def answers(
+        self, task: Task, count: int, seed: int, posted: Sequence[JsonObject] = ()
+    ) -> list[tuple[JsonObject, list[str]]]:
+        """Train instances with their right answers, of a task whose verifier returns them; `posted` ones
+        too, made of posted scores."""
+        found = self._verifier(task).ask("answers", count=count, seed=seed, posted=list(posted))
         return [(instance, answers) for instance, answers in found]
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ from shared.messages.events import (
 )
 from shared.messages.proposals import Patch
 from shared.messages.records import BatchScores, CandidateBatch, Cost, JsonObject
-from shared.store.store import Store, get_record, put_json
+from shared.store.store import Store, get_json, get_record, put_json
 from shared.tasks.task import Task, task_of
 
 
@@ -101,7 +101,8 @@ def on_demonstrations_requested(event: DemonstrationsRequested, *, deps: Deps) -
     """Right answers of train instances in the harness's prompts. Having none is an answer, not an error."""
     started = time.monotonic()
     task = task_of(get_record(deps.store, event.config, RunConfig))
-    right_answers = deps.answers(task, event.count, event.seed)
+    posted = get_json(deps.store, event.posted) if event.posted else []
+    right_answers = deps.answers(task, event.count, event.seed, posted)
     made, failure = demonstrations(
         deps.store, deps.scaffolds, deps.cache_dir, task, event.harness, right_answers
     )

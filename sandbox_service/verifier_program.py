@@ -24,7 +24,7 @@ from sandbox_service.verify.judged import NotFiniteError, judged
 from shared.box.open import open_box
 from shared.errors import RatchetError, VerifierError
 from shared.messages.records import Evaluation, JsonObject
-from shared.tasks.draw_program import load_verifier, private_streams
+from shared.tasks.draw_program import POSTED, load_verifier, private_streams
 from shared.tasks.draws import last_line, where
 from shared.tasks.task import Task, load_task
 
@@ -67,11 +67,12 @@ class Program:
             low = self.task.manifest.score.low
             return Evaluation(outcome="wrong", score=low, detail=detail).model_dump(mode="json")
 
-    def answers(self, count: int, seed: int) -> list[tuple[JsonObject, list[str]]]:
-        """Train instances with their right answers. The caller names neither instances nor a split, so the
-        answers of the gate and of the sealed test can't be asked for."""
+    def answers(self, count: int, seed: int, posted: list[JsonObject]) -> list[tuple[JsonObject, list[str]]]:
+        """Train instances with their right answers. The caller names no split, and no instances but posted
+        ones, so the answers of the gate and of the sealed test can't be asked for."""
         found = []
-        for instance in self.verifier.draw("train", count, seed):
+        posted = [instance for instance in posted if str(instance["id"]).startswith(POSTED)]
+        for instance in [*self.verifier.draw("train", count, seed), *posted]:
             try:
                 returned = self.verifier.answers(instance)
             except (Exception, SystemExit) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from shared.config.settings import AdvisorSection, RunConfig
 from shared.decisions import seeds
 from shared.decisions.pool import WHOLE, WHOLE_TIMEOUT_S, fresh, gate_order, sealed_sample, uses
+from shared.decisions.posted import mixed, posted_instances, trained_on
 from shared.errors import TaskError
 from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
 from shared.ledger.spending import Counter
@@ -95,6 +96,9 @@ def open_rollouts(
         instances = _sealed(now, count, draw_seed) if purpose == "test" else []
         split = "test" if purpose == "test" else "train"
         instances = instances or _drawn(now, split, count, draw_seed)
+        posted = posted_instances(now.history, now.store) if purpose == "train" else []
+        if posted:
+            instances = mixed(instances, posted, trained_on(now.history, now.store), count)
     attempts = (
         now.config.rollouts.attempts if purpose == "train" else 1
     )  # gate and test buy instances, not repeats

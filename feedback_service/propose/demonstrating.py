@@ -10,8 +10,10 @@ from feedback_service.propose.advisor.asking import Advice
 from feedback_service.propose.advisor.learning import SUPERVISED
 from feedback_service.propose.right_answers import offers_answers
 from shared.decisions import seeds
+from shared.decisions.posted import posted_instances
 from shared.ledger.history import Generation
 from shared.messages.events import DemonstrationsRequested, Join
+from shared.store.store import put_json
 
 
 def request(
@@ -26,6 +28,7 @@ def request(
         return None
     if not offers_answers(now, harness):
         return None
+    posted = posted_instances(now.history, now.store)
     return DemonstrationsRequested(
         run_id=now.run_id,
         generation=generation.number,
@@ -34,4 +37,5 @@ def request(
         harness=harness,
         count=training.demonstrations,
         seed=seeds.answers_seed(now.config, generation.number),
+        posted=put_json(now.store, posted) if posted else "",
     )

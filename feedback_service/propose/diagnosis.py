@@ -23,6 +23,7 @@ from shared.messages.records import (
     Sample,
     ShardState,
     digest_of,
+    public_view,
 )
 from shared.tasks.task import ScoreSection
 
@@ -120,7 +121,11 @@ def scored_replies(attempt: AttemptState) -> list[Scored]:
     replies = attempt.replies
     return [
         Scored(
-            attempt.plan.instance, _reply(candidate, replies), candidate.content, result.score, result.outcome
+            public_view(attempt.plan.instance),
+            _reply(candidate, replies),
+            candidate.content,
+            result.score,
+            result.outcome,
         )
         for candidate, result in pairs
         if result.outcome not in UNSCORED

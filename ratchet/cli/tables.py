@@ -49,6 +49,12 @@ def print_run(shown: dict[str, Any]) -> None:
             f"The task's folder was changed during the run; it was judged by {', '.join(changes)}. "
             "Scores before and after are not comparable: start another run."
         )
+    if posted := shown.get("posted"):
+        mean = f", mean {posted['mean']:.3f}" if posted["scores"] else ""
+        console.print(
+            f"posted scores of served answers: {posted['scores']}{mean};"
+            f" {posted['train_instances']} train instances made of such scores"
+        )
     if shown.get("why"):
         console.print(shown["why"])
     if claims := shown.get("gate", {}).get("claims"):

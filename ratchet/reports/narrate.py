@@ -45,6 +45,9 @@ def narrate(event: e.Message) -> str:
             return f"{where}: PROMOTED {event.arm}: {event.why}"
         case e.ReleaseRolledBack():
             return f"rolled back: {event.why}"
+        case e.ScorePosted():
+            kept = "a train instance" if event.instance else f"no train instance: {event.why}"
+            return f"a score was posted: {event.score:g} ({kept})"
         case e.StopRequested():
             return "a stop was asked for: it ends after the present generation"
         case e.RunExtended():

@@ -3,6 +3,7 @@ new."""
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
 from ratchet.reports.training import curves_of
@@ -12,6 +13,7 @@ from shared.config.settings import RunConfig
 from shared.decisions import pool
 from shared.decisions.convergence import convergence
 from shared.decisions.evidence.claims import CLAIMS
+from shared.decisions.posted import posted_instances
 from shared.decisions.stretches import claimed
 from shared.errors import RatchetError
 from shared.ledger.history import Generation, Proposal, RunHistory, fold
@@ -49,6 +51,7 @@ def show_json(history: RunHistory, store: Store) -> dict[str, Any]:
         "gate": _gate(history, config, store),
         "origin": history.origin or None,
         "rollbacks": [event.why for event in history.rollbacks],
+        "posted": _posted(history, store),
         "verifiers": [
             {"digest": digest, "from_generation": generation}
             for digest, generation in history.verifiers.items()
@@ -58,6 +61,15 @@ def show_json(history: RunHistory, store: Store) -> dict[str, Any]:
         "cost": history.cost.model_dump(mode="json"),
         "wall_s": history.elapsed_s,
     }
+
+
+def _posted(history: RunHistory, store: Store) -> dict[str, Any] | None:
+    """Scores of served answers; null: none came. `train_instances`: with those of the run it started from."""
+    scores = [event.score for event in history.scores.values()]
+    if not scores and not history.brought:
+        return None
+    instances = len(posted_instances(history, store))
+    return {"scores": len(scores), "mean": fmean(scores) if scores else None, "train_instances": instances}
 
 
 def _gate(history: RunHistory, config: RunConfig, store: Store) -> dict[str, Any]:

@@ -118,13 +118,14 @@ class RunFolder:
     def config(self) -> RunConfig:
         return RunConfig.model_validate(json.loads((self.path / "config.json").read_text(encoding="utf-8")))
 
-    def start(self) -> tuple[Release | None, str]:
-        """The release of another run that this one starts from, and RUN:GENERATION of that one."""
+    def start(self) -> tuple[Release | None, str, str]:
+        """The release of another run that this one starts from, RUN:GENERATION of that one, and the digest
+        of the list of train instances that come with it (empty: none)."""
         path = self.path / ORIGIN
         if not path.exists():
-            return None, ""
+            return None, "", ""
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Release.model_validate(kept["release"]), str(kept["origin"])
+        return Release.model_validate(kept["release"]), str(kept["origin"]), str(kept.get("posted", ""))
 
 
 def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
@@ -151,7 +152,8 @@ def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
             continue
         if request.origin is not None:
             release = request.origin.release.model_dump(mode="json")
-            kept = {"origin": request.origin.name, "release": release}
+            posted = digest_of(list(request.origin.posted)) if request.origin.posted else ""
+            kept = {"origin": request.origin.name, "release": release, "posted": posted}
             (folder.path / ORIGIN).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
         if bound is not None:
             bound.rename(folder.path / "task")

@@ -67,7 +67,7 @@ def create(request: RunRequest, stack: Stack) -> RunFolder:
 
 def submit(folder: RunFolder, stack: Stack) -> None:
     """Have the stack work on the run without following it."""
-    first = _first_event(folder)
+    first = first_event(folder)
     with stack.attach(folder, first):
         pass
 
@@ -76,7 +76,7 @@ def drive(folder: RunFolder, stack: Stack, refresh: Callable[[], None], note: Ca
     """Drive the run from its present state to its end; nothing is done twice. A previous process may have
     died at any line, even before it submitted RunStarted."""
     stack.open_run(folder)
-    first = _first_event(folder)
+    first = first_event(folder)
     ledger = folder.open_ledger()
     if ledger.run_state(folder.run_id) == "paused":
         from ratchet.runs.endpoint import require_answers
@@ -114,7 +114,7 @@ class _ElsewhereStack:
         """Nothing to do: the other process keeps it going."""
 
 
-def _first_event(folder: RunFolder) -> RunStarted | None:
+def first_event(folder: RunFolder) -> RunStarted | None:
     """None where the run has started already."""
     events = folder.open_ledger().events(folder.run_id)
     if events and isinstance(events[0].event, EvaluationRequested):
@@ -122,13 +122,13 @@ def _first_event(folder: RunFolder) -> RunStarted | None:
     if any(isinstance(logged.event, RunStarted) for logged in events):
         return None
     store = folder.open_store()
-    start, origin = folder.start()
-    if start is not None and not store.has(start.harness):
+    start, origin, posted = folder.start()
+    if start is not None and not all(store.has(needed) for needed in (start.harness, posted) if needed):
         raise SettingsError(
             f"the copy of {origin} was interrupted", "start the run anew, with another --name"
         )
     digest = put_json(store, folder.config())
-    return RunStarted(run_id=folder.run_id, config=digest, start=start, origin=origin)
+    return RunStarted(run_id=folder.run_id, config=digest, start=start, origin=origin, posted=posted)
 
 
 @contextmanager

@@ -5,23 +5,20 @@ Every reply names its release, in a header and in the body.
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from ratchet.serving.answerer import Answer
 from ratchet.serving.batches import Batches
+from ratchet.serving.feedback import Feedback
 from ratchet.serving.instances import read_instance
 from shared.errors import RatchetError, SettingsError
-
-KEPT = 4096  # answers that a score may still be posted for
 
 
 class ChatMessage(BaseModel):
@@ -40,18 +37,18 @@ class ChatRequest(BaseModel):
 
 
 class Score(BaseModel):
-    """The score of an answer, measured by the user."""
+    """The score of an answer, measured by the user, and what the answer should have been."""
 
     model_config = ConfigDict(extra="forbid")
     id: str
-    score: float
+    score: float = Field(allow_inf_nan=False)
+    right: str = ""
     note: str = ""
 
 
-def make_app(batches: Batches, name: str, field: str | None, scores: Path) -> FastAPI:
-    """`field`: of the instance that plain text goes into. `scores`: the file that posted scores go to."""
+def make_app(batches: Batches, name: str, field: str | None, feedback: Feedback) -> FastAPI:
+    """`field`: of the instance that plain text goes into."""
     app = FastAPI(title=f"Ratchet: {name}")
-    given: dict[str, dict[str, Any]] = {}
 
     @app.exception_handler(RatchetError)
     async def failed(request: Request, error: RatchetError) -> JSONResponse:
@@ -78,19 +75,14 @@ def make_app(batches: Batches, name: str, field: str | None, scores: Path) -> Fa
         if answer.content is None:
             raise RatchetError(f"the release gave no answer: {answer.error}")
         completion = _completion(answer, name)
-        given[completion["id"]] = {"instance": instance, "answer": answer.content, "release": answer.release}
-        while len(given) > KEPT:
-            given.pop(next(iter(given)))
+        await run_in_threadpool(feedback.remember, completion["id"], instance, answer)
         return JSONResponse(completion, headers={"X-Ratchet-Release": answer.release})
 
     @app.post("/v1/scores")
-    def score(posted: Score) -> dict[str, str]:
-        """Store the score of an answer, beside the run."""
-        if posted.id not in given:
-            raise SettingsError(f"no answer {posted.id!r} is remembered", f"the last {KEPT} are")
-        line = json.dumps({**given[posted.id], **posted.model_dump(), "at": time.time()}, ensure_ascii=False)
-        _append(scores, line + "\n")
-        return {"status": "kept"}
+    def score(posted: Score) -> dict[str, str | None]:
+        """Keep the score of an answer; where the task makes a train instance of it, that one's digest."""
+        kept = feedback.post(posted.id, posted.score, posted.right, posted.note)
+        return {"status": "kept", "train_instance": kept.instance or None, "why": kept.why}
 
     return app
 
@@ -105,12 +97,3 @@ def _completion(answer: Answer, name: str) -> dict[str, Any]:
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
         "ratchet": {"release": answer.release},
     }
-
-
-def _append(file: Path, line: str) -> None:
-    """In one write, so that lines of several processes don't mix."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)

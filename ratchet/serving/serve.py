@@ -16,6 +16,7 @@ from ratchet.runs.evaluate import find_release
 from ratchet.runs.folder import RunFolder
 from ratchet.serving.answerer import Answerer
 from ratchet.serving.batches import Batches
+from ratchet.serving.feedback import Feedback
 from ratchet.serving.instances import text_field
 from ratchet.stack.model_servers import ModelServers
 from ratchet.stack.served_model import NeededModel
@@ -30,7 +31,6 @@ from shared.tasks.task import load_task
 
 FOLLOW_S = 1.0  # between two reads of the event log
 KEEP_S = 0.5
-SCORES = "scores.jsonl"
 
 
 class Live:
@@ -59,7 +59,7 @@ def serve(name: str, root: Path, host: str, port: int, follow: bool) -> None:
     folder, release = find_release(name, root)
     port = take_port(port, "--port", host)
     with serving(folder, release, follow, folder.path / "serving") as batches:
-        app = make_app(batches, name, field_of(folder), folder.path / SCORES)
+        app = make_app(batches, name, field_of(folder), Feedback(folder))
         typer.echo(f"{name} answers at http://{host}:{port}/v1   (Ctrl-C ends it)", err=True)
         uvicorn.run(app, host=host, port=port, log_level="warning")
 

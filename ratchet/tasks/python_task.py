@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TEMPLATE = Path(__file__).parent / "python_template"
-FUNCTIONS = ("draw", "score", "answers", "check_instance", "example")  # that a task may define
+# that a task may define:
+FUNCTIONS = ("draw", "score", "answers", "check_instance", "from_feedback", "example")
 
 
 @dataclass(frozen=True)

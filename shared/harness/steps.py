@@ -25,7 +25,7 @@ from shared.harness.bundle import SCAFFOLD, Harness
 from shared.harness.scaffold_check import reads_knobs
 from shared.messages.plain import plain
 from shared.messages.proposals import Demonstration
-from shared.messages.records import JsonObject, Parent, canonical_json
+from shared.messages.records import JsonObject, Parent, canonical_json, public_view
 from shared.tasks.task import AttemptSection, Task
 
 __all__ = ["ScaffoldFailed", "ScaffoldPool", "scaffold_context"]
@@ -106,6 +106,7 @@ class ScaffoldPool:
         limits: AttemptSection,
         public: Path | None,
     ) -> JsonObject:
+        payload = {**payload, "instance": public_view(payload["instance"])}
         prepared_by = canonical_json(payload["knobs"]).decode() if _prepares_by_knobs(folder) else ""
         key = (*whose, limits.step_memory_mb, public, limits.hidden, prepared_by)
         with self._lock:

@@ -105,6 +105,8 @@ class RunHistory:
     first: Release | None = None  # the seed release
     release: Release | None = None  # live now
     rollbacks: list[e.ReleaseRolledBack] = field(default_factory=list)
+    brought: str = ""  # digest of a list: the train instances that came with `start`
+    scores: dict[str, e.ScorePosted] = field(default_factory=dict)  # by answer; a later one replaces it
     verifiers: dict[str, int] = field(default_factory=dict)  # by digest, in order: the first generation of it
     stop: bool = False  # its user asked it to end
     start: Release | None = None  # of another run, which this one started from
@@ -157,6 +159,7 @@ def apply(history: RunHistory, event: e.Message, at: float) -> None:
     match event:
         case e.RunStarted():
             history.config, history.start, history.origin = event.config, event.start, event.origin
+            history.brought = event.posted
         case e.EvaluationRequested():
             history.config, history.evaluation = event.config, event
         case e.BaseReady():
@@ -174,6 +177,8 @@ def apply(history: RunHistory, event: e.Message, at: float) -> None:
         case e.ReleaseRolledBack():
             history.release = event.release
             history.rollbacks.append(event)
+        case e.ScorePosted():
+            history.scores[event.answer_id] = event
         case e.StopRequested():
             history.stop = True
         case e.RunExtended():

@@ -19,6 +19,18 @@ class ReleaseRolledBack(Message):
     evidence: str = ""  # digest of GuardRecord; empty: a person asked for it
 
 
+class ScorePosted(Message):
+    """A user's score of a served answer. Where the task makes a train instance of it, later generations may
+    train on that: the gate and the sealed test never use it."""
+
+    type: Literal["score_posted.v1"] = "score_posted.v1"
+    answer_id: str
+    posted: str  # digest of PostedScore
+    score: float
+    instance: str = ""  # digest of the train instance; empty: there is none, for the reason `why`
+    why: str = ""
+
+
 class StopRequested(Message):
     """The run is to end after the present generation, with its sealed test."""
 

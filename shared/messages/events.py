@@ -14,6 +14,7 @@ from shared.errors import DecodeError
 from shared.messages.control import ReleaseRolledBack as ReleaseRolledBack
 from shared.messages.control import RunExtended as RunExtended
 from shared.messages.control import RunReopened as RunReopened
+from shared.messages.control import ScorePosted as ScorePosted
 from shared.messages.control import StopRequested as StopRequested
 from shared.messages.message import Join as Join
 from shared.messages.message import Message as Message
@@ -25,6 +26,7 @@ class RunStarted(Message):
     config: str  # digest of the resolved RunConfig
     start: Release | None = None  # of another run, which this one starts from; None: the task's own
     origin: str = ""  # RUN:GENERATION of that one
+    posted: str = ""  # digest of a list: train instances that scores posted there had made; empty: none
 
 
 class EvaluationRequested(Message):
@@ -161,6 +163,7 @@ class DemonstrationsRequested(Message):
     reason: str = ""  # returned with the answer
     cost: Cost = Cost()  # of the advisor, where no harness is proposed
     analysis: str = ""  # as in HarnessProposed
+    posted: str = ""  # digest of a list of further train instances, made of posted scores; empty: none
 
 
 class DemonstrationsReady(Message):
@@ -268,6 +271,7 @@ Event = Annotated[
     | ReleasePromoted
     | ReleaseRejected
     | ReleaseRolledBack
+    | ScorePosted
     | StopRequested
     | RunExtended
     | RunReopened

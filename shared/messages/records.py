@@ -54,6 +54,12 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
+def public_view(instance: JsonObject) -> JsonObject:
+    """What scaffolds, models and advisors see of an instance: fields that begin with `_` are the
+    verifier's."""
+    return {name: value for name, value in instance.items() if not name.startswith("_")}
+
+
 def derive_seed(*parts: str | int) -> int:
     """A 31-bit seed that depends on every part and on nothing else (not on order of execution)."""
     return int(digest_of(list(parts))[:8], 16) & 0x7FFFFFFF
@@ -228,3 +234,15 @@ class BatchScores(Record):
     blocks: tuple[tuple[Evaluation, ...], ...]
     cost: Cost = Cost()
     verifier: str = ""  # digest of the task's folder as it scored
+
+
+class PostedScore(Record):
+    """What a user posted about an answer of a served release."""
+
+    answer_id: str
+    instance: JsonObject
+    answer: str
+    release: str  # digest of the release that gave it
+    score: float
+    right: str = ""  # what the answer should have been; empty: not told
+    note: str = ""

@@ -1,7 +1,8 @@
-"""The program behind draws.draw and draws.check_instances. Prints JSON:
+"""The program behind draws.draw, check_instances and of_posted. Prints JSON:
 
     python -m shared.tasks.draw_program TASK_DIR draw SPLIT COUNT SEED    instances
     python -m shared.tasks.draw_program TASK_DIR check < INSTANCES        a reason each, "" where all is well
+    python -m shared.tasks.draw_program TASK_DIR posted KIND < POSTED     a train instance, or why none
 
 A process of its own, because a verifier may import what it likes and holds labels. What the verifier prints
 goes to stderr, and it finds nothing on stdin.
@@ -9,13 +10,16 @@ goes to stderr, and it finds nothing on stdin.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+POSTED = "posted-"  # ids of train instances that posted scores made begin so
 
 
 def load_verifier(folder: Path) -> ModuleType:
@@ -41,6 +45,26 @@ def private_streams() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
+def _of_posted(verifier: ModuleType, toolchain: str, posted: dict[str, Any]) -> dict[str, Any] | str:
+    """The train instance that the task makes of a posted score, under an id of its own."""
+    make = getattr(verifier, "from_feedback", None)
+    if make is None:
+        return "its verifier has no from_feedback"
+    made = make(posted)
+    if not isinstance(made, dict):
+        return str(made or "from_feedback gave no instance")
+    fields = {name: value for name, value in made.items() if name != "id"}
+    text = json.dumps(fields, sort_keys=True, allow_nan=False)
+    instance = {"id": f"{POSTED}{hashlib.sha256(text.encode()).hexdigest()[:16]}", **fields}
+    why = getattr(verifier, "check_instance", lambda instance: "")(instance)
+    if not why and toolchain == "answer":  # a verifier that raises in a run ends it
+        try:
+            verifier.score(instance, posted["answer"])
+        except Exception as error:
+            why = f"the verifier can't score it: {type(error).__name__}: {error}"
+    return str(why) or instance
+
+
 def main(arguments: list[str]) -> None:
     requests, replies = private_streams()
     folder, operation, *rest = arguments
@@ -49,6 +73,8 @@ def main(arguments: list[str]) -> None:
     if operation == "draw":
         split, count, seed = rest
         answer = verifier.draw(split, int(count), int(seed))
+    elif operation == "posted":
+        answer = _of_posted(verifier, rest[0], json.load(requests))
     else:
         check = getattr(verifier, "check_instance", lambda instance: "")  # a verifier need not have one
         answer = [check(instance) for instance in json.load(requests)]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.errors import TaskError
-from shared.messages.records import JsonObject
+from shared.messages.records import JsonObject, PostedScore
 from shared.packaged import TOP
 from shared.tasks.task import Task
 
@@ -46,6 +46,17 @@ def check_instances(task: Task, instances: list[JsonObject]) -> None:
     for instance, reason in zip(instances, reasons, strict=True):
         if reason:
             raise TaskError(f"instance {instance['id']}: {reason}", f"see {task.folder / 'README.md'}")
+
+
+def of_posted(task: Task, posted: PostedScore) -> JsonObject | str:
+    """The train instance that the task makes of a posted score, or why it makes none. Raises TaskError for a
+    broken verifier."""
+    made = _ask(task, posted.model_dump_json(), DRAW_TIMEOUT_S, "posted", task.manifest.toolchain)
+    if isinstance(made, str):
+        return made
+    if fault := instances_fault([made]):
+        raise TaskError(f"{task.name}: verifier.from_feedback: {fault}")
+    return dict(made)
 
 
 def instances_fault(instances: Sequence[JsonObject]) -> str:

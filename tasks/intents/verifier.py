@@ -34,13 +34,13 @@ def draw(split: str, count: int, seed: int) -> list[Case]:
 
 
 def check_instance(instance: Case) -> str:
-    return "" if instance.get("id") in LABEL else "its label is not known: give a file with labels"
+    return "" if label_of(instance) is not None else "its label is not known: give a file with labels"
 
 
 def score(instance: Case, text: str) -> dict[str, Any]:
     """1 for the right label, 0 for any other; what is no label of the list is refused."""
     answer = text.strip()
-    if answer == LABEL[instance["id"]]:
+    if answer == label_of(instance):
         return {"outcome": "ok", "score": 1.0, "detail": f"answered {answer}"}
     outcome = "wrong" if answer in LABELS else "refused"
     return {"outcome": outcome, "score": 0.0, "detail": f"answered {answer[:80]!r}"}
@@ -48,4 +48,25 @@ def score(instance: Case, text: str) -> dict[str, Any]:
 
 def answers(instance: Case) -> list[str]:
     """The right label of a train query, which weights may learn from. None for any other query."""
-    return [TRAIN[instance["id"]]] if instance.get("id") in TRAIN else []
+    right = TRAIN.get(instance["id"], instance.get("_label"))
+    return [right] if right else []
+
+
+def label_of(instance: Case) -> str | None:
+    """`_label`: of a query that a user posted; this program alone sees it."""
+    label: str | None = LABEL.get(instance.get("id", ""), instance.get("_label"))
+    return label
+
+
+def from_feedback(posted: dict[str, Any]) -> Case | str:
+    """A train query out of an answer whose right label a user told."""
+    text, label = posted["instance"].get("text"), posted["right"].strip()
+    if not isinstance(text, str) or label not in LABELS:
+        return "it needs a text, and the right label (of the list) with the score"
+    known = {plain(case["text"]) for cases in CASES.values() for case in cases}
+    return "its text is a query already" if plain(text) in known else {"text": text, "_label": label}
+
+
+def plain(text: str) -> str:
+    """Without differences that make no other query."""
+    return " ".join(text.casefold().split())

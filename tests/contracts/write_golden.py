@@ -88,6 +88,9 @@ EXAMPLES = [
     ),
     e.ReleaseRejected(run_id="run-1", generation=1, release=RELEASE, evidence=None, why="no arm was better"),
     e.ReleaseRolledBack(run_id="run-1", release=RELEASE, number=1, why="to the release after generation 2"),
+    e.ScorePosted(
+        run_id="run-1", answer_id="ratchet-" + "0" * 32, posted="a" * 64, score=0.5, instance="f" * 64
+    ),
     e.StopRequested(run_id="run-1", number=1),
     e.RunExtended(
         run_id="run-1", config=CONFIG, number=1, continues=True, generations_before=3, generations=6

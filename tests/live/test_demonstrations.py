@@ -1,6 +1,7 @@
 """Right answers on their way into prompts, with the real verifier process and the real box: of train
 instances alone, and a scaffold that fails costs no score."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def deps(tmp_path_factory: pytest.TempPathFactory):
     evaluator.close()
 
 
-def ready(deps: Deps, task: Path, count: int = 1000) -> DemonstrationsReady:
+def ready(deps: Deps, task: Path, count: int = 1000, posted: str = "") -> DemonstrationsReady:
     event = DemonstrationsRequested(
         run_id="r",
         generation=1,
@@ -42,6 +43,7 @@ def ready(deps: Deps, task: Path, count: int = 1000) -> DemonstrationsReady:
         harness=put_bundle(deps.store, read_folder(task / "harness")),
         count=count,
         seed=3,
+        posted=posted,
     )
     (emitted,) = on_demonstrations_requested(event, deps=deps)
     assert isinstance(emitted, DemonstrationsReady)
@@ -78,7 +80,7 @@ def test_a_verifier_that_would_tell_every_label_is_still_asked_for_train_instanc
     deps: Deps, tmp_path: Path
 ) -> None:
     tells_all = "return [LABEL[instance['id']]]"
-    old = 'return [TRAIN[instance["id"]]] if instance.get("id") in TRAIN else []'
+    old = "return [right] if right else []"
     task = load_task(str(changed(tmp_path, old, tells_all, "verifier.py")))
     train = {instance["id"] for instance in draw(task, "train", 1000, 0)}
     evaluator = Evaluator(deps.store, tmp_path / "cache")
@@ -87,13 +89,28 @@ def test_a_verifier_that_would_tell_every_label_is_still_asked_for_train_instanc
     assert {instance["id"] for instance, _ in listed} == train
 
 
+def test_a_query_whose_right_label_a_user_posted_teaches_and_one_that_was_not_posted_does_not(
+    deps: Deps,
+) -> None:
+    labels = json.loads((INTENTS / "public" / "labels.json").read_text())
+    query = {"text": "my pink card is stuck in the machine", "_label": labels[3]}
+    posted = put_json(deps.store, [{"id": "posted-1", **query}, {"id": "other-1", **query}])
+    emitted = ready(deps, INTENTS, count=1, posted=posted)
+    items = get_record(deps.store, emitted.demonstrations, Demonstrations).items
+    assert "posted-1" in {item.instance_id for item in items}
+    assert "other-1" not in {item.instance_id for item in items}
+    (shown,) = [item for item in items if item.instance_id == "posted-1"]
+    assert labels[3] in shown.reply
+    assert "my pink card" in shown.messages[-1].content
+
+
 def test_the_verifiers_process_returns_no_answers_of_another_split(deps: Deps) -> None:
     with VerifierProcess(load_task("intents")) as verifier, pytest.raises(VerifierError, match="split"):
         verifier.ask("answers", count=1, seed=0, split="test")
 
 
 def test_answers_that_are_no_texts_are_the_verifiers_mistake(deps: Deps, tmp_path: Path) -> None:
-    old = 'return [TRAIN[instance["id"]]] if instance.get("id") in TRAIN else []'
+    old = "return [right] if right else []"
     with pytest.raises(VerifierError, match="list of texts"):
         ready(deps, changed(tmp_path, old, 'return "label"', "verifier.py"), count=1)
 

@@ -30,6 +30,8 @@ def step(instance, history, knobs, context):
     if kind == "good":
         drawn = [len(seen), random.random(), hash("x"), knobs]
         return {"answer": {"content": json.dumps(drawn)}}
+    if kind == "fields":
+        return {"answer": {"content": " ".join(instance)}}
     if kind == "noisy":
         print("garbage" * 100_000)
         sys.stderr.write("garbage" * 100_000)
@@ -85,6 +87,16 @@ def test_equal_steps_give_equal_actions_and_remember_nothing(pool: ScaffoldPool,
 
     assert first == second != other
     assert first["answer"]["content"].startswith("[1, ")
+
+
+def test_a_field_that_is_the_verifiers_own_does_not_reach_the_scaffold(
+    pool: ScaffoldPool, folder: Path
+) -> None:
+    asked = payload("fields")
+    asked["instance"]["_answer"] = "right"
+    assert "_answer" in asked["instance"]
+    content = pool.step("h", folder, asked, LIMITS)["answer"]["content"]
+    assert set(content.split()) == set(asked["instance"]) - {"_answer"}
 
 
 def test_what_a_scaffold_prints_does_not_reach_the_protocol(pool: ScaffoldPool, folder: Path) -> None:

@@ -12,6 +12,7 @@ from feedback_service.propose.advisor.prompt import Question, last_reply
 from feedback_service.propose.advisor.reading import Read
 from shared.harness.bundle import PROMPT, SCAFFOLD
 from shared.messages.proposals import Edit
+from shared.messages.records import public_view
 
 PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 KEEP = "\n\nWords in braces, such as {input}, are filled in by a program: keep each of them as it stands."
@@ -25,7 +26,7 @@ def messages(question: Question) -> list[dict[str, str]]:
             "current_instruction_doc": _harmless(question.files[path].decode()),
             "dataset_with_feedback": [
                 {
-                    "Inputs": _harmless(str(trace.attempt.plan.instance)),
+                    "Inputs": _harmless(str(public_view(trace.attempt.plan.instance))),
                     "Generated Outputs": _harmless(last_reply(trace)),
                     "Feedback": _harmless(_feedback(trace.score, trace.why, trace.attempt.error)),
                 }

@@ -13,6 +13,7 @@ from feedback_service.propose.advisor.prompt import Question, last_reply
 from feedback_service.propose.advisor.reading import Read
 from shared.harness.bundle import SCAFFOLD
 from shared.messages.proposals import Edit
+from shared.messages.records import public_view
 
 MOST_CHARS = 2000  # of a trace
 
@@ -31,7 +32,7 @@ def messages(question: Question) -> list[dict[str, str]]:
         ],
         program_artifacts={
             f"{trace.label} ({trace.why})": _harmless(
-                f"instance: {trace.attempt.plan.instance}\nreply: {last_reply(trace)}\n"
+                f"instance: {public_view(trace.attempt.plan.instance)}\nreply: {last_reply(trace)}\n"
                 f"score: {trace.score}\n{trace.attempt.error}"
             )
             for trace in question.chosen

@@ -11,8 +11,10 @@ from typing import Any
 from ratchet.runs.evaluate import find_release
 from ratchet.runs.request import Origin
 from shared.config.settings import RunConfig
+from shared.decisions.posted import posted_instances
 from shared.errors import SettingsError
-from shared.store.store import Store, copy_bundle
+from shared.ledger.history import fold
+from shared.store.store import Store, copy_bundle, put_json
 from shared.tasks.task import Task, load_task
 
 
@@ -29,7 +31,9 @@ def find_origin(text: str, root: Path, task: Task) -> Origin | None:
             f"{text} is a release for the task {theirs.name!r}, not for {task.name!r}",
             "a harness is made for its task",
         )
-    return Origin(text, release, config, folder.open_store())
+    store = folder.open_store()
+    history = fold(folder.open_ledger().events(folder.run_id))
+    return Origin(text, release, config, store, posted_instances(history, store))
 
 
 def settings_of(origin: Origin | None) -> dict[str, Any]:
@@ -52,8 +56,11 @@ def require_same_model(origin: Origin, config: RunConfig) -> None:
 
 
 def copy_release(origin: Origin, into: Store) -> None:
-    """Its parts, as far as they are stored: an endpoint keeps its own base."""
+    """Its parts, as far as they are stored (an endpoint keeps its own base), and the train instances that
+    come with it."""
     digests: Sequence[str | None] = (origin.release.base, origin.release.harness, origin.release.adapter)
     for digest in digests:
         if digest and not digest.startswith("endpoint:"):
             copy_bundle(origin.store, into, digest)
+    if origin.posted:
+        put_json(into, list(origin.posted))

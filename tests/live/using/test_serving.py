@@ -14,18 +14,26 @@ import pytest
 import uvicorn
 from openai import BadRequestError, OpenAI
 
+from ratchet.reports.show import show_json
 from ratchet.runs import folder as runs
+from ratchet.runs.control.starting_from import find_origin
 from ratchet.runs.folder import RunFolder
 from ratchet.runs.request import RunRequest, resolve_config
+from ratchet.runs.start import create, first_event
+from ratchet.serving.answerer import Answer
 from ratchet.serving.app import make_app
+from ratchet.serving.feedback import Feedback
 from ratchet.serving.instances import read_instance, text_field
-from ratchet.serving.serve import SCORES, field_of, serving
+from ratchet.serving.serve import field_of, serving
 from ratchet.stack.side_programs import take_port
 from ratchet.tasks import new_task
+from shared.decisions.posted import posted_instances
 from shared.errors import SettingsError
-from shared.messages.events import BaseReady, ReleasePromoted, RolloutsOpened, RunStarted
-from shared.messages.records import ArmRelease, Release
-from shared.store.store import put_bundle, put_json, read_folder
+from shared.ledger.history import fold
+from shared.messages.events import BaseReady, ReleasePromoted, RolloutsOpened, RunStarted, ScorePosted
+from shared.messages.records import ArmRelease, PostedScore, Release
+from shared.store.store import get_json, get_record, put_bundle, put_json, read_folder
+from shared.tasks.task import find_task
 from tests.parts.endpoint import Endpoint
 
 PROMOTIONS = 5
@@ -59,7 +67,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         releases = releases_of(folder, tmp_path / "words/harness")
         begin(folder, releases[0])
         with serving(folder, releases[0], True, tmp_path / "serving") as batches:
-            app = make_app(batches, "words", field_of(folder), folder.path / SCORES)
+            app = make_app(batches, "words", field_of(folder), Feedback(folder))
             with listening(app) as url:
                 yield Served(folder, releases, url)
 
@@ -154,22 +162,64 @@ def test_no_request_fails_while_five_releases_are_promoted_and_each_answer_is_of
     assert all(answer == f"w{numbers[release]}" for answer, release in found), "an answer of another release"
 
 
-def test_a_wrong_request_is_the_clients_and_a_posted_score_is_kept(served: Served) -> None:
+def test_a_wrong_request_is_the_clients_fault(served: Served) -> None:
     client = OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, timeout=60)
     assert [model.id for model in client.models.list()] == ["words"]
     with pytest.raises(BadRequestError, match="no JSON object"):
         client.chat.completions.create(model="words", messages=[{"role": "user", "content": "a word"}])
 
+
+def test_a_posted_score_becomes_a_train_instance_where_the_task_makes_one(served: Served) -> None:
+    client = OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, timeout=60)
     made = client.chat.completions.create(
         model="words", messages=[{"role": "user", "content": '{"length": 4}'}]
     )
-    posted = httpx.post(f"{served.url}/v1/scores", json={"id": made.id, "score": 0.5})
-    unknown = httpx.post(f"{served.url}/v1/scores", json={"id": "ratchet-0", "score": 0.5})
+    other = client.chat.completions.create(
+        model="words", messages=[{"role": "user", "content": '{"length": 4, "note": "the same length"}'}]
+    )
+    scores = f"{served.url}/v1/scores"
+    posted = [httpx.post(scores, json={"id": made.id, "score": 0.5, "note": "short"}) for _ in range(2)]
+    again = httpx.post(scores, json={"id": other.id, "score": 0.75})
+    strange = [
+        httpx.post(scores, json={"id": name, "score": 0.5})
+        for name in ("ratchet-0", "../gate_order/words", f"ratchet-{'0' * 32}")
+    ]
 
-    assert (posted.status_code, unknown.status_code) == (200, 400)
-    (line,) = (served.folder.path / SCORES).read_text().splitlines()
-    kept = json.loads(line)
-    assert (kept["score"], kept["instance"]["length"], kept["answer"]) == (0.5, 4, "w0")
+    assert [reply.status_code for reply in (*posted, again)] == [200] * 3
+    assert [reply.status_code for reply in strange] == [400] * 3
+    assert posted[0].json() == posted[1].json()
+    log, store = served.folder.open_ledger().events(served.folder.run_id), served.folder.open_store()
+    events = [logged.event for logged in log if isinstance(logged.event, ScorePosted)]
+    assert [event.score for event in events] == [0.5, 0.75]
+    kept = get_record(store, events[0].posted, PostedScore)
+    assert (kept.instance["length"], kept.answer, kept.note) == (4, "w0", "short")
+    assert kept.release == served.releases[0].digest
+    (instance,) = posted_instances(fold(log), store)  # both are about the same length
+    assert instance == {"id": instance["id"], "length": 4}
+    assert instance["id"].startswith("posted-")
+    assert show_json(fold(log), store)["posted"] == {"scores": 2, "mean": 0.625, "train_instances": 1}
+
+
+def test_a_run_that_starts_from_a_served_release_takes_its_posted_instances_along(
+    served: Served, tmp_path: Path
+) -> None:
+    feedback = Feedback(served.folder)
+    feedback.remember(f"ratchet-{'a' * 32}", {"length": 5}, Answer("w0", "", served.releases[0].digest))
+    feedback.post(f"ratchet-{'a' * 32}", 1.0, "", "")
+    task = find_task(str(tmp_path / "words"))
+    origin = find_origin("words-1", tmp_path / "runs", task)
+    config = served.folder.config()
+    request = RunRequest(config, "words", tmp_path / "runs", "after", origin=origin)
+
+    class NoStack:
+        def check(self, *_: object) -> None: ...
+
+    folder = create(request, NoStack())  # type: ignore[arg-type]
+    folder.open_ledger().create_schema()
+    first = first_event(folder)
+    assert first is not None
+    (instance,) = get_json(folder.open_store(), first.posted)
+    assert instance["length"] == 5
 
 
 def test_text_goes_into_the_one_text_field_and_json_is_taken_as_it_is() -> None:

@@ -52,6 +52,24 @@ def test_a_row_keeps_its_split_when_the_file_grows() -> None:
     assert 0.1 < len(after["test"]) / 300 < 0.3
 
 
+def test_a_corrected_answer_makes_a_train_row_whose_answer_the_verifier_alone_gets(tmp_path: Path) -> None:
+    from_jsonl.create(tmp_path / "sums", rows_file(tmp_path), "exact")
+    verifier = load_module(tmp_path / "sums", "verifier.py")
+    made = verifier.from_feedback({"instance": {"input": "2000 plus 2?"}, "right": "2002"})
+    assert made == {"input": "2000 plus 2?", "_answer": "2002"}
+    row = {"id": "posted-1", **made}
+    assert (verifier.check_instance(row), verifier.score(row, "2002"), verifier.score(row, "2003")) == (
+        "",
+        1,
+        0,
+    )
+    assert verifier.answers(row) == ["2002"]
+    held_back = verifier.draw("test", 1, 0)[0]
+    assert "already" in verifier.from_feedback({"instance": held_back, "right": "1"})
+    assert verifier.answers(held_back) == []
+    assert "right answer" in verifier.from_feedback({"instance": {"input": "1 plus 1?"}, "right": ""})
+
+
 def test_only_train_rows_and_their_answers_are_public(tmp_path: Path) -> None:
     from_jsonl.create(tmp_path / "sums", rows_file(tmp_path), "exact")
     public = inputs(tmp_path / "sums/public/rows.jsonl")

@@ -120,6 +120,20 @@ def test_right_answers_are_told_of_train_queries_alone():
     assert [verifier.answers(instance) for instance in held_back] == [[]] * len(held_back)
 
 
+def test_a_posted_right_label_makes_a_train_query_unless_a_split_holds_its_text():
+    label = KNOWN["label"]
+    posted = {"instance": {"text": "Where did my pink card go?"}, "right": f" {label} "}
+    made = verifier.from_feedback(posted)
+    assert made == {"text": "Where did my pink card go?", "_label": label}
+    instance = {"id": "posted-1", **made}
+    assert (verifier.check_instance(instance), verifier.answers(instance)) == ("", [label])
+    assert verifier.score(instance, label)["score"] == 1.0
+    assert "right label" in verifier.from_feedback(posted | {"right": "no such label"})
+    for split in ("gate", "test"):
+        text = verifier.draw(split, 1, 1)[0]["text"].upper()
+        assert "already" in verifier.from_feedback({"instance": {"text": f" {text}  "}, "right": label})
+
+
 def test_a_demonstration_is_the_scaffolds_own_request_with_the_right_reply():
     context = {"prompts": HARNESS.prompts, "prepared": INDEX}
     knobs = {**HARNESS.values, "shortlist": 20, "shots": 1}
