@@ -21,7 +21,7 @@ from ratchet.chaos.postgres import Postgres
 from ratchet.chaos.proxy import Proxy
 from ratchet.stack.broker import Broker
 from ratchet.stack.local import LocalStack
-from ratchet.stack.processes import Program, stop_all
+from ratchet.stack.processes import stop_all
 from shared.config.secrets import broker_url
 from shared.config.settings import StackParts, StackSettings
 from shared.errors import RatchetError
@@ -158,11 +158,6 @@ def _postgres(parts: ExitStack) -> Postgres:
     postgres.start()
     os.environ["PGPASSWORD"] = postgres.password
     return postgres
-
-
-def program_of(scene: Scene, pid: int) -> Program:
-    [found] = [one for one in scene.stack.workers if one.process and one.process.pid == pid]
-    return found
 
 
 def wait_for_workers(scene: Scene, limit_s: float = 60.0) -> None:

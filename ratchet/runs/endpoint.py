@@ -5,14 +5,16 @@ config, with a sentence for each change of a setting."""
 from __future__ import annotations
 
 import importlib.util
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from ratchet.runs.endpoint_probe import Found, examine, why_no_adapters
 from shared.config.settings import EndpointSection, RunConfig
 from shared.decisions.levers import serves_own_base, why_off
 from shared.errors import AdaptersUnsupportedError, SettingsError, ToolMissingError
 from shared.model.prices import look_up
 from shared.tasks.task import Task
+
+if TYPE_CHECKING:
+    from ratchet.runs.endpoint_probe import Found
 
 MAX_TOKENS = 256
 S = TypeVar("S", bound=EndpointSection)
@@ -23,6 +25,16 @@ def settle(config: RunConfig, task: Task | None = None) -> tuple[RunConfig, list
     requests, with its limit of tokens. Raises SettingsError for an endpoint that can't be used,
     AdaptersUnsupportedError where no lever is left."""
     notes: list[str] = []
+    if config.advisor.url or config.model.url:
+        config = _asked(config, task, notes)
+    if config.budget.usd:
+        _require_prices(config)
+    return config, notes
+
+
+def _asked(config: RunConfig, task: Task | None, notes: list[str]) -> RunConfig:
+    from ratchet.runs.endpoint_probe import examine  # openai
+
     if config.advisor.url:
         _require_engine(config.advisor.engine)
         advisor = settled(
@@ -38,9 +50,7 @@ def settle(config: RunConfig, task: Task | None = None) -> tuple[RunConfig, list
         found = examine(config.model, "model", max_tokens, with_schema="schema" in scaffold)
         config = config.model_copy(update={"model": settled(config.model, "model", found, notes)})
         config = _settle_levers(config, notes)
-    if config.budget.usd:
-        _require_prices(config)
-    return config, notes
+    return config
 
 
 def _require_engine(name: str) -> None:
@@ -83,10 +93,14 @@ def with_list_prices(config: RunConfig) -> RunConfig:
 def require_answers(config: RunConfig) -> None:
     """Before a paused run continues. Raises SettingsError where its endpoint still can't be used."""
     if config.model.url:
+        from ratchet.runs.endpoint_probe import examine  # openai
+
         examine(config.model, "model", MAX_TOKENS)
 
 
 def _settle_levers(config: RunConfig, notes: list[str]) -> RunConfig:
+    from ratchet.runs.endpoint_probe import why_no_adapters  # openai
+
     if config.run.levers == "harness":
         return config
     why = why_off(config, "weights")

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ratchet.tasks.drafting.drafting import by_shape, draft_harness
 from ratchet.tasks.drafting.shapes import NAMES, shape_of
 from ratchet.tasks.new_task import check_new, whole_folder
 from shared.config.settings import RunConfig
@@ -73,6 +72,8 @@ def create(
 
 
 def _drafted(made: Path, train: list[tuple[str, str]], describe: str, config: RunConfig) -> list[str]:
+    from ratchet.tasks.drafting.drafting import by_shape, draft_harness  # openai
+
     shape = shape_of([answer for _, answer in train])
     by_shape(made / "harness", describe, shape)
     tried = draft_harness(made, describe, shape, train, config)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from shared.messages.records import derive_seed
 
@@ -76,7 +76,7 @@ def walk(outcomes: Array, alpha: float, max_pairs: int) -> tuple[Array, Array]:
 
 def last_line(differing: int, alpha: float) -> int:
     """Wins that the last look asks for where so many pairs differ and no look before could pass."""
-    return int(binom.isf(alpha, differing, 0.5)) + 1
+    return int(np.argmax(bdtrc(np.arange(differing + 1), differing, 0.5) <= alpha)) + 1
 
 
 def outcome(pair: int, share: float, least: float) -> int:
