@@ -30,7 +30,7 @@ SMALL = {
 TINY_SEED = {"lines = 2000": "lines = 200", "steps = 120": "steps = 20", "hidden = 64": "hidden = 32"}
 
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]  # test_kills.py kills parts of a smaller stack
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,6 @@ def begun(root: Path, name: str) -> RunFolder:
     return folder
 
 
-@pytest.mark.slow
 def test_an_interrupted_run_leaves_no_process_and_one_killed_whole_is_resumed(root: Path) -> None:
     folder = begun(root, "whole")
     driven = Driven(root, "resume", "whole", "--json")
