@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
@@ -25,12 +25,14 @@ from shared.config.settings import StackSettings
 from shared.errors import RatchetError
 from shared.ledger.history import fold
 from shared.messages.records import Release
+from shared.model.served import look_up
 from shared.store.store import materialize
 from shared.tasks.draws import draw
 from shared.tasks.task import load_task
 
 FOLLOW_S = 1.0  # between two reads of the event log
 KEEP_S = 0.5
+LOAD_S = 600.0  # of a large model from a slow disk
 
 
 class Live:
@@ -68,6 +70,7 @@ def serve(name: str, root: Path, host: str, port: int, follow: bool) -> None:
 def serving(folder: RunFolder, release: Release, follow: bool, place: Path) -> Iterator[Batches]:
     """What answers under the release, with its model server where the run's base is its own. `place`: of the
     server's address and log; no two may share it."""
+    place.mkdir(parents=True, exist_ok=True)
     settings = StackSettings(
         **folder.parts.model_dump(),
         queue_prefix=folder.queue_prefix,
@@ -116,16 +119,35 @@ def _model_server(
     needs = _OneModel(release.base, NeededModel(bundle, model.name))
     adapters = settings.cache_dir.resolve() / "adapters"
     servers = ModelServers(needs, settings.models_dir, place / "logs", adapters)
-    servers.keep_running()
     ending = threading.Event()
     keeper = threading.Thread(target=_keep, args=(servers, ending), daemon=True)
-    keeper.start()
     try:
+        _wait_until_loaded(servers, settings.models_dir, release.base)
+        keeper.start()
         yield
     finally:
         ending.set()
-        keeper.join()
+        if keeper.is_alive():
+            keeper.join()
         servers.close()
+
+
+def _wait_until_loaded(servers: ModelServers, folder: Path, base: str) -> None:
+    """Until the server has loaded its model, so that the first request is answered. Raises RatchetError where
+    it can't be kept alive."""
+    import httpx
+
+    end_s = time.monotonic() + LOAD_S
+    while time.monotonic() < end_s:
+        servers.keep_running()
+        served = look_up(folder, base)
+        if served is None:
+            raise RatchetError(f"the model of {base[:12]} can't be served")
+        with suppress(httpx.HTTPError), httpx.Client(trust_env=False, timeout=KEEP_S) as client:
+            if client.get(f"{served.url.removesuffix('/v1')}/health").status_code == httpx.codes.OK:
+                return
+        time.sleep(KEEP_S / 5)
+    raise RatchetError(f"the model of {base[:12]} was not loaded within {LOAD_S:.0f} s", "is memory left?")
 
 
 def _keep(servers: ModelServers, ending: threading.Event) -> None:

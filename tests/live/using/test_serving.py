@@ -32,7 +32,7 @@ from shared.errors import SettingsError
 from shared.ledger.history import fold
 from shared.messages.events import BaseReady, ReleasePromoted, RolloutsOpened, RunStarted, ScorePosted
 from shared.messages.records import ArmRelease, PostedScore, Release
-from shared.store.store import get_json, get_record, put_bundle, put_json, read_folder
+from shared.store.store import get_json, get_record, put_bundle, put_folder, put_json, read_folder
 from shared.tasks.task import find_task
 from tests.parts.endpoint import Endpoint
 
@@ -230,3 +230,20 @@ def test_text_goes_into_the_one_text_field_and_json_is_taken_as_it_is() -> None:
     assert read_instance("[1]", "text")["text"] == "[1]"
     with pytest.raises(SettingsError, match="no JSON object"):
         read_instance("hello", None)
+
+
+@pytest.mark.slow
+def test_the_first_request_to_a_model_of_the_runs_own_waits_until_it_is_loaded(tmp_path: Path) -> None:
+    from tests.parts.tiny_model import write_model  # imports torch
+
+    new_task.create(tmp_path / "words")
+    config = resolve_config(str(tmp_path / "words"), None, [], None)
+    folder = runs.create(RunRequest(config, "words", tmp_path / "runs"))
+    store = folder.open_store()
+    base = put_folder(store, write_model(tmp_path / "model"))
+    release = Release(base=base, harness=put_bundle(store, read_folder(tmp_path / "words/harness")))
+    begin(folder, release)
+    with serving(folder, release, False, tmp_path / "serving") as batches:
+        answer = batches.submit({"id": "one", "length": 4}).result()
+    assert answer.release == release.digest
+    assert answer.content is not None or answer.error
