@@ -13,8 +13,9 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from agent_service.fingerprint import Expected, why_refused
-from agent_service.provenance import UNSIGNED, Trust, check_files, check_folder
+from agent_service.provenance import check_files, check_folder
 from shared.errors import ArtifactError, EndpointBlockedError, UnknownModelError
+from shared.ledger.trust import UNSIGNED, Trust
 from shared.messages.records import Release
 from shared.model.answering import patiently
 from shared.model.client import Chat
@@ -133,6 +134,7 @@ class Adapters:
 
     def _check_origin(self, release: Release, trust: Trust) -> None:
         """Once for each run; raises ArtifactError."""
+        trust = trust.of(release.adapter)
         if release.adapter is None or (release.adapter, trust) in self._trusted:
             return
         files = list_bundle(self._store, release.adapter)

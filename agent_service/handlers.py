@@ -12,7 +12,6 @@ from pathlib import Path
 
 from agent_service.adapters import Adapters
 from agent_service.archive import fold, pick
-from agent_service.provenance import Trust, trust_of
 from agent_service.reload import find_reload
 from agent_service.rollout import Stage, advance
 from agent_service.shards import attach, gather, pending_check, plan_shards
@@ -25,6 +24,7 @@ from shared.harness.steps import ScaffoldPool
 from shared.ledger.history import EventLog
 from shared.ledger.history import fold as fold_history
 from shared.ledger.spending import Counter
+from shared.ledger.trust import Trust, trust_of
 from shared.messages.events import (
     CandidatesProposed,
     CandidatesScored,

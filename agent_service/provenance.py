@@ -1,7 +1,6 @@
 """What must hold before an adapter is loaded: its run's trainer signed just these files, for this run and
-base, and the weights are plain LoRA of the stated rank, finite, within bounds and not zero.
-
-A run whose trainer announced no key began before adapters were signed: there a signature is not asked for.
+base, and the weights are plain LoRA of the stated rank, finite, within bounds and not zero. Who must have
+signed is shared/ledger/trust.py.
 """
 
 from __future__ import annotations
@@ -9,15 +8,13 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from shared.errors import ArtifactError
-from shared.ledger.ledger import LoggedEvent
-from shared.messages.events import BaseReady, EvaluationRequested
+from shared.ledger.trust import Trust
 from shared.messages.records import JsonObject
 from shared.store.files import file_digest
 from shared.store.signing import SIGNATURE, Origin, check_signature
@@ -25,27 +22,6 @@ from shared.store.signing import SIGNATURE, Origin, check_signature
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 MAX_NORM = 5.0  # of a LoRA product against its base weight, as in trainer_service/training/guards.py
 DTYPES = {"F32": "<f4", "F16": "<f2"}  # safetensors' names
-
-
-@dataclass(frozen=True)
-class Trust:
-    """Whose adapters a run may load. No signer: it began before adapters were signed."""
-
-    run_id: str = ""
-    signer: str = ""  # public key of the trainer, in hexadecimal
-
-
-UNSIGNED = Trust()
-
-
-def trust_of(run_id: str, log: Iterable[LoggedEvent]) -> Trust:
-    """By the run's own log: its trainer's key, or the key and run that an evaluated release comes from."""
-    for logged in log:
-        if isinstance(logged.event, BaseReady):
-            return Trust(run_id, logged.event.signer)
-        if isinstance(logged.event, EvaluationRequested) and logged.event.release is not None:
-            return Trust(logged.event.made_by, logged.event.signer)
-    return Trust(run_id)
 
 
 def check_files(files: Mapping[str, str], signature: bytes | None, base: str, trust: Trust) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from shared.bus.bus import Handlers
 from shared.config.secrets import read_or_make_secret
 from shared.config.settings import RunConfig
 from shared.errors import ArtifactError, SettingsError, TaskError, TrainingError
+from shared.ledger.trust import Trust
 from shared.messages.events import (
     AdapterPublished,
     BaseFailed,
@@ -33,6 +35,7 @@ from trainer_service.publish import trained_adapter
 class Deps:
     store: Store
     cache_dir: Path
+    trust_of: Callable[[str], Trust] = Trust  # by run
     signing_key: str = ""  # names a secret; empty: a file of its own in the cache
 
     def key(self) -> EccKey:
@@ -55,7 +58,8 @@ def on_base_requested(event: BaseRequested, *, deps: Deps) -> list[Message]:
 def on_weight_update_proposed(event: WeightUpdateProposed, *, deps: Deps) -> list[Message]:
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
     try:
-        adapter, result = trained_adapter(event, deps.store, deps.cache_dir, deps.key())
+        key = deps.key()
+        adapter, result = trained_adapter(event, deps.store, deps.cache_dir, key, deps.trust_of(event.run_id))
     except (TrainingError, ArtifactError, SettingsError) as error:
         return [WeightUpdateFailed(**place, reason=str(error))]
     cost = Cost(train_s=result.train_s, gpu_s=result.gpu_s)
@@ -67,6 +71,7 @@ def on_weight_update_proposed(event: WeightUpdateProposed, *, deps: Deps) -> lis
         metrics=result.metrics,
         cost=cost,
         curves=curves,
+        signer=public_name(key),
     )
     return [published]
 

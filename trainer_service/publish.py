@@ -16,9 +16,10 @@ from Crypto.PublicKey.ECC import EccKey
 
 from shared.config.settings import RunConfig, TrainingSection
 from shared.errors import ArtifactError, TrainingError
+from shared.ledger.trust import Trust
 from shared.messages.events import WeightUpdateProposed
 from shared.messages.proposals import Demonstrations, WeightUpdate
-from shared.store.signing import SIGNATURE, Origin, check_signature, public_name, sign
+from shared.store.signing import SIGNATURE, Origin, check_signature, sign
 from shared.store.store import Store, get_record, list_bundle, materialize, put_bundle, read_folder
 from trainer_service.algorithms import find
 from trainer_service.batch import read_samples, teaching, within_limit
@@ -40,10 +41,10 @@ AS_SET = {  # what a spec takes over from the config as it stands
 
 
 def trained_adapter(
-    event: WeightUpdateProposed, store: Store, cache_dir: Path, key: EccKey
+    event: WeightUpdateProposed, store: Store, cache_dir: Path, key: EccKey, trust: Trust
 ) -> tuple[str, TrainResult]:
     """The digest of the adapter's bundle. Raises TrainingError where it can't be made."""
-    check_signed(event, store, key)
+    check_signed(event, store, trust)
     folder = cache_dir / "training" / event.digest
     settings = get_record(store, event.config, RunConfig).training
     spec = write_spec(event, settings, store, cache_dir, folder)
@@ -59,7 +60,8 @@ def trained_adapter(
     shutil.rmtree(spec.checkpoints, ignore_errors=True)
     if result.refusal:
         raise TrainingError(result.refusal)
-    return publish(read_folder(spec.out), origin_of(event), store, key), result
+    origin = Origin(event.run_id, event.release.base)
+    return publish(read_folder(spec.out), origin, store, key), result
 
 
 def publish(files: dict[str, bytes], origin: Origin, store: Store, key: EccKey) -> str:
@@ -68,19 +70,20 @@ def publish(files: dict[str, bytes], origin: Origin, store: Store, key: EccKey) 
     return put_bundle(store, files | {SIGNATURE: sign(digests, origin, key)})
 
 
-def check_signed(event: WeightUpdateProposed, store: Store, key: EccKey) -> None:
-    """Raises ArtifactError where the adapter to start from is not the one that this run's trainer signed. One
-    without a signature is older than signing: its run may continue."""
-    if event.release.adapter is None:
+def check_signed(event: WeightUpdateProposed, store: Store, trust: Trust) -> None:
+    """Raises ArtifactError where the adapter to start from is not signed by whom the run trusts for it. Only
+    one that is older than signing may be without a signature."""
+    adapter = event.release.adapter
+    by = trust.of(adapter)
+    if adapter is None or not by.signer:
         return
-    files = list_bundle(store, event.release.adapter)
+    files = list_bundle(store, adapter)
     signature = files.pop(SIGNATURE, None)
-    if signature is not None:
-        check_signature(files, store.get(signature), origin_of(event), public_name(key))
-
-
-def origin_of(event: WeightUpdateProposed) -> Origin:
-    return Origin(event.run_id, event.release.base)
+    if signature is None:
+        raise ArtifactError(
+            f"adapter {adapter:.12} is not signed", "this run's trainer signs what it publishes"
+        )
+    check_signature(files, store.get(signature), Origin(by.run_id, event.release.base), by.signer)
 
 
 def is_done(spec: TrainSpec) -> bool:

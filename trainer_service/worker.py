@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from shared.bus.bus import Handlers
 from shared.bus.celery_app import run_worker
-from shared.config.secrets import open_store
+from shared.config.secrets import open_ledger, open_store
 from shared.config.settings import StackSettings
+from shared.ledger.trust import trust_of
 
 
 def build(stack: StackSettings) -> Handlers:
     from trainer_service.handlers import Deps, handlers  # in the child: numpy stays out of the parent
 
-    return handlers(Deps(open_store(stack), stack.cache_dir, stack.signing_key))
+    ledger = open_ledger(stack)
+    trust = lambda run_id: trust_of(run_id, ledger.events(run_id))  # noqa: E731
+    return handlers(Deps(open_store(stack), stack.cache_dir, trust, stack.signing_key))
 
 
 if __name__ == "__main__":

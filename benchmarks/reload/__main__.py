@@ -26,7 +26,6 @@ from pathlib import Path
 import httpx
 
 from agent_service.adapters import Adapters
-from agent_service.provenance import Trust
 from benchmarks._machine import describe_machine
 from benchmarks.reload.made import QUESTION, REPLY_TOKENS, RUN, Made, make_adapters, make_base
 from benchmarks.serving import running
@@ -34,6 +33,7 @@ from ratchet.stack.side_programs import take_port
 from shared.box.open import open_box
 from shared.harness.bundle import load_harness
 from shared.harness.steps import ScaffoldPool, scaffold_context
+from shared.ledger.trust import Trust
 from shared.messages.records import JsonObject, Release
 from shared.model.client import Chat
 from shared.store.signing import make_key, public_name, read_key

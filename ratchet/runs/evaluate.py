@@ -24,6 +24,7 @@ from ratchet.tasks import task_data
 from shared.config.settings import RunConfig, StackParts, load_config
 from shared.errors import SettingsError
 from shared.ledger.history import RunHistory, fold
+from shared.ledger.trust import UNSIGNED, Trust, trust_of
 from shared.messages.events import EvaluationRequested
 from shared.messages.records import JsonObject, Release
 from shared.store.store import get_json, put_json
@@ -119,10 +120,9 @@ def after_generation(history: RunHistory, text: str) -> Release | None:
     return live
 
 
-def signed_by(source: RunFolder) -> dict[str, str]:
-    """Whose adapters an evaluation of that run's release may load."""
-    history = fold(source.open_ledger().events(source.run_id))
-    return {"made_by": source.run_id, "signer": history.signer}
+def signed_by(source: RunFolder, release: Release) -> Trust:
+    """Who signed the adapter of that run's release."""
+    return trust_of(source.run_id, source.open_ledger().events(source.run_id)).of(release.adapter)
 
 
 def request(
@@ -136,13 +136,15 @@ def request(
     stack = OwnStack()
     stack.open_run(folder)
     objects = folder.open_store()
+    by = signed_by(source, release) if source and release else UNSIGNED
     event = EvaluationRequested(
         run_id=folder.run_id,
         config=put_json(objects, config),
         release=release,
         instances=put_json(objects, instances),
         seed=config.run.seed,
-        **(signed_by(source) if source else {}),
+        made_by=by.run_id,
+        signer=by.signer,
     )
     with stack.attach(folder, event) as attached:
         follow(folder, attached, refresh=lambda: None, note=_log.warning)

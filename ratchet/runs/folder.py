@@ -24,7 +24,7 @@ from shared.config import secrets
 from shared.config.settings import RunConfig, StackParts, StackSettings
 from shared.errors import SettingsError
 from shared.ledger.ledger import Ledger
-from shared.messages.records import Release, digest_of
+from shared.messages.records import JsonObject, digest_of
 from shared.store.store import Store
 
 DEFAULT_ROOT = Path("runs")
@@ -118,14 +118,15 @@ class RunFolder:
     def config(self) -> RunConfig:
         return RunConfig.model_validate(json.loads((self.path / "config.json").read_text(encoding="utf-8")))
 
-    def start(self) -> tuple[Release | None, str, str]:
-        """The release of another run that this one starts from, RUN:GENERATION of that one, and the digest
-        of the list of train instances that come with it (empty: none)."""
+    def origin(self) -> JsonObject:
+        """Of a run that starts from a release of another, what RunStarted says of it; else nothing."""
         path = self.path / ORIGIN
         if not path.exists():
-            return None, "", ""
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return Release.model_validate(kept["release"]), str(kept["origin"]), str(kept.get("posted", ""))
+            return {}
+        kept: JsonObject = json.loads(path.read_text(encoding="utf-8"))
+        if "release" in kept:  # as older versions named it
+            kept["start"] = kept.pop("release")
+        return kept
 
 
 def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
@@ -152,8 +153,14 @@ def create(request: RunRequest, bound: Path | None = None) -> RunFolder:
             continue
         if request.origin is not None:
             release = request.origin.release.model_dump(mode="json")
-            posted = digest_of(list(request.origin.posted)) if request.origin.posted else ""
-            kept = {"origin": request.origin.name, "release": release, "posted": posted}
+            by, posted = request.origin.trust, request.origin.posted
+            kept = {
+                "origin": request.origin.name,
+                "start": release,
+                "posted": digest_of(list(posted)) if posted else "",
+                "made_by": by.run_id,
+                "signer": by.signer,
+            }
             (folder.path / ORIGIN).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
         if bound is not None:
             bound.rename(folder.path / "task")

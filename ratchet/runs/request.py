@@ -13,6 +13,7 @@ from shared.config.settings import RunConfig, StackParts, load_config, read_toml
 from shared.errors import SettingsError
 from shared.harness.bundle import PatchRefused, with_knobs
 from shared.harness.folder import read_harness
+from shared.ledger.trust import Trust
 from shared.messages.records import JsonObject, Release
 from shared.store.store import Store
 from shared.tasks.task import find_task, load_task, with_limits
@@ -28,6 +29,7 @@ class Origin:
     release: Release
     config: RunConfig
     store: Store
+    trust: Trust  # who signed its adapter
     posted: Sequence[JsonObject] = ()  # train instances that scores posted there had made
 
 

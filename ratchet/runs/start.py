@@ -122,13 +122,13 @@ def first_event(folder: RunFolder) -> RunStarted | None:
     if any(isinstance(logged.event, RunStarted) for logged in events):
         return None
     store = folder.open_store()
-    start, origin, posted = folder.start()
-    if start is not None and not all(store.has(needed) for needed in (start.harness, posted) if needed):
+    started = RunStarted(run_id=folder.run_id, config=put_json(store, folder.config()), **folder.origin())
+    needed = (started.start.harness, started.posted) if started.start else ()
+    if not all(store.has(digest) for digest in needed if digest):
         raise SettingsError(
-            f"the copy of {origin} was interrupted", "start the run anew, with another --name"
+            f"the copy of {started.origin} was interrupted", "start the run anew, with another --name"
         )
-    digest = put_json(store, folder.config())
-    return RunStarted(run_id=folder.run_id, config=digest, start=start, origin=origin, posted=posted)
+    return started
 
 
 @contextmanager

@@ -27,6 +27,8 @@ class RunStarted(Message):
     start: Release | None = None  # of another run, which this one starts from; None: the task's own
     origin: str = ""  # RUN:GENERATION of that one
     posted: str = ""  # digest of a list: train instances that scores posted there had made; empty: none
+    made_by: str = ""  # the run that made its adapter
+    signer: str = ""  # ... and the public key of its trainer; empty: none, or one that did not sign
 
 
 class EvaluationRequested(Message):
@@ -191,6 +193,7 @@ class AdapterPublished(Message):
     metrics: dict[str, float] = Field(default_factory=dict)
     cost: Cost = Cost()
     curves: str = ""  # digest of TrainingCurves
+    signer: str = ""  # public key of the trainer that signed it; empty: it is older than signing
 
 
 class WeightUpdateFailed(Message):

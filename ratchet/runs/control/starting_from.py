@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ratchet.runs.evaluate import find_release
+from ratchet.runs.evaluate import find_release, signed_by
 from ratchet.runs.request import Origin
 from shared.config.settings import RunConfig
 from shared.decisions.posted import posted_instances
@@ -33,7 +33,8 @@ def find_origin(text: str, root: Path, task: Task) -> Origin | None:
         )
     store = folder.open_store()
     history = fold(folder.open_ledger().events(folder.run_id))
-    return Origin(text, release, config, store, posted_instances(history, store))
+    trust = signed_by(folder, release)
+    return Origin(text, release, config, store, trust, posted_instances(history, store))
 
 
 def settings_of(origin: Origin | None) -> dict[str, Any]:

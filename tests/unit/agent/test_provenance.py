@@ -9,10 +9,9 @@ import pytest
 from safetensors.numpy import save
 
 from agent_service.adapters import Adapters
-from agent_service.provenance import Trust, check_folder, check_weights, trust_of
+from agent_service.provenance import check_folder, check_weights
 from shared.errors import ArtifactError
-from shared.ledger.ledger import Ledger
-from shared.messages.events import BaseReady, EvaluationRequested, RunStarted
+from shared.ledger.trust import Trust
 from shared.messages.records import Release
 from shared.model.client import Chat
 from shared.store.signing import SIGNATURE, Origin, make_key, public_name, read_key, sign
@@ -162,24 +161,3 @@ def test_weights_that_can_not_be_read_or_are_too_large_are_refused(store: LocalS
     check_folder(tmp_path, digests, norm=0.1)
     with pytest.raises(ArtifactError, match="6 times its base"):
         check_folder(tmp_path, digests, norm=6.0)
-
-
-def test_whom_a_run_trusts_is_in_its_own_log(tmp_path: Path) -> None:
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    ledger.create_schema()
-    for run, event in {
-        "new": BaseReady(run_id="new", base="b", signer="key"),
-        "old": BaseReady(run_id="old", base="b"),
-        "eval": EvaluationRequested(
-            run_id="eval",
-            config="c",
-            instances="i",
-            release=Release(base="b", harness="h", adapter="a"),
-            made_by="new",
-            signer="key",
-        ),
-    }.items():
-        ledger.create_run(run)
-        ledger.submit([RunStarted(run_id=run, config="c"), event])
-    found = [trust_of(run, ledger.events(run)) for run in ("new", "old", "eval")]
-    assert found == [Trust("new", "key"), Trust("old", ""), Trust("new", "key")]

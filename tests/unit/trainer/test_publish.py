@@ -3,6 +3,7 @@
 import pytest
 
 from shared.errors import ArtifactError, StoreUnavailableError
+from shared.ledger.trust import Trust
 from shared.messages.records import Release
 from shared.store.signing import SIGNATURE, Origin, check_signature, make_key, public_name, read_key, sign
 from shared.store.store import LocalStore, list_bundle, put_bundle
@@ -51,6 +52,7 @@ def test_a_bucket_that_is_away_while_an_adapter_is_published_costs_no_second_tra
     store.takes, store.put_bytes = None, []
     (emitted,) = on_weight_update_proposed(event, deps=deps)
     assert emitted.type == "adapter_published.v1"
+    assert emitted.signer == public_name(deps.key())
     files = list_bundle(store, emitted.adapter)
     manifest = next(data for data in store.put_bytes if b'"bundle"' in data)
     before = store.put_bytes[: store.put_bytes.index(manifest)]
@@ -66,23 +68,42 @@ def test_the_private_key_is_made_once_and_for_its_owner_alone(tmp_path):
     path = tmp_path / "cache" / "keys" / "adapters.key"
     assert public_name(deps.key()) == public_name(deps.key())
     assert path.stat().st_mode & 0o777 == 0o600
-    named = Deps(deps.store, deps.cache_dir, f"file:{tmp_path}/other.key")
+    named = Deps(deps.store, deps.cache_dir, signing_key=f"file:{tmp_path}/other.key")
     assert public_name(named.key()) != public_name(deps.key())
 
 
-def test_training_never_continues_from_an_adapter_that_another_run_or_key_signed(tmp_path):
+def signed(store, base, run_id, key):
+    """The digest of an adapter that this key signed for this run."""
+    digests = list_bundle(store, put_bundle(store, FILES))
+    return put_bundle(store, FILES | {SIGNATURE: sign(digests, Origin(run_id, base), key)})
+
+
+def test_training_never_continues_from_an_adapter_that_another_run_or_key_signed_or_nobody(tmp_path):
     store, key = LocalStore(tmp_path / "store"), read_key(make_key())
     base = release_of_ours(tmp_path).base
+    trust = Trust("run", public_name(key))
 
-    def event(run_id, by):
-        digests = list_bundle(store, put_bundle(store, FILES))
-        signed = FILES | {SIGNATURE: sign(digests, Origin(run_id, base), by)}
-        return proposed(store, Release(base=base, harness="h", adapter=put_bundle(store, signed)))
+    def check(adapter, by=trust):
+        check_signed(proposed(store, Release(base=base, harness="h", adapter=adapter)), store, by)
 
-    check_signed(event("run", key), store, key)
+    check(signed(store, base, "run", key))
     with pytest.raises(ArtifactError, match="signed for run other"):
-        check_signed(event("other", key), store, key)
+        check(signed(store, base, "other", key))
     with pytest.raises(ArtifactError, match="another key"):
-        check_signed(event("run", read_key(make_key())), store, key)
-    unsigned = Release(base=base, harness="h", adapter=put_bundle(store, FILES))
-    check_signed(proposed(store, unsigned), store, key)  # older than signing
+        check(signed(store, base, "run", read_key(make_key())))
+    unsigned = put_bundle(store, FILES)
+    with pytest.raises(ArtifactError, match="is not signed"):
+        check(unsigned)
+    check(unsigned, Trust("run"))  # the run began before adapters were signed
+    check(unsigned, Trust("run", public_name(key), {unsigned: Trust("run")}))  # ... or this adapter is older
+    theirs = signed(store, base, "origin", key)
+    check(theirs, Trust("run", public_name(key), {theirs: Trust("origin", public_name(key))}))
+
+
+def test_an_unsigned_adapter_ends_as_a_failed_update_in_a_run_that_has_a_key(tmp_path):
+    store = LocalStore(tmp_path / "store")
+    unsigned = release_of_ours(tmp_path).model_copy(update={"adapter": put_bundle(store, FILES)})
+    deps = Deps(store, tmp_path / "cache", lambda run_id: Trust(run_id, "key"))
+    (emitted,) = on_weight_update_proposed(proposed(store, unsigned), deps=deps)
+    assert emitted.type == "weight_update_failed.v1"
+    assert "is not signed" in emitted.reason
