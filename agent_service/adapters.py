@@ -15,13 +15,13 @@ from pydantic import BaseModel, ValidationError
 from agent_service.fingerprint import Expected, why_refused
 from agent_service.provenance import check_files, check_folder
 from shared.errors import ArtifactError, EndpointBlockedError, UnknownModelError
-from shared.ledger.trust import UNSIGNED, Trust
 from shared.messages.records import Release
 from shared.model.answering import patiently
 from shared.model.client import Chat
 from shared.model.server import Server
 from shared.store.signing import SIGNATURE
 from shared.store.store import Store, list_bundle, materialize
+from shared.store.trust import UNSIGNED, Trust
 
 log = logging.getLogger(__name__)
 

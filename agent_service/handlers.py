@@ -24,7 +24,6 @@ from shared.harness.steps import ScaffoldPool
 from shared.ledger.history import EventLog
 from shared.ledger.history import fold as fold_history
 from shared.ledger.spending import Counter
-from shared.ledger.trust import Trust, trust_of
 from shared.messages.events import (
     CandidatesProposed,
     CandidatesScored,
@@ -47,6 +46,7 @@ from shared.messages.records import (
 from shared.model.spending import Spending
 from shared.store.shards import begun, get_shard, put_shard
 from shared.store.store import Store, get_bundle, get_json, get_record, materialize, put_json
+from shared.store.trust import Trust, trust_of
 from shared.tasks.task import Task, with_limits
 
 Shard = ShardOpened | CandidatesScored
@@ -219,7 +219,7 @@ def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[St
 
 
 def _trust(run_id: str, deps: Deps) -> Trust:
-    return trust_of(run_id, deps.ledger.events(run_id))
+    return trust_of(run_id, (logged.event for logged in deps.ledger.events(run_id)))
 
 
 def _spending(run_id: str, config: RunConfig, deps: Deps) -> Spending | None:

@@ -1,6 +1,6 @@
 """What must hold before an adapter is loaded: its run's trainer signed just these files, for this run and
 base, and the weights are plain LoRA of the stated rank, finite, within bounds and not zero. Who must have
-signed is shared/ledger/trust.py.
+signed is shared/store/trust.py.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from shared.errors import ArtifactError
-from shared.ledger.trust import Trust
 from shared.messages.records import JsonObject
 from shared.store.files import file_digest
 from shared.store.signing import SIGNATURE, Origin, check_signature
+from shared.store.trust import Trust
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 MAX_NORM = 5.0  # of a LoRA product against its base weight, as in trainer_service/training/guards.py

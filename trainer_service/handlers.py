@@ -13,7 +13,6 @@ from shared.bus.bus import Handlers
 from shared.config.secrets import read_or_make_secret
 from shared.config.settings import RunConfig
 from shared.errors import ArtifactError, SettingsError, TaskError, TrainingError
-from shared.ledger.trust import Trust
 from shared.messages.events import (
     AdapterPublished,
     BaseFailed,
@@ -27,6 +26,7 @@ from shared.messages.proposals import TrainingCurves
 from shared.messages.records import Cost
 from shared.store.signing import make_key, public_name, read_key
 from shared.store.store import Store, get_record, put_json
+from shared.store.trust import Trust
 from trainer_service.base.base import base_bundle
 from trainer_service.publish import trained_adapter
 

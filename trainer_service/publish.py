@@ -16,11 +16,11 @@ from Crypto.PublicKey.ECC import EccKey
 
 from shared.config.settings import RunConfig, TrainingSection
 from shared.errors import ArtifactError, TrainingError
-from shared.ledger.trust import Trust
 from shared.messages.events import WeightUpdateProposed
 from shared.messages.proposals import Demonstrations, WeightUpdate
 from shared.store.signing import SIGNATURE, Origin, check_signature, sign
 from shared.store.store import Store, get_record, list_bundle, materialize, put_bundle, read_folder
+from shared.store.trust import Trust
 from trainer_service.algorithms import find
 from trainer_service.batch import read_samples, teaching, within_limit
 from trainer_service.child import run_child

@@ -6,14 +6,17 @@ from shared.bus.bus import Handlers
 from shared.bus.celery_app import run_worker
 from shared.config.secrets import open_ledger, open_store
 from shared.config.settings import StackSettings
-from shared.ledger.trust import trust_of
+from shared.store.trust import Trust, trust_of
 
 
 def build(stack: StackSettings) -> Handlers:
     from trainer_service.handlers import Deps, handlers  # in the child: numpy stays out of the parent
 
     ledger = open_ledger(stack)
-    trust = lambda run_id: trust_of(run_id, ledger.events(run_id))  # noqa: E731
+
+    def trust(run_id: str) -> Trust:
+        return trust_of(run_id, (logged.event for logged in ledger.events(run_id)))
+
     return handlers(Deps(open_store(stack), stack.cache_dir, trust, stack.signing_key))
 
 

@@ -33,11 +33,11 @@ from ratchet.stack.side_programs import take_port
 from shared.box.open import open_box
 from shared.harness.bundle import load_harness
 from shared.harness.steps import ScaffoldPool, scaffold_context
-from shared.ledger.trust import Trust
 from shared.messages.records import JsonObject, Release
 from shared.model.client import Chat
 from shared.store.signing import make_key, public_name, read_key
 from shared.store.store import LocalStore, get_bundle, materialize, put_bundle, read_folder
+from shared.store.trust import Trust
 from shared.tasks.draws import draw
 from shared.tasks.task import load_task
 

@@ -24,10 +24,10 @@ from ratchet.tasks import task_data
 from shared.config.settings import RunConfig, StackParts, load_config
 from shared.errors import SettingsError
 from shared.ledger.history import RunHistory, fold
-from shared.ledger.trust import UNSIGNED, Trust, trust_of
 from shared.messages.events import EvaluationRequested
 from shared.messages.records import JsonObject, Release
 from shared.store.store import get_json, put_json
+from shared.store.trust import UNSIGNED, Trust, trust_of
 from shared.tasks.draws import check_instances
 from shared.tasks.task import Task, load_task
 
@@ -122,7 +122,8 @@ def after_generation(history: RunHistory, text: str) -> Release | None:
 
 def signed_by(source: RunFolder, release: Release) -> Trust:
     """Who signed the adapter of that run's release."""
-    return trust_of(source.run_id, source.open_ledger().events(source.run_id)).of(release.adapter)
+    log = source.open_ledger().events(source.run_id)
+    return trust_of(source.run_id, (logged.event for logged in log)).of(release.adapter)
 
 
 def request(

@@ -13,9 +13,9 @@ from shared.config.settings import RunConfig, StackParts, load_config, read_toml
 from shared.errors import SettingsError
 from shared.harness.bundle import PatchRefused, with_knobs
 from shared.harness.folder import read_harness
-from shared.ledger.trust import Trust
 from shared.messages.records import JsonObject, Release
 from shared.store.store import Store
+from shared.store.trust import Trust
 from shared.tasks.task import find_task, load_task, with_limits
 
 Override = str | Mapping[str, Any]  # `gate.alpha=0.01`, or sections of a config as nested tables

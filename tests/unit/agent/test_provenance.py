@@ -11,11 +11,11 @@ from safetensors.numpy import save
 from agent_service.adapters import Adapters
 from agent_service.provenance import check_folder, check_weights
 from shared.errors import ArtifactError
-from shared.ledger.trust import Trust
 from shared.messages.records import Release
 from shared.model.client import Chat
 from shared.store.signing import SIGNATURE, Origin, make_key, public_name, read_key, sign
 from shared.store.store import LocalStore, get_bundle, list_bundle, put_bundle
+from shared.store.trust import Trust
 from tests.parts.endpoint import Endpoint, base_logprobs
 
 KEY, OTHER_KEY = read_key(make_key()), read_key(make_key())

@@ -3,10 +3,10 @@
 import pytest
 
 from shared.errors import ArtifactError, StoreUnavailableError
-from shared.ledger.trust import Trust
 from shared.messages.records import Release
 from shared.store.signing import SIGNATURE, Origin, check_signature, make_key, public_name, read_key, sign
 from shared.store.store import LocalStore, list_bundle, put_bundle
+from shared.store.trust import Trust
 from tests.unit.trainer.test_light import proposed, release_of_ours
 from trainer_service.handlers import Deps, on_weight_update_proposed
 from trainer_service.publish import check_signed

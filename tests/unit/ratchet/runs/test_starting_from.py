@@ -9,10 +9,10 @@ from ratchet.runs.folder import RunFolder
 from ratchet.runs.own_stack import OwnStack
 from ratchet.runs.request import RunRequest, resolve_config
 from ratchet.runs.start import first_event
-from shared.ledger.trust import Trust
 from shared.messages import events as e
 from shared.messages.records import ArmRelease, Release
 from shared.store.store import put_bundle, put_json
+from shared.store.trust import Trust
 from shared.tasks.task import load_task
 
 TASK = load_task("trimul")

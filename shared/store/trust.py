@@ -1,5 +1,5 @@
 """Whose adapters a run may load or train further, by the run's own log: those that its trainer signed, and
-the one that came with a release of another run. The check itself is shared/store/signing.py.
+the one that came with a release of another run. The check itself is signing.py.
 
 Only what is older than signing may be without a signature: an adapter of a run whose trainer announced no key
 when the run began, nor when it published this one.
@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from shared.ledger.ledger import LoggedEvent
-from shared.messages.events import AdapterPublished, BaseReady, EvaluationRequested, RunStarted
+from shared.messages.events import AdapterPublished, BaseReady, EvaluationRequested, Message, RunStarted
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,10 @@ class Trust:
 UNSIGNED = Trust()
 
 
-def trust_of(run_id: str, log: Iterable[LoggedEvent]) -> Trust:
+def trust_of(run_id: str, log: Iterable[Message]) -> Trust:
     signer, others = "", {}
     for logged in log:
-        match logged.event:
+        match logged:
             case BaseReady() as event:
                 signer = event.signer
             case AdapterPublished() as event:  # a run that starts from a release announces its key here alone
