@@ -13,6 +13,7 @@ from transformers import (
     Gemma3TextConfig,
     MambaConfig,
     MistralConfig,
+    MixtralConfig,
     OPTConfig,
     PreTrainedConfig,
 )
@@ -26,6 +27,7 @@ from agent_service.model_server.schemas import ChatRequest
 from shared.errors import SettingsError
 from tests.parts.tiny_model import tiny_tokenizer
 from tests.unit.agent.model_server.asking import answers, expected_logprobs
+from trainer_service.training.targets import lora_targets
 
 CPU = torch.device("cpu")
 IDS = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2, "vocab_size": 310}
@@ -39,6 +41,10 @@ CONFIGS = {
             layer_types=["sliding_attention", "full_attention"],
         ),
         48,
+    ),
+    "fused experts": (
+        MixtralConfig(**SIZES, **FEED, num_local_experts=4, num_experts_per_tok=2, sliding_window=None),
+        256,
     ),
     "no position embeddings": (BloomConfig(**IDS, hidden_size=32, n_layer=2, n_head=4), 2048),
     "rows laid end to end": (
@@ -63,7 +69,7 @@ def write(folder: Path, config: PreTrainedConfig, **tokenizer: Any) -> Path:
 
 def write_lora(folder: Path, base: Path) -> Path:
     model = AutoModelForCausalLM.from_pretrained(base)
-    config = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules="all-linear")
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=lora_targets(model))
     tuned = get_peft_model(model, config)
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:
