@@ -72,6 +72,7 @@ class Diagnosis:
     group: float = 0.0  # replies that started alike, on average
     dense: float = 0.0  # share of attempts that were scored at more than one turn
     trials: bool = True  # whether an attempt may try candidates before it answers
+    earlier: tuple[tuple[Scored, ...], ...] = ()  # of each earlier generation, for what they say of fields
 
     @property
     def best(self) -> tuple[Scored, ...]:
@@ -98,7 +99,7 @@ class Diagnosis:
 
 def diagnose(states: Sequence[ShardState], bounds: ScoreSection, lost_shards: int = 0) -> Diagnosis:
     attempts = [attempt for state in states for attempt in state.attempts]
-    scored = tuple(item for attempt in attempts for item in scored_replies(attempt))
+    scored = scored_of(states)
     return Diagnosis(
         attempts=len(attempts),
         scored=scored,
@@ -111,6 +112,10 @@ def diagnose(states: Sequence[ShardState], bounds: ScoreSection, lost_shards: in
         dense=density(attempts),
         trials=any(attempt.tried for attempt in attempts),
     )
+
+
+def scored_of(states: Iterable[ShardState]) -> tuple[Scored, ...]:
+    return tuple(item for state in states for attempt in state.attempts for item in scored_replies(attempt))
 
 
 def scored_replies(attempt: AttemptState) -> list[Scored]:

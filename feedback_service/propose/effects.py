@@ -1,8 +1,8 @@
 """Main effects over train candidates that are JSON objects: which value of which field goes with better
 scores. A score is credited to what ran: a scaffold that renders its replies may have pinned or cut a field.
 
-Scores are centred within their instance, so that easy instances favour no value. A finding is a hint for a
-patch, not a proof: many values are compared, and only the gate decides whether it holds.
+Scores are centred within their instance and generation, so that easy instances favour no value. A finding is
+a hint for a patch, not a proof: many values are compared, and only the gate decides whether it holds.
 """
 
 from __future__ import annotations
@@ -36,28 +36,31 @@ class Effect:
     others: int
 
 
-def main_effects(scored: Sequence[Scored]) -> list[Effect]:
-    """For each field its best value, if that is clearly better than the rest; the surest gains first."""
+def main_effects(rounds: Sequence[Sequence[Scored]]) -> list[Effect]:
+    """For each field its best value, if that is clearly better than the rest; the surest gains first.
+    `rounds`: the replies of each generation, which are compared among themselves alone."""
     groups: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for reply, score in _centred(scored):
-        for field, value in reply.items():
-            if isinstance(value, bool | int | float | str):
-                groups[field][json.dumps(value)].append(score)
+    for replies in (found for scored in rounds for found in _by_instance(scored)):
+        mean = math.fsum(score for _, score in replies) / len(replies)
+        values = [{field: json.dumps(value) for field, value in reply.items()} for reply, _ in replies]
+        for field in sorted({field for reply in values for field in reply}):
+            if len({reply.get(field) for reply in values}) > 1:  # else the instance says nothing of it
+                for reply, (_, score) in zip(values, replies, strict=True):
+                    if field in reply:
+                        groups[field][reply[field]].append(score - mean)
     best = (_best_value(field, values) for field, values in sorted(groups.items()))
     return sorted((effect for effect in best if effect), key=lambda effect: effect.error - effect.gain)
 
 
-def _centred(scored: Sequence[Scored]) -> list[tuple[dict[str, object], float]]:
-    by_instance: defaultdict[str, list[tuple[dict[str, object], float]]] = defaultdict(list)
+def _by_instance(scored: Sequence[Scored]) -> list[list[tuple[dict[str, JsonScalar], float]]]:
+    """The simple fields of replies to one instance, with their scores."""
+    found: defaultdict[str, list[tuple[dict[str, JsonScalar], float]]] = defaultdict(list)
     for item in scored:
         fields = ran(item)
         if fields is not None:
-            by_instance[instance_key(item.instance)].append((fields, item.score))
-    centred = []
-    for items in by_instance.values():
-        mean = math.fsum(score for _, score in items) / len(items)
-        centred += [(reply, score - mean) for reply, score in items]
-    return centred
+            simple = {name: value for name, value in fields.items() if isinstance(value, JsonScalar)}
+            found[instance_key(item.instance)].append((simple, item.score))
+    return list(found.values())
 
 
 def ran(item: Scored) -> dict[str, object] | None:

@@ -48,7 +48,7 @@ def pin_moves(harness: Harness, diagnosis: Diagnosis) -> list[Move]:
     """Fix a field of the replies at the value that clearly scored best, where a knob pin_FIELD offers that
     value."""
     moves = []
-    for effect in main_effects(diagnosis.scored):
+    for effect in main_effects([diagnosis.scored, *diagnosis.earlier]):
         knob = harness.knobs.get(f"pin_{effect.field}")
         choice = matching_choice(knob, effect.value) if knob else None
         if knob and choice is not None and choice != knob.value:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from feedback_service.course.budget import training_over_budget
 from feedback_service.course.situation import Situation
 from feedback_service.propose import demonstrating
@@ -9,7 +11,7 @@ from feedback_service.propose.advisor.advising import advice_on, advised_learnin
 from feedback_service.propose.advisor.asking import Advice
 from feedback_service.propose.advisor.learning import without
 from feedback_service.propose.analyst import propose_patch, propose_update
-from feedback_service.propose.diagnosis import Diagnosis, diagnose
+from feedback_service.propose.diagnosis import Diagnosis, Scored, diagnose, scored_of
 from feedback_service.propose.edit_budget import edit_budget
 from feedback_service.propose.memory import Memory, remember
 from feedback_service.propose.shortening import prompt_texts, propose_shorter
@@ -33,6 +35,7 @@ from shared.messages.records import Release, digest_of
 from shared.store.store import get_bundle, put_json
 
 SMOKE_TRACES = 2  # shards that a patched scaffold must be able to replay
+ROUNDS_KEPT = 3  # generations, besides its own, whose replies tell of fields
 
 
 def propose(now: Situation, generation: Generation, rollout: Rollout) -> list[Message]:
@@ -107,8 +110,16 @@ def _analysts(
     state = convergence(now.history, now.config.convergence).state
     seed = seeds.patch_seed(now.config, generation.number)
     most = edit_budget(generation.number, now.config.run.generations)
-    patch = propose_patch(harness, files, diagnosis, memory, seed, state, most, designed=tried is not None)
+    known = replace(diagnosis, earlier=_earlier_replies(now, generation))
+    patch = propose_patch(harness, files, known, memory, seed, state, most, designed=tried is not None)
     return (patch,) if patch else ()
+
+
+def _earlier_replies(now: Situation, generation: Generation) -> tuple[tuple[Scored, ...], ...]:
+    """Of the last generations' train rollouts: which value of a field is better does not hang on the policy
+    that drew it."""
+    before = [one.train for one in now.history.generations if one.number < generation.number]
+    return tuple(scored_of(now.states(rollout)) for rollout in before[-ROUNDS_KEPT:] if rollout)
 
 
 def _weights(

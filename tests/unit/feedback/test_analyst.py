@@ -67,7 +67,7 @@ def test_the_field_with_the_clearest_effect_is_pinned() -> None:
 
 
 def test_effects_are_measured_within_instances() -> None:
-    effect = main_effects(diagnose([shard(tiles({8: 0.2, 16: 0.5}))], BOUNDS).scored)[0]
+    effect = main_effects([diagnose([shard(tiles({8: 0.2, 16: 0.5}))], BOUNDS).scored])[0]
     assert (effect.field, effect.value, effect.count, effect.others) == ("tile", 16, 6, 6)
     assert effect.gain == pytest.approx(0.3)
     assert effect.error == pytest.approx(0.0, abs=1e-9)
@@ -79,12 +79,23 @@ def test_a_score_is_credited_to_what_ran_and_not_to_what_the_reply_asked_for() -
         replace(item, reply=asked, content=f"// {cut if item.score > 0.4 else json.dumps({'tile': 8})}\ncode")
         for item in diagnose([shard(many(6, 0.2) + many(6, 0.6, reply="better"))], BOUNDS).scored
     ]
-    assert [(effect.field, effect.value) for effect in main_effects(found)] == [("tile", 16)]
+    assert [(effect.field, effect.value) for effect in main_effects([found])] == [("tile", 16)]
 
 
 def test_an_effect_within_the_noise_is_none() -> None:
     noisy = [attempt(f"i{n}", 0.1 * (n % 5), reply=json.dumps({"tile": 8 + 8 * (n % 2)})) for n in range(20)]
-    assert main_effects(diagnose([shard(noisy)], BOUNDS).scored) == []
+    assert main_effects([diagnose([shard(noisy)], BOUNDS).scored]) == []
+
+
+def test_generations_add_up_but_an_instance_with_one_value_of_a_field_says_nothing_of_it() -> None:
+    """By hand: 0.5 and 0.2 lie 0.15 about their mean in one generation; the other ran 16 alone, and scored
+    higher for another reason."""
+    varied = diagnose([shard(tiles({8: 0.2, 16: 0.5}))], BOUNDS).scored
+    pinned = diagnose([shard(tiles({16: 0.9}))], BOUNDS).scored
+    [alone], [pooled] = main_effects([varied]), main_effects([varied, pinned])
+    twice = main_effects([varied, varied])[0]
+    assert alone == pooled
+    assert (twice.count, twice.gain) == (12, pytest.approx(0.3))
 
 
 def test_a_value_that_no_knob_offers_is_left_alone() -> None:
