@@ -34,6 +34,7 @@ def render(results: Path = RESULTS) -> str:
     }
     known = recorded | {
         "comparisons": studies,
+        "trainers": [found for name, found in recorded.items() if name.startswith("trainer_")],
         "llm": recorded["demo_llm"]["run"],
         "legal": recorded["lawbench_arms"]["files"]["dev.jsonl"],
         "best_baseline": best_baseline,
