@@ -6,6 +6,8 @@ It decides nothing about the loop: it submits RunStarted and reads the event log
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -133,12 +135,26 @@ def first_event(folder: RunFolder) -> RunStarted | None:
 
 @contextmanager
 def _stopping_in_order(folder: RunFolder, stack: Stack) -> Iterator[None]:
-    """Every error that stops a run before its end gets a hint how to resume it."""
+    """Every error that stops a run before its end gets a hint how to resume it; SIGTERM is Ctrl-C."""
     try:
-        yield
+        with _interrupted_by_sigterm():
+            yield
     except KeyboardInterrupt:
         raise stack.interrupted(folder) from None
     except RatchetError as error:
         again = how_to_resume(folder)
         error.hint = f"{error.hint}; then {again}" if error.hint else again
         raise
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """A service manager and `kill` send it; and a script's background job gets no Ctrl-C at all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
