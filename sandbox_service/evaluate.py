@@ -59,24 +59,31 @@ class Evaluator:
     def evaluate(self, batch: CandidateBatch) -> BatchScores:
         started = time.monotonic()
         task = with_limits(load_task(batch.task), batch.limits)
+        verifier = self._digest(task)  # before anything is scored: an edit that comes meanwhile has no part
+
+        def key(instance: JsonObject, content: str) -> str:
+            limits = task.manifest.attempt.model_dump()
+            return cache.key_of(digest_of([verifier, limits]), instance, content, batch.check)
+
         sheets = [_Sheet(block, task.manifest.score.low, batch.fresh) for block in batch.blocks]
         if not batch.fresh:
             for sheet in sheets:
-                sheet.recall(lambda instance, content: self._find(task, instance, content, batch.check))
+                sheet.recall(lambda instance, content: cache.find(self._store, key(instance, content)))
         unfinished = [sheet for sheet in sheets if sheet.waiting]
         made = self._run(task, batch.check, [(sheet.block.instance, sheet.waiting) for sheet in unfinished])
+        keeps = not batch.fresh and verifier == self._digest(task)
         evaluations = 0
         for sheet, found in zip(unfinished, made, strict=True):
             evaluations += len(found)
-            if not batch.fresh:
+            if keeps:
                 found = [
-                    self._keep(task, sheet.block.instance, content, batch.check, evaluation)
+                    self._keep(key(sheet.block.instance, content), evaluation)
                     for content, evaluation in zip(sheet.waiting, found, strict=True)
                 ]
             sheet.fill(found)
         cost = Cost(evaluations=evaluations, box_s=round(time.monotonic() - started, 3))
         blocks = tuple(sheet.results() for sheet in sheets)
-        return BatchScores(blocks=blocks, cost=cost, verifier=self._digest(task))
+        return BatchScores(blocks=blocks, cost=cost, verifier=verifier)
 
     def answers(
         self, task: Task, count: int, seed: int, posted: Sequence[JsonObject] = ()
@@ -127,8 +134,9 @@ class Evaluator:
         if found is None or not found.alive() or digest != self._digest(task):
             if found is not None:
                 found.close()
+            digest = self._digest(task)
             found = VerifierProcess(task)
-            self._verifiers[name] = self._digest(task), found
+            self._verifiers[name] = digest, found
         return found
 
     def _digest(self, task: Task) -> str:
@@ -138,19 +146,10 @@ class Evaluator:
             self._digests[name] = stamp, cache.verifier_digest(task)
         return self._digests[name][1]
 
-    def _key(self, task: Task, instance: JsonObject, content: str, check: Check) -> str:
-        verifier = digest_of([self._digest(task), task.manifest.attempt.model_dump()])
-        return cache.key_of(verifier, instance, content, check)
-
-    def _find(self, task: Task, instance: JsonObject, content: str, check: Check) -> Evaluation | None:
-        return cache.find(self._store, self._key(task, instance, content, check))
-
-    def _keep(
-        self, task: Task, instance: JsonObject, content: str, check: Check, evaluation: Evaluation
-    ) -> Evaluation:
+    def _keep(self, key: str, evaluation: Evaluation) -> Evaluation:
         if evaluation.outcome in UNSCORED:  # another time, or on a machine with a device, it is another
             return evaluation
-        return cache.keep(self._store, self._key(task, instance, content, check), evaluation)
+        return cache.keep(self._store, key, evaluation)
 
 
 def _with_limits(task: Task) -> str:

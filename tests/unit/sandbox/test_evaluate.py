@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from sandbox_service import cache
 from sandbox_service.evaluate import MAX_CANDIDATE_BYTES, Evaluator
 from shared.errors import TaskError
 from shared.messages.records import Block, CandidateBatch
 from shared.store.store import LocalStore
+from shared.tasks.task import load_task
 
 VERIFIER = """
 import os, random
@@ -149,3 +151,28 @@ def test_a_warm_verifier_stays_while_only_the_harness_changes(task, tmp_path):
         evaluator.close()
 
     assert (first.blocks, first.verifier) == (again.blocks, again.verifier)
+
+
+def test_what_was_scored_while_the_verifier_was_edited_counts_for_the_one_before_and_is_not_kept(
+    task, tmp_path
+):
+    folder = tmp_path / "task"
+    shutil.copytree(task, folder)
+    (folder / "verifier.py").write_text(
+        "import pathlib\n"
+        "def score(instance, content):\n"
+        "    with pathlib.Path(__file__).open('a') as me:\n"
+        "        me.write('# another\\n')\n"
+        "    return 0.5\n"
+    )
+    before = cache.verifier_digest(load_task(str(folder)))
+    evaluator = Evaluator(LocalStore(tmp_path / "store"), tmp_path / "cache")
+    try:
+        first = evaluator.evaluate(batch(folder, "a"))
+        again = evaluator.evaluate(batch(folder, "a"))
+    finally:
+        evaluator.close()
+
+    assert first.verifier == before
+    assert again.verifier not in (before, "")
+    assert again.cost.evaluations == 1
