@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, Pool, QueuePool
@@ -56,6 +56,7 @@ class Database:
     """Opens nothing until the first transaction. Raises SettingsError for a URL that can't be a ledger."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self.kind = url.partition(":")[0].partition("+")[0]
         try:
             if self.kind not in _NOW or url.rstrip("/") == "sqlite:" or ":memory:" in url:
@@ -77,7 +78,7 @@ class Database:
         """For a process that writes all the time: a SQLite connection is left open from one transaction to
         the next, and closed before a fork."""
         if self.kind == "sqlite":
-            self.engine = _sqlite_engine(str(self.engine.url), QueuePool)
+            self.engine = _sqlite_engine(self._url, QueuePool)
             close_before_fork(self.engine.dispose)
 
     @contextmanager
@@ -136,8 +137,12 @@ def tried_again(method: Callable[P, R]) -> Callable[P, R]:
 
 
 def _sqlite_engine(url: str, pool: type[Pool] = NullPool) -> Engine:
+    """The file's path is taken as it stands: a folder's name may hold a ? or a %."""
+    file = url.partition(":///")[2]
+    if not file:
+        raise ValueError(url)
     connect = {"timeout": BUSY_S, "check_same_thread": False}  # `no_fork` lets one thread in at a time
-    engine = create_engine(url, poolclass=pool, connect_args=connect)
+    engine = create_engine(URL.create("sqlite", database=file), poolclass=pool, connect_args=connect)
     event.listen(engine, "connect", _leave_transactions_to_us)
     event.listen(engine, "begin", _begin)
     return engine

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, text
 
-from shared.errors import LedgerRefusedError
+from shared.errors import LedgerRefusedError, SettingsError
 from shared.ledger.ledger import Ledger
 from shared.ledger.migrate import check_schema
 from shared.ledger.overdue import MOST_RINGS
@@ -48,6 +48,26 @@ def test_a_kept_connection_is_closed_before_a_fork_and_opened_again_after_it(tmp
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert ledger.create_run("after")
     assert ledger.run_states() == {"before": "running", "after": "running"}
+
+
+@pytest.mark.parametrize(
+    "name", ["what?", "50%25", "a#b", "项目", "x@y:z", "a&b=c", os.fsdecode(b"lat\xe9in")]
+)
+def test_a_ledgers_folder_may_have_any_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    ledger = Ledger(f"sqlite:///{tmp_path / name / 'ledger.sqlite'}")
+    ledger.create_schema()
+    ledger.database.keep_open()
+    assert ledger.create_run("r")
+    ledger.database.engine.dispose()
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["ledger.sqlite"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_url_without_a_file_is_no_ledger() -> None:
+    for url in ("sqlite:", "sqlite://", "sqlite:///", "sqlite:ledger.sqlite", "sqlite:///:memory:"):
+        with pytest.raises(SettingsError, match="not a ledger URL"):
+            Ledger(url)
 
 
 def test_a_job_takes_one_statement_to_claim_and_two_or_three_to_commit(ledger: Ledger) -> None:
