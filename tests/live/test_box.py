@@ -71,6 +71,24 @@ def test_a_single_file_can_be_bound(tmp_path: Path) -> None:
     assert result.stdout == b"from outside"
 
 
+@pytest.mark.parametrize("umask", [0o077, 0o000])
+def test_what_a_folder_holds_can_be_read_whatever_the_umask_was(umask: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        (tmp_path / "given" / "deep").mkdir(parents=True)
+        (tmp_path / "given" / "deep" / "input").write_text("from outside")
+        (tmp_path / "private").write_text("not bound")
+        (tmp_path / "given" / "link").symlink_to(tmp_path / "private")
+        result = open_box().run(
+            ["cat", "/given/deep/input"], binds=[Bind(tmp_path / "given", "/given")], limits=QUICK
+        )
+    finally:
+        os.umask(before)
+
+    assert (result.outcome, result.stdout) == ("ok", b"from outside")
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o666 & ~umask  # a link's end is not opened
+
+
 def test_a_missing_bind_is_a_broken_box_and_not_a_broken_program(tmp_path: Path) -> None:
     with pytest.raises(BoxError, match="no-such-folder"):
         open_box().run(["true"], binds=[Bind(tmp_path / "no-such-folder", "/x")], limits=QUICK)

@@ -106,15 +106,25 @@ def covered(shown: Sequence[Bind]) -> list[str]:
 
 
 def _admit(bind: Bind, uid: int | None) -> None:
-    """Let the box's uid into what the caller binds: it owns a writable folder and reads the rest."""
-    mode = stat.S_IMODE(bind.source.stat().st_mode)
+    """Let the box's uid into what the caller binds: it owns a writable folder and reads the rest, whatever
+    the umask was when that was written."""
     if uid is not None and bind.writable:
         os.chown(bind.source, uid, uid)
+        mode = stat.S_IMODE(bind.source.stat().st_mode)
         bind.source.chmod(mode | (0o755 if bind.source.is_dir() else 0o644))
     elif uid is not None:
-        wanted = mode | (0o005 if bind.source.is_dir() else (mode & 0o100) >> 6 | 0o004)
-        if wanted != mode:
-            bind.source.chmod(wanted)
+        _let_read(bind.source.resolve())
+        for place, folders, names in os.walk(bind.source):
+            for name in (*folders, *names):
+                _let_read(Path(place, name))
+
+
+def _let_read(path: Path) -> None:
+    found = path.lstat().st_mode
+    mode = stat.S_IMODE(found)
+    wanted = mode | (0o005 if stat.S_ISDIR(found) else (mode & 0o100) >> 6 | 0o004)
+    if wanted != mode and (stat.S_ISDIR(found) or stat.S_ISREG(found)):  # nor what a link leads to
+        path.chmod(wanted)
 
 
 def _source(bind: Bind, uid: int | None, staged: list[Path]) -> str:
