@@ -44,12 +44,26 @@ class Finding:
 def evaluate(
     task: Path, instance: JsonObject, sources: Mapping[str, str], folder: Path
 ) -> dict[str, Evaluation]:
-    """All sources as one block of the real evaluator."""
+    """All sources as one block of the real evaluator; where one ends that, each by itself, as it is tried
+    again in a run: what raises then is lost."""
     evaluator = Evaluator(LocalStore(folder / "store"), folder / "cache")
-    block = Block(instance=instance, entries=tuple(sources.items()))
-    try:
+
+    def scores(entries: Mapping[str, str]) -> dict[str, Evaluation]:
+        block = Block(instance=instance, entries=tuple(entries.items()))
         batch = CandidateBatch(task=str(task), check="public", fresh=True, blocks=(block,))
-        return dict(zip(sources, evaluator.evaluate(batch).blocks[0], strict=True))
+        return dict(zip(entries, evaluator.evaluate(batch).blocks[0], strict=True))
+
+    def alone(name: str, source: str) -> Evaluation:
+        try:
+            return scores({name: source})[name]
+        except Exception as error:  # an attack may have caused any error
+            why = ascii(f"{type(error).__name__}: {error}")
+            return Evaluation(outcome="lost", score=0.0, detail=why)
+
+    try:
+        return scores(sources)
+    except Exception:
+        return {name: alone(name, source) for name, source in sources.items()}
     finally:
         evaluator.close()
 

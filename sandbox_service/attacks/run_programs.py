@@ -49,7 +49,10 @@ def attack_programs(chosen: Sequence[Attack], folder: Path) -> list[Finding]:
 
 def _counts_as_failed(found: Evaluation) -> bool:
     """Whether it has the lowest score under a name, in a form that can be stored."""
-    canonical_json(found.model_dump(mode="json"))
+    try:
+        canonical_json(found.model_dump(mode="json"))
+    except ValueError:  # it holds what is no text
+        return False
     return found.outcome not in UNSCORED | {"ok"} and found.score == 0.0
 
 
