@@ -11,7 +11,7 @@ ELSEWHERE = {
     "F39 to F42 F43 GPU and training": "tests/gpu, tests/unit/trainer",
     "F48 F50 patches": "tests/unit/shared/harness, tests/unit/feedback",
     "F53 F54 the gate": "ratchet bench gate, tests/unit/shared/decisions",
-    "F55 a full disk": "tests/loop/test_full_disk.py",
+    "F55 a full disk": "tests/loop/test_full_disk.py, tests/live/training/test_resume.py",
     "F56 the end of a worker in a job": "tests/live/stack/test_standing_stack.py",
     "F59 a spent budget": "tests/unit/shared/bus/test_pausing.py, tests/loop",
     "F60 hours of work": "ratchet soak",

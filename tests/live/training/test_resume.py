@@ -1,5 +1,6 @@
 """A training that was killed and is begun again ends in the same bits, for every kind of loss: the
-optimizer's state and PPO's value head are taken up again too. What a kill leaves is its checkpoints.
+optimizer's state and PPO's value head are taken up again too. What a kill leaves is its checkpoints; so does
+a disk that was full.
 """
 
 import shutil
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.parts.small_disk import enlarge, small_disk
 from trainer_service.training import checkpoints
 
 STEPS = 4
@@ -45,3 +47,19 @@ def test_a_killed_training_resumes_to_the_same_bits(speller, samples, tmp_path, 
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert later.metrics["kl_to_base"] == whole.metrics["kl_to_base"]
     assert later.curves["loss"] == whole.curves["loss"][-1:]  # the first one recorded the steps before
+
+
+def test_a_training_that_found_the_disk_full_resumes_to_the_same_bits(speller, samples, tmp_path):
+    settings = {"algorithm": "reinforce", "steps": STEPS}
+    speller.update(tmp_path / "whole", samples, **settings, checkpoints=tmp_path / "kept")
+    one = sum(path.stat().st_size for path in (tmp_path / "kept" / "step_1").rglob("*"))
+    with small_disk(tmp_path / "small", f"{one * 3 // 2 >> 10}k") as disk:
+        with pytest.raises((OSError, RuntimeError)):
+            speller.update(tmp_path / "later", samples, **settings, checkpoints=disk)
+        assert checkpoints.complete_steps(disk) == [1]  # the one that was being written does not count
+        enlarge(disk)
+        speller.update(tmp_path / "later", samples, **settings, checkpoints=disk)
+    whole, later = (
+        load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "later")
+    )
+    assert all(torch.equal(whole[name], later[name]) for name in whole)
