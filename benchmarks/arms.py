@@ -12,16 +12,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks._machine import describe_machine
 from ratchet.runs.evaluate import parts_beside, score
 from ratchet.runs.folder import RunFolder, find
 from ratchet.tasks import task_data
 from shared.decisions.intervals import metric_intervals, t_interval
 from shared.errors import SettingsError
 from shared.ledger.history import RunHistory, fold
+from shared.machine import machine_and_date
 from shared.messages.records import JsonObject, Release
 from shared.tasks.task import ScoreSection, load_task
 
@@ -39,8 +38,7 @@ def main(arguments: list[str]) -> JsonObject:
     folder = find(asked.run, asked.root)
     history = fold(folder.open_ledger().events(folder.run_id))
     result = {
-        "machine": describe_machine(),
-        "date": datetime.now(UTC).date().isoformat(),
+        **machine_and_date(),
         "run": folder.run_id,
         "promoted": [[g.number, g.arm] for g in history.promotions],
         "wall_s": round(history.elapsed_s),

@@ -17,16 +17,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks._machine import describe_machine
 from ratchet.runs import findings
 from ratchet.runs import folder as runs
 from ratchet.runs.comparing import compared
 from ratchet.tasks import task_data
 from sandbox_service.evaluate import Evaluator
 from shared.ledger.history import fold
+from shared.machine import machine_and_date
 from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
 from shared.store.store import LocalStore
 from shared.tasks.draws import draw
@@ -115,7 +114,7 @@ def main(arguments: Sequence[str]) -> JsonObject:
     named = options.run or options.program
     if bool(named) != bool(options.matrices) or not (named or options.cells):
         parser.error("give --run or --program with --matrices, or --cells")
-    result: JsonObject = {"machine": describe_machine(), "date": datetime.now(UTC).date().isoformat()}
+    result: JsonObject = dict(machine_and_date())
     if options.run:
         task, programs = programs_of(options.run)
         program, means = choose(task, programs)

@@ -18,14 +18,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks._machine import describe_machine
 from benchmarks.arms import Measured, Scores, measured, paired
 from ratchet.runs.folder import RunFolder, find
 from shared.decisions.intervals import t_interval
 from shared.ledger.history import fold
+from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
 
 RATCHET = [sys.executable, "-m", "ratchet.cli.main"]
@@ -44,8 +43,7 @@ def main(arguments: list[str]) -> JsonObject:
             history = fold(run.open_ledger().events(run.run_id))
             seen.append(measured(run, history, dev, asked.root))
     result = {
-        "machine": describe_machine(),
-        "date": datetime.now(UTC).date().isoformat(),
+        **machine_and_date(),
         "per_label": asked.per_label,
         "settings": asked.set,
         "dev_queries": len(next(iter(seen[0].scores.values()))),

@@ -19,16 +19,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
-from benchmarks._machine import describe_machine
 from ratchet.runs import evaluate as evaluation
 from ratchet.runs import parts
 from ratchet.runs.folder import RunFolder
 from ratchet.runs.request import resolve_config
+from shared.machine import machine_and_date
 from shared.messages.events import BaseReady, RolloutsOpened, RunFinished, ShardFinished
 from shared.messages.records import JsonObject
 from shared.store.shards import get_shard
@@ -53,8 +52,7 @@ def main(arguments: list[str]) -> JsonObject:
     direct = ask_directly(evaluated[-1], asked.root)
     most = FACTORS[-1] * asked.cases
     result = {
-        "machine": describe_machine(),
-        "date": datetime.now(UTC).date().isoformat(),
+        **machine_and_date(),
         "cases": [factor * asked.cases for factor in FACTORS],
         "end_to_end_s": [round(time_s, 2) for time_s in times_s],
         "growth": [round(time_s / times_s[0], 2) for time_s in times_s],

@@ -13,12 +13,11 @@ import argparse
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks._machine import describe_machine
 from ratchet.reports.show import show_run
 from ratchet.runs.folder import RunFolder, find
+from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
 
 RATCHET = [sys.executable, "-m", "ratchet.cli.main"]
@@ -39,8 +38,7 @@ def main(arguments: list[str]) -> JsonObject:
     ]
     rows = [outcome(folder) for folder in folders]
     result = {
-        "machine": describe_machine(),
-        "date": datetime.now(UTC).date().isoformat(),
+        **machine_and_date(),
         "runs": rows,
         "better": sum(1 for row in rows if row["gain"] and row["gain"]["low"] > 0),
     }

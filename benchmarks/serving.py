@@ -10,7 +10,6 @@ cores. llama.cpp's server runs where its package is installed: uv pip install --
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
 import os
 import subprocess
@@ -26,8 +25,8 @@ from typing import Any
 
 import httpx
 
-from benchmarks._machine import describe_machine
 from ratchet.stack.side_programs import take_port
+from shared.machine import machine_and_date
 from trainer_service.base.pretrained import find_source, model_folder
 
 START_S = 300.0
@@ -79,8 +78,7 @@ def main(arguments: list[str]) -> dict[str, Any]:
         with _llama_server(source, options.requests, _cores()) as answer:
             speeds.append(measure("llama.cpp server (GGUF, quantized)", answer, options.requests))
     return {
-        "machine": describe_machine(),
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        **machine_and_date(),
         "load_average": os.getloadavg()[0],
         "model": options.model,
         "requests": options.requests,

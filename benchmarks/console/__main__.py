@@ -17,15 +17,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
 
-from benchmarks._machine import describe_machine
 from benchmarks.console.big_run import write_run
 from ratchet.stack.side_programs import take_port
 from ratchet.ui.app import make_app
+from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
 
 AGAIN = 5
@@ -68,8 +67,7 @@ def measure(root: Path, generations: int, attempts: int) -> JsonObject:
         assert attempt, "no attempt is listed"
         rows.append({"page": "attempt", **timed(port, attempt[0])})
     return {
-        "machine": describe_machine(),
-        "date": datetime.now(UTC).date().isoformat(),
+        **machine_and_date(),
         "generations": generations,
         "attempts": attempts,
         "written_s": written_s,

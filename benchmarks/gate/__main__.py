@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks._machine import describe_machine
 from benchmarks._report import add_options, report
 from benchmarks.gate import simulated
 from benchmarks.gate.worlds import ANSWERS, GAINS, NO_GAIN, NO_WORSE, Array, Draw, normal, worse_by
@@ -24,6 +23,7 @@ from shared.decisions.evidence.betting import STAKES, generation_alpha
 from shared.decisions.evidence.discordant import outcome, walk
 from shared.decisions.evidence.graded import passed_in
 from shared.decisions.evidence.t_evidence import EFFECTS, log_t_evidence
+from shared.machine import machine_and_date
 
 BY_LOT = {f"{name} (no minimum effect)": NO_GAIN[name] for name in ("right or wrong", "heavy tails")}
 MARGINS = ((0.05, 96), (0.1, 48))  # of an arm with less prompt text, with the pairs that it takes
@@ -153,8 +153,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     gate = resolve_config(options.task, None, [], None).gate
     started_s = time.monotonic()
     result = {
-        "machine": describe_machine(),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        **machine_and_date(),
         "gate": gate.model_dump(),
         "seed": options.seed,
         **measure(options.runs, options.whole_runs, options.seed, gate),

@@ -13,13 +13,11 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import psutil
 
-from benchmarks._machine import describe_machine
 from benchmarks._report import add_options, report
 from benchmarks.jobs.bare import Bare
 from benchmarks.jobs.growth import growth
@@ -28,6 +26,7 @@ from ratchet.stack.broker import Broker
 from ratchet.stack.processes import stop_all
 from shared.config.secrets import broker_url
 from shared.config.settings import StackParts
+from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
 
 CHAINS = 16  # in progress at a time, so that no process waits for work
@@ -41,8 +40,7 @@ DURABILITY = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
-    today = datetime.now(UTC).date().isoformat()
-    found: JsonObject = {"machine": describe_machine(), "date": today, "durability": DURABILITY}
+    found: JsonObject = machine_and_date() | {"durability": DURABILITY}
     if options.growth:
         found["growth"] = {name: growth(name, options.sizes, say) for name in options.databases}
     else:

@@ -20,19 +20,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
 from agent_service.adapters import Adapters
-from benchmarks._machine import describe_machine
 from benchmarks.reload.made import QUESTION, REPLY_TOKENS, RUN, Made, make_adapters, make_base
 from benchmarks.serving import running
 from ratchet.stack.side_programs import take_port
 from shared.box.open import open_box
 from shared.harness.bundle import load_harness
 from shared.harness.steps import ScaffoldPool, scaffold_context
+from shared.machine import machine_and_date
 from shared.messages.records import JsonObject, Release
 from shared.model.client import Chat
 from shared.store.signing import make_key, public_name, read_key
@@ -99,8 +98,7 @@ def main(arguments: list[str]) -> JsonObject:
             adapter_s = swap_adapters(made, load, url, folder)
             harness_s = swap_harnesses(asked.task, asked.swaps, folder)
     return {
-        "machine": describe_machine(),
-        "date": datetime.now(UTC).date().isoformat(),
+        **machine_and_date(),
         "settings": {"swaps": asked.swaps, "clients": asked.clients, "task": asked.task},
         "adapter_s": percentiles(adapter_s),
         "harness_s": percentiles(harness_s),

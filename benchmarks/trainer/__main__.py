@@ -18,11 +18,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks._machine import describe_machine
+from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
 
 PROGRAMS = {
@@ -55,8 +54,7 @@ def main(arguments: list[str]) -> JsonObject:
     names = [name for name in PROGRAMS if name != "trl" or find_spec("trl")]
     taken: list[dict[str, JsonObject]] = [{name: run(name, asked) for name in names} for _ in range(rounds)]
     result: JsonObject = {
-        "machine": describe_machine(),
-        "date": datetime.now(UTC).date().isoformat(),
+        **machine_and_date(),
         "settings": asked,
         "contenders": {name: summary([one[name] for one in taken]) for name in names},
         "vs_torch": ratio(taken, "torch"),

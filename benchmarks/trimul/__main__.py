@@ -16,13 +16,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
-from benchmarks._machine import describe_machine
 from benchmarks.trimul.fma_peak import peak_flops, shares, trimul_flops
 from benchmarks.trimul.kernels import (
     Array,
@@ -38,6 +36,7 @@ from benchmarks.trimul.programs import BY_HAND, CHANNELS, TriMul, of_run, retime
 from benchmarks.trimul.search import compare
 from ratchet.compare.samplers import Point
 from sandbox_service.evaluate import Evaluator
+from shared.machine import machine_and_date
 from shared.messages.records import Block, CandidateBatch, JsonObject
 from shared.store.store import LocalStore
 
@@ -156,8 +155,7 @@ def main(arguments: Sequence[str]) -> JsonObject:
         ranked = [options.program.read_text(encoding="utf-8")]
     threads = trimul.task.manifest.attempt.threads
     result: JsonObject = {
-        "machine": describe_machine(),
-        "date": datetime.now(UTC).date().isoformat(),
+        **machine_and_date(),
         "threads": threads,
         "sizes": [],
     }

@@ -25,7 +25,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks._machine import describe_machine
 from benchmarks.trimul_cuda.programs import (
     HAND,
     Task,
@@ -37,6 +36,7 @@ from benchmarks.trimul_cuda.programs import (
 )
 from benchmarks.trimul_cuda.schedule_search import search
 from sandbox_service.toolchains.cuda.timing import clock_fault
+from shared.machine import describe_machine
 from shared.messages.records import JsonObject
 
 TORCH = ["torch_eager", "torch_compile", "torch_compile_half"]

@@ -19,6 +19,7 @@ from ratchet.chaos.matrix.probe import Row, Seen
 from ratchet.chaos.random_part import control, random_part
 from ratchet.chaos.scene import Scene, scene, wait_for_workers
 from shared.errors import RatchetError, SettingsError, ToolMissingError
+from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
 
 CONTROL_JOBS = 200
@@ -43,7 +44,7 @@ def chaos(wish: Wish) -> JsonObject:
     logging.getLogger("ratchet.stack.processes").setLevel(logging.ERROR)  # it is we who kill them
     database = _database(wish.database)
     seed = secrets.randbits(31) if wish.seed is None else wish.seed
-    report: JsonObject = {"database": database, "seed": seed}
+    report: JsonObject = machine_and_date() | {"database": database, "seed": seed}
     if wish.rows:
         report["rows"] = _rows(database, _chosen(wish.only))
         report["elsewhere"] = ELSEWHERE

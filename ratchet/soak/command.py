@@ -13,6 +13,7 @@ from ratchet.chaos.scene import Scene, scene, wait_for_workers
 from ratchet.chaos.work import Work
 from ratchet.soak.sampling import FLOORS, sample
 from ratchet.soak.trend import trend
+from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
 
 SAMPLES = 120  # of a soak, evenly
@@ -37,7 +38,7 @@ def soak(wish: Wish) -> JsonObject:
     times = [one["at_s"] for one in samples]
     trends = {name: trend(times, [one[name] for one in samples], floor) for name, floor in FLOORS.items()}
     grown = [name for name, found in trends.items() if not found.flat]
-    return {
+    return machine_and_date() | {
         "hours": wish.hours,
         "database": wish.database,
         "jobs": samples[-1]["jobs"],

@@ -1,10 +1,15 @@
-"""One line about the machine that a benchmark ran on, to stand beside its numbers."""
+"""One line about the machine that something was measured on, and the date, to stand beside its numbers."""
 
 from __future__ import annotations
 
 import os
 import platform
+from datetime import UTC, datetime
 from pathlib import Path
+
+
+def machine_and_date() -> dict[str, str]:
+    return {"machine": describe_machine(), "date": datetime.now(UTC).date().isoformat()}
 
 
 def describe_machine() -> str:
