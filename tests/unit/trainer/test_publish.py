@@ -2,13 +2,15 @@
 
 import pytest
 
+from shared.bus.bus import MemoryBus
 from shared.errors import ArtifactError, StoreUnavailableError
+from shared.ledger.ledger import Ledger
 from shared.messages.records import Release
 from shared.store.signing import SIGNATURE, Origin, check_signature, make_key, public_name, read_key, sign
 from shared.store.store import LocalStore, list_bundle, put_bundle
 from shared.store.trust import Trust
 from tests.unit.trainer.test_light import proposed, release_of_ours
-from trainer_service.handlers import Deps, on_weight_update_proposed
+from trainer_service.handlers import Deps, handlers, on_weight_update_proposed
 from trainer_service.publish import check_signed
 from trainer_service.specs import TrainResult
 
@@ -61,6 +63,29 @@ def test_a_bucket_that_is_away_while_an_adapter_is_published_costs_no_second_tra
     check_signature(files, signature, Origin("run", event.release.base), public_name(deps.key()))
     log = deps.cache_dir / "training" / event.digest / "log.txt"
     assert not log.exists()  # no child was started
+
+
+def test_a_bucket_that_is_away_for_ten_minutes_costs_neither_the_job_nor_the_training(tmp_path):
+    store = AwayStore(tmp_path / "store", None)
+    event = proposed(store, release_of_ours(tmp_path))
+    deps = Deps(store, tmp_path / "cache")
+    trained(deps.cache_dir, event)
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite'}", max_attempts=1)
+    ledger.create_schema()
+    ledger.create_run("run")
+    bus = MemoryBus(ledger, handlers(deps), jitter=lambda: 0.99)
+    bus.submit([event])
+    store.takes = 0
+    bus.drain(max_jobs=1)
+    with ledger.database.write() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET failing_since = failing_since - 600")
+    bus.drain(max_jobs=1)
+    assert ledger.jobs("run") == {("trainer", "ready"): 1}
+    store.takes = None
+    bus.drain()
+    kinds = [logged.event.type for logged in ledger.events("run")]
+    assert kinds == ["weight_update_proposed.v1", "adapter_published.v1"]
+    assert not (deps.cache_dir / "training" / event.digest / "log.txt").exists()  # no child was started
 
 
 def test_the_private_key_is_made_once_and_for_its_owner_alone(tmp_path):
