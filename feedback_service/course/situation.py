@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from shared.config.settings import AdvisorSection, RunConfig
 from shared.decisions import seeds
-from shared.decisions.pool import WHOLE, WHOLE_TIMEOUT_S, fresh, gate_order, sealed_sample, uses
+from shared.decisions.pool import fresh, gate_order, sealed_instances, uses
 from shared.decisions.posted import mixed, posted_instances, trained_on
-from shared.errors import TaskError
 from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
 from shared.ledger.spending import Counter
 from shared.messages.events import Message, RolloutsOpened
@@ -91,13 +91,12 @@ def open_rollouts(
     if purpose in ("screen", "confirm"):
         order = gate_order(now.run_id, now.config, now.task, now.store)
         instances = fresh(order, uses(now.history, now.store), count)
+    elif purpose == "test":
+        instances = sealed_instances(now.config, now.task, partial(_drawn, now))
     else:
         draw_seed = seeds.instance_seed(now.config, number, purpose, drawn)
-        instances = _sealed(now, count, draw_seed) if purpose == "test" else []
-        split = "test" if purpose == "test" else "train"
-        instances = instances or _drawn(now, split, count, draw_seed)
-        posted = posted_instances(now.history, now.store) if purpose == "train" else []
-        if posted:
+        instances = _drawn(now, "train", count, draw_seed, DRAW_TIMEOUT_S)
+        if posted := posted_instances(now.history, now.store):
             instances = mixed(instances, posted, trained_on(now.history, now.store), count)
     attempts = (
         now.config.rollouts.attempts if purpose == "train" else 1
@@ -106,19 +105,7 @@ def open_rollouts(
     return [open_on(now, number, purpose, releases, instances, attempt_seeds, round_)] if instances else []
 
 
-def _sealed(now: Situation, count: int, seed: int) -> list[JsonObject]:
-    """Of a test split that ends; nothing where it does not, or can't be drawn whole."""
-    if count >= WHOLE:
-        return []
-    try:
-        return sealed_sample(_drawn(now, "test", WHOLE, seed, WHOLE_TIMEOUT_S), count, seed)
-    except TaskError:
-        return []
-
-
-def _drawn(
-    now: Situation, split: str, count: int, seed: int, timeout_s: float = DRAW_TIMEOUT_S
-) -> list[JsonObject]:
+def _drawn(now: Situation, split: str, count: int, seed: int, timeout_s: float) -> list[JsonObject]:
     """A draw as it was first made: what a decision rests on is in the store, also where the task's folder
     changes."""
     key = digest_of([now.run_id, split, count, seed])

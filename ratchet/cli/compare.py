@@ -22,7 +22,8 @@ def compare(
     arms: Annotated[
         str,
         typer.Option(
-            help="base, best-of-n, harness, weights, both, random, optuna, cmaes; TOML files. With commas."
+            help="base, best-of-n, harness, weights, both, random, optuna, cmaes, baseline:NAME; TOML files. "
+            "With commas."
         ),
     ] = "base,harness,weights,both",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each arm.")] = 3,

@@ -1,6 +1,6 @@
 """The arms of a comparison. Levers, best-of-n and TOML files are whole runs with some settings; searches
-(random, optuna, cmaes) need no model; `base` is no run of its own, since every run's sealed test scores the
-first release as well.
+(random, optuna, cmaes) and the task's baselines need no model; `base` is no run of its own, since every run's
+sealed test scores the first release as well.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ BASE = "base"
 BEST_OF_N = "best-of-n"
 LEVERS = ("harness", "weights", "both")
 SEARCHES = ("random", "optuna", "cmaes")
+BASELINE = "baseline:"  # and the name of one of the task's baselines
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,14 @@ class CompareArm:
         return self.name in SEARCHES
 
     @property
+    def baseline(self) -> str:
+        """Which of the task's baselines it is; empty: none."""
+        return self.name.removeprefix(BASELINE) if self.name.startswith(BASELINE) else ""
+
+    @property
     def has_base(self) -> bool:
         """Whether its sealed test scores the first release under everyone's limits."""
-        return self.name != BEST_OF_N and not self.is_search
+        return self.name != BEST_OF_N and not self.is_search and not self.baseline
 
 
 def read_arms(names: Sequence[str]) -> list[CompareArm]:
@@ -48,7 +54,7 @@ def read_arms(names: Sequence[str]) -> list[CompareArm]:
 def _read(name: str) -> CompareArm:
     if name in LEVERS:
         return CompareArm(name, {"run": {"levers": name}})
-    if name == BEST_OF_N or name in SEARCHES:
+    if name == BEST_OF_N or name in SEARCHES or name.removeprefix(BASELINE) not in ("", name):
         return CompareArm(name)
     file = Path(name)
     if file.suffix == ".toml" and file.is_file():
@@ -57,5 +63,5 @@ def _read(name: str) -> CompareArm:
 
 
 def _hint() -> str:
-    known = ", ".join((BASE, BEST_OF_N, *LEVERS, *SEARCHES))
+    known = ", ".join((BASE, BEST_OF_N, *LEVERS, *SEARCHES, f"{BASELINE}NAME"))
     return f"{known}, or a TOML file with the settings of an arm"

@@ -5,6 +5,7 @@ it holds, and no learning. What n means a task says itself (`[best_of_n]` in its
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ratchet.runs import evaluate
 from ratchet.runs import folder as runs
 from ratchet.runs.request import RunRequest
 from shared.config.settings import RunConfig, load_config
-from shared.decisions import seeds
+from shared.decisions.pool import sealed_instances
 from shared.errors import LostInstancesError, SettingsError
 from shared.ledger.history import fold
 from shared.tasks.draws import draw
@@ -37,7 +38,7 @@ def run_best_of_n(config: RunConfig, folder: Path) -> None:
     if is_finished(folder):
         return
     task, started_s = task_of(config), time.monotonic()
-    sealed = draw(task, "test", config.gate.test_instances, seeds.instance_seed(config, 0, "test"))
+    sealed = sealed_instances(config, task, partial(draw, task))
     run = runs.create(RunRequest(config, label=folder.name, root=folder.parent))  # a try has a number
     found = evaluate.request(run, config, None, sealed)
     if found["lost"]:

@@ -14,6 +14,7 @@ import runpy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from ratchet.compare.outcome import is_finished, write_outcome
 from ratchet.compare.samplers import SAMPLERS, Point, Sampler, Space
 from sandbox_service.evaluate import Evaluator
 from shared.config.settings import RunConfig
-from shared.decisions import seeds
 from shared.decisions.arms import instance_key
+from shared.decisions.pool import sealed_instances
 from shared.errors import SettingsError
 from shared.messages.records import Block, CandidateBatch, Check, JsonObject, derive_seed
 from shared.store.store import LocalStore
@@ -135,8 +136,8 @@ def _searched(
         if number % 50 == 49:
             note(f"  {number + 1} of {budget - finals} evaluations")
     best = chosen(trials, met[-finals:], finals)
-    drawn = draw(task, "test", sealed_count, seeds.instance_seed(config, 0, "test"))
-    return best, {instance_key(one): trials.at("sealed", best, one, "final") for one in drawn}
+    sealed = sealed_instances(config, task, partial(draw, task))
+    return best, {instance_key(one): trials.at("sealed", best, one, "final") for one in sealed}
 
 
 def chosen(trials: Trials, instances: Sequence[JsonObject], looks: int) -> Point:

@@ -6,11 +6,13 @@ ones are reused.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ratchet.compare.arms import BEST_OF_N, CompareArm
+from ratchet.compare.baseline import require_baseline, score_baseline
 from ratchet.compare.best_of_n import run_best_of_n, with_n
 from ratchet.compare.search import read_space, run_search
 from ratchet.runs import start
@@ -43,7 +45,8 @@ def order(arms: Sequence[CompareArm], seeds: int) -> Iterator[tuple[CompareArm, 
 
 
 def folder_name(arm: CompareArm, seed: int) -> str:
-    return f"{arm.name}-seed{seed}"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", arm.name)
+    return f"{plain}-seed{seed}"
 
 
 def run_study(study: Study, note: Callable[[str], None]) -> None:
@@ -59,6 +62,8 @@ def run_study(study: Study, note: Callable[[str], None]) -> None:
             run_search(arm.name, config, path, note)
         elif arm.name == BEST_OF_N:
             run_best_of_n(config, path)
+        elif arm.baseline:
+            score_baseline(arm.baseline, config, path)
         else:
             folder = _folder(study, path.name, config)
             start.drive(folder, start.stack_of(folder), lambda: None, note)
@@ -80,6 +85,8 @@ def _settle(study: Study) -> None:
         config_of(study, arm, 0)
         if arm.is_search:
             read_space(task_of(study.config))
+        if arm.baseline:
+            require_baseline(arm.baseline, task_of(study.config))
     file = study.root / "study.json"
     stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     arms = {arm.name: arm.layer for arm in study.arms}

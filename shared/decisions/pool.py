@@ -9,23 +9,26 @@ asked for here.
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from shared.config.settings import RunConfig
 from shared.decisions.arms import instance_key
+from shared.decisions.seeds import instance_seed
 from shared.errors import TaskError
 from shared.ledger.history import RunHistory
 from shared.messages.records import JsonObject, derive_seed
 from shared.store.store import Store, get_json, put_json
-from shared.tasks.draws import draw
+from shared.tasks.draws import DRAW_TIMEOUT_S, draw
 from shared.tasks.task import Task
 
 KIND = "gate_order"  # of the binding in the store
 WHOLE_TIMEOUT_S = 60.0
 MOST_LISTED = 12  # values of a group in a sentence
 WHOLE = 4096  # instances that are asked for; a run that may need more asks for those
+Deal = Callable[[str, int, int, float], list[JsonObject]]  # of a split, so many, by a seed, within seconds
 
 
 def gate_order(run_id: str, config: RunConfig, task: Task, store: Store) -> list[JsonObject]:
@@ -47,6 +50,16 @@ def draw_order(config: RunConfig, task: Task) -> list[JsonObject]:
     order = list({instance_key(instance): instance for instance in drawn}.values())
     random.Random(seed).shuffle(order)
     return order
+
+
+def sealed_instances(config: RunConfig, task: Task, deal: Deal) -> list[JsonObject]:
+    """The sealed test of every run with these settings, and of all that is compared with it."""
+    count, seed = config.gate.test_instances, instance_seed(config, 0, "test")
+    sample: list[JsonObject] = []
+    if count < WHOLE:
+        with contextlib.suppress(TaskError):  # it can't draw so many, or not in time
+            sample = sealed_sample(deal("test", WHOLE, seed, WHOLE_TIMEOUT_S), count, seed)
+    return sample or deal("test", count, seed, DRAW_TIMEOUT_S)
 
 
 def sealed_sample(whole: list[JsonObject], count: int, seed: int) -> list[JsonObject]:

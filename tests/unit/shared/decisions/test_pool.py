@@ -1,5 +1,6 @@
 """One seeded order of the whole gate pool: every round is a sample of the same population."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ from shared.config.settings import RunConfig, load_config
 from shared.decisions import pool
 from shared.decisions.evidence.graded import passed_in
 from shared.decisions.pool import WHOLE, draw_order, fresh, gate_order, mean_text, weights
+from shared.errors import TaskError
+from shared.messages.records import JsonObject
 from shared.store.store import LocalStore
 from shared.tasks.task import Task, load_task
 from tests.loop.toy_world import make_task
 
+TOO_SLOW = 5  # cases of a split that can't be drawn whole in time
 # Nine in ten cases have one of two frequent labels; as some tasks do, it deals one of each label in turn.
 DEALT = """
 import random
@@ -99,3 +103,22 @@ def test_the_claimed_mean_is_named_with_the_weight_that_each_class_has_in_it() -
     assert "over the 4 cases of the gate split" in mean_text(order, "")
     assert mean_text(order, "kind").endswith("kind weighs: common 75.0%, rare 25.0%")
     assert "that the task deals first" in mean_text(order * (WHOLE // 4), "")
+
+
+def test_the_sealed_instances_are_a_sample_of_a_split_that_ends_else_what_it_deals_first() -> None:
+    config, task = RunConfig.model_validate({"gate": {"test_instances": 3}}), load_task("trimul")
+    asked = []
+
+    def deal(cases: int, split: str, count: int, seed: int, timeout_s: float) -> list[JsonObject]:
+        asked.append((split, count))
+        if count == pool.WHOLE and cases == TOO_SLOW:
+            raise TaskError("too slow")
+        return [{"id": str(number)} for number in range(min(count, cases))]
+
+    ends = pool.sealed_instances(config, task, partial(deal, 10))
+    assert len(ends) == 3
+    assert {case["id"] for case in ends} <= {str(number) for number in range(10)}
+    assert asked == [("test", pool.WHOLE)]
+    endless = pool.sealed_instances(config, task, partial(deal, pool.WHOLE))
+    slow = pool.sealed_instances(config, task, partial(deal, TOO_SLOW))
+    assert [case["id"] for case in endless] == [case["id"] for case in slow] == ["0", "1", "2"]
