@@ -53,6 +53,7 @@ def test_two_releases_of_one_run_answer_each_with_its_own_harness(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_functions_become_a_task_a_run_and_an_evaluation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
