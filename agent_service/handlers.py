@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent_service import traced
 from agent_service.adapters import Adapters
 from agent_service.archive import fold, pick
 from agent_service.reload import find_reload
@@ -127,7 +128,7 @@ def on_shard_opened(event: ShardOpened, *, deps: Deps) -> list[Message]:
     plan = get_record(deps.store, event.plan, ShardPlan)
     earlier = state = begun(plan)
     reload = find_reload(deps.ledger.events(event.run_id), _releases(state))
-    times = {}
+    times, started_ns = {}, time.time_ns()
     with _set_stage(event, state, deps) as (stage, adapters):
         if reload and "adapter_ms" in reload.missing:
             adapters.verify(reload.release)
@@ -138,6 +139,7 @@ def on_shard_opened(event: ShardOpened, *, deps: Deps) -> list[Message]:
             return [_lost(event, state, stage, error)]
         if reload and "harness_ms" in reload.missing:
             times["harness_ms"] = reload.since_ms(stage.first_step_at[reload.release.harness])
+        traced.attempts(event, state, stage.task.name, started_ns)
     state = state.model_copy(update={"reload": times})
     return _next(event, put_shard(deps.store, event.plan, earlier, state), state, 0, deps)
 
@@ -205,6 +207,7 @@ def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[St
         yield (
             Stage(
                 run_id=event.run_id,
+                generation=event.generation,
                 task=with_limits(deps.load_task(config.run.task), config.attempt),
                 pool=deps.pool,
                 harnesses={

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent_service import traced
 from agent_service.adapters import Served
 from agent_service.shards import is_trying
 from shared.errors import ChatUnavailableError, UnknownModelError
@@ -47,7 +48,12 @@ class Stage:
     served: Mapping[str, Served]  # by release digest
     asking: Asking
     reload: Callable[[UnknownModelError], None]  # load again what the endpoint has lost
+    generation: int = 0  # for traces
     first_step_at: dict[str, float] = field(default_factory=dict)  # by harness digest; filled while it runs
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.run_id, self.generation
 
 
 def advance(state: ShardState, stage: Stage) -> ShardState:
@@ -67,13 +73,15 @@ def advance(state: ShardState, stage: Stage) -> ShardState:
         go_on(number, attempt)
     while waiting:
         for number in _answered(waiting):
+            asked = waiting.pop(number)
             try:
-                replies = _replies(waiting.pop(number), stage)
+                replies = _replies(asked, stage)
             except ChatUnavailableError as error:
                 if not error.of_request:
                     raise
                 trouble = error
             else:
+                traced.chats(stage.place, attempts[number], asked.requests, replies, asked.at_ns)
                 go_on(number, _give(attempts[number], replies, stage))
     if trouble:
         raise trouble
@@ -86,6 +94,7 @@ class _Asked:
 
     requests: Sequence[SampleRequest]
     futures: Sequence[Sequence[Future[Answer]]]
+    at_ns: int = field(default_factory=time.time_ns)
 
     @property
     def open(self) -> list[Future[Answer]]:
@@ -132,16 +141,20 @@ def _step(attempt: AttemptState, stage: Stage) -> AttemptState:
         return _cut_off(attempt, f"no answer within {limits.turns} turns", stage)
     digest = attempt.plan.release.harness
     folder, harness = stage.harnesses[digest]
+    started_ns, failed = time.time_ns(), ""
     try:
         payload, owner = _payload(attempt, harness, stage.task), f"{stage.run_id}/{attempt.plan.arm}"
         action = stage.pool.step(digest, folder, payload, limits, stage.task.public, owner)
         canonical_json(action)  # what can't be stored (a NaN in a schema) is no action
     except ScaffoldFailed as error:
-        return _failed(attempt, "crashed", error.message, stage)
+        failed = error.message
+        return _failed(attempt, "crashed", failed, stage)
     except ValueError as error:
-        return _failed(attempt, "refused", f"the action can't be stored: {error}", stage)
+        failed = f"the action can't be stored: {error}"
+        return _failed(attempt, "refused", failed, stage)
     finally:
         stage.first_step_at.setdefault(digest, time.time())
+        traced.step(stage.place, attempt, started_ns, failed)
     return _take(attempt, action, stage)
 
 

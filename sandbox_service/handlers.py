@@ -11,6 +11,7 @@ from pathlib import Path
 from sandbox_service.demonstrating import Answers, demonstrations
 from sandbox_service.replaying import Replaying
 from sandbox_service.validate_harness import validate
+from shared import tracing
 from shared.bus.bus import Handlers
 from shared.config.settings import RunConfig
 from shared.errors import VerifierError
@@ -45,10 +46,12 @@ class Deps:
 def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Message]:
     """Score the batch. The agent's state is returned unread. A broken verifier ends the run: no retry repairs
     it, and every further instance would be lost silently."""
+    batch, started_ns = get_record(deps.store, event.batch, CandidateBatch), time.time_ns()
     try:
-        scores = deps.evaluate(get_record(deps.store, event.batch, CandidateBatch))
+        scores = deps.evaluate(batch)
     except VerifierError as error:
         return [RunFinished(run_id=event.run_id, generation=event.generation, state="failed", why=str(error))]
+    _trace(event, batch, scores, started_ns)
     chain = event.model_dump(exclude={"type", "join"})
     return [
         CandidatesScored(
@@ -59,6 +62,23 @@ def on_candidates_proposed(event: CandidatesProposed, *, deps: Deps) -> list[Mes
             verifier=scores.verifier,
         )
     ]
+
+
+def _trace(event: CandidatesProposed, batch: CandidateBatch, scores: BatchScores, started_ns: int) -> None:
+    """A span for each candidate, in its attempt's trace: as long as its whole batch was looked at."""
+    if not tracing.is_on():
+        return
+    for block, found in zip(batch.blocks, scores.blocks, strict=True):
+        for (attempt_id, _), evaluation in zip(block.entries, found, strict=True):
+            attributes: dict[str, tracing.Value] = {
+                "gen_ai.operation.name": "execute_tool",
+                "gen_ai.tool.name": "verifier",
+                "gen_ai.evaluation.name": event.check,
+                "gen_ai.evaluation.score.value": evaluation.score,
+                "gen_ai.evaluation.score.label": evaluation.outcome,
+            }
+            place = (event.run_id, event.generation, attempt_id)
+            tracing.record("execute_tool verifier", *place, started_ns, attributes)
 
 
 def on_harness_proposed(event: HarnessProposed, *, deps: Deps) -> list[Message]:

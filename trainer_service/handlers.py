@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from Crypto.PublicKey.ECC import EccKey
 
+from shared import tracing
 from shared.bus.bus import Handlers
 from shared.config.secrets import read_or_make_secret
 from shared.config.settings import RunConfig
@@ -22,8 +24,9 @@ from shared.messages.events import (
     WeightUpdateFailed,
     WeightUpdateProposed,
 )
-from shared.messages.proposals import TrainingCurves
+from shared.messages.proposals import TrainingCurves, WeightUpdate
 from shared.messages.records import Cost
+from shared.store.shards import get_shard
 from shared.store.signing import make_key, public_name, read_key
 from shared.store.store import Store, get_record, put_json
 from shared.store.trust import Trust
@@ -57,11 +60,13 @@ def on_base_requested(event: BaseRequested, *, deps: Deps) -> list[Message]:
 
 def on_weight_update_proposed(event: WeightUpdateProposed, *, deps: Deps) -> list[Message]:
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
+    started_ns = time.time_ns()
     try:
         key = deps.key()
         adapter, result = trained_adapter(event, deps.store, deps.cache_dir, key, deps.trust_of(event.run_id))
     except (TrainingError, ArtifactError, SettingsError) as error:
         return [WeightUpdateFailed(**place, reason=str(error))]
+    _trace(event, adapter, deps.store, started_ns)
     cost = Cost(train_s=result.train_s, gpu_s=result.gpu_s)
     curves = put_json(deps.store, TrainingCurves(series=result.curves))
     published = AdapterPublished(
@@ -74,6 +79,20 @@ def on_weight_update_proposed(event: WeightUpdateProposed, *, deps: Deps) -> lis
         signer=public_name(key),
     )
     return [published]
+
+
+def _trace(event: WeightUpdateProposed, adapter: str, store: Store, started_ns: int) -> None:
+    """In the trace of each attempt that was given to the update: which adapter came of it."""
+    if not tracing.is_on():
+        return
+    update = get_record(store, event.update, WeightUpdate)
+    attributes: dict[str, tracing.Value] = {
+        "ratchet.algorithm": update.algorithm,
+        "ratchet.adapter": adapter,
+    }
+    for attempt in (attempt for digest in update.shards for attempt in get_shard(store, digest).attempts):
+        place = (event.run_id, event.generation, attempt.plan.attempt_id)
+        tracing.record(f"train {update.algorithm}", *place, started_ns, attributes)
 
 
 def handlers(deps: Deps) -> Handlers:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from agent_service.model_server.idempotency import ReplyCache
+from shared import logs
 from shared.children import die_with_parent
 from shared.config.secrets import read_secret
 from shared.errors import RatchetError, SettingsError
@@ -23,7 +24,7 @@ logger = logging.getLogger("agent_service.model_server")
 def main() -> int:
     options = _options()
     die_with_parent()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.set_up("model_server", options.log_format)
     try:
         serve(options)
     except KeyboardInterrupt:
@@ -101,6 +102,7 @@ def _options() -> argparse.Namespace:
         "--api-key", default="", help="env:NAME or file:PATH of the key that clients must send"
     )
     parser.add_argument("--replies", type=Path, help="a file that remembers replies by Idempotency-Key")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0: by the model's size")
     return parser.parse_args()
 

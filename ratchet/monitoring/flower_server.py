@@ -24,6 +24,7 @@ def main() -> int:
     options = _options()
     logs.set_up("flower")
     try:
+        logs.set_up("flower", settings_of(options.stack).log_format)
         serve(options)
     except RatchetError as error:
         print(f"flower: {error}", file=sys.stderr)

@@ -25,9 +25,10 @@ def serve(stack: Path, host: str, port: int) -> None:
 
     from ratchet.monitoring.metrics import StackCollector
 
-    logs.set_up("metrics")
+    settings = settings_of(stack)
+    logs.set_up("metrics", settings.log_format)
     registry = CollectorRegistry(auto_describe=False)  # else it would read the ledger once before serving
-    registry.register(StackCollector(settings_of(stack)))
+    registry.register(StackCollector(settings))
     try:
         server, _ = start_http_server(port, host, registry)
     except OSError as error:

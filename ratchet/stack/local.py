@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +16,7 @@ from ratchet.stack.model_servers import ModelServers
 from ratchet.stack.processes import TERM_S, Program, stop_all
 from ratchet.stack.served_model import ModelWatch
 from ratchet.stack.state import SETTINGS
+from shared import logs
 from shared.bus.celery_app import make_app, ring
 from shared.bus.start_checks import check_broker
 from shared.config.settings import StackSettings
@@ -50,7 +52,8 @@ class LocalStack:
 
     def _model_servers(self, folder: Path) -> ModelServers:
         adapters = self.settings.cache_dir.resolve() / "adapters"  # where the agent unpacks them
-        return ModelServers(ModelWatch(self.settings), folder, self.logs, adapters)
+        watch, kind = ModelWatch(self.settings), self.settings.log_format
+        return ModelServers(watch, folder, self.logs, adapters, log_format=kind)
 
     def _addresses(self, settings: StackSettings) -> dict[str, str | Path]:
         found: dict[str, str | Path] = {**self.broker.settings} if self.broker else {}
@@ -95,8 +98,11 @@ class LocalStack:
         ring(self.app, rings)
 
     def tick(self) -> None:
-        """Restart what died, start and end model servers. Call it about twice a second.
+        """Restart what died, start and end model servers, rotate logs. Call it about twice a second.
         Raises RatchetError when something can't be kept alive."""
+        for log in self.logs.glob("*.log"):
+            with suppress(OSError):  # a full disk: the next time
+                logs.rotate(log, self.settings.log_mb * 1e6)
         if self.broker:
             self.broker.program.keep_running()
         for program in self.workers:

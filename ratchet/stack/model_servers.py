@@ -4,12 +4,14 @@ that need. Where they listen is announced to the agent; a server that is restart
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import secrets
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -61,13 +63,20 @@ class ModelServers:
     another run on its base. Call `keep_running` about twice a second, and `close` at the end."""
 
     def __init__(
-        self, watch: Needs, folder: Path, logs: Path, adapters: Path, kept_s: float = KEPT_S
+        self,
+        watch: Needs,
+        folder: Path,
+        logs: Path,
+        adapters: Path,
+        kept_s: float = KEPT_S,
+        log_format: str = "text",
     ) -> None:
         self.watch = watch
         self.folder = folder
         self.logs = logs
         self.kept_s = kept_s
         self.adapters = adapters
+        self.log_format = log_format
         self._servers: dict[str, _Server] = {}
         self._key_file = logs.parent / "model_server.key"
         write_private(self._key_file, secrets.token_urlsafe(32))
@@ -104,8 +113,7 @@ class ModelServers:
         for base, server in list(self._servers.items()):
             process = server.program.process
             if process is not None and process.poll() == SettingsError.exit_code:
-                reason = server.program.last_line().partition("agent_service.model_server ")[2]
-                self.watch.fail(base, reason or server.program.last_line())
+                self.watch.fail(base, _message(server.program.last_line()))
                 self._end(base)
 
     def close(self) -> None:
@@ -119,7 +127,7 @@ class ModelServers:
         name = f"model_server-{base[:8]}"
         arguments = ["--model", str(model.folder), "--port", str(port), "--name", model.name]
         arguments += ["--max-loras", str(MOST_ADAPTERS), "--adapters", str(self.adapters)]
-        arguments += ["--api-key", f"file:{self._key_file}"]
+        arguments += ["--api-key", f"file:{self._key_file}", "--log-format", self.log_format]
         arguments += ["--replies", str(self.logs.parent / f"replies-{base[:8]}.sqlite")]
         program = Program(name, [sys.executable, *MODEL_SERVER, *arguments], self.logs / f"{name}.log")
         server = _Server(program, holder, time.monotonic())
@@ -149,3 +157,11 @@ class ModelServers:
                     client.post(f"{url}/unload_lora_adapter", json={"lora_name": name})
         except (httpx.HTTPError, ValueError, KeyError) as error:
             _log.info("adapters of %s stay on %s: %s", run, url, error)
+
+
+def _message(line: str) -> str:
+    """What a line of a model server's log says, without its time and place."""
+    if line.startswith("{"):
+        with suppress(ValueError):
+            return str(json.loads(line)["message"])
+    return line.partition("agent_service.model_server: ")[2] or line

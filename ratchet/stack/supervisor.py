@@ -53,7 +53,7 @@ class Plan(BaseModel):
 def main() -> int:
     folder = Path(sys.argv[1])
     plan = Plan.model_validate_json(sys.stdin.read())
-    logs.set_up("supervisor")
+    logs.set_up("supervisor", plan.settings.log_format)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())

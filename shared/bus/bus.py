@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from shared import children
+from shared import children, tracing
 from shared.errors import (
     ChatUnavailableError,
     JobHandedBackError,
@@ -70,14 +70,18 @@ class Bus:
         self._build = build
         self._handlers: Handlers | None = None
 
-    def process(self, job_id: str) -> bool:
-        """Run the job if it can be claimed; False: it can't. Errors of a handler end in the ledger."""
+    def process(self, job_id: str, carried: Mapping[str, str] | None = None) -> bool:
+        """Run the job if it can be claimed; False: it can't. Errors of a handler end in the ledger.
+        `carried`: its doorbell's headers."""
         self.failure = None
         claim = self.ledger.claim(job_id, self.owner)
         if claim is None:
             return False
+        event = claim.event
+        place = (claim.service, type(event).__name__, event.run_id, event.generation)
         try:
-            self._do(claim)
+            with tracing.job_span(*place, carried or {}):
+                self._do(claim)
         except LostLeaseError as error:
             _log.warning("result dropped: %s", error)
         return True

@@ -19,12 +19,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import redis
-from celery import Celery, signals
+from celery import Celery, Task, signals
 from celery.exceptions import Retry
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 
-from shared import children, logs
+from shared import children, logs, tracing
 from shared.bus.bus import Bus, Handlers
 from shared.bus.celery_config import TASK_NAMES, celery_config, refuse_drift
 from shared.bus.start_checks import wait_for_parts
@@ -57,9 +57,10 @@ def make_app(stack: StackSettings, service: Service | None = None) -> Celery:
 
 def ring(app: Celery, rings: Sequence[Ring]) -> None:
     """Publish doorbells. Failing to is no error: the reconciler publishes them again."""
+    carried = tracing.headers()
     for job_id, service, kind in rings:
         try:
-            app.send_task(TASK_NAMES[kind], args=[job_id], queue=service, ignore_result=True)
+            app.send_task(TASK_NAMES[kind], args=[job_id], queue=service, ignore_result=True, headers=carried)
         except (OperationalError, redis.RedisError, OSError) as error:
             _log.warning("%d doorbells not published, the reconciler will: %s", len(rings), error)
             return
@@ -78,7 +79,9 @@ def run_worker(service: Service, build: Callable[[StackSettings], Handlers]) -> 
     path: Path = parser.parse_args().stack
     logs.set_up(service)
     try:
-        code = _serve(service, build, read_stack(path))
+        stack = read_stack(path)
+        logs.set_up(service, stack.log_format)
+        code = _serve(service, build, stack)
     except RatchetError as error:
         _log.error("%s", error)
         code = error.exit_code
@@ -101,6 +104,7 @@ def _serve(service: Service, build: Callable[[StackSettings], Handlers], stack: 
     alive = functools.partial(_touch_liveness_file, stack.cache_dir / f"alive-{service}")
     signals.heartbeat_sent.connect(alive, weak=False)
     signals.worker_process_init.connect(functools.partial(_enter_child, os.getpid()), weak=False)
+    signals.worker_process_shutdown.connect(_end_child, weak=False)
     threading.Thread(target=_reconcile, args=(app, stack), name=RECONCILER, daemon=True).start()
     worker = app.Worker(
         hostname=f"{service}-{os.getpid()}@{socket.gethostname()}",
@@ -120,19 +124,20 @@ def _register_tasks(
 
     @functools.cache
     def bus() -> Bus:  # first called in a child of the pool
+        tracing.set_up(service, stack.traces_url)
         ledger = open_ledger(stack)
         ledger.database.keep_open()
         return Bus(ledger, lambda: build(stack), functools.partial(ring, app), children.owner_name())
 
-    def doorbell(job_id: str) -> None:
-        bus().process(job_id)
+    def doorbell(task: Task, job_id: str) -> None:
+        bus().process(job_id, task.request.headers)
         if failure := bus().failure:  # for Flower alone: the ledger has it, and schedules the retry
             error = JobFailedError(failure.reason)
             raise error if failure.retry_s is None else Retry(exc=error, when=failure.retry_s)
 
     for name in TASK_NAMES.values():
         if name.startswith(f"{service}."):
-            app.task(name=name, throws=(JobFailedError,))(doorbell)
+            app.task(name=name, bind=True, throws=(JobFailedError,))(doorbell)
 
 
 def _reconcile(app: Celery, stack: StackSettings) -> None:
@@ -167,3 +172,7 @@ def _enter_child(parent: int, **_: object) -> None:
     children.die_with_parent()
     if os.getppid() != parent:  # the parent died before the line above
         os._exit(1)
+
+
+def _end_child(**_: object) -> None:
+    tracing.flush()

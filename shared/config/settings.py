@@ -153,6 +153,9 @@ class StackParts(Section):
     # file is made at first use. Empty: beside the runs
     outage_s: float = Field(900.0, gt=0)  # how long an endpoint, a store or a ledger may be unreachable
     job_limit_s: float = Field(900.0, ge=180)  # of a job, its last minute for an orderly end. Not training's
+    traces_url: str = ""  # where OpenTelemetry spans go, by OTLP over HTTP; empty: there are none
+    log_format: Literal["text", "json"] = "text"  # of the services' logs
+    log_mb: float = Field(64.0, gt=0)  # size at which a log file is rotated
     workers: dict[WorkerService, Annotated[int, Field(ge=1, le=64)]] = Field(default_factory=dict)
 
     @field_validator("ledger_url", "store_url", "broker_url")
