@@ -115,8 +115,14 @@ def _settle_levers(config: RunConfig, notes: list[str]) -> RunConfig:
         raise AdaptersUnsupportedError(why, hint)
     notes.append(why)
     run = config.run.model_copy(update={"levers": "harness"})
-    model = config.model.model_copy(update={"base": "seed"})  # the weights are not needed any more
-    return config.model_copy(update={"run": run, "model": model})
+    return without_base(config.model_copy(update={"run": run}))
+
+
+def without_base(config: RunConfig) -> RunConfig:
+    """A run that asks an endpoint and pulls the harness alone needs no files of the model: none are made."""
+    if not config.model.url or config.run.levers != "harness":
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"base": "seed"})})
 
 
 def _require_prices(config: RunConfig) -> None:

@@ -49,12 +49,13 @@ def stack_of(folder: RunFolder) -> Stack:
 
 def create(request: RunRequest, stack: Stack) -> RunFolder:
     """Check everything that can be checked now, then make the run's folder. Raises RatchetError."""
-    from ratchet.runs.endpoint import settle
+    from ratchet.runs.endpoint import settle, without_base
     from trainer_service.base.pretrained import check_source
 
     task = task_of(request.config)
     stack.check(request, task)
     config, notes = settle(request.config, task)
+    config = config if request.origin else without_base(config)  # an origin's model stays its own
     check_source(config.model.base)
     if request.origin:
         require_same_model(request.origin, config)

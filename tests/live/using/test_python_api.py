@@ -65,6 +65,7 @@ def test_functions_become_a_task_a_run_and_an_evaluation(
             task, found.release(0), [{"length": 4}, {"length": 6}], root=tmp_path / "runs"
         )
     assert found.state == "done"
+    assert found.release(0).release.base.startswith("endpoint:")  # no model was fetched or made
     assert list(found.generations.index) == [1]
     assert "1/1" in capsys.readouterr().err
     assert found.report().exists()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ratchet.runs.endpoint import require_answers, settle, settled
+from ratchet.runs.endpoint import require_answers, settle, settled, without_base
 from ratchet.runs.endpoint_probe import Found
 from shared.config.settings import ModelSection, RunConfig, load_config
 from shared.errors import AdaptersUnsupportedError, SettingsError
@@ -220,3 +220,11 @@ def test_an_advisor_that_knows_no_schema_is_asked_without(endpoint: Endpoint) ->
     endpoint.well = False
     settled, _ = settle(load_config([{"advisor": {"url": endpoint.url, "name": "seed"}}]))
     assert settled.advisor.omit == ("response_format",)
+
+
+def test_a_run_of_the_harness_alone_needs_no_files_of_an_endpoints_model() -> None:
+    asked = config("http://127.0.0.1:1/v1")
+    assert without_base(asked) == asked
+    assert without_base(config("http://127.0.0.1:1/v1", levers="harness")).model.base == "seed"
+    own = load_config([{"run": {"levers": "harness"}, "model": {"base": "/a/folder"}}])
+    assert without_base(own) == own
