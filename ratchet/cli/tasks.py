@@ -25,6 +25,10 @@ def init(
     from_kernelbot: Annotated[
         Path | None, typer.Option(help="A folder with a task.yml to make a skeleton from.", metavar="DIR")
     ] = None,
+    from_sia: Annotated[
+        Path | None,
+        typer.Option(help="A SIA task folder whose private answers are a table by id.", metavar="DIR"),
+    ] = None,
     from_jsonl: Annotated[
         Path | None,
         typer.Option(
@@ -42,8 +46,8 @@ def init(
     metric: Annotated[
         str,
         typer.Option(
-            help="With --examples: exact, contains, f1, numeric, regex or python:FILE; default: exact, or "
-            "what suits the answers of a described task."
+            help="With --examples and --from-sia: exact, contains, f1, numeric, regex or python:FILE; default: "
+            "exact, or what suits the answers of a described task."
         ),
     ] = "",
     set_: Overrides = None,
@@ -54,17 +58,23 @@ def init(
     """
     from ratchet.tasks import from_jsonl as jsonl
     from ratchet.tasks import from_kernelbot as kernelbot
+    from ratchet.tasks import from_sia as sia
     from ratchet.tasks import new_task
 
     if from_kernelbot is not None:
         typer.echo("\n".join(kernelbot.create(from_kernelbot, folder)))
+    elif folder is not None and from_sia is not None:
+        typer.echo("\n".join(sia.create(folder, from_sia, metric)))
     elif folder is not None and from_jsonl is not None:
         config = _endpoints(set_ or []) if describe else None
         typer.echo("\n".join(jsonl.create(folder, from_jsonl, metric, describe, config)))
     elif describe:
         raise SettingsError("--describe needs examples", "--examples FILE: JSON lines of inputs and answers")
     elif folder is None:
-        raise SettingsError("no folder given", "ratchet init FOLDER, or --from-kernelbot DIR [FOLDER]")
+        raise SettingsError(
+            "no folder given",
+            "ratchet init FOLDER [--from-jsonl FILE | --from-sia DIR], or --from-kernelbot DIR [FOLDER]",
+        )
     else:
         typer.echo("\n".join(new_task.create(folder)))
 

@@ -46,11 +46,17 @@ def create(
     suits the answers of a described task. `config`: its advisor drafts the first harness. Raises
     SettingsError."""
     check_new(folder)
-    metric = metric or (shape_of([answer for _, answer in read(file).pairs]).metric if describe else "exact")
+    return create_of(folder, read(file), metric, describe, config)
+
+
+def create_of(
+    folder: Path, rows: Rows, metric: str = "", describe: str = "", config: RunConfig | None = None
+) -> list[str]:
+    """As create, of rows that were read already."""
+    metric = metric or (shape_of([answer for _, answer in rows.pairs]).metric if describe else "exact")
     own = _own_metric(metric)
     if own is None and metric not in METRICS:
         raise SettingsError(f"unknown metric {metric!r}", f"{', '.join(METRICS)}, or python:FILE")
-    rows = read(file)
     splits = split(rows.pairs)
     with whole_folder(folder, TEMPLATE) as made:
         _fill(made, rows, splits, "own" if own else metric)

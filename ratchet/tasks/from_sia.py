@@ -1,0 +1,155 @@
+"""`ratchet init NAME --from-sia DIR`: a task out of a SIA task folder whose answers are a table: each row of
+data/public with its answer in data/private, under the same id. Its description becomes the prompt.
+
+evaluate.py is not run: it scores one submission of a whole program, and a release is scored answer by answer.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ratchet.tasks.from_jsonl import ANSWERS, FEWEST, Rows, create_of
+from ratchet.tasks.new_task import check_new
+from shared.errors import SettingsError
+
+GOLD = ("correct_answer_letter", "correct_answer", "ground_truth", "gold", "class", *ANSWERS)
+CHARS = 4000  # of the description that the prompt takes
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """`name`: of the file, from the task's folder."""
+
+    name: str
+    rows: list[Row]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+    def values(self, column: str) -> list[str]:
+        return [str(row.get(column, "")) for row in self.rows]
+
+    def is_key(self, column: str) -> bool:
+        return len(set(self.values(column))) == len(self.rows) and all(self.values(column))
+
+
+def create(folder: Path, source: Path, metric: str = "") -> list[str]:
+    """Make the task; returns lines about what was taken. Raises SettingsError where the folder is of another
+    kind, and says which."""
+    check_new(folder)
+    description = _description(source)
+    public, private = (_tables(source, side) for side in ("public", "private"))
+    if not private:
+        raise SettingsError(
+            f"{source}/data/private holds no table", "CSV, JSON or JSON lines with right answers"
+        )
+    found = [joined for gold in private for asked in public if (joined := _join(asked, gold)) is not None]
+    found = found or [whole for gold in private if (whole := _whole(gold)) is not None]
+    if not found:
+        raise SettingsError(
+            f"no table of {source}/data/public has its answers in data/private, by a common id",
+            "a task whose program is scored as a whole can't be imported; write its verifier (docs/tasks.md)",
+        )
+    asked, gold, key, answer = max(found, key=lambda one: len(one[1].rows))
+    pairs = _pairs(asked, gold, key, answer)
+    for more in public:  # a labelled train table
+        if more is not asked and {answer, *filter(None, [key])} <= set(more.columns):
+            pairs |= _pairs(more, more, key, answer)
+    if len(pairs) < FEWEST:
+        raise SettingsError(
+            f"{source} has {len(pairs)} rows with an answer", f"at least {FEWEST} are needed for three splits"
+        )
+    rows = Rows(list(pairs.items()), asked.name, f"{gold.name}: {answer}", 0)
+    return create_of(folder, rows, metric, description)
+
+
+def _description(source: Path) -> str:
+    path = source / "data" / "public" / "task.md"
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()[:CHARS]
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(
+            f"can't read {path}", "a SIA task has data/public/task.md and data/private"
+        ) from None
+
+
+def _tables(source: Path, side: str) -> list[Table]:
+    folder, found = source / "data" / side, []
+    for path in sorted(folder.rglob("*")):
+        rows = _rows(path) if path.suffix in (".csv", ".json", ".jsonl") else []
+        if rows:
+            found.append(Table(path.relative_to(source / "data").as_posix(), rows))
+    return found
+
+
+def _rows(path: Path) -> list[Row]:
+    """Of a list of objects, of lines of them, or of CSV with a header; none: the file is something else."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".csv":
+            return list(csv.DictReader(text.splitlines()))
+        if path.suffix == ".jsonl":  # splitlines splits at U+2028, too
+            found = [json.loads(line) for line in text.split("\n") if line.strip()]
+        else:
+            found = json.loads(text)
+    except (OSError, ValueError, csv.Error) as error:
+        raise SettingsError(f"can't read {path}: {error}", "UTF-8") from None
+    listed = found if isinstance(found, list) else []
+    return listed if all(isinstance(row, dict) for row in listed) else []
+
+
+def _join(asked: Table, gold: Table) -> tuple[Table, Table, str, str] | None:
+    """(public, private, id, answer), where each private row's id is a public row's."""
+    keys = [name for name in gold.columns if name in asked.columns]
+    keys = [name for name in keys if asked.is_key(name) and gold.is_key(name)]
+    key = next((name for name in keys if set(gold.values(name)) <= set(asked.values(name))), None)
+    hidden = [name for name in gold.columns if name not in asked.columns]
+    if key is None or not hidden:
+        return None
+    known = {name.casefold(): name for name in hidden}
+    answer = next((known[name] for name in GOLD if name in known), hidden[0] if len(hidden) == 1 else None)
+    if answer is None:
+        raise SettingsError(
+            f"several columns of {gold.name} may be the answer: {', '.join(hidden)}",
+            f"rename it to one of {', '.join(ANSWERS)}",
+        )
+    return asked, gold, key, answer
+
+
+def _whole(gold: Table) -> tuple[Table, Table, str, str] | None:
+    """A private table that holds its questions too, with a column that is called an answer."""
+    known = {name.casefold(): name for name in gold.columns}
+    answer = next((known[name] for name in GOLD if name in known), None)
+    key = next((name for name in gold.columns if name.casefold() == "id" and gold.is_key(name)), "")
+    others = set(gold.columns) - {key, answer}
+    return (gold, gold, key, answer) if answer and others else None
+
+
+def _pairs(asked: Table, gold: Table, key: str, answer: str) -> dict[str, str]:
+    """Inputs with their answers; of rows that look alike, the first."""
+    right = gold.values(answer)
+    if asked is not gold:
+        by_id = dict(zip(gold.values(key), right, strict=True))
+        right = [by_id.get(name, "") for name in asked.values(key)]
+    found: dict[str, str] = {}
+    for row, text in zip(asked.rows, right, strict=True):
+        if text.strip():
+            found.setdefault(_text(row, (key, answer)), text.strip())
+    return found
+
+
+def _text(row: Row, without: Sequence[str]) -> str:
+    """A row as the model reads it: its one field, or a line a field."""
+    fields = {name: value for name, value in row.items() if name not in without and value not in (None, "")}
+    shown = {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in fields.items()
+    }
+    return next(iter(shown.values())) if len(shown) == 1 else "\n".join(f"{k}: {v}" for k, v in shown.items())
