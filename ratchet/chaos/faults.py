@@ -68,7 +68,7 @@ def kill_worker(scene: Scene, chance: random.Random) -> bool:
 
 
 def freeze_child(scene: Scene, chance: random.Random) -> bool:
-    """Past its lease; then it goes on with what it was doing."""
+    """Past its lease; then it continues with what it was doing."""
     pid = _send(scene.children(), chance, signal.SIGSTOP)
     if pid is None:
         return False

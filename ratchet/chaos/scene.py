@@ -54,7 +54,7 @@ class Scene:
             program.keep_running()
 
     def after(self, seconds: float, do: Callable[[], None]) -> None:
-        """From a thread: whoever publishes through a silent broker would wait for ever for its end."""
+        """From a thread: a publisher on a silent broker would wait for ever for its end."""
         timer = threading.Timer(seconds, do)
         timer.daemon = True
         self.later.append((timer, do))

@@ -3,7 +3,7 @@ as a run of the loop, and scored on the same sealed instances. No model and no g
 
 Each evaluation meets a fresh train instance. The last part of the budget looks again at the best points,
 since a single look at the best of many flatters it. Every evaluation is a line of trials.jsonl, so that a
-search that was interrupted continues: what was evaluated is told to the sampler, and not evaluated again.
+search that was interrupted continues: what was evaluated is given to the sampler, and not evaluated again.
 """
 
 from __future__ import annotations

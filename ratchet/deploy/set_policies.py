@@ -115,10 +115,10 @@ def names_lead_somewhere(documents: Documents) -> Iterator[str]:
     for pod in pods:
         for kind, name in _wanted(pod):
             if (kind, pod.namespace, name) not in there:
-                yield f"{pod} wants the {kind} {name}, which is not there"
+                yield f"{pod} needs the {kind} {name}, which is not there"
         for secret, key in _wanted_secrets(pod):
             if key not in SECRETS.get(secret, ()):
-                yield f"{pod} wants {key} of the Secret {secret}: `ratchet deploy --secrets` does not make it"
+                yield f"{pod} needs {key} of the Secret {secret}: `ratchet deploy --secrets` does not make it"
     for document in of_kind(documents, "NetworkPolicy", "Service", "PodDisruptionBudget"):
         space, spec = document["metadata"].get("namespace"), document["spec"]
         selector = spec.get("selector") or spec.get("podSelector") or {}

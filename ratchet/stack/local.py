@@ -1,6 +1,6 @@
 """The local stack: broker, four workers and a server for each base model in use; `tick` keeps them up.
 
-It knows nothing of the loop. Its programs end with this process; accepted jobs stay in the ledger.
+It has no part in the loop. Its programs end with this process; accepted jobs stay in the ledger.
 """
 
 from __future__ import annotations

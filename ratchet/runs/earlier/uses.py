@@ -1,6 +1,6 @@
 """How often the cases that judge a run have judged other runs of its folder before. A case is one instance
-as the verifier deals it, to the byte. What was used before is no longer unseen by whoever chose this run's
-settings from those results; no test can correct for that, so it is counted and said.
+as the verifier deals it, to the byte. The results of what was used before may have been seen when this run's
+settings were chosen; no test can correct for that, so it is counted and reported.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def uses_text(found: JsonObject) -> list[str]:
     if test and test["used_before"]:
         lines.append(
             f"the sealed test was opened by {_runs(test['by_runs'])} on {test['used_before']} of "
-            f"{test['cases']} cases: whoever chose this run's settings may have seen its results"
+            f"{test['cases']} cases: its results may have been seen when this run's settings were chosen"
         )
     if lines and found["not_read"]:
         lines.append(f"{found['not_read']} more runs of this folder were not read (no time, or not here)")

@@ -64,7 +64,7 @@ def head(name: str, base: str, task: Task, test: dict[str, Any] | None) -> dict[
 
 
 def licence_of(base: str) -> str:
-    """What the card of a base in a folder names; empty where nobody says."""
+    """What the card of a base in a folder names; empty where it names none."""
     card = Path(base).expanduser() / "README.md"
     if not card.is_file():
         return ""
