@@ -1,4 +1,4 @@
-"""Counts what became of chains of jobs: lost, done twice, stuck, given up. It reads nothing about the faults."""
+"""Counts what became of chains of jobs: lost, done twice, stuck, given up."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def init(
     metric: Annotated[
         str,
         typer.Option(
-            help="With --examples and --from-sia: exact, contains, f1, numeric, regex or python:FILE; default: "
+            help="With --examples, --from-sia: exact, contains, f1, numeric, regex or python:FILE; default: "
             "exact, or what suits the answers of a described task."
         ),
     ] = "",

@@ -1,6 +1,6 @@
 """What another harness would have done, as far as a run's stored train traces can tell: its scaffold steps in
-the box, gets the replies and scores that are stored, and stops where it asks for a reply that is not stored. No model
-is asked and nothing is scored.
+the box, gets the replies and scores that are stored, and stops where it asks for one that is not. No model is
+asked and nothing is scored.
 """
 
 from __future__ import annotations
