@@ -13,16 +13,11 @@ import json
 import re
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
-
+from benchmarks._listening import listening
 from benchmarks.console.big_run import write_run
-from ratchet.stack.side_programs import take_port
 from ratchet.ui.app import make_app
 from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
@@ -60,12 +55,12 @@ def measure(root: Path, generations: int, attempts: int) -> JsonObject:
         ("attempts", f"{last}/screen"),
     ]
     rows = []
-    with serving(root) as port:
+    with listening(make_app(root)) as address:
         for page, path in pages:
-            rows.append({"page": page, **timed(port, path)})
-        attempt = re.search(r"/runs/big/attempts/\w+/\d+", fetch(port, f"{last}/screen")[1])
+            rows.append({"page": page, **timed(address, path)})
+        attempt = re.search(r"/runs/big/attempts/\w+/\d+", fetch(address, f"{last}/screen")[1])
         assert attempt, "no attempt is listed"
-        rows.append({"page": "attempt", **timed(port, attempt[0])})
+        rows.append({"page": "attempt", **timed(address, attempt[0])})
     return {
         **machine_and_date(),
         "generations": generations,
@@ -75,15 +70,15 @@ def measure(root: Path, generations: int, attempts: int) -> JsonObject:
     }
 
 
-def timed(port: int, path: str) -> JsonObject:
-    first_s, text = fetch(port, path)
-    again_s = statistics.median(fetch(port, path)[0] for _ in range(AGAIN))
+def timed(address: str, path: str) -> JsonObject:
+    first_s, text = fetch(address, path)
+    again_s = statistics.median(fetch(address, path)[0] for _ in range(AGAIN))
     return {"first_s": first_s, "again_s": again_s, "size_bytes": len(text.encode())}
 
 
-def fetch(port: int, path: str) -> tuple[float, str]:
+def fetch(address: str, path: str) -> tuple[float, str]:
     """Seconds to the first byte, and the page. Raises RuntimeError for another answer than 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
     began = time.perf_counter()
     connection.request("GET", path)
     answer = connection.getresponse()
@@ -94,22 +89,6 @@ def fetch(port: int, path: str) -> tuple[float, str]:
     if answer.status != 200:
         raise RuntimeError(f"{path}: {answer.status} {text[:200]}")
     return waited_s, text
-
-
-@contextmanager
-def serving(root: Path) -> Iterator[int]:
-    """A console in a thread of this process; yields its port."""
-    port = take_port(0, "--port")
-    server = uvicorn.Server(uvicorn.Config(make_app(root), host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.02)
-        yield port
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.console.__main__ import serving
+from benchmarks._listening import listening
 from benchmarks.console.big_run import write_run
+from ratchet.ui.app import make_app
 from ratchet.ui.runs import Runs
 from shared.messages import events as e
 
@@ -51,10 +52,10 @@ def written(root: Path) -> dict[str, str]:
 
 
 def draw(root: Path, paths: dict[str, str], folder: Path) -> None:
-    with serving(root) as port, tempfile.TemporaryDirectory() as profile:
+    with listening(make_app(root)) as address, tempfile.TemporaryDirectory() as profile:
         for name, path in paths.items():
             command = ["chromium", *FLAGS.split(), f"--user-data-dir={profile}", f"--window-size={SIZE}"]
-            command += [f"--screenshot={folder / name}.png", f"http://127.0.0.1:{port}{path}"]
+            command += [f"--screenshot={folder / name}.png", f"{address}{path}"]
             subprocess.run(command, check=True, capture_output=True, timeout=90)
             if not (folder / f"{name}.png").exists():
                 raise RuntimeError(f"chromium drew no picture of {path}")

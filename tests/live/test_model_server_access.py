@@ -1,8 +1,6 @@
 """The model server's access control, limits and folder of adapters, over HTTP."""
 
 import os
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 import torch
-import uvicorn
 
 from agent_service.model_server import prompts
 from agent_service.model_server.access import MOST_BODY_BYTES
@@ -20,6 +17,7 @@ from agent_service.model_server.engine import Engine
 from agent_service.model_server.idempotency import ReplyCache
 from agent_service.model_server.loading import load_language_model
 from agent_service.model_server.prompts import Prompter
+from benchmarks._listening import listening
 from tests.parts.tiny_model import write_adapter, write_model
 
 KEY = "a-key"
@@ -39,16 +37,12 @@ def client(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[htt
     language = load_language_model(base, torch.device("cpu"))
     engine = Engine(language, Adapters(language.model, "base", max_loras=8))
     app = create_app(engine, Prompter(language), ReplyCache(None), api_key=KEY, adapters_root=root)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     headers = {"Authorization": f"Bearer {KEY}"}
-    with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60) as client:
+    with (
+        listening(app) as url,
+        httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=60) as client,
+    ):
         yield client
-    server.should_exit = True
-    thread.join()
     engine.close()
 
 

@@ -22,7 +22,6 @@ import httpx
 import openai
 import pytest
 import torch
-import uvicorn
 
 from agent_service.model_server import idempotency
 from agent_service.model_server.adapters import Adapters
@@ -31,6 +30,7 @@ from agent_service.model_server.engine import Engine
 from agent_service.model_server.idempotency import ReplyCache
 from agent_service.model_server.loading import load_language_model
 from agent_service.model_server.prompts import Prompter
+from benchmarks._listening import listening
 from tests.parts.tiny_model import write_adapter, write_model
 
 MESSAGES: Any = [{"role": "user", "content": "pick a tile and an order"}]
@@ -56,15 +56,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(folder: Path) -> Iterator[str]:
     language = load_language_model(folder / "base", torch.device("cpu"))
     engine = Engine(language, Adapters(language.model, "base", max_loras=8))
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(engine, Prompter(language), ReplyCache(None)), log_level="warning")
-    )
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with listening(create_app(engine, Prompter(language), ReplyCache(None))) as address:
+        yield address
     engine.close()
 
 

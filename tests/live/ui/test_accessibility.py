@@ -5,15 +5,13 @@ to the browser's console, and a phone needs no sideways scrolling.
 import html
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
+from benchmarks._listening import listening
 from benchmarks.console.big_run import write_run
-from ratchet.stack.side_programs import take_port
 from ratchet.ui.app import make_app
 from ratchet.ui.runs import Runs
 from tests.live.stack import browser
@@ -40,18 +38,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(root: Path) -> Iterator[str]:
-    port = take_port(0, "--port")
-    app = checked(make_app(root))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with listening(checked(make_app(root))) as url:
+        yield url
 
 
 PATHS = {

@@ -9,14 +9,13 @@ from starlette.testclient import TestClient
 
 from benchmarks.console.big_run import write_run
 from ratchet.runs.folder import RunFolder
-from ratchet.ui.app import make_app
 from shared.ledger.schema import events
 from shared.messages import events as e
 from shared.messages.records import AttemptState, Evaluation, Sample, ShardState, Turn
 from shared.store.shards import get_shard
 from shared.store.store import put_json
+from tests.parts.pages import client_of, page
 
-MOST_BYTES = 1_000_000
 GENERATIONS = 500
 
 
@@ -29,14 +28,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def client(root: Path) -> TestClient:
-    return TestClient(make_app(root), base_url="http://127.0.0.1")
-
-
-def page(client: TestClient, path: str) -> str:
-    answer = client.get(path)
-    assert answer.status_code == 200, answer.text
-    assert len(answer.content) < MOST_BYTES, path
-    return answer.text
+    return client_of(root)
 
 
 def test_a_run_of_500_generations_has_pages_of_them_and_none_is_left_out(client: TestClient) -> None:
@@ -62,7 +54,7 @@ def test_every_kind_of_page_of_a_long_run_is_below_a_megabyte(client: TestClient
 def test_megabytes_of_replies_are_cut_and_the_page_says_where_all_of_it_is(root: Path) -> None:
     folder = write_run(root, "long", 1, 10)
     path = _with_long_replies(folder)
-    text = page(TestClient(make_app(root), base_url="http://127.0.0.1"), path)
+    text = page(client_of(root), path)
     assert "more characters: `ratchet trace`" in text
 
 
@@ -99,7 +91,7 @@ def test_attempts_on_the_sealed_split_are_not_shown_before_the_run_has_ended(tmp
     about = {"generation": 0, "purpose": "test"}
     ledger.submit([opened.model_copy(update=about)])
     ledger.submit([shard.model_copy(update={**about, "result": sealed})])
-    client = TestClient(make_app(tmp_path), base_url="http://127.0.0.1")
+    client = client_of(tmp_path)
     assert "once the run has ended" in client.get("/runs/open/generations/0/test").text
     assert client.get(f"/runs/open/attempts/{sealed}/0").status_code == 404
     ended = e.RunFinished(run_id="open", state="done", why="enough")

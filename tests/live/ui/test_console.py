@@ -1,18 +1,17 @@
 """The console over a finished toy run: every page, hostile text, access, events, and a real browser."""
 
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from starlette.testclient import TestClient
 
-from ratchet.stack.side_programs import take_port
+from benchmarks._listening import listening
 from ratchet.ui.app import make_app
 from tests.live.stack import browser
 from tests.loop.toy_world import World
+from tests.parts.pages import client_of, page
 
 HOSTILE = "<script>document.title = 'owned'</script>"
 
@@ -28,14 +27,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def client(root: Path) -> TestClient:
-    return TestClient(make_app(root), base_url="http://127.0.0.1")
-
-
-def page(client: TestClient, path: str) -> str:
-    answer = client.get(path)
-    assert answer.status_code == 200, answer.text
-    assert len(answer.text) < 1_000_000
-    return answer.text
+    return client_of(root)
 
 
 def test_every_page_of_a_finished_run_is_there(client: TestClient) -> None:
@@ -96,17 +88,8 @@ def test_another_host_or_a_wrong_token_is_refused(root: Path) -> None:
 
 @pytest.fixture
 def address(root: Path) -> Iterator[str]:
-    port = take_port(0, "--port")
-    server = uvicorn.Server(uvicorn.Config(make_app(root), host="127.0.0.1", port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with listening(make_app(root)) as url:
+        yield url
 
 
 def test_a_real_browser_draws_the_run(address: str, tmp_path: Path) -> None:

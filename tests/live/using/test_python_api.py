@@ -1,8 +1,6 @@
 """The Python interface on real parts: a whole run from functions, its releases answering, an evaluation."""
 
-import random
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,19 +14,14 @@ from shared.errors import RatchetError
 from tests.live.test_wheel import SMALL
 from tests.live.using.test_serving import begin, releases_of
 from tests.parts.endpoint import Endpoint
-
-LENGTHS = {"train": (3, 4, 5, 6), "gate": (4, 5, 6, 7), "test": (5, 6, 7, 8)}
+from tests.unit.ratchet.api.test_own_task import Words as Whole
 
 
 class Words:
-    @staticmethod
-    def draw(split: str, count: int, seed: int) -> list[dict[str, Any]]:
-        rng = random.Random(f"{split}-{seed}")
-        return [{"id": f"{split}-{seed}-{i}", "length": rng.choice(LENGTHS[split])} for i in range(count)]
+    """Without an example, from which a seed model would be made."""
 
-    @staticmethod
-    def score(instance: dict[str, Any], answer: str) -> float:
-        return max(0.0, 1.0 - abs(len(answer.strip()) - instance["length"]) / instance["length"])
+    draw = Whole.__dict__["draw"]
+    score = Whole.__dict__["score"]
 
 
 @pytest.fixture(autouse=True)

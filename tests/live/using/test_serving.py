@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from openai import BadRequestError, OpenAI
 
+from benchmarks._listening import listening
 from ratchet.reports.show import show_json
 from ratchet.runs import folder as runs
 from ratchet.runs.control.starting_from import find_origin
@@ -25,7 +25,6 @@ from ratchet.serving.app import make_app
 from ratchet.serving.feedback import Feedback
 from ratchet.serving.instances import read_instance, text_field
 from ratchet.serving.serve import field_of, serving
-from ratchet.stack.side_programs import take_port
 from ratchet.tasks import new_task
 from shared.decisions.posted import posted_instances
 from shared.errors import SettingsError
@@ -104,24 +103,6 @@ def begin(folder: RunFolder, first: Release) -> None:
 @pytest.fixture(autouse=True)
 def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-class listening:
-    def __init__(self, app: object) -> None:
-        self.port = take_port(0, "--port")
-        config = uvicorn.Config(app, host="127.0.0.1", port=self.port, log_level="error")  # type: ignore[arg-type]
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run)
-
-    def __enter__(self) -> str:
-        self.thread.start()
-        while not self.server.started:
-            self.thread.join(0.02)
-        return f"http://127.0.0.1:{self.port}"
-
-    def __exit__(self, *_: object) -> None:
-        self.server.should_exit = True
-        self.thread.join()
 
 
 def ask(client: OpenAI, length: int) -> tuple[str, str]:
