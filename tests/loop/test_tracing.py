@@ -157,9 +157,9 @@ def test_a_jobs_headers_make_it_the_parent_of_the_jobs_that_follow(spans: Any, t
 
 def test_without_the_setting_nothing_of_opentelemetry_is_imported() -> None:
     code = (
-        "import sys; from shared import tracing; import agent_service.rollout, shared.bus.celery_app;"
+        "import sys; from shared import tracing;"
         "tracing.set_up('agent', ''); tracing.record('x', 'r', 1, 'a', 0, {});"
         "assert tracing.headers() == {};"
-        "sys.exit('opentelemetry.sdk' in sys.modules)"
+        "sys.exit('opentelemetry' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
