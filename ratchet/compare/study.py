@@ -19,10 +19,9 @@ from ratchet.runs import start
 from ratchet.runs.folder import RunFolder, find, names
 from ratchet.runs.request import RunRequest
 from shared.config.settings import BudgetSection, RunConfig, load_config
-from shared.errors import SettingsError
+from shared.errors import RatchetError, SettingsError
+from shared.ledger.history import fold
 from shared.tasks.task import load_task, task_of
-
-MOST_GENERATIONS = 10_000  # the budget ends a run, not their number
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,26 @@ def run_study(study: Study, note: Callable[[str], None]) -> None:
         else:
             folder = _folder(study, path.name, config)
             start.drive(folder, start.stack_of(folder), lambda: None, note)
+            _demand_done(folder)
+
+
+def _demand_done(folder: RunFolder) -> None:
+    """A comparison with a run that failed would say something of another thing. Raises RatchetError."""
+    history = fold(folder.open_ledger().events(folder.run_id))
+    if history.state != "done":
+        raise RatchetError(
+            f"{folder.run_id} ended as {history.state}: {history.why}",
+            "remove the cause; the same command then continues the comparison",
+        )
 
 
 def config_of(study: Study, arm: CompareArm, seed: int) -> RunConfig:
+    """The budget ends a run: it has as many generations as the budget has train attempts for."""
+    most = max(1, study.budget.evaluations // study.config.rollouts.instances)
     fixed = {
         "budget": study.budget.model_dump(mode="json"),
-        "run": {"seed": seed, "generations": MOST_GENERATIONS},
-        "convergence": {"idle": MOST_GENERATIONS},
+        "run": {"seed": seed, "generations": most},
+        "convergence": {"idle": most},
     }
     config = load_config([study.config.model_dump(mode="json"), arm.layer, fixed])
     return with_n(config) if arm.name == BEST_OF_N else config

@@ -51,7 +51,11 @@ static void call(void **in, void **out) {
 def draw(split, count, seed):
     """`count` instances of a split. No seed exhausts it; the same seed gives the same instances."""
     rng = random.Random(f"trimul-{split}-{seed}")
-    return [_instance(split, rng) for _ in range(count)]
+    drawn = {}
+    while len(drawn) < count:  # among a hundred thousand two may be the same
+        instance = _instance(split, rng)
+        drawn.setdefault(instance["id"], instance)
+    return list(drawn.values())
 
 
 def _instance(split, rng):

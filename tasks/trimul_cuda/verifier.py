@@ -69,18 +69,12 @@ def draw(split, count, seed):
     if split == "test":
         shapes = rng.sample(TEST, len(TEST))[:count]
         return [_instance(split, *shape, "random", rng) for shape in shapes]
-    return [
-        _instance(
-            split,
-            rng.choice((1, 2)),
-            rng.choice(LINES[split]),
-            rng.choice(CHANNELS),
-            rng.choice(_maths.DISTRIBUTIONS),
-            rng.choice(_maths.MASKS),
-            rng,
-        )
-        for _ in range(count)
-    ]
+    drawn = {}
+    while len(drawn) < count:  # among a hundred thousand two may be the same
+        shape = (rng.choice((1, 2)), rng.choice(LINES[split]), rng.choice(CHANNELS))
+        instance = _instance(split, *shape, rng.choice(_maths.DISTRIBUTIONS), rng.choice(_maths.MASKS), rng)
+        drawn.setdefault(instance["id"], instance)
+    return list(drawn.values())
 
 
 def _instance(split, b, n, c, distribution, mask, rng):
