@@ -72,7 +72,7 @@ def run_study(study: Study, note: Callable[[str], None]) -> None:
 def _demand_done(folder: RunFolder) -> None:
     """A comparison with a run that failed would say something of another thing. Raises RatchetError."""
     history = fold(folder.open_ledger().events(folder.run_id))
-    if history.state != "done":
+    if history.state not in ("done", "budget"):
         raise RatchetError(
             f"{folder.run_id} ended as {history.state}: {history.why}",
             "remove the cause; the same command then continues the comparison",
