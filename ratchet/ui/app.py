@@ -45,6 +45,8 @@ def make_app(root: Path, token: str = "", hosts: frozenset[str] = frozenset()) -
     templates = Jinja2Templates(directory=HERE / "templates")
     templates.env.filters["number"] = number_text
     templates.env.filters["cut"] = cut
+    for template in templates.env.list_templates():
+        templates.env.get_template(template)  # compiled now, and not within the first request
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 
     _guard(app, token, hosts)
