@@ -26,7 +26,11 @@ def weight_files(folder: Path) -> list[Path]:
     """The shards that the index names, or the files that are there. Raises ArtifactError if one lacks."""
     if not (folder / INDEX).exists():
         whole = folder / "model.safetensors"
-        return [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
+        found = [whole] if whole.exists() else sorted(folder.glob("*.safetensors"))
+        for path in found:
+            if not path.is_file():  # a link into a hub's cache, whose blob is not there
+                raise ArtifactError(f"{path} leads to no file", "complete the download")
+        return found
     try:
         named = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
@@ -48,9 +52,20 @@ def check_files(folder: Path) -> None:
     """Raises ArtifactError unless all files are there; reads no weights."""
     for name in NEEDED:
         if not (folder / name).exists():
-            raise ArtifactError(f"{folder} has no {name}", "give a folder in Hugging Face format")
+            raise ArtifactError(f"{folder} has no {name}", _what_to_give(folder))
     if not weight_files(folder):
         raise ArtifactError(f"{folder} has no *.safetensors", "save the model in safetensors format")
+
+
+def _what_to_give(folder: Path) -> str:
+    """In the place of a folder that is no model's."""
+    if snapshots := sorted(folder.glob("snapshots/*/config.json")):
+        return f"give the snapshot in it: {snapshots[-1].parent}"
+    if ggufs := sorted(folder.glob("*.gguf")):
+        return f"give the file: {ggufs[0]}"
+    if (folder / "adapter_config.json").exists():
+        return "that is an adapter: give the folder of the model that it was trained on"
+    return "give a folder in Hugging Face format"
 
 
 def is_immutable(path: Path, cache_dir: Path) -> bool:

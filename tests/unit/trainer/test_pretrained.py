@@ -14,7 +14,7 @@ from shared.errors import ArtifactError, SettingsError
 from shared.store.store import LocalStore, list_bundle, materialize
 from trainer_service.base.base import base_bundle
 from trainer_service.base.model_files import check_model_folder
-from trainer_service.base.pretrained import find_source, model_folder
+from trainer_service.base.pretrained import check_source, find_source, model_folder
 
 
 def write_folder(folder, shards=1):
@@ -90,6 +90,30 @@ def test_shards_are_those_that_the_index_names(tmp_path):
     (folder / "model-1.safetensors").unlink()
     with pytest.raises(ArtifactError, match=r"lacks model-1\.safetensors"):
         check_model_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("inside", "hint"),
+    [
+        ("snapshots/0123/config.json", "give the snapshot in it: .*snapshots/0123"),
+        ("tiny.Q4.gguf", r"give the file: .*tiny\.Q4\.gguf"),
+        ("adapter_config.json", "that is an adapter"),
+        ("pytorch_model.bin", "in Hugging Face format"),
+    ],
+)
+def test_a_folder_that_is_no_models_says_what_to_give_instead(inside, hint, tmp_path):
+    (tmp_path / inside).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / inside).write_text("{}")
+    with pytest.raises(ArtifactError, match=f"has no config.json .*{hint}"):
+        check_source(str(tmp_path))
+
+
+def test_weights_whose_download_was_cut_short_are_named_before_a_run(tmp_path):
+    folder = write_folder(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(tmp_path / "blobs/not-there")
+    with pytest.raises(ArtifactError, match=r"model\.safetensors leads to no file .*complete the download"):
+        check_source(str(folder))
 
 
 @pytest.mark.parametrize("base", ["/no/such/folder", "word", "./a/b", "~/none", "a/b/c"])
