@@ -8,6 +8,7 @@ machine's administrator has made that for users who share the machine.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pwd
@@ -71,7 +72,8 @@ def places() -> tuple[Path, ...]:
 
 
 def own_folder(*candidates: Path) -> Path:
-    """The first of them that can be made. Raises MachineLockError where it is not the user's own."""
+    """The first of them that can be made and written to. Raises MachineLockError where it is not the user's
+    own."""
     refused: OSError | None = None
     for folder in candidates:
         try:
@@ -86,6 +88,9 @@ def own_folder(*candidates: Path) -> Path:
             raise MachineLockError(
                 f"the machine lock's folder {folder} belongs to user {found.st_uid}", f"remove {folder}"
             )
+        if not os.access(folder, os.W_OK):
+            refused = OSError(errno.EROFS, "read-only", str(folder))
+            continue
         if found.st_mode & 0o077:
             folder.chmod(0o700)
         return folder

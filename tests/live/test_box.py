@@ -13,9 +13,11 @@ import pytest
 
 from shared.box.box import Bind, Limits
 from shared.box.bubblewrap.box import BubblewrapBox
+from shared.box.bubblewrap.launch import stage_folder
 from shared.box.bubblewrap.probe import probe
 from shared.box.open import open_box
 from shared.errors import BoxError, BoxNotWholeError
+from tests.parts.small_disk import make_read_only, small_disk
 
 QUICK = Limits(wall_s=20, processes=8)
 
@@ -187,6 +189,20 @@ def test_a_bubblewrap_that_can_not_make_namespaces_is_told_with_its_reason(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs all the other tests this way")
+@pytest.mark.skipif(os.getuid() != 0, reason="boxes are staged by root alone")
+def test_where_the_root_is_read_only_boxes_are_staged_elsewhere(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "run") as run:
+        make_read_only(run)
+        assert stage_folder(run / "box", tmp_path / "box") == tmp_path / "box"
+        with pytest.raises(BoxError, match="no folder to stage a box in"):
+            stage_folder(run / "box")
+    (tmp_path / "link").symlink_to(tmp_path / "box")
+    os.chown(tmp_path / "box", 4242, 4242)
+    for squatted in ("link", "box"):
+        with pytest.raises(BoxError):
+            stage_folder(tmp_path / squatted)
+
+
 def test_root_never_runs_the_box_as_root(tmp_path: Path) -> None:
     folder = tmp_path / "made"
     folder.mkdir()

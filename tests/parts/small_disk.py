@@ -25,3 +25,7 @@ def small_disk(place: Path, size: str = "4m") -> Iterator[Path]:
 
 def enlarge(place: Path, size: str = "64m") -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", place], check=True)
+
+
+def make_read_only(place: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", place], check=True)

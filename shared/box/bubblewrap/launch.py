@@ -13,11 +13,13 @@ import shutil
 import stat
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from shared.box.box import BASE_ENV, FIRST_UID, SHARED, Bind, Limits
+from shared.errors import BoxError
 
-STAGE = Path("/run/ratchet-box")  # an empty folder; each box mounts its own tmpfs there, unseen by the host
+STAGES = (Path("/run/ratchet-box"), Path("/dev/shm/ratchet-box"))  # the second where the root is read-only
 INSIDE_ID = "1000"  # the uid of a program inside, in every box
 HARD_STACK_MB = 64  # gcc raises its own stack that far
 PACKAGE_FOLDERS = ("site-packages", "dist-packages")
@@ -61,7 +63,8 @@ def launch_argv(
     for bind in binds:
         _admit(bind, uid)
     staged: list[Path] = []
-    sources = {bind: _source(bind, uid, staged) for bind in everything}
+    stage = stage_folder(*STAGES) if uid is not None else STAGES[0]
+    sources = {bind: _source(bind, uid, stage, staged) for bind in everything}
     mounts = [
         *(_mount(bind, sources[bind]) for bind in toolchain),
         *(["--tmpfs", path] for path in covered(toolchain)),
@@ -77,9 +80,23 @@ def launch_argv(
     drop = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--no-new-privs", "--"]
     if not staged:
         return drop + chain
-    STAGE.mkdir(mode=0o755, exist_ok=True)
-    stage = ["sh", "-c", STAGE_SCRIPT, "stage", str(STAGE), str(len(staged)), *map(str, staged)]
-    return ["unshare", "--mount", "--propagation", "private", "--", *stage, *drop, *chain]
+    staging = ["sh", "-c", STAGE_SCRIPT, "stage", str(stage), str(len(staged)), *map(str, staged)]
+    return ["unshare", "--mount", "--propagation", "private", "--", *staging, *drop, *chain]
+
+
+def stage_folder(*places: Path) -> Path:
+    """The first that can be made: an empty folder of root's, where each box mounts a tmpfs of its own, unseen
+    by the host. Raises BoxError."""
+    for place in places:
+        with suppress(OSError):
+            place.mkdir(mode=0o755, exist_ok=True)
+            found = place.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == 0:
+                return place
+    raise BoxError(
+        f"no folder to stage a box in: {' and '.join(map(str, places))} can't be made",
+        "mount a tmpfs on /run or /dev/shm",
+    )
 
 
 def toolchain_binds() -> list[Bind]:
@@ -127,13 +144,13 @@ def _let_read(path: Path) -> None:
         path.chmod(wanted)
 
 
-def _source(bind: Bind, uid: int | None, staged: list[Path]) -> str:
+def _source(bind: Bind, uid: int | None, stage: Path, staged: list[Path]) -> str:
     """Where bwrap finds a bind's source: its own path, or the stage if a folder above it is closed."""
     path = bind.source.resolve()
     if uid is None or all(parent.stat().st_mode & 0o001 for parent in path.parents):
         return str(path)
     staged.append(path)
-    return str(STAGE / str(len(staged) - 1))
+    return str(stage / str(len(staged) - 1))
 
 
 def _mount(bind: Bind, source: str) -> list[str]:

@@ -52,8 +52,10 @@ def test_a_killed_training_resumes_to_the_same_bits(speller, samples, tmp_path, 
 def test_a_training_that_found_the_disk_full_resumes_to_the_same_bits(speller, samples, tmp_path):
     settings = {"algorithm": "reinforce", "steps": STEPS}
     speller.update(tmp_path / "whole", samples, **settings, checkpoints=tmp_path / "kept")
-    one = sum(path.stat().st_size for path in (tmp_path / "kept" / "step_1").rglob("*"))
-    with small_disk(tmp_path / "small", f"{one * 3 // 2 >> 10}k") as disk:
+    last = tmp_path / "kept" / f"step_{STEPS}"
+    one_kb = sum(path.stat().st_size for path in last.rglob("*")) >> 10
+    assert one_kb > 0  # a disk of size 0 would have no bound
+    with small_disk(tmp_path / "small", f"{one_kb * 3 // 2}k") as disk:
         with pytest.raises((OSError, RuntimeError)):
             speller.update(tmp_path / "later", samples, **settings, checkpoints=disk)
         assert checkpoints.complete_steps(disk) == [1]  # the one that was being written does not count

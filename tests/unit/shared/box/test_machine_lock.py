@@ -19,6 +19,7 @@ from shared.box.machine_lock import (
     quiet,
     shared_folder,
 )
+from tests.parts.small_disk import make_read_only, small_disk
 
 Lock = Callable[[Path], AbstractContextManager[None]]
 context = multiprocessing.get_context("fork")
@@ -75,6 +76,17 @@ def test_where_there_is_no_home_another_place_is_taken(tmp_path: Path) -> None:
     assert own_folder(tmp_path / "home" / "lock", tmp_path / "other") == tmp_path / "other"
     with pytest.raises(MachineLockError, match="no folder for the machine lock"):
         own_folder(tmp_path / "home" / "lock")
+
+
+def test_a_lock_on_a_disk_that_is_read_only_now_is_not_taken(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "home") as home:
+        made = own_folder(home / "lock")
+        with quiet(made):
+            pass
+        make_read_only(home)
+        assert own_folder(home / "lock", tmp_path / "other") == tmp_path / "other"
+        with pytest.raises(MachineLockError, match="no folder for the machine lock"):
+            own_folder(home / "lock")
 
 
 def test_a_link_in_the_lock_s_place_is_not_followed(tmp_path: Path) -> None:
