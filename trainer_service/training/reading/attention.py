@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 NAME = "ratchet_packed"  # among the attention implementations of transformers
 TOLERANCE = {torch.float32: 1e-3}  # nats, between both ways of reading
 HALF_TOLERANCE = 0.2
+NOISE = 4.0  # times what rounding alone does: large activations make it 3e-3 in float32 on some models
+PROBED = (((3, 5, 7, 11), (13, 17, 19)), ((3, 5, 7, 11), (23, 29)), ((2, 4, 6), (8, 10, 12, 14)))
 
 
 def attend(
@@ -106,10 +108,12 @@ def allow_packing(policy: Any) -> None:
     reason = why_not(policy.config)
     if not reason:
         expected = probe(policy, packed=False)
+        alone = torch.cat([probe(policy, packed=False, only=number) for number in range(len(PROBED))])
+        noise = float((alone - expected).abs().max())
         try:
             policy.set_attn_implementation(NAME)
             error = float((probe(policy, packed=True) - expected).abs().max())
-            allowed = TOLERANCE.get(policy.dtype, HALF_TOLERANCE)
+            allowed = max(TOLERANCE.get(policy.dtype, HALF_TOLERANCE), NOISE * noise)
             reason = "" if error <= allowed else f"log-probabilities would differ by {error:.2g}"
         except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError) as failure:
             reason = str(failure).partition("\n")[0] or type(failure).__name__
@@ -128,10 +132,10 @@ def why_not(config: Any) -> str:
     return f"a window of {window} tokens" if window and not getattr(text, "layer_types", None) else ""
 
 
-def probe(policy: Any, *, packed: bool) -> torch.Tensor:
+def probe(policy: Any, *, packed: bool, only: int | None = None) -> torch.Tensor:
     """Log-probabilities after each token that is free in a few samples, two of which share their prompt."""
     vocabulary = policy.get_input_embeddings().weight.shape[0]
-    texts = [((3, 5, 7, 11), (13, 17, 19)), ((3, 5, 7, 11), (23, 29)), ((2, 4, 6), (8, 10, 12, 14))]
+    texts = PROBED if only is None else PROBED[only : only + 1]
     samples = [
         TrainingSample(
             prompt_ids=tuple(i % vocabulary for i in prompt),
