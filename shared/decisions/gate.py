@@ -57,7 +57,7 @@ def screened(
         screen={arm: arms[arm] for arm in ARMS if arm in arms},
         screen_scores=paired.scores if enough else {},
         chosen=chosen,
-        min_effect=-margin if chosen == "harness" else 0.0,
+        min_effect=-margin if margin and chosen == "harness" else 0.0,
         bound=bounds.high - bounds.low,
         lost=paired.lost,
     )

@@ -51,6 +51,11 @@ def test_only_the_arm_with_less_text_is_judged_by_the_margin() -> None:
     assert (record.chosen, record.min_effect) == ("weights", GATE.min_effect)
 
 
+def test_a_screen_without_a_margin_is_stored_to_the_byte_as_before() -> None:
+    record = screened(paired(base=0.5, harness=0.6), {}, BOUNDS)
+    assert '"min_effect":0.0,' in record.model_dump_json()
+
+
 def test_an_equal_arm_is_promoted_and_the_sentence_says_what_was_claimed() -> None:
     verdict = decide(confirmed(screen(base=0.5, harness=0.5), EVEN, ALPHA, GATE))
     assert verdict.decision == "promoted"
