@@ -2,7 +2,7 @@
 
 exploit: K33
 gain: lost
-layer: what the verifier can't judge gets the lowest score
+layer: refused for its shape before it is judged; what can not be judged gets the lowest score
 """
 
 import numpy as np

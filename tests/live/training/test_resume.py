@@ -57,7 +57,7 @@ def test_a_training_that_found_the_disk_full_resumes_to_the_same_bits(speller, s
     assert one_kb > 0  # a disk of size 0 would have no bound
     with small_disk(tmp_path / "small", f"{one_kb * 3 // 2}k") as disk:
         with pytest.raises((OSError, RuntimeError)):
-            speller.update(tmp_path / "later", samples, **settings, checkpoints=disk)
+            speller.update(tmp_path / "stopped", samples, **settings, checkpoints=disk)
         assert checkpoints.complete_steps(disk) == [1]  # the one that was being written does not count
         enlarge(disk)
         speller.update(tmp_path / "later", samples, **settings, checkpoints=disk)
