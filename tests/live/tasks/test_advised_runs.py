@@ -3,8 +3,10 @@ and pass the same box, trainer and gate as any others.
 """
 
 import json
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +17,7 @@ from shared.messages import events as e
 from shared.messages.analysis import Analysis
 from shared.messages.proposals import Patch, WeightUpdate
 from shared.store.store import get_record
+from tests.chaos.nemesis import Driven, gone
 from tests.live.tasks.test_intents_run import queries
 from tests.parts.endpoint import Body, Endpoint
 from tests.parts.tiny_model import write_model
@@ -124,3 +127,34 @@ def test_on_trimul_both_proposals_are_the_advisors(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text(SMALL + with_base(tmp_path))
     made, events = run(tmp_path, ["trimul"], scripted("temperature", 0.8, "reinforce"))
     check(made, events, "temperature", 0.8, "reinforce")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_long_answer_of_the_advisor_holds_up_neither_ctrl_c_nor_sigterm(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(SMALL + with_base(tmp_path))
+    asked, end = threading.Event(), threading.Event()
+
+    def answer(body: Body) -> str:
+        if "You improve an agent" in body["messages"][0]["content"]:
+            asked.set()
+            end.wait(600)
+        return "OK"
+
+    with Endpoint(answer) as endpoint:
+        advisor = ["--set", f"advisor.url={endpoint.url}", "--set", f"advisor.name={endpoint.base}"]
+        arguments = ["run", "trimul", "--config", "my.toml", "--levers", "harness", *advisor]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            driven = Driven(tmp_path, *arguments)
+            try:
+                assert asked.wait(400), driven.output()
+                family = driven.family()
+                driven.process.send_signal(number)
+                assert driven.end() == 130
+                assert gone(family)
+                assert "`ratchet resume trimul-1` continues from here" in driven.output()
+            finally:
+                driven.process.kill()
+            asked.clear()
+            arguments = ["resume", "trimul-1"]
+        end.set()
