@@ -25,23 +25,55 @@ from shared.ledger.history import RunHistory, fold
 from shared.messages.evidence import GateRecord
 from shared.messages.records import JsonObject
 from shared.store.store import Store, get_json, get_record
+from shared.tasks.task import task_of
 
 Scores = dict[str, float]  # by sealed instance
 SealedScores = dict[str, dict[int, Scores]]  # by arm and seed
+TIMED = ("c", "cuda")  # toolchains whose scores are times
 
 
 def read_study(study: Study) -> JsonObject:
     """`--json` of a comparison whose runs and searches are finished."""
     rows: list[JsonObject] = []
-    sealed: SealedScores = {BASE: {}}
+    sealed: SealedScores = {}
+    firsts: SealedScores = {}
     for arm, seed in sorted(order(study.arms, study.seeds), key=lambda turn: (turn[0].name, turn[1])):
         path = study.root / folder_name(arm, seed)
         row, first, last = _read(arm, path)
         rows.append({"arm": arm.name, "seed": seed, **row})
         sealed.setdefault(arm.name, {})[seed] = last
         if arm.has_base:
-            sealed[BASE].setdefault(seed, first)
-    return {"budget": study.budget.model_dump(mode="json"), **_compared(rows, sealed)}
+            firsts.setdefault(arm.name, {})[seed] = first
+    timed = task_of(study.config).manifest.toolchain in TIMED
+    scores = as_in_one_test(sealed, firsts, timed)
+    return {"budget": study.budget.model_dump(mode="json"), **_compared(rows, scores)}
+
+
+def as_in_one_test(sealed: SealedScores, firsts: SealedScores, timed: bool) -> SealedScores:
+    """With `base`: the first release, its mean over a seed's runs, which all scored it. Where scores are
+    times, a machine that is busier during one run lowers all that this run measures: each run's scores are
+    then moved, by instance, by what the first release scored in it above that mean. Searches score no first
+    release and stay as they are."""
+    seeds = sorted({seed for found in firsts.values() for seed in found})
+    base = {seed: _mean_scores([found[seed] for found in firsts.values() if seed in found]) for seed in seeds}
+    moved = {
+        arm: {
+            seed: _moved(scores, firsts[arm][seed], base[seed]) if timed and arm in firsts else scores
+            for seed, scores in found.items()
+        }
+        for arm, found in sealed.items()
+    }
+    return {BASE: base, **moved}
+
+
+def _mean_scores(found: Sequence[Scores]) -> Scores:
+    """By instance, of those that all have."""
+    shared = set.intersection(*(set(scores) for scores in found))
+    return {one: math.fsum(scores[one] for scores in found) / len(found) for one in sorted(shared)}
+
+
+def _moved(last: Scores, first: Scores, base: Scores) -> Scores:
+    return {one: score - first[one] + base[one] for one, score in last.items() if one in base}
 
 
 def read_runs(runs: Sequence[str], root: Path) -> JsonObject:
@@ -93,6 +125,7 @@ def _run(folder: RunFolder) -> tuple[JsonObject, Scores, Scores]:
         {
             "run": history.run_id,
             "state": history.state,
+            "first": _mean(first) if first else None,
             "sealed": _mean(last) if last else None,
             "instances": len(last),
             "promoted": len(history.promotions),

@@ -19,9 +19,10 @@ from ratchet.runs import start
 from ratchet.runs.folder import RunFolder, find, names
 from ratchet.runs.request import RunRequest
 from shared.config.settings import BudgetSection, RunConfig, load_config
+from shared.decisions import plan
 from shared.errors import RatchetError, SettingsError
 from shared.ledger.history import fold
-from shared.tasks.task import load_task, task_of
+from shared.tasks.task import Task, load_task, task_of
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,27 @@ def _demand_done(folder: RunFolder) -> None:
 
 
 def config_of(study: Study, arm: CompareArm, seed: int) -> RunConfig:
-    """The budget ends a run: it has as many generations as the budget has train attempts for."""
-    most = max(1, study.budget.evaluations // study.config.rollouts.instances)
-    fixed = {
-        "budget": study.budget.model_dump(mode="json"),
-        "run": {"seed": seed, "generations": most},
-        "convergence": {"idle": most},
-    }
+    """The budget ends a run. How many generations it may hold decides how alpha is spent, so no more are
+    announced than that."""
+    fixed = {"budget": study.budget.model_dump(mode="json"), "run": {"seed": seed}}
     config = load_config([study.config.model_dump(mode="json"), arm.layer, fixed])
+    most = most_generations(config, task_of(config))
+    ended = {"run": {"generations": most}, "convergence": {"idle": most}}
+    config = load_config([config.model_dump(mode="json"), ended])
     return with_n(config) if arm.name == BEST_OF_N else config
+
+
+def most_generations(config: RunConfig, task: Task) -> int:
+    """That the budget's evaluations may hold, the sealed test kept aside: each with one round of pairs at
+    least."""
+    needed = (
+        plan.train_step(config, task),
+        plan.design_step(config, task),
+        plan.screen_step(config, task),
+        plan.confirm_step(config, task, config.gate.round_instances),
+    )
+    left = config.budget.evaluations - plan.test_step(config, task, releases=2).evaluations
+    return max(1, left // max(1, sum(step.evaluations for step in needed)))
 
 
 def _settle(study: Study) -> None:

@@ -6,9 +6,10 @@ import pytest
 from scipy import stats
 
 from ratchet.compare.arms import read_arms
-from ratchet.compare.results import compared_pairs, holm
+from ratchet.compare.results import as_in_one_test, compared_pairs, holm
 from ratchet.compare.study import Study, _settle, config_of, order
-from shared.config.settings import BudgetSection, RunConfig
+from ratchet.runs.request import resolve_config
+from shared.config.settings import BudgetSection
 from shared.errors import SettingsError
 
 
@@ -22,6 +23,34 @@ def test_arms_are_paired_by_seed_and_by_the_instances_that_both_scored() -> None
     assert row["by_seed"] == pytest.approx([0.3, 0.1])  # (0.2 + 0.4) / 2; (0.2 + 0) / 2; seed 2 has no pair
     assert row["difference"]["mean"] == pytest.approx(0.2)
     assert row["p"] == pytest.approx(stats.ttest_rel([0.3, 0.1], [0.0, 0.0]).pvalue)
+
+
+def test_where_scores_are_times_each_run_is_compared_through_the_first_release_that_it_scored_too() -> None:
+    """By hand: the machine was busier in the second run, which lost 0.2 everywhere; both gained 0.1."""
+    firsts = {"harness": {0: {"a": 0.5, "b": 0.7}}, "both": {0: {"a": 0.3, "b": 0.5}}}
+    sealed = {
+        "harness": {0: {"a": 0.6, "b": 0.8}},
+        "both": {0: {"a": 0.4, "b": 0.6}},
+        "optuna": {0: {"a": 0.9}},
+    }
+
+    plain, moved = (as_in_one_test(sealed, firsts, timed) for timed in (False, True))
+
+    assert plain["base"][0] == moved["base"][0] == pytest.approx({"a": 0.4, "b": 0.6})
+    assert plain["both"] == sealed["both"]
+    assert moved["harness"][0] == pytest.approx({"a": 0.5, "b": 0.7})
+    assert moved["both"][0] == pytest.approx({"a": 0.5, "b": 0.7})
+    assert moved["optuna"] == sealed["optuna"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "levers", "most"), [(600, "both", 1), (600, "harness", 1), (1000, "both", 2)]
+)
+def test_no_more_generations_are_announced_than_the_budget_holds(budget, levers, most, tmp_path) -> None:
+    """By hand: 144 train evaluations, 24 an arm of the screen, 72 a round of pairs, 96 at the end."""
+    config = resolve_config("trimul", None, [], None)
+    study = Study(config, read_arms([levers]), 1, BudgetSection(evaluations=budget), tmp_path)
+    assert config_of(study, study.arms[0], 0).run.generations == most
 
 
 def test_one_seed_gives_a_difference_and_no_claim() -> None:
@@ -45,7 +74,13 @@ def test_every_arm_runs_each_seed_and_the_order_turns() -> None:
 
 
 def test_runs_of_a_study_differ_in_arm_and_seed_alone(tmp_path) -> None:
-    study = Study(RunConfig(), read_arms(["harness", "both"]), 2, BudgetSection(evaluations=500), tmp_path)
+    study = Study(
+        resolve_config("trimul", None, [], None),
+        read_arms(["harness", "both"]),
+        2,
+        BudgetSection(evaluations=500),
+        tmp_path,
+    )
     one, other = config_of(study, study.arms[0], 1), config_of(study, study.arms[1], 1)
     assert (one.budget.evaluations, one.run.seed, one.run.levers) == (500, 1, "harness")
     assert other == one.model_copy(update={"run": one.run.model_copy(update={"levers": "both"})})
@@ -58,7 +93,13 @@ def test_arms_that_make_no_comparison_are_named(names: list[str]) -> None:
 
 
 def test_a_comparison_goes_on_only_under_the_same_settings(tmp_path) -> None:
-    study = Study(RunConfig(), read_arms(["harness"]), 1, BudgetSection(evaluations=500), tmp_path / "study")
+    study = Study(
+        resolve_config("trimul", None, [], None),
+        read_arms(["harness"]),
+        1,
+        BudgetSection(evaluations=500),
+        tmp_path / "study",
+    )
     _settle(study)
     _settle(replace(study, seeds=3))
     _settle(replace(study, arms=read_arms(["both"])))
