@@ -5,6 +5,7 @@ on a scene of its own. Says how far it is on stderr.
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import sys
 import tempfile
@@ -68,7 +69,8 @@ def _database(wanted: str) -> str:
 
 
 def _chosen(words: tuple[str, ...]) -> list[Row]:
-    found = [row for row in ROWS if not words or any(word.lower() in row.fault.lower() for word in words)]
+    wanted = [re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE) for word in words]  # F5 is not F57
+    found = [row for row in ROWS if not words or any(word.search(row.fault) for word in wanted)]
     if not found:
         raise SettingsError(f"no row is about {', '.join(words)}", "; ".join(row.fault for row in ROWS))
     return found

@@ -225,7 +225,7 @@ ROWS = [
     Row("F45 the clock an hour back, then ahead", "jobs go on, one effect", clock_set),
     Row("F46 connection cut after COMMIT was sent", "one effect", commit_unanswered, server=True),
     Row("F47 two coordinators", "one at a time", two_coordinators),
-    Row("F57 old workers beside a newer schema", "they go on; a new start is refused", newer_schema),
+    Row("F57 old workers beside a newer schema", "they work as before; a new start is refused", newer_schema),
     Row("workers cut off from the broker alone", "done after it is mended", cut_from_broker),
     Row("workers cut off from PostgreSQL alone", "done after it is mended", cut_from_ledger, server=True),
     Row("PostgreSQL killed every two seconds", "no loss, one effect", postgres_restarted, server=True),
