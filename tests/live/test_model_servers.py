@@ -109,6 +109,7 @@ def test_a_server_forgets_an_ended_run_s_adapters_and_goes_after_the_last_run(wo
     assert look_up(world.folder, world.base) is None
 
 
+@pytest.mark.slow
 def test_a_base_that_can_not_be_served_ends_its_runs_with_the_servers_reason(world: World) -> None:
     config = json.loads((world.model / "config.json").read_text()) | {
         "layer_types": ["chunked_attention"] * 2

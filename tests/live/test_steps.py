@@ -106,7 +106,7 @@ def test_what_a_scaffold_prints_does_not_reach_the_protocol(pool: ScaffoldPool, 
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("raises", r"IndexError: list index out of range \(scaffold.py line 25\)"),
+        ("raises", r"IndexError: list index out of range \(scaffold.py line 27\)"),
         ("raises half a character", "ValueError: \ufffd"),
         ("exits", "SystemExit: 3"),
         ("ends", "exit code 3"),

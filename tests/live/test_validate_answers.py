@@ -37,7 +37,7 @@ def test_right_answers_that_hold_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "reason"),
     [
-        ("verifier.py", 'return [TRAIN[instance["id"]]]', 'return ["nonsense"]', "'nonsense' scores 0.0"),
+        ("verifier.py", "return [right] if right else []", 'return ["nonsense"]', "'nonsense' scores 0.0"),
         ("harness/scaffold.py", "def demonstrate(", "def shows(", "no demonstrate"),
         (
             "harness/scaffold.py",

@@ -120,6 +120,7 @@ def test_two_runs_share_a_stack_and_every_command_knows_them(stack: Standing, ru
     assert (stack.root / "out/harness/scaffold.py").exists()
 
 
+@pytest.mark.slow
 def test_a_release_of_a_run_in_the_stack_is_evaluated_beside_it(stack: Standing, runs: list[str]) -> None:
     instances = stack.root / "mine.jsonl"
     instances.write_text("".join(json.dumps({"id": f"mine-{n}", "length": n}) + "\n" for n in (3, 4, 5)))

@@ -125,6 +125,7 @@ def test_steps_without_a_finite_gradient_are_not_applied_and_three_end_it(
     assert not (tmp_path / "one" / "adapter").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_and_ends_in_the_same_weights(stack, first_samples, engine_room):
     event = stack.propose(first_samples)
     folder = stack.deps.cache_dir / "training" / event.digest

@@ -140,6 +140,7 @@ def test_a_hub_that_can_not_be_reached_is_said_with_what_to_do(tmp_path):
     assert "no folder org/model@main, and no hub can be reached" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_gguf_file_is_converted_once_and_gives_the_weights_that_were_written(tmp_path):
     gguf = pytest.importorskip("gguf")
     file = tmp_path / "tiny.gguf"
