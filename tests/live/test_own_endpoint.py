@@ -17,6 +17,7 @@ RATCHET = str(Path(sys.executable).with_name("ratchet"))
 SMALL = ("run.generations=1", "rollouts.instances=4", "gate.screen_instances=2", "gate.max_pairs=2")
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_can_not_load_adapters_gets_a_harness_only_run(tmp_path: Path) -> None:
     new_task.create(tmp_path / "words")
     broker = Broker(tmp_path / "broker", tmp_path / "broker.log")

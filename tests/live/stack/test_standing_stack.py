@@ -134,6 +134,7 @@ def test_a_release_of_a_run_in_the_stack_is_evaluated_beside_it(stack: Standing,
     assert up_down.describe(stack.folder)["runs"] == dict.fromkeys(runs, "done"), "a run of its own"
 
 
+@pytest.mark.slow
 def test_stop_ends_a_run_in_the_stack_after_its_generation(stack: Standing, runs: list[str]) -> None:
     stack.submit(7, "run.generations=50")
     run = next(name for name in up_down.describe(stack.folder)["runs"] if name not in runs)
