@@ -45,9 +45,7 @@ def make_base(folder: Path) -> Path:
     model = AutoModelForCausalLM.from_pretrained(base)
     for weight in model.parameters():
         if weight.dim() > 1:
-            torch.nn.init.normal_(
-                weight, std=0.1
-            )  # far from uniform, so that rounding changes no greedy answer
+            torch.nn.init.normal_(weight, std=0.1)  # not near uniform: rounding changes no greedy answer
     model.save_pretrained(base)
     return base
 

@@ -40,6 +40,7 @@ def soak(wish: Wish) -> JsonObject:
     grown = [name for name, found in trends.items() if not found.flat]
     return machine_and_date() | {
         "hours": wish.hours,
+        "rate": wish.rate,
         "database": wish.database,
         "jobs": samples[-1]["jobs"],
         "verdict": "flat" if not grown else f"grows: {', '.join(grown)}",

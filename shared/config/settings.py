@@ -53,8 +53,8 @@ class GateSection(Section):
     test: Literal["graded", "right_or_wrong", "betting"] = "graded"
     alpha: float = Field(0.05, gt=0, lt=0.5)
     min_effect: float = Field(0.01, ge=0)  # in units of the score
-    no_worse_margin: float = Field(0.0, ge=0)  # by how much a release with less prompt text may be worse, in
-    # units of the score; 0: none is proposed
+    # By how much a release with less prompt text may be worse, in units of the score; 0: none is proposed.
+    no_worse_margin: float = Field(0.0, ge=0)
     screen_instances: int = Field(8, ge=2)
     round_instances: int = Field(12, ge=1)  # fresh instances a confirmation round
     max_pairs: int = Field(36, ge=1)

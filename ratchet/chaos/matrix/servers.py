@@ -222,7 +222,7 @@ ROWS = [
         network_to_ledger,
         server=True,
     ),
-    Row("F45 the clock an hour back, then ahead", "jobs go on, one effect", clock_set),
+    Row("F45 the clock an hour back, then ahead", "jobs are done, one effect", clock_set),
     Row("F46 connection cut after COMMIT was sent", "one effect", commit_unanswered, server=True),
     Row("F47 two coordinators", "one at a time", two_coordinators),
     Row("F57 old workers beside a newer schema", "they work as before; a new start is refused", newer_schema),

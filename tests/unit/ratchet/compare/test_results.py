@@ -7,10 +7,12 @@ from scipy import stats
 
 from ratchet.compare.arms import read_arms
 from ratchet.compare.results import as_in_one_test, compared_pairs, holm
-from ratchet.compare.study import Study, _settle, config_of, order
-from ratchet.runs.request import resolve_config
+from ratchet.compare.study import Study, _demand_done, _settle, config_of, order
+from ratchet.runs import folder as folders
+from ratchet.runs.request import RunRequest, resolve_config
 from shared.config.settings import BudgetSection
-from shared.errors import SettingsError
+from shared.errors import RatchetError, SettingsError
+from shared.messages.events import RunFinished
 
 
 def test_arms_are_paired_by_seed_and_by_the_instances_that_both_scored() -> None:
@@ -106,3 +108,22 @@ def test_a_comparison_goes_on_only_under_the_same_settings(tmp_path) -> None:
     _settle(study)  # what was there before is still known
     with pytest.raises(SettingsError, match="other settings"):
         _settle(replace(study, budget=BudgetSection(evaluations=501)))
+
+
+@pytest.mark.parametrize(
+    ("state", "counts"), [("done", True), ("budget", True), ("failed", False), ("stopped", False)]
+)
+def test_a_run_that_failed_or_was_stopped_ends_the_comparison_with_its_reason(
+    state, counts, tmp_path
+) -> None:
+    config = resolve_config("trimul", None, [], None)
+    folder = folders.create(RunRequest(config, "trimul", tmp_path, "both-seed0"))
+    ledger = folder.open_ledger()
+    ledger.create_schema()
+    ledger.create_run(folder.run_id)
+    ledger.submit([RunFinished(run_id=folder.run_id, state=state, why="two instances share an id")])
+    if counts:
+        _demand_done(folder)
+    else:
+        with pytest.raises(RatchetError, match=f"ended as {state}: two instances share an id"):
+            _demand_done(folder)

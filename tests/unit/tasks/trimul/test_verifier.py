@@ -37,6 +37,12 @@ def test_a_seed_gives_the_same_instances_and_another_seed_fresh_ones():
     assert json.loads(json.dumps(again)) == again
 
 
+def test_a_large_draw_repeats_no_instance():
+    """Of seed 2's first 60,000 two are the same."""
+    drawn = verifier.draw("gate", 60_000, seed=2)
+    assert len({instance["id"] for instance in drawn}) == len(drawn) == 60_000
+
+
 def test_what_is_drawn_and_what_a_person_may_ask_for_passes_the_check():
     for instance in [instance for split in SPLITS for instance in verifier.draw(split, 50, seed=4)]:
         assert verifier.check_instance(instance) == ""
