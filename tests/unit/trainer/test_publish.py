@@ -103,7 +103,9 @@ def signed(store, base, run_id, key):
     return put_bundle(store, FILES | {SIGNATURE: sign(digests, Origin(run_id, base), key)})
 
 
-def test_training_never_continues_from_an_adapter_that_another_run_or_key_signed_or_nobody(tmp_path):
+def test_training_never_continues_from_an_adapter_that_another_run_or_key_signed_or_that_is_unsigned(
+    tmp_path,
+):
     store, key = LocalStore(tmp_path / "store"), read_key(make_key())
     base = release_of_ours(tmp_path).base
     trust = Trust("run", public_name(key))
