@@ -1,5 +1,6 @@
 """A naive parent of a kernel's process, for attacks on the reply: it starts our driver without its filter,
-stops the clock when a reply comes, lets the process run on, and reads the outputs a moment later.
+stops the clock when a reply comes, lets the process work until it waits for the next order, and then reads
+the outputs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from sandbox_service.attacks import naive_program
 from sandbox_service.attacks.naive import SAFE, SAFE_COMPILE, Verdict
@@ -20,9 +22,10 @@ from shared.box.kernel_call import LOADED, NUMBER_BYTES, SHUT_IN_DONE, read_exac
 from shared.tasks.draw_program import load_verifier
 
 SIZE = 160
-CALLS = 5
+CALLS = 15
 READ_TIMEOUT_S = 10.0
-MOMENT_S = 0.3  # after the reply, until the outputs are read
+WORK_S = 10.0  # that it may work after a reply
+POLL_S = 0.005
 FILTER = "    shut_in();\n"
 
 
@@ -62,10 +65,17 @@ def _judged(
         fastest_s = min(fastest_s, time.perf_counter() - started)
         if reply is None or len(reply) < NUMBER_BYTES:
             return Verdict(hung=reply is None)
-        time.sleep(MOMENT_S)
+        _wait_until_idle(process.pid)
     out = layout.unpacked(read_there(memory, layout.outputs_start, layout.outputs_bytes))["out"]
     expected = naive_program.reference(*naive_program.make_inputs(SIZE))
     return Verdict(naive_program.is_close(out.astype(np.float32), expected), 1.0 / fastest_s)
+
+
+def _wait_until_idle(pid: int) -> None:
+    """Until it sleeps: on a busy machine no fixed time is long enough."""
+    end_s = time.monotonic() + WORK_S
+    while psutil.Process(pid).status() != psutil.STATUS_SLEEPING and time.monotonic() < end_s:
+        time.sleep(POLL_S)
 
 
 def _inputs() -> Arrays:
