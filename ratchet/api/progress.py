@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from tqdm.auto import tqdm
-
 from ratchet.reports.narrate import narrate
 from ratchet.runs.folder import RunFolder
 from shared.ledger.history import RunHistory, apply
@@ -36,6 +34,8 @@ class Bar:
     newest event as a sentence."""
 
     def __init__(self, folder: RunFolder) -> None:
+        from tqdm.auto import tqdm
+
         self._run_id = folder.run_id
         self._ledger = folder.open_ledger()
         self._history = RunHistory()

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ratchet.api.own_task import Task
 from ratchet.api.progress import Bar, Silent
-from ratchet.api.release import ReleaseHandle
 from ratchet.reports.show import show_run
 from ratchet.runs import folder as runs
 from ratchet.runs import start
-from ratchet.runs.evaluate import find_release
 from ratchet.runs.folder import DEFAULT_ROOT, RunFolder
 from ratchet.runs.follow import Stack
 from ratchet.runs.request import Override, RunRequest, make_request
@@ -26,6 +23,9 @@ from shared.messages.events import RunFinished, StopRequested
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ratchet.api.own_task import Task
+    from ratchet.api.release import ReleaseHandle
 
 
 class Progress(Protocol):
@@ -84,6 +84,9 @@ class Run:
     def release(self, generation: int | None = None) -> ReleaseHandle:
         """What was live after that generation; 0: the first release; None: what is live now. Raises
         SettingsError where there is none."""
+        from ratchet.api.release import ReleaseHandle
+        from ratchet.runs.evaluate import find_release
+
         name = str(self.folder.path)
         _, release = find_release(name if generation is None else f"{name}:{generation}", DEFAULT_ROOT)
         return ReleaseHandle(self.folder, release, generation)
@@ -158,7 +161,7 @@ def run(
     Raises RatchetError where something can't be used or the run fails; its `hint` says what to do.
     """
     request = make_request(
-        str(task.folder) if isinstance(task, Task) else str(task),
+        str(task) if isinstance(task, str | Path) else str(task.folder),
         file=Path(config) if config else None,
         overrides=overrides_of(model, budget, settings),
         levers=levers,

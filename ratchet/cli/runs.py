@@ -136,15 +136,16 @@ def watch(run_name: RunName, root: Root = RUNS) -> None:
 
 def show(run_name: RunName, root: Root = RUNS, as_json: AsJson = False) -> None:
     """What a run did: proposals, arms, decisions, costs, final test."""
-    from ratchet.api.run import open_run
     from ratchet.cli import stack as stack_commands
     from ratchet.cli import tables
+    from ratchet.reports.show import show_run
+    from ratchet.runs import folder as runs
     from ratchet.stack import state as stack_state
 
     if stack_state.is_stack(Path(run_name)):
         stack_commands.show_stack(Path(run_name), as_json)
         return
-    shown = open_run(run_name, root).show()
+    shown = show_run(runs.find(run_name, root))
     typer.echo(json.dumps(shown, indent=2)) if as_json else tables.print_run(shown)
 
 
@@ -205,9 +206,10 @@ def evaluate(
 
 def report(run_name: RunName, root: Root = RUNS) -> None:
     """Write a run's report, with pictures, into its report/ folder."""
-    from ratchet.api.run import open_run
+    from ratchet.reports import report as reports
+    from ratchet.runs import folder as runs
 
-    typer.echo(open_run(run_name, root).report())
+    typer.echo(reports.write(runs.find(run_name, root)))
 
 
 def drive_to_end(folder: RunFolder, place: Stack, as_json: bool) -> None:

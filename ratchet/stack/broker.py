@@ -10,8 +10,6 @@ import socket
 import time
 from pathlib import Path
 
-import redis
-
 from ratchet.stack.processes import Program
 from shared.config.secrets import broker_url
 from shared.config.settings import StackParts
@@ -63,6 +61,8 @@ class Broker:
 
     def wait(self) -> None:
         """Until it answers. Raises RatchetError when it does not start."""
+        import redis
+
         end_s = time.monotonic() + START_S
         with redis.Redis.from_url(broker_url(StackParts(**self.settings)), socket_timeout=2) as client:
             while True:

@@ -17,7 +17,6 @@ from ratchet.stack.processes import TERM_S, Program, stop_all
 from ratchet.stack.served_model import ModelWatch
 from ratchet.stack.state import SETTINGS
 from shared import logs
-from shared.bus.celery_app import make_app, ring
 from shared.bus.start_checks import check_broker
 from shared.config.settings import StackSettings
 from shared.ledger.ledger import Ring
@@ -78,6 +77,8 @@ class LocalStack:
         except BaseException:
             self._stop()
             raise
+        from shared.bus.celery_app import make_app
+
         self.app = make_app(self.settings)
         return self
 
@@ -95,6 +96,8 @@ class LocalStack:
             self.broker.holder.close()
 
     def ring(self, rings: Sequence[Ring]) -> None:
+        from shared.bus.celery_app import ring
+
         ring(self.app, rings)
 
     def tick(self) -> None:

@@ -8,8 +8,6 @@ import logging
 import time
 from typing import Any
 
-import redis
-
 from shared.bus.celery_config import refuse_eviction
 from shared.config.secrets import broker_url, on_s3, open_ledger, open_objects
 from shared.config.settings import StackParts, StackSettings
@@ -70,6 +68,8 @@ def check_store(parts: StackParts) -> None:
 def check_broker(parts: StackParts, must_answer: bool = True) -> list[str]:
     """Returns warnings about a broker that does not keep its queues on disk. Raises SettingsError for one
     that may evict queues or denies access, and, if it must answer, for one that is unreachable."""
+    import redis
+
     try:
         with redis.Redis.from_url(broker_url(parts), socket_timeout=5, socket_connect_timeout=5) as client:
             facts: dict[str, Any] = client.info("memory") | client.info("persistence")
@@ -87,6 +87,8 @@ def check_broker(parts: StackParts, must_answer: bool = True) -> list[str]:
 
 def _hint(error: Exception) -> str:
     """What to do about denied access; empty: the broker is only unreachable."""
+    import redis
+
     if isinstance(error, redis.AuthenticationError) or "NOAUTH" in str(error):
         return (
             "put the user into the URL and the password into REDIS_PASSWORD (or where broker_password points)"

@@ -6,8 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from scipy.special import stdtrit
-
 from shared.messages.evidence import Interval
 from shared.messages.records import JsonObject
 
@@ -18,6 +16,8 @@ def t_interval(values: Sequence[float], low: float, high: float) -> Interval:
     """One value an instance, seeds averaged before. A single value has no spread: the whole range."""
     if not values:
         raise ValueError("an interval of no values")
+    from scipy.special import stdtrit
+
     n, mean = len(values), math.fsum(values) / len(values)
     if n == 1:
         return Interval(mean=mean, low=low, high=high, n=1)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,11 @@ def test_random_faults_lose_nothing_and_without_the_reconciler_losses_are_found(
 def test_a_row_by_its_name() -> None:
     done = chaos("--only", "F5", "--jobs", "0", "--database", "sqlite", "--json")
     assert done.returncode == 0, done.stderr
-    [row] = json.loads(done.stdout)["rows"]
+    report = json.loads(done.stdout)
+    [row] = report["rows"]
     assert row["ok"]
+    assert report["machine"]
+    assert report["date"] == datetime.now(UTC).date().isoformat()
     assert "1 late commit was refused" in row["seen"]
 
 

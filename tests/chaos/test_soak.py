@@ -1,5 +1,7 @@
 """`ratchet soak`, on a scale of seconds: jobs that leave nothing behind are flat, a planted leak is found."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from ratchet.chaos.work import Work
@@ -13,6 +15,8 @@ def test_jobs_that_leave_nothing_behind_are_flat() -> None:
     found = soak(Wish(HOURS, rate=4.0))
     assert found["verdict"] == "flat", found["series"]
     assert found["jobs"] > 50
+    assert found["machine"]
+    assert found["date"] == datetime.now(UTC).date().isoformat()
 
 
 def test_memory_descriptors_and_files_that_stay_are_found() -> None:

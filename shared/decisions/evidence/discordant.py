@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc
 
 from shared.messages.records import derive_seed
 
@@ -76,6 +75,8 @@ def walk(outcomes: Array, alpha: float, max_pairs: int) -> tuple[Array, Array]:
 
 def last_line(differing: int, alpha: float) -> int:
     """Wins that the last look asks for where so many pairs differ and no look before could pass."""
+    from scipy.special import bdtrc
+
     return int(np.argmax(bdtrc(np.arange(differing + 1), differing, 0.5) <= alpha)) + 1
 
 

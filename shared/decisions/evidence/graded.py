@@ -17,7 +17,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from shared.decisions.evidence.betting import log_wealth_path
 from shared.decisions.evidence.t_evidence import Array, log_mixture, log_t_evidence, standardised
@@ -100,6 +99,8 @@ def spread_factor(omega: Array) -> Array:
 
 @cache
 def _spread_factors() -> tuple[Array, Array]:
+    from scipy.special import ndtr
+
     y, grid = np.linspace(-8.0, 6.0, 1401), np.linspace(0.0, 4.0, 161)
     highest = (np.exp(-grid[:, None] * y) * ndtr(y)).max(1)
     highest[0] = 1.0  # reached where y grows without end

@@ -9,14 +9,13 @@ as well.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln, roots_hermite
 
 EFFECTS = (0.4, 0.7, 1.2)  # of gain over spread, in equal parts: what 8 to 60 pairs can distinguish
-_NODES, _WEIGHTS = roots_hermite(32)
 
 Array = NDArray[np.float64]
 
@@ -48,14 +47,26 @@ def log_likelihood_ratio(count: Array, share: Array, effect: float) -> Array:
     = -n effect^2 / 2 + log of the integral of u^(n-1) exp(-u^2/2 + b u) du over the same with b = 0, where
     b = sqrt(n) effect share; by Gauss-Hermite in log u about the mode, where it is nearly normal.
     """
+    from scipy.special import gammaln
+
+    nodes, weights = _hermite()
     slope: Any = effect * np.sqrt(count) * share
     mode = (slope + np.sqrt(slope * slope + 4 * count)) / 2
     peak = count * np.log(mode) - mode * mode / 2 + slope * mode
     width = 1 / np.sqrt(mode * mode + count)
-    step = np.sqrt(2) * width[..., None] * _NODES
+    step = np.sqrt(2) * width[..., None] * nodes
     u = mode[..., None] * np.exp(step)
     height = count[..., None] * (np.log(mode)[..., None] + step) - u * u / 2 + slope[..., None] * u
-    area = (np.exp(height - peak[..., None] + _NODES**2) * _WEIGHTS).sum(-1) * np.sqrt(2) * width
+    area = (np.exp(height - peak[..., None] + nodes**2) * weights).sum(-1) * np.sqrt(2) * width
     without = (count / 2 - 1) * np.log(2) + gammaln(count / 2)
     ratio: Array = -count * effect**2 / 2 + peak + np.log(area) - without
     return ratio
+
+
+@cache
+def _hermite() -> tuple[Array, Array]:
+    """Nodes and weights of Gauss-Hermite quadrature."""
+    from scipy.special import roots_hermite
+
+    nodes, weights = roots_hermite(32)
+    return nodes, weights
