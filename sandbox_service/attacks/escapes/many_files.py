@@ -6,14 +6,14 @@ needs: total memory
 """
 
 import os
-import shutil
+import subprocess
 import tempfile
 
 folder = tempfile.mkdtemp(dir="/dev/shm")
 try:
     os.chdir(folder)
-    for number in range(120_000):
+    for number in range(110_000):
         os.mknod(f"{number:x}")
     print("escaped")
 finally:
-    shutil.rmtree(folder)
+    subprocess.run(["rm", "-rf", folder])  # in C: a slow machine needs the time
