@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from ratchet.reports.narrate import narrate
@@ -13,7 +15,7 @@ from ratchet.reports.trace import ShardTimes
 from ratchet.runs.folder import RunFolder, find, names
 from shared.errors import RatchetError
 from shared.ledger.history import Generation, RunHistory, apply
-from shared.ledger.ledger import Ledger
+from shared.ledger.ledger import Ledger, LoggedEvent
 from shared.messages.evidence import GateRecord, Interval
 from shared.messages.records import ARMS
 from shared.store.store import Store, get_record
@@ -47,18 +49,32 @@ class RunView:
             self.arms[digest] = {arm: screen[arm].interval if arm in screen else None for arm in ARMS}
         return self.arms[digest]
 
-    def refresh(self) -> list[tuple[int, float, str]]:
-        """Fold the events since the last call; returns their sentences."""
-        with self.lock:
-            fresh = []
-            for logged in self.ledger.events(self.folder.run_id, after=self.seq):
+    def refresh(self) -> None:
+        """Fold the events since the last call."""
+        with self.lock, no_garbage_search() if self.seq == 0 else nullcontext():
+            log = self.ledger.events(self.folder.run_id, after=self.seq)
+            for logged in log:
                 apply(self.history, logged.event, logged.at)
                 self.times.add(logged.event, logged.at)
                 self.seq = logged.seq
-                if text := narrate(logged.event):
-                    fresh.append((logged.seq, logged.at - self.history.started_at, text))
-            self.sentences = [*self.sentences, *fresh][-SENTENCES:]
-            return fresh
+            self.sentences = [*self.sentences, *self._told(log)][-SENTENCES:]
+
+    def _told(self, log: list[LoggedEvent]) -> list[tuple[int, float, str]]:
+        """The newest sentences of these events, the oldest first."""
+        start = self.history.started_at
+        told = ((logged.seq, logged.at - start, narrate(logged.event)) for logged in reversed(log))
+        return list(islice((row for row in told if row[2]), SENTENCES))[::-1]
+
+
+@contextmanager
+def no_garbage_search() -> Iterator[None]:
+    """While a whole log is read: its events stay, and looking for garbage among them takes a third of the
+    time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Runs:
@@ -77,13 +93,9 @@ class Runs:
         threading.Thread(target=self._read_all, daemon=True, name="read-ahead").start()
 
     def _read_all(self) -> None:
-        gc.disable()  # the events stay: looking for garbage among them takes a third of the time
-        try:
-            for name in self.names():
-                with suppress(RatchetError):  # its page says why it can't be read
-                    self.view(name)
-        finally:
-            gc.enable()
+        for name in self.names():
+            with suppress(RatchetError):  # its page says why it can't be read
+                self.view(name)
 
     def view(self, name: str) -> RunView:
         """Raises SettingsError for an unknown run."""
