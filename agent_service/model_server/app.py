@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -142,4 +143,6 @@ async def _wait(request: Request, futures: Sequence[Future[T]]) -> list[T]:
             for future in futures:
                 future.cancel()
             everything.cancel()
+            with suppress(asyncio.CancelledError):
+                await everything  # else asyncio logs as an error that nobody asked how it ended
             raise Refusal("the client disconnected", status=499, kind="ClientClosedRequest")
