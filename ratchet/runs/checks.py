@@ -26,12 +26,13 @@ def require_parts(chosen: StackParts) -> None:
 def require_time(config: RunConfig, job_limit_s: float) -> None:
     """Raises SettingsError where one slow reply could take a whole job."""
     most_s = longest_reply_s(job_limit_s)
-    if config.model.timeout_s > most_s:
-        needed_s = math.ceil(2 * config.model.timeout_s + LAST_S)
-        raise SettingsError(
-            f"model.timeout_s is {config.model.timeout_s:g}, and stack.job_limit_s leaves a reply {most_s:g}",
-            f"set stack.job_limit_s={needed_s}",
-        )
+    limits_s = {"model": config.model.timeout_s, "advisor": config.advisor.timeout_s}
+    for section, limit_s in limits_s.items():
+        if limit_s > most_s:
+            raise SettingsError(
+                f"{section}.timeout_s is {limit_s:g}, and stack.job_limit_s leaves a reply {most_s:g}",
+                f"set stack.job_limit_s={math.ceil(2 * limit_s + LAST_S)}",
+            )
 
 
 def require_tools(task: Task) -> None:

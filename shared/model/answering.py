@@ -5,6 +5,7 @@ an error is the request's or the endpoint's. Stores and counts nothing.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -62,9 +63,11 @@ class Answering:
         self._lock = threading.Lock()
         self._vouched_until_s = 0.0
 
-    def answer(self, request: SampleRequest, index: int, key: str) -> tuple[Sample, Usage]:
-        """One reply, with quick retries. `key` names it. Raises RequestRefusedError where this request is at
-        fault."""
+    def answer(
+        self, request: SampleRequest, index: int, key: str, until_s: float = math.inf
+    ) -> tuple[Sample, Usage]:
+        """One reply, with quick retries until `until_s` (monotonic). `key` names it. Raises
+        RequestRefusedError where this request is at fault."""
         tries = 0
         while True:
             tries += 1
@@ -77,7 +80,7 @@ class Answering:
             except ChatUnavailableError as error:
                 self._judge(request, key, error)
                 wait_s = max(random.uniform(0, FIRST_WAIT_S * 2**tries), error.retry_after_s or 0.0)
-                if tries == TRIES or wait_s > LONGEST_WAIT_S:
+                if tries == TRIES or wait_s > LONGEST_WAIT_S or time.monotonic() > until_s:
                     raise
                 log.info("try %d of %d failed: %s", tries, TRIES, error.message)
             time.sleep(wait_s)

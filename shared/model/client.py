@@ -159,7 +159,7 @@ class Asking:
         self._reserve(most, key)
         cost, started_s = Cost(), time.monotonic()
         try:
-            sample, usage = self._chat.answering.answer(request, index, key)
+            sample, usage = self._chat.answering.answer(request, index, key, self._until_s)
             cost = cost_of(request, sample, usage, self._chat.price)
         except (ChatError, ChatUnavailableError) as error:
             if self._keeps_failures:

@@ -4,6 +4,8 @@ beside the replies, for the endpoints whose failures a decision rests on (the ad
 
 from __future__ import annotations
 
+import math
+
 from shared.errors import (
     ChatError,
     ChatUnavailableError,
@@ -42,7 +44,9 @@ class RecordedAnswers(Answering):
         super().__init__((), Options(), 0.0)
         self._store = store
 
-    def answer(self, request: SampleRequest, index: int, key: str) -> tuple[Sample, Usage]:
+    def answer(
+        self, request: SampleRequest, index: int, key: str, until_s: float = math.inf
+    ) -> tuple[Sample, Usage]:
         if kept := self._store.lookup(KIND, key):
             found = get_json(self._store, kept)
             raise _KINDS[found["kind"]](found["message"], found["hint"])

@@ -7,6 +7,7 @@ nothing of it is usable the rules propose, with that reason. Replies are stored:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mode
@@ -119,10 +120,13 @@ def affordable(drafts: int, most: Cost, purse: Purse) -> int:
 
 
 class _Asked:
-    """Requests to the endpoint, with what they cost and why one failed."""
+    """Requests to the endpoint, with what they cost and why one failed. None begins once they have taken as
+    long as one reply may, so that the job keeps its limit: a slow advisor is asked once, and what is still
+    wanted of one that has answered is asked for when the job continues."""
 
     def __init__(self, chat: Chat, purse: Purse) -> None:
         self._chat, self._purse = chat, purse
+        self._until_s = time.monotonic() + chat.timeout_s
         self.cost, self.why = Cost(), ""
 
     def texts(self, request: SampleRequest, count: int) -> list[tuple[str, str]]:
@@ -132,7 +136,7 @@ class _Asked:
         purse = self._purse
         spending = Spending(purse.budget, purse.spent + self.cost, purse.counter)
         # A decision rests on failures too: they are kept for its replay.
-        with self._chat.asking(purse.payer, spending, keeps_failures=True) as asking:
+        with self._chat.asking(purse.payer, spending, self._until_s, keeps_failures=True) as asking:
             futures = [asking.ask(one) for one in wanted]
             try:
                 for future in futures:

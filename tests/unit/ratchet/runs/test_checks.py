@@ -13,3 +13,8 @@ def test_one_slow_reply_may_not_take_a_whole_job() -> None:
     with pytest.raises(SettingsError, match=r"leaves a reply 405 \(set stack.job_limit_s=902\)"):
         require_time(load_config([{"model": {"timeout_s": 406}}]), 900)
     assert longest_reply_s(902) >= 406
+
+
+def test_nor_may_one_slow_answer_of_the_advisor() -> None:
+    with pytest.raises(SettingsError, match=r"advisor.timeout_s is 500"):
+        require_time(load_config([{"advisor": {"timeout_s": 500}}]), 900)
