@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from shared.errors import (
+    ChatError,
     ChatUnavailableError,
     EndpointBlockedError,
     ForbiddenError,
     RequestRefusedError,
     UnusableReplyError,
 )
-from shared.messages.records import Sample
+from shared.messages.records import JsonObject, Sample
 from shared.model.options import Options, learned
 from shared.model.reading import Usage, parse_completion
 from shared.model.refusals import Refusal, as_error
@@ -59,7 +60,7 @@ class Answering:
         self.options = options
         self._servers = servers
         self._timeout_s = timeout_s
-        self._failed: Counter[tuple[str, str]] = Counter()  # by request and error
+        self._failed: Counter[str] = Counter()  # by request; words of an error may differ: ids, times, sizes
         self._lock = threading.Lock()
         self._vouched_until_s = 0.0
 
@@ -94,22 +95,15 @@ class Answering:
         while True:
             tried.append(options)
             body = request.body(index, options)
-            try:
-                answered = server.complete(body, key, self._timeout_s)
-            except RefusedError as refused:
-                other = options.after(refused.refusal, body)
-                if other is None or other in tried:  # such as both names of max_tokens
-                    raise as_error(server.url, refused.refusal) from refused
-                options = other
-                continue
-            if options != self.options:
-                self._learn(server, options)
-            parsed = parse_completion(answered)
+            parsed = _answered(server, body, key, self._timeout_s)
             if not isinstance(parsed, Refusal):
+                if options != self.options:
+                    self._learn(server, options)
                 return parsed
-            if parsed.status:
-                raise as_error(server.url, parsed)
-            raise UnusableReplyError(f"{server.url} answered with no completion: {parsed.message[:200]}")
+            other = options.after(parsed, body)
+            if other is None or other in tried:  # such as both names of max_tokens
+                raise _error_of(server, parsed)
+            options = other
 
     def _learn(self, server: Server, options: Options) -> None:
         with self._lock:
@@ -118,12 +112,12 @@ class Answering:
             self.options = options
 
     def _judge(self, request: SampleRequest, key: str, error: ChatUnavailableError) -> None:
-        """Raises RequestRefusedError once the same error has met this request too often, and it alone."""
+        """Raises RequestRefusedError once such errors have met this request too often, and it alone."""
         if not error.of_request:
             return
         with self._lock:
-            self._failed[key, error.message] += 1
-            count = self._failed[key, error.message]
+            self._failed[key] += 1
+            count = self._failed[key]
         if count >= SAME_ERRORS:
             self._require_fault(request, str(error), outage=not isinstance(error, UnusableReplyError))
             raise RequestRefusedError(
@@ -144,3 +138,17 @@ class Answering:
             raise EndpointBlockedError(f"{problem}; a plain request fails too: {error.message}") from error
         with self._lock:
             self._vouched_until_s = time.monotonic() + CONTROL_S
+
+
+def _answered(server: Server, body: JsonObject, key: str, timeout_s: float) -> tuple[Sample, Usage] | Refusal:
+    """A refusal counts the same by its status and within an answer of status 200."""
+    try:
+        return parse_completion(server.complete(body, key, timeout_s))
+    except RefusedError as refused:
+        return refused.refusal
+
+
+def _error_of(server: Server, refusal: Refusal) -> ChatError | ChatUnavailableError:
+    if refusal.status:
+        return as_error(server.url, refusal)
+    return UnusableReplyError(f"{server.url} answered with no completion: {refusal.message[:200]}")

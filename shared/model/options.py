@@ -32,7 +32,7 @@ class Options:
         if self.max_tokens_name in named:
             other = NEW_NAME if self.max_tokens_name == OLD_NAME else OLD_NAME
             by_name = self.max_tokens_name in (refusal.parameter, *refusal.places)
-            if other in refusal.message or by_name:
+            if other in refusal.message or by_name or refusal.of_unknown:
                 return replace(self, max_tokens_name=other)
             return None
         dropped = {name for name in named if name in OPTIONAL}

@@ -21,6 +21,9 @@ MAX_TEXT = 1_000_000  # characters; an endpoint that ignores max_tokens must not
 LONGEST_S = 86_400.0  # a day: what is more is no time that a reply took
 MOST_TOKENS = 1_000_000_000  # what is more is no count of one reply's tokens
 LARGEST_ID = 2**31 - 1
+BROKEN_OFF = frozenset(  # finish reasons of a reply that its server did not finish
+    {"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"}
+)
 ONLY_REASONING = "reasoning"  # finish_reason of a reply whose tokens all went into reasoning
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _MARKS = (  # what models put round a block of reasoning; more than one may precede an answer
@@ -56,15 +59,28 @@ def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
     whole = isinstance(reported, dict) and isinstance(reported.get("choices"), list)
     if not whole or reported.get("error"):  # beside a reply: the stream of it broke off
         return _error_inside(reported, text)
-    choice = reported["choices"][0] if reported["choices"] else {"finish_reason": "no_choice"}
+    choices = reported["choices"] or [{"finish_reason": "no_choice"}]
+    choice = min(choices, key=_place)
     if not isinstance(choice, dict):
         return read_refusal(0, text)
-    if choice.get("error") or choice.get("finish_reason") == "error":
-        return _error_inside({"error": choice.get("error") or "an error in a choice"}, text)
+    finish = _finish(choice)
+    if choice.get("error") or finish.lower() in BROKEN_OFF:
+        return _error_inside({"error": choice.get("error") or f"a reply that ended by {finish!r}"}, text)
     usage = _usage(reported.get("usage"))
     prompt_ids = _integers(choice.get("prompt_token_ids")) or _integers(reported.get("prompt_token_ids"))
     waited_s = _seconds(reported.get("waited_s"))
     return _sample(choice, prompt_ids, usage).model_copy(update={"waited_s": waited_s}), usage
+
+
+def _place(choice: Any) -> int:
+    """Of a choice among those of a request for one reply: the first is meant."""
+    return (_count(choice.get("index")) or 0) if isinstance(choice, dict) else 0
+
+
+def _finish(choice: JsonObject) -> str:
+    """Its finish reason; SGLang's own form is an object."""
+    reported = choice.get("finish_reason") or ""
+    return str(reported.get("type", "") if isinstance(reported, dict) else reported)
 
 
 def _seconds(reported: Any) -> float:
@@ -74,30 +90,40 @@ def _seconds(reported: Any) -> float:
 
 
 def _error_inside(reported: Any, text: str) -> Refusal:
-    error = reported.get("error") if isinstance(reported, dict) else None
-    if not error:
+    if not isinstance(reported, dict):
         return read_refusal(0, text)
-    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
-    status = _count(code) or 0
-    status = status if 400 <= status < 600 else 0
-    return read_refusal(status, json.dumps({"error": error}))
+    error = reported.get("error") or reported
+    codes = [error.get(name) for name in ("code", "status", "status_code")] if isinstance(error, dict) else []
+    known = [status for code in codes if 400 <= (status := _count(code) or 0) < 600]
+    return read_refusal(known[0] if known else 0, json.dumps({"error": error}))
 
 
 def _sample(choice: JsonObject, prompt_ids: tuple[int, ...], usage: Usage) -> Sample:
-    reported = choice.get("message")
-    message: JsonObject = reported if isinstance(reported, dict) else {}
-    text, reasoning = _content(message.get("content", choice.get("text")))
+    reported = choice.get("message") or choice.get("delta")
+    message: JsonObject = (
+        reported if isinstance(reported, dict) else {"content": reported or choice.get("text")}
+    )
+    text, reasoning = _content(message.get("content"))
     given = [message[name] for name in _REASONING_FIELDS if isinstance(message.get(name), str)]
     reasoning = reasoning or (given[0] if given else "")
     text, inside = _split_thinking(text)
-    text = text or (message["refusal"] if isinstance(message.get("refusal"), str) else "")
-    reasoning, finish = reasoning or inside, str(choice.get("finish_reason") or "")
+    text = text or (message["refusal"] if isinstance(message.get("refusal"), str) else "") or _called(message)
+    reasoning, finish = reasoning or inside, _finish(choice)
     if (reasoning and not text.strip()) or (not text and finish == "length" and usage.completion_tokens):
         finish = ONLY_REASONING
     if len(text) > MAX_TEXT:
         return Sample(text=text[:MAX_TEXT], finish_reason="too_long")
     plain = Sample(text=text, reasoning=reasoning[:MAX_TEXT], finish_reason=finish)
     return plain.model_copy(update=_tokens(choice, prompt_ids))
+
+
+def _called(message: JsonObject) -> str:
+    """The arguments of a call in the place of an answer: how some providers keep to a schema."""
+    calls = message.get("tool_calls")
+    call = calls[0] if isinstance(calls, list) and calls else message
+    function = (call.get("function") or call.get("function_call")) if isinstance(call, dict) else None
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    return arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
 
 
 def _tokens(choice: JsonObject, prompt_ids: tuple[int, ...]) -> dict[str, tuple[Any, ...]]:
@@ -114,9 +140,14 @@ def _tokens(choice: JsonObject, prompt_ids: tuple[int, ...]) -> dict[str, tuple[
 
 def _logprobs(reported: Any) -> tuple[float, ...]:
     content = reported.get("content") if isinstance(reported, dict) else None
-    values = [token.get("logprob") if isinstance(token, dict) else None for token in content or ()]
-    whole = all(isinstance(value, int | float) for value in values)
-    return tuple(float(value) for value in values if value is not None) if whole else ()
+    tokens = content if isinstance(content, list) else []
+    values = [token.get("logprob") if isinstance(token, dict) else None for token in tokens]
+    if not all(isinstance(value, int | float) for value in values):
+        return ()
+    try:
+        return tuple(float(value) for value in values if value is not None)
+    except OverflowError:  # an integer beyond any float
+        return ()
 
 
 def _content(content: Any) -> tuple[str, str]:

@@ -24,7 +24,10 @@ from shared.errors import (
 from shared.messages.records import JsonObject
 
 SHOWN_CHARS = 500
-RETRYABLE = frozenset({408, 409, 425, 429, 498, 499})  # and all from 500 up; 498 and 499: of some proxies
+RETRYABLE = frozenset(
+    {408, 409, 424, 425, 429, 498, 499}
+)  # and all from 500 up; 424, 498, 499: of some servers
+OF_REQUEST = frozenset({408, 424, 500, 502, 504, 524})  # maybe: a prompt that it fails on, a reply too slow
 NOT_IMPLEMENTED = 501
 _ACCOUNT = re.compile(
     r"insufficient_quota|exceeded your current quota|insufficient (credit|balance|funds)|credit balance"
@@ -34,11 +37,35 @@ _ACCOUNT = re.compile(
 _KEY = re.compile(
     r"api[ _-]?key.{0,40}(invalid|not valid|incorrect|missing|expired)|invalid api[ _-]?key", re.I
 )
+_MODEL = re.compile(
+    r"model_not_(found|supported)|no models? (is |are )?loaded|not have access to (the )?model"
+    r"|\bmodel not exist|\bmodel\b.{0,80}(does not exist|not found|is not loaded|is not supported by any)"
+    r"|(invalid|not a valid|unknown) model\b(?! (input|output))",
+    re.I,
+)
+_TOO_LARGE = re.compile(r"request too large|must be reduced", re.I)  # for a limit of tokens a minute
+_UNKNOWN = re.compile(r"unknown|unrecogni[sz]ed|unexpected|extra|additional propert", re.I)
 _UNSUPPORTED = re.compile(
-    r"unsupported|not supported|does(n't| not) support|unknown|unrecogni[sz]ed|unexpected|extra|not permitted"
+    rf"{_UNKNOWN.pattern}|unsupported|not supported|do(es)?(n't| not) support|not permitted"
     r"|not available|unavailable|not allowed|not enabled|can'?t be used|cannot be used|no longer|deprecated",
     re.I,
 )
+_ONE_VALUE = re.compile(  # it takes no other than one, and not: one within a range
+    r"\bonly\b(?!.*(between|range|up to|at most|less|greater|[<>≤≥\[]))"
+    r"|must be (set to )?\d+(\.\d+)?(?!\d|\.\d| ?(and|to|or)\b)",
+    re.I,
+)
+_FORMATS = re.compile(r"\bone of\b|json_object", re.I)  # the kinds of response_format that it has instead
+_IN_SCHEMA = re.compile(
+    r"invalid[ _](json[ _])?schema|in context=|schema.{0,60}(contains|features|keyword|too )", re.I
+)
+_OTHER_WORDS = {
+    "response_format": r"response[ _]format|json_schema|structured outputs?|guided[ _](json|decoding)"
+}
+_LATER = re.compile(
+    r"(?:(?:retry|again) (?:in|after)|retryDelay\W+)\s*(?P<number>\d+(?:\.\d+)?)\s?(?P<unit>ms|s|m|h)", re.I
+)
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 OURS = ("return_token_ids", "logprobs", "seed", "n")  # always the same: no scaffold chose their values
 
 
@@ -56,17 +83,29 @@ class Refusal:
     def parameters(self, sent: JsonObject) -> set[str]:
         """Which of the parameters sent it does not know or support. Not those of the scaffold's choice whose
         value is out of range: that is a mistake of the user or the scaffold."""
-        unsupported = self.places or _UNSUPPORTED.search(f"{self.message} {self.code}")
-        found = {name for name in (*self.places, self.parameter) if name in sent}
-        found = found or {name for name in sent if _mentions(self.message, name)}
-        return {name for name in found if unsupported or name in OURS}
+        unsupported = bool(self.places or _UNSUPPORTED.search(f"{self.message} {self.code}"))
+        found = {name for name in (*self.places, self.parameter.partition(".")[0]) if name in sent}
+        found = found or {name for name in sent if _mentions(self.message, name, unsupported)}
+        return {name for name in found if name in OURS or self._knows_not(name, unsupported)}
+
+    def _knows_not(self, name: str, unsupported: bool) -> bool:
+        if name == "response_format":
+            text = f"{self.message} {self.code}"
+            return not _IN_SCHEMA.search(text) and (unsupported or bool(_FORMATS.search(text)))
+        return unsupported or (name == "temperature" and bool(_ONE_VALUE.search(self.message)))
+
+    @property
+    def of_unknown(self) -> bool:
+        """Whether it knows no such parameter: not one of its values is at fault."""
+        return bool(_UNKNOWN.search(f"{self.message} {self.code}"))
 
 
-def _mentions(text: str, name: str) -> bool:
-    if "_" in name or name in ("logprobs", "temperature"):
-        return re.search(rf"\b{name}\b", text, re.I) is not None
-    quoted = rf"[`'\"]{name}[`'\"]"  # common words count where they are quoted, or begin a line
-    return re.search(rf"{quoted}|^\s*{name}\s*(:|$)", text, re.M) is not None
+def _mentions(text: str, name: str, anywhere: bool) -> bool:
+    """`anywhere`: also a common word where it stands alone, not only in quotes or at the beginning of a
+    line."""
+    if anywhere or "_" in name or name in ("logprobs", "temperature"):
+        return re.search(rf"\b({_OTHER_WORDS.get(name, name)})\b", text, re.I) is not None
+    return re.search(rf"[`'\"]{name}[`'\"]|^\s*{name}\s*(:|$)", text, re.M) is not None
 
 
 def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refusal:
@@ -77,14 +116,17 @@ def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refu
     if isinstance(reported, list) and reported and isinstance(reported[0], dict):
         reported = reported[0]
     if not isinstance(reported, dict):
-        text = _page_title(body) or body.strip()[:SHOWN_CHARS] or "an empty answer"
-        return Refusal(status, text, retry_after_s=retry_after_s(retry_after))
+        broken = "JSON that is not whole: " if reported is None and re.match(r"\s*[\[{]", body) else ""
+        text = _page_title(body) or broken + body.strip()[:SHOWN_CHARS] or "an empty answer"
+        return Refusal(status, text, retry_after_s=retry_after_s(retry_after, body))
     error = reported.get("error", reported)
     if not isinstance(error, dict):
         error = {"message": error}
     places = tuple(_places(reported)) if status in (400, 422) else ()
     message = error.get("message", error.get("detail", error))
     text = message if isinstance(message, str) else json.dumps(message)
+    if error.get("errors") and message is not error:  # what is wrong in particular, as validators list it
+        text = f"{text}: {json.dumps(error['errors'])}"
     raw = error.get("metadata", {}).get("raw") if isinstance(error.get("metadata"), dict) else None
     if isinstance(raw, str) and raw:  # a gateway passes on its provider's message
         text = f"{text}: {raw}"
@@ -94,7 +136,7 @@ def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refu
         str(error.get("param") or ""),
         str(error.get("code") or error.get("type") or ""),
         places,
-        retry_after_s(retry_after),
+        retry_after_s(retry_after, body),
     )
 
 
@@ -103,8 +145,9 @@ def _places(reported: Any) -> list[str]:
     if isinstance(reported, dict):
         loc, kind = reported.get("loc"), f"{reported.get('type', '')} {reported.get('msg', '')}"
         if isinstance(loc, list) and loc:
-            name, unknown = str(loc[-1]), re.search("extra|unknown|not permitted", kind, re.I)
-            return [name] if unknown or name in OURS else []
+            names = [name for name in map(str, loc) if name == "response_format"] or [str(loc[-1])]
+            unknown = re.search("extra|unknown|not permitted|literal|enum", kind, re.I)
+            return names if unknown or names[0] in OURS else []
         return [name for value in reported.values() for name in _places(value)]
     if isinstance(reported, list):
         return [name for value in reported for name in _places(value)]
@@ -116,28 +159,35 @@ def as_error(url: str, refusal: Refusal) -> ChatError | ChatUnavailableError:
     status = refusal.status
     problem = f"{url} answers {status}: {refusal.message}"
     about = f"{refusal.message} {refusal.code}"
-    if status == 402 or _ACCOUNT.search(about):
+    if status == 402 or (_ACCOUNT.search(about) and not _is_over_soon(refusal)):
         return EndpointBlockedError(problem, "check the account; what was paid for is kept")
     if status == 401 or (status in (400, 403) and _KEY.search(about)):
         return EndpointBlockedError(problem, "put a valid key in the variable that api_key_env names")
-    if status == 403:
+    if status in (404, 405, NOT_IMPLEMENTED) or (status in (400, 403) and _MODEL.search(about)):
+        return UnknownModelError(problem, "GET /v1/models lists what it serves")
+    if status in (403, 451):
         return ForbiddenError(problem)
-    if status in RETRYABLE or (status >= 500 and status != NOT_IMPLEMENTED):
+    if status in (400, 413, 422, 431) or (status == 429 and _TOO_LARGE.search(refusal.message)):
+        return RequestRefusedError(f"{url} refuses the request ({status}): {refusal.message}")
+    if status in RETRYABLE or status >= 500:
         later = ChatUnavailableError(problem)
         later.retry_after_s = refusal.retry_after_s
-        later.of_request = status in (500, 502)  # such as a prompt that the server fails on
+        later.of_request = status in OF_REQUEST
         return later
-    if status in (404, 405, NOT_IMPLEMENTED):
-        return UnknownModelError(problem, "GET /v1/models lists what it serves")
-    if status in (400, 413, 422, 431):
-        return RequestRefusedError(f"{url} refuses the request ({status}): {refusal.message}")
     return EndpointBlockedError(problem, "is that the address of an OpenAI-compatible API?")
 
 
-def retry_after_s(header: str | None) -> float | None:
-    """Retry-After in seconds: a number, or an HTTP date."""
+def _is_over_soon(refusal: Refusal) -> bool:
+    """A quota of so many requests a minute is in the words of a spent account, but says when it ends."""
+    return refusal.status == 429 and bool(refusal.retry_after_s) and "insufficient" not in refusal.code
+
+
+def retry_after_s(header: str | None, body: str = "") -> float | None:
+    """Seconds: of Retry-After, a number or an HTTP date; else as a body words it, such as `try again in
+    6m0s`."""
     if not header:
-        return None
+        told = _LATER.search(body)
+        return float(told["number"]) * _UNITS_S[told["unit"].lower()] if told else None
     try:
         return max(float(header), 0.0)
     except ValueError:

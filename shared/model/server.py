@@ -21,6 +21,7 @@ from shared.errors import (
     AdaptersUnsupportedError,
     ArtifactError,
     ChatError,
+    ChatUnavailableError,
     EndpointBlockedError,
     ForbiddenError,
     RequestRefusedError,
@@ -178,9 +179,15 @@ def _slow(url: str, timeout_s: float) -> SlowReplyError:
     )
 
 
-def _unreachable(url: str, error: Exception) -> UnreachableError:
-    hint = "is it running? the job is tried again"
-    return UnreachableError(f"{url} can't be reached: {error or type(error).__name__}", hint)
+def _unreachable(url: str, error: Exception) -> ChatUnavailableError:
+    """The client's own words are `Connection error.`: the reason is in what caused it."""
+    cause = error.__cause__ or error
+    reason = str(cause) or type(cause).__name__
+    if isinstance(cause, httpx2.ConnectError):
+        return UnreachableError(f"{url} can't be reached: {reason}", "is it running? the job is tried again")
+    broken = ChatUnavailableError(f"{url} gave no whole answer: {reason}", "the job is tried again")
+    broken.of_request = True  # such as a reply that takes longer than a proxy keeps a connection open
+    return broken
 
 
 def _unsupported(url: str, error: ChatError) -> AdaptersUnsupportedError:

@@ -49,12 +49,10 @@ def _add(whole: JsonObject, chunk: JsonObject) -> None:
 
 
 def _add_choice(choice: JsonObject, part: JsonObject) -> None:
-    message = choice["message"]
-    for name, value in (part.get("delta") or part.get("message") or {}).items():
-        if isinstance(value, str) and name != "role":
-            message[name] = (message.get(name) or "") + value
-        elif isinstance(value, list):
-            message[name] = [*(message.get(name) or []), *value]
+    delta = part.get("delta") or part.get("message") or part.get("text")
+    for name, value in (delta if isinstance(delta, dict) else {"content": delta}).items():
+        if isinstance(value, str | list) and name != "role":
+            choice["message"][name] = _joined(choice["message"].get(name), value)
     for name in ("finish_reason", "error"):
         if part.get(name) is not None:
             choice[name] = part[name]
@@ -64,3 +62,12 @@ def _add_choice(choice: JsonObject, part: JsonObject) -> None:
     reported = part.get("logprobs")
     if isinstance(reported, dict) and isinstance(reported.get("content"), list):
         choice.setdefault("logprobs", {"content": []})["content"] += reported["content"]
+
+
+def _joined(before: Any, more: str | list[Any]) -> str | list[Any]:
+    """Texts are put together to a text; typed parts, also with a text among them, to a list."""
+    if isinstance(before or "", str) and isinstance(more, str):
+        return (before or "") + more
+    return [
+        part for piece in (before or [], more) for part in (piece if isinstance(piece, list) else [piece])
+    ]

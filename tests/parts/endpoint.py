@@ -21,6 +21,7 @@ class Fault:
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     trickle_s: float = 0.0  # between the bytes of the body
+    breaks_off: bool = False  # the connection is closed before the body's end
 
 
 def is_control(body: Body) -> bool:
@@ -171,13 +172,14 @@ class Endpoint:
                     self._write(fault)
                 except OSError:  # the client has had enough
                     self.close_connection = True
+                self.close_connection = self.close_connection or fault.breaks_off
 
             def _write(self, fault: Fault) -> None:
                 for byte in fault.body if fault.trickle_s else ():
                     self.wfile.write(bytes([byte]))
                     time.sleep(fault.trickle_s)
                 if not fault.trickle_s:
-                    self.wfile.write(fault.body)
+                    self.wfile.write(fault.body[: -1 if fault.breaks_off else None])
 
             def log_message(self, *_: object) -> None:
                 """Tests read `seen` instead."""

@@ -173,7 +173,7 @@ def test_an_address_without_a_server_is_unavailable(store: LocalStore) -> None:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     lonely = Chat(url, store, api_key="k", timeout_s=5, concurrency=1)
-    with pytest.raises(ChatUnavailableError, match="can't be reached"):
+    with pytest.raises(ChatUnavailableError, match=r"can't be reached: .*refused"):
         lonely.sample([ASK])
     lonely.close()
 
@@ -239,8 +239,11 @@ def test_a_403_for_everything_blocks_the_run(chat: Chat, endpoint: Endpoint) -> 
         Fault(500, b'{"error": {"message": "unhashable prompt"}}'),
         Fault(200, b"<html><title>Sign in</title></html>"),
         Fault(200, b'{"choices": [{"error": {"message": "provider broke"}, "finish_reason": "error"}]}'),
+        Fault(200, b'{"choices": [{"message": {"content": "ha"}, "finish_reason": "abort"}]}'),
+        Fault(200, json.dumps(completion("ab")).encode(), breaks_off=True),
+        Fault(504, b"<html><title>504 Gateway Time-out</title></html>"),
     ],
-    ids=["500", "html", "error in a choice"],
+    ids=["500", "html", "error in a choice", "aborted", "closed early", "proxy's limit"],
 )
 def test_the_same_error_three_times_is_final_for_that_request_where_others_are_answered(
     chat: Chat, endpoint: Endpoint, fault: Fault
@@ -249,6 +252,25 @@ def test_the_same_error_three_times_is_final_for_that_request_where_others_are_a
     [refused] = chat.sample([replace(ASK, n=1)]).replies
     assert "3 times, while other requests are answered" in refused.refused
     assert (len(endpoint.asked), endpoint.controls) == (3, 1)
+
+
+def test_errors_count_as_the_same_though_each_names_another_request_id(
+    chat: Chat, endpoint: Endpoint
+) -> None:
+    endpoint.faults = [
+        Fault(500, json.dumps({"error": {"message": f"the server had an error (request {n})"}}).encode())
+        for n in range(9)
+    ]
+    [refused] = chat.sample([replace(ASK, n=1)]).replies
+    assert "request 2" in refused.refused
+    assert len(endpoint.asked) == 3
+
+
+def test_a_refusal_within_an_answer_of_status_200_is_learned_from_too(chat: Chat, endpoint: Endpoint) -> None:
+    inside = {"error": {"code": 400, "message": "Unknown parameter: 'return_token_ids'"}}
+    endpoint.faults = [Fault(200, json.dumps(inside).encode())]
+    assert texts(chat, replace(ASK, n=1)) == [[f"seed {derive_seed(7, 0)}"]]
+    assert chat.answering.options.omit == {"return_token_ids"}
 
 
 def test_nonsense_for_every_request_blocks_the_run_after_three_tries(chat: Chat, endpoint: Endpoint) -> None:

@@ -63,6 +63,22 @@ def message(**fields: Any) -> dict[str, Any]:
         (message(content="a <think> b"), "a <think> b", ""),  # talks about it
         (message(content=None, refusal="I can't help"), "I can't help", ""),
         ({"choices": [{"text": "abc"}]}, "abc", ""),
+        ({"choices": [{"message": "abc"}]}, "abc", ""),
+        ({"choices": [{"delta": {"content": "abc"}}]}, "abc", ""),
+        (message(content=None, tool_calls=[{"function": {"arguments": '{"tile": 3}'}}]), '{"tile": 3}', ""),
+        (message(content="", function_call={"arguments": {"tile": 3}}), '{"tile": 3}', ""),
+        (message(content="abc", tool_calls=[]), "abc", ""),
+        (message(content=None, tool_calls=[None]), "", ""),
+        (
+            {
+                "choices": [
+                    {"index": 1, "message": {"content": "b"}},
+                    {"index": 0, "message": {"content": "a"}},
+                ]
+            },
+            "a",
+            "",
+        ),
         ({"choices": [{"message": None}]}, "", ""),
     ],
 )
@@ -80,6 +96,8 @@ def test_answer_and_reasoning_are_told_apart(body: object, text: str, reasoning:
         (completion("xyz", message={"content": ""}, finish_reason="length"), "reasoning"),
         (completion("xyz", message={"content": " \n"}, finish_reason="length"), "length"),
         ({"choices": []}, "no_choice"),
+        (completion("ab", finish_reason={"type": "length", "length": 2}), "length"),
+        (completion("ab", finish_reason=None), ""),
     ],
 )
 def test_how_a_reply_ended_has_a_name(body: object, ending: str) -> None:
@@ -115,6 +133,10 @@ def test_usage_is_what_the_endpoint_tells_or_unknown(usage: object, read_as: Usa
         {"content": None},
         {"content": [{"logprob": None}, {"logprob": -1}]},
         {"content": "x"},
+        {"content": 5},
+        {"content": True},
+        {"content": [{"logprob": "-0.5"}]},
+        {"content": [{"logprob": -(10**400)}]},
         {"tokens": []},
     ],
 )
@@ -170,6 +192,19 @@ def test_a_stream_of_plain_lines_is_put_together() -> None:
     assert read("".join(json.dumps(line) + "\n" for line in lines).encode())[:3] == ("abc", "", "stop")
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [{"text": "ab"}, {"text": "c"}],
+        [{"delta": "ab"}, {"delta": "c"}],
+        [{"delta": {"content": [{"type": "text", "text": "ab"}]}}, {"delta": {"content": "c"}}],
+        [{"delta": {"content": "ab"}}, {"delta": {"content": [{"type": "text", "text": "c"}]}}],
+    ],
+)
+def test_a_streams_pieces_may_have_any_form(parts: list[object]) -> None:
+    assert read(events(*({"choices": [part]} for part in parts)))[0] == "abc"
+
+
 def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
     assert read(events(delta(content="abc"), end='data: {"choi'))[0] == "abc"
 
@@ -185,6 +220,12 @@ def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
         (b'{"error": {"code": "server_error", "message": "?"}}', 0),
         (b'{"choices": [{"error": {"code": 402, "message": "no credit"}, "message": {"content": ""}}]}', 402),
         (b'{"choices": [{"finish_reason": "error", "message": {"content": "half"}}]}', 0),
+        (b'{"choices": [{"finish_reason": "abort", "message": {"content": "half"}}]}', 0),
+        (b'{"choices": [{"finish_reason": {"type": "abort"}, "message": {"content": "half"}}]}', 0),
+        (b'{"choices": [{"finish_reason": "insufficient_system_resource", "message": {}}]}', 0),
+        (b'{"object": "error", "message": "too long", "code": 400}', 400),
+        (b'{"choices": null, "code": 429, "msg": "slow down"}', 429),
+        (b'event: error\ndata: {"message": "overloaded", "code": 529}\n\n', 529),
         (b'{"choices": [{"message": {"content": "half"}}], "error": {"code": 529, "message": "busy"}}', 529),
         (events(delta(content="half"), {"error": {"code": 502, "message": "the provider broke"}}), 502),
     ],
@@ -194,6 +235,12 @@ def test_what_is_no_reply_is_a_refusal_with_its_status(body: bytes, status: int)
     assert isinstance(parsed, Refusal)
     assert parsed.status == status
     assert parsed.message
+
+
+def test_json_that_breaks_off_is_said_to_do_so() -> None:
+    parsed = parse_completion(json.dumps(completion("abc")).encode()[:-2])
+    assert isinstance(parsed, Refusal)
+    assert parsed.message.startswith("JSON that is not whole: {")
 
 
 @pytest.mark.parametrize("reported", [-1, "7", True, 1e9, None, [], float("nan")])

@@ -62,6 +62,27 @@ def pydantic_list(*names: str) -> list[object]:
             {"detail": [{"loc": ["body", "logprobs"], "type": "int_type", "msg": "not a valid integer"}]},
             {"logprobs"},
         ),
+        (400, openai("Unrecognized request arguments supplied: n, seed"), {"n", "seed"}),
+        (400, openai("Unrecognized request argument supplied: n"), {"n"}),
+        (400, openai("n > 1 is not supported"), {"n"}),
+        (400, openai("extraneous key [seed] is not permitted"), {"seed"}),
+        (400, openai("x does not support parameters: ['logprobs', 'n'], for model=m"), {"logprobs", "n"}),
+        (400, {"message": "Validation error", "errors": [{"field": "seed", "message": "unknown"}]}, {"seed"}),
+        (400, openai("invalid temperature: only 1 is allowed for this model"), {"temperature"}),
+        (400, openai("`temperature` may only be set to 1 when thinking is enabled"), {"temperature"}),
+        (400, openai("temperature must be 1 for this model"), {"temperature"}),
+        (400, openai("models don't support 0.7. Only temperature=1 is supported"), {"temperature"}),
+        (400, openai("This model does not support response format `json_schema`"), {"response_format"}),
+        (400, openai("Structured outputs are not supported by this model"), {"response_format"}),
+        (400, openai("guided_json is not supported"), {"response_format"}),
+        (400, openai("'response_format' must be one of 'json_object', 'text'"), {"response_format"}),
+        (422, {"error": "response_format.type: unknown variant `json_schema`"}, {"response_format"}),
+        (400, openai("Unsupported", param="response_format.type"), {"response_format"}),
+        (
+            422,
+            {"detail": [{"loc": ["body", "response_format", "type"], "type": "literal_error", "msg": "no"}]},
+            {"response_format"},
+        ),
     ],
 )  # fmt: skip
 def test_a_parameter_that_is_not_known_is_left_out(status: int, body: object, omit: set[str]) -> None:
@@ -75,6 +96,7 @@ def test_a_parameter_that_is_not_known_is_left_out(status: int, body: object, om
     [
         openai("'max_tokens' is unsupported. Use 'max_completion_tokens' instead.", param="max_tokens"),
         openai("Unknown parameter", param="max_tokens"),
+        {"error": 'json: unknown field "max_tokens"'},
         {"detail": pydantic_list("max_tokens")},
     ],
 )
@@ -95,6 +117,11 @@ def test_the_limit_of_tokens_gets_the_name_that_the_endpoint_knows(body: object)
         "content flagged by the filter",
         "temperature: 0.7 is above the highest that this model takes",
         "the schema in response_format is too deep",
+        "Invalid schema for response_format 'reply': In context=(), 'oneOf' is not permitted",
+        "The provided json_schema contains features that are not supported",
+        "temperature must be 0 or greater",
+        "temperature must be 10 or lower",
+        "only a temperature between 0 and 1 is allowed here",
     ],
 )
 def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(message: str) -> None:
@@ -105,6 +132,15 @@ def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(m
     ("status", "message", "kind"),
     [
         (400, "context too long", RequestRefusedError),
+        (400, "foo is not a valid model ID", UnknownModelError),
+        (400, "Model Not Exist", UnknownModelError),
+        (400, "Invalid model name passed in model=foo", UnknownModelError),
+        (400, "No models loaded. Please load a model", UnknownModelError),
+        (403, "Project `p` does not have access to model `m`", UnknownModelError),
+        (424, "Request failed during generation", ChatUnavailableError),
+        (429, "Request too large for m on tokens per min: Limit 500, Requested 700", RequestRefusedError),
+        (429, "You exceeded your current quota. Please retry in 32.5s.", ChatUnavailableError),
+        (451, "blocked", ForbiddenError),
         (400, "API key not valid. Please pass a valid API key.", EndpointBlockedError),
         (401, "who are you", EndpointBlockedError),
         (402, "pay first", EndpointBlockedError),
@@ -131,3 +167,20 @@ def test_what_a_status_means(status: int, message: str, kind: type[ChatError]) -
     error = as_error("http://x/v1", read_refusal(status, json.dumps(openai(message))))
     assert type(error) is kind
     assert f"http://x/v1 {'refuses' if kind is RequestRefusedError else 'answers'}" in error.message
+
+
+@pytest.mark.parametrize(
+    ("header", "message", "seconds"),
+    [
+        ("5", "", 5.0),
+        (None, "Please retry in 32.5s.", 32.5),
+        (None, "Please try again in 6m0s", 360.0),
+        (None, "Please retry after 6 seconds", 6.0),
+        (None, "try again in 20ms", 0.02),
+        ("7", "try again in 20ms", 7.0),
+        (None, "try again later", None),
+        ("soon", "", None),
+    ],
+)
+def test_the_wait_that_an_endpoint_asks_for(header: str | None, message: str, seconds: float | None) -> None:
+    assert read_refusal(429, json.dumps(openai(message)), header).retry_after_s == seconds
