@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from agent_service.model_server.decoding.self_check import check_reading
-from shared.errors import SettingsError
+from shared.errors import RatchetError, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ ATTENTION = ("full_attention", "sliding_attention")
 # What configs call the longest context; the default is for those that know no limit (ALiBi).
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 DEFAULT_CONTEXT = 2048
+PROBE = "tell me a word"  # what a usable template writes into its prompt
+HERE = {"local_files_only": True, "trust_remote_code": False}  # never a network, nor a question on a terminal
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def load_language_model(folder: Path, device: torch.device) -> LanguageModel:
         device=device,
         vocab=vocab,
         context=context,
-        stop_tokens=_stop_tokens(model, tokenizer),
+        stop_tokens=_stop_tokens(model, tokenizer, vocab),
         parameters=sum(weight.numel() for weight in model.parameters()),
         token_bytes=check_reading(model, vocab, device),
     )
@@ -67,21 +69,33 @@ def load_language_model(folder: Path, device: torch.device) -> LanguageModel:
 
 def _tokenizer(folder: Path) -> Any:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (ValueError, KeyError, OSError, ImportError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **HERE)
+    except Exception as error:  # whatever a library makes of a user's files
         raise SettingsError(f"{folder}: the tokenizer can't be read: {_first_line(error)}") from error
     if not tokenizer.is_fast:
         raise SettingsError(f"{folder} has no fast tokenizer", "save it with tokenizer.json")
     if not tokenizer.chat_template:
         logger.warning("no chat template: messages are written as `Role: text`")
         tokenizer.chat_template = PLAIN_TEMPLATE
+    _check_template(folder, tokenizer)
     return tokenizer
+
+
+def _check_template(folder: Path, tokenizer: Any) -> None:
+    messages = [{"role": "user", "content": PROBE}]
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        why = "" if PROBE in text else "it leaves out what the user says"
+    except Exception as error:  # a template raises what its author wrote into it
+        why = _first_line(error)
+    if why:
+        raise SettingsError(f"{folder}: the chat template can't be used: {why}", "mend chat_template.jinja")
 
 
 def _model(folder: Path, device: torch.device) -> tuple[Any, int]:
     """The model, and the tokens that it can take in."""
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, **HERE)
         text = config.get_text_config()
         context = _context(text)
         window = _widen_windows(text)
@@ -89,12 +103,19 @@ def _model(folder: Path, device: torch.device) -> tuple[Any, int]:
             logger.warning("some layers look back %d tokens: that is the context here", window)
             context = window
         dtype = _precision(config, device)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, config=config, dtype=dtype, local_files_only=True
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            folder, config=config, dtype=dtype, output_loading_info=True, **HERE
         )
-    except (ValueError, KeyError, OSError, ImportError, AttributeError, RuntimeError) as error:
+    except RatchetError:
+        raise
+    except Exception as error:  # whatever a library makes of a user's files
         hint = "is its architecture one that transformers reads?"
         raise SettingsError(f"{folder} can't be loaded: {_first_line(error)}", hint) from error
+    if missing := sorted(loaded["missing_keys"]):  # they would be random
+        raise SettingsError(
+            f"{folder} lacks {len(missing)} of the model's weights, such as {missing[0]}",
+            "is it whole, and a model that writes text?",
+        )
     return model.to(device).eval(), context
 
 
@@ -128,10 +149,10 @@ def _widen_windows(config: Any) -> int:
     return int(window)
 
 
-def _stop_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
+def _stop_tokens(model: Any, tokenizer: Any, vocab: int) -> tuple[int, ...]:
     configured = model.generation_config.eos_token_id
     several = configured if isinstance(configured, list) else [configured]
-    tokens = tuple(dict.fromkeys(t for t in [tokenizer.eos_token_id, *several] if t is not None))
+    tokens = tuple(dict.fromkeys(t for t in [tokenizer.eos_token_id, *several] if t in range(vocab)))
     if not tokens:
         raise SettingsError("the tokenizer names no eos token", "without one no answer can end")
     return tokens

@@ -10,6 +10,7 @@ from shared.messages.records import JsonObject, digest_of
 from shared.model.refusals import Refusal
 
 OLD_NAME, NEW_NAME = "max_tokens", "max_completion_tokens"
+SYSTEM = "system"  # in `omit`: that role, whose text then begins the user's first message
 OPTIONAL = ("return_token_ids", "logprobs", "seed", "temperature", "n", "response_format")
 
 
@@ -28,6 +29,8 @@ class Options:
 
     def after(self, refusal: Refusal, sent: JsonObject) -> Options | None:
         """Options that leave out or rename what the refusal names; None: it names nothing of that kind."""
+        if refusal.of_system(sent):
+            return replace(self, omit=self.omit | {SYSTEM})
         named = refusal.parameters(sent)
         if self.max_tokens_name in named:
             other = NEW_NAME if self.max_tokens_name == OLD_NAME else OLD_NAME
@@ -58,7 +61,9 @@ def learned(before: Options, after: Options) -> str:
     parts = []
     if after.max_tokens_name != before.max_tokens_name:
         parts.append(f"asks for {after.max_tokens_name} instead of {before.max_tokens_name}")
-    if left_out := sorted(after.omit - before.omit):
+    if SYSTEM in after.omit - before.omit:
+        parts.append("takes no system message: its text begins the user's first from now on")
+    if left_out := sorted(after.omit - before.omit - {SYSTEM}):
         parts.append(f"refuses {', '.join(left_out)}: left out from now on")
     if {"logprobs", "return_token_ids"} & (after.omit - before.omit):
         parts.append("rewards can't train weights on its replies, which bring no token ids")

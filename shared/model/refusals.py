@@ -62,6 +62,12 @@ _IN_SCHEMA = re.compile(
 _OTHER_WORDS = {
     "response_format": r"response[ _]format|json_schema|structured outputs?|guided[ _](json|decoding)"
 }
+_SYSTEM = re.compile(
+    r"system (role|message|prompt|instruction)s?.{0,40}(not |un)(supported|enabled|allowed)"
+    r"|not support.{0,20}\bsystem\b|developer instruction is not enabled|roles must alternate"
+    r"|chat template refuses",
+    re.I,
+)
 _LATER = re.compile(
     r"(?:(?:retry|again) (?:in|after)|retryDelay\W+)\s*(?P<number>\d+(?:\.\d+)?)\s?(?P<unit>ms|s|m|h)", re.I
 )
@@ -93,6 +99,11 @@ class Refusal:
             text = f"{self.message} {self.code}"
             return not _IN_SCHEMA.search(text) and (unsupported or bool(_FORMATS.search(text)))
         return unsupported or (name == "temperature" and bool(_ONE_VALUE.search(self.message)))
+
+    def of_system(self, sent: JsonObject) -> bool:
+        """Whether the conversation's system message may be what it refuses."""
+        messages = sent.get("messages")
+        return bool(messages and messages[0]["role"] == "system" and _SYSTEM.search(self.message))
 
     @property
     def of_unknown(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.messages.records import JsonObject, derive_seed, digest_of
-from shared.model.options import Options
+from shared.model.options import SYSTEM, Options
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,23 @@ class SampleRequest:
             schema = {"name": "reply", "schema": self.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         kept = {name: value for name, value in (body | options.added).items() if name not in options.omit}
-        return {"model": self.model, "messages": self.messages} | kept
+        messages = without_system(self.messages) if SYSTEM in options.omit else self.messages
+        return {"model": self.model, "messages": messages} | kept
 
     def prompt_tokens_about(self) -> int:
         """An estimate for endpoints that report no usage, and for what is not yet paid: a token is about four
         characters, and each message brings a few of its own."""
         return sum(tokens_about(message["content"]) + 4 for message in self.messages)
+
+
+def without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The same for models that know no system message: its text begins the first message of the user."""
+    if not messages or messages[0]["role"] != SYSTEM:
+        return messages
+    first, *rest = messages
+    if not rest or rest[0]["role"] != "user":
+        return [{"role": "user", "content": first["content"]}, *rest]
+    return [{"role": "user", "content": f"{first['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
 
 
 CHARS_A_TOKEN = 4

@@ -43,7 +43,11 @@ def convert(file: Path, out: Path) -> None:
     """Raises ValueError or NotImplementedError for an architecture that transformers does not read."""
     source: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
     tokenizer = AutoTokenizer.from_pretrained(file.parent, **source)
-    read = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **source)
+    read, loaded = AutoModelForCausalLM.from_pretrained(
+        file.parent, dtype=torch.float32, output_loading_info=True, **source
+    )
+    if missing := sorted(loaded["missing_keys"]):  # they would be random
+        raise ValueError(f"it lacks {len(missing)} of the model's weights, such as {missing[0]}")
     model = unquantized(read)
     if sum(weight.numel() for weight in model.parameters()) > FLOAT32_PARAMETERS:
         model.to(torch.bfloat16)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import mmap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,21 +25,34 @@ CHUNK = 1 << 24  # values at a time
 
 def check_finite(path: Path) -> None:
     """Raises ArtifactError naming the first tensor that holds NaN or infinity, or a damaged file."""
+    if not path.stat().st_size:
+        raise ArtifactError(f"{path.name} is empty", "complete the download")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            header_bytes = int.from_bytes(data[:8], "little")
-            header = json.loads(data[8 : 8 + header_bytes])
-        except ValueError as error:
-            raise ArtifactError(f"{path.name} is no safetensors file: {error}") from None
-        start = 8 + header_bytes
-        for name, entry in header.items():
-            if name == "__metadata__" or entry["dtype"] not in EXPONENTS:
-                continue
-            low, high = entry["data_offsets"]
+        start, tensors = _tensors(path, data)
+        for name, (dtype, low, high) in tensors.items():
             if start + high > len(data):
                 raise ArtifactError(f"{path.name} is cut short: tensor {name} is missing")
-            if not _finite(data, start + low, high - low, entry["dtype"]):
+            if dtype in EXPONENTS and not _finite(data, start + low, high - low, dtype):
                 raise ArtifactError(f"{path.name}: tensor {name} holds NaN or infinity")
+        if start + max((high for _, _, high in tensors.values()), default=0) < len(data):
+            raise ArtifactError(f"{path.name} is longer than its tensors", "download it again")
+
+
+def _tensors(path: Path, data: mmap.mmap) -> tuple[int, dict[str, tuple[str, int, int]]]:
+    """Where the values begin; and of each tensor its type, its beginning and its end from there."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8:start])
+        return start, {name: _place(entry) for name, entry in header.items() if name != "__metadata__"}
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise ArtifactError(f"{path.name} is no safetensors file: {error!r}") from None
+
+
+def _place(entry: Any) -> tuple[str, int, int]:
+    low, high = map(int, entry["data_offsets"])
+    if not 0 <= low <= high:
+        raise ValueError("a tensor ends before it begins")
+    return str(entry["dtype"]), low, high
 
 
 def _finite(data: mmap.mmap, offset: int, size_bytes: int, dtype: str) -> bool:

@@ -4,6 +4,7 @@ server does it. What is learned is the reply and the token that ends it.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from shared.errors import TrainingError
 from shared.messages.proposals import Demonstration, Demonstrations
+from shared.model.wire import without_system
 from trainer_service.specs import TrainingSample
 
 
@@ -32,7 +34,7 @@ def read_demonstrations(path: Path, base: Path) -> list[TrainingSample]:
 def tokenize(item: Demonstration, tokenizer: Any, end: int) -> TrainingSample:
     messages = [{"role": message.role, "content": message.content} for message in item.messages]
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        text = _prompt(tokenizer, messages)
     except TemplateError as error:
         raise TrainingError(
             f"the chat template refuses the demonstration of {item.instance_id}: {error}"
@@ -46,6 +48,15 @@ def tokenize(item: Demonstration, tokenizer: Any, end: int) -> TrainingSample:
         reward=1.0,
         group=item.instance_id,
     )
+
+
+def _prompt(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+    """As the model is asked: without a system message where its template knows none."""
+    write = partial(tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True)
+    try:
+        return str(write(messages))
+    except TemplateError:
+        return str(write(without_system(messages)))
 
 
 def stop_token(base: Path, tokenizer: Any) -> int:

@@ -21,8 +21,13 @@ from trainer_service.training.targets import lora_targets
 
 
 def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """The base model, ready for evaluation."""
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).eval()
+    """The base model, ready for evaluation. Raises TrainingError where its files are not the whole of it."""
+    model, loaded = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
+    )
+    if missing := sorted(loaded["missing_keys"]):  # they would be random
+        raise TrainingError(f"the base lacks {len(missing)} of its weights, such as {missing[0]}")
+    return model.eval()
 
 
 def load_policy(spec: TrainSpec, dtype: torch.dtype = torch.float32) -> Any:

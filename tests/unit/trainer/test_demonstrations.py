@@ -44,6 +44,18 @@ def test_no_token_reaches_from_the_prompt_into_the_reply(tmp_path):
     assert tokenizer.decode(sample.token_ids) == '{"tile":16,"order":"ijk"}</s>'
 
 
+def test_what_the_system_says_begins_the_users_message_where_the_template_knows_no_system(tmp_path):
+    base = write_model(tmp_path / "bytes")
+    template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        "{{ messages[0]['content'] }}:"
+    )
+    (base / "chat_template.jinja").write_text(template)
+    said = (ChatMessage(role="system", content="be short"), ChatMessage(role="user", content="a tile"))
+    (sample,) = read(tmp_path, base, Demonstration(instance_id="i1", messages=said, reply="8"))
+    assert AutoTokenizer.from_pretrained(base).decode(sample.prompt_ids) == "be short\n\na tile:"
+
+
 def test_a_base_without_a_chat_template_is_refused_with_what_to_do(tmp_path, base):
     for path in base.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

@@ -132,6 +132,31 @@ def test_a_model_file_that_is_cut_short_is_refused(tmp_path):
         check_finite(path)
 
 
+@pytest.mark.parametrize(
+    ("header", "values", "reason"),
+    [
+        (b"", b"", "no safetensors file"),
+        (b"[1, 2]", b"", "no safetensors file"),
+        (b'{"w": 5}', b"", "no safetensors file"),
+        (b'{"w": {"dtype": "F32"}}', b"", "no safetensors file"),
+        (b'{"w": {"dtype": "F32", "data_offsets": [8, 0]}}', b"x" * 8, "ends before it begins"),
+        (b'{"w": {"dtype": "F32", "data_offsets": [0, 8]}}', b"x" * 9, "longer than its tensors"),
+        (b'{"w": {"dtype": "I64", "data_offsets": [0, 8]}}', b"x" * 7, "cut short"),
+    ],
+)
+def test_a_damaged_model_file_is_refused_with_what_is_wrong(header, values, reason, tmp_path):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + values)
+    with pytest.raises(ArtifactError, match=reason):
+        check_finite(path)
+
+
+def test_an_empty_model_file_is_refused(tmp_path):
+    (tmp_path / "w.safetensors").touch()
+    with pytest.raises(ArtifactError, match=r"w\.safetensors is empty"):
+        check_finite(tmp_path / "w.safetensors")
+
+
 def safetensors_file(path, dtype, bits):
     header = {"w": {"dtype": dtype, "shape": [bits.size], "data_offsets": [0, bits.nbytes]}}
     head = json.dumps(header).encode()

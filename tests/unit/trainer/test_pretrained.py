@@ -116,6 +116,39 @@ def test_weights_whose_download_was_cut_short_are_named_before_a_run(tmp_path):
         check_source(str(folder))
 
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("model.safetensors", LFS, "stands for a file in git-lfs .git lfs pull"),
+        ("tokenizer.json", LFS, "stands for a file in git-lfs .git lfs pull"),
+        ("config.json", b'{"quantization_config": {"quant_method": "gptq"}}', "is quantized"),
+        ("config.json", b'{"quantization": {"bits": 4}}', "is quantized"),
+        ("config.json", b'{"model_type": ', r"config\.json is no JSON"),
+        ("config.json", b"[]", r"config\.json holds no JSON object"),
+        ("tokenizer.json", b"<html>", r"tokenizer\.json is no JSON"),
+    ],
+)
+def test_a_folder_that_can_not_be_used_is_refused_before_a_run(name, content, reason, tmp_path):
+    folder = write_folder(tmp_path / "model")
+    check_source(str(folder))
+    (folder / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match=reason):
+        check_source(str(folder))
+
+
+@pytest.mark.parametrize("lost", ["model.safetensors.index.json", "tokenizer.json"])
+def test_shards_without_their_index_and_a_model_without_a_fast_tokenizer_say_what_they_need(lost, tmp_path):
+    folder = write_folder(tmp_path / "model", shards=2)
+    check_source(str(folder))
+    (folder / lost).unlink()
+    hint = "need model.safetensors.index.json" if "index" in lost else "save_pretrained"
+    with pytest.raises(ArtifactError, match=hint):
+        check_source(str(folder))
+
+
 @pytest.mark.parametrize("base", ["/no/such/folder", "word", "./a/b", "~/none", "a/b/c"])
 def test_what_names_no_model_is_refused_with_what_may_be_given(base):
     with pytest.raises(SettingsError, match=r"give a folder, a \.gguf file"):

@@ -13,8 +13,9 @@ from shared.errors import (
     UnknownModelError,
 )
 from shared.messages.records import JsonObject
-from shared.model.options import Options
+from shared.model.options import Options, learned
 from shared.model.refusals import as_error, read_refusal
+from shared.model.wire import SampleRequest
 
 SENT: JsonObject = {
     "model": "m",
@@ -184,3 +185,26 @@ def test_what_a_status_means(status: int, message: str, kind: type[ChatError]) -
 )
 def test_the_wait_that_an_endpoint_asks_for(header: str | None, message: str, seconds: float | None) -> None:
     assert read_refusal(429, json.dumps(openai(message)), header).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "System role not supported",
+        "the chat template refuses these messages: no",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+        "Developer instruction is not enabled for models/gemma",
+        "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+    ],
+)
+def test_a_system_message_that_is_refused_becomes_part_of_the_users(message: str) -> None:
+    said = [{"role": "system", "content": "be short"}, {"role": "user", "content": "hi"}]
+    request = SampleRequest("m", said, seed=1, max_tokens=5)
+    options = Options()
+    refusal = read_refusal(400, json.dumps(openai(message)))
+    after = options.after(refusal, request.body(0, options))
+    assert after is not None
+    body = request.body(0, after)
+    assert body["messages"] == [{"role": "user", "content": "be short\n\nhi"}]
+    assert after.after(refusal, body) is None  # nor is it learned twice
+    assert learned(options, after) == "takes no system message: its text begins the user's first from now on"
