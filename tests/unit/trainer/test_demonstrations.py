@@ -70,10 +70,10 @@ def test_a_base_without_a_chat_template_is_refused_with_what_to_do(tmp_path, bas
 def test_a_template_that_refuses_a_message_names_the_instance(tmp_path, base):
     for path in base.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    template = "{{ raise_exception('no system role') if messages[0]['role'] == 'system' }}"
+    template = "{{ raise_exception('too new') if messages[0]['role'] == 'developer' }}"
     (tmp_path / "chat_template.jinja").write_text(template)
-    with pytest.raises(TrainingError, match="refuses the demonstration of i1: no system role"):
-        read(tmp_path, tmp_path, demonstration("red", "a", role="system"))
+    with pytest.raises(TrainingError, match="refuses the demonstration of i1: too new"):
+        read(tmp_path, tmp_path, demonstration("red", "a", role="developer"))
 
 
 def test_no_demonstration_at_all_is_refused(tmp_path, base):

@@ -178,29 +178,6 @@ def test_an_address_without_a_server_is_unavailable(store: LocalStore) -> None:
     lonely.close()
 
 
-def test_a_trickle_does_not_outlast_the_deadline(endpoint: Endpoint, store: LocalStore) -> None:
-    hasty = Chat(endpoint.url, store, api_key="k", timeout_s=0.5, concurrency=1)
-    endpoint.faults = [Fault(200, b"x" * 600, trickle_s=0.05)] * 4
-    endpoint.well = False
-    with pytest.raises(ChatUnavailableError, match=r"did not finish its answer within 0.5 s \(timeout_s"):
-        hasty.sample([replace(ASK, n=1)])
-    hasty.close()
-
-
-def test_a_reply_that_was_too_slow_is_not_asked_for_again_when_the_job_has_no_time_left(
-    endpoint: Endpoint, store: LocalStore
-) -> None:
-    hasty = Chat(endpoint.url, store, api_key="k", timeout_s=0.5, concurrency=1)
-    endpoint.faults = [Fault(200, b"x" * 600, trickle_s=0.05)] * 4
-    endpoint.well = False
-    with hasty.asking(until_s=time.monotonic() + 0.2) as asking:
-        [future] = asking.ask(replace(ASK, n=1))
-        with pytest.raises(ChatUnavailableError, match="did not finish"):
-            future.result()
-    assert len(endpoint.asked) == 1
-    hasty.close()
-
-
 @pytest.mark.parametrize(
     ("status", "error"),
     [(401, EndpointBlockedError), (402, EndpointBlockedError), (404, UnknownModelError)],
