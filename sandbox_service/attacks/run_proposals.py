@@ -14,7 +14,7 @@ from sandbox_service.attacks import naive
 from sandbox_service.attacks.corpus import TASK, Attack
 from sandbox_service.attacks.finding import Finding
 from shared.box.open import open_box
-from shared.errors import RatchetError
+from shared.errors import BoxError, RatchetError
 from shared.harness.bundle import PatchRefused, apply_patch, bundle_digest, load_harness
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool
 from shared.messages.proposals import Edit, Patch
@@ -39,19 +39,20 @@ def attack_scaffolds(chosen: Sequence[Attack], folder: Path) -> list[Finding]:
 
 
 def _attack_scaffold(attack: Attack, pool: ScaffoldPool, folder: Path) -> Finding:
-    """Two steps of each: the second one's answer shows whether state was kept."""
+    """Two steps of each: the second one's answer shows whether state was kept. A box that seems broken costs
+    it nothing."""
     folder.mkdir(parents=True)
     (folder / "scaffold.py").write_text(attack.path.read_text())
     done = naive.run_program([sys.executable, "-c", PLAINLY, str(attack.path), str(folder)], folder, {})
     plain = done is not None and done.stdout.startswith(b"escaped")
     payload: JsonObject = {"instance": {"place": "/tmp"}, "history": [], "knobs": {}, "context": {"seed": 1}}
-    boxed, saw = "", "it kept nothing"
+    boxed, saw, lost = "", "it kept nothing", False
     try:
         for _ in range(STEPS):
             boxed = pool.step(attack.name, folder, payload, AttemptSection())["answer"]["content"]
-    except ScaffoldFailed as error:
-        saw = error.message
-    return Finding.of(attack, plain, boxed != "escaped", saw)
+    except (ScaffoldFailed, BoxError) as error:
+        saw, lost = error.message, isinstance(error, BoxError)
+    return Finding.of(attack, plain, boxed != "escaped" and not lost, saw)
 
 
 def attack_patches(chosen: Sequence[Attack]) -> list[Finding]:

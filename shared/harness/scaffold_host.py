@@ -1,13 +1,16 @@
-"""The program inside the box that runs a harness's scaffold: loads it once, then forks for each step, so that
-no step sees what another left in memory. It locks itself first (scaffold_lock.py): a scaffold has no clock,
-writes nothing and starts nothing. JSON lines on stdin and stdout; the scaffold gets neither.
+"""The program inside the box that runs a harness's scaffold. No line of the scaffold runs in this process: it
+imports libraries, locks itself (scaffold_lock.py: no clock, no writes), and forks for prepare, once, and for
+each step (scaffold_run.py). So nothing of a step outlives it, and no step writes into the protocol.
 
     scaffold_host.py SCAFFOLD GIVEN  writes {"up"}, then {"ready"} or {"failed"}; then one answer a request:
     {"instance", "history", "knobs", "context"}  ->  {"action": ...} or {"failed": reason}
     {"instance", "answer", "knobs", "context"}  ->  {"demonstrations": ...} or {"failed": reason}
 
-A scaffold may have a function prepare(public, knobs): called once with what GIVEN (JSON) holds, before
-any step; what it returns is every step's context["prepared"].
+JSON lines on stdin and stdout. Each fork reads its own request, and answers pass through memory that is
+wiped: the freed memory of this process, which every fork inherits, holds nothing of an earlier step.
+
+A scaffold may have a function prepare(public, knobs): called with what GIVEN (JSON) holds, before any step;
+what it returns, pickled, is every step's context["prepared"].
 
 Started as a file, so it imports the standard library only, and files of this package that do the same.
 """
@@ -18,78 +21,74 @@ import ctypes
 import importlib
 import json
 import os
-import random
 import signal
 import sys
-import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from shared.harness.scaffold_lock import lock, lock_step
+from shared.harness.scaffold_run import KEPT, Scaffold, as_json, call, prepare, reason, write
 
 del sys.path[0]
 
 CAP_BYTES = 1 << 20  # of one action
-REASON_CHARS = 300
 PR_SET_CHILD_SUBREAPER = 36
-PREPARED = "prepared"
 LIBRARIES = ("/usr", "/lib", "/lib64", "/etc")
 FIRST_OTHER, LAST = 3, 255  # descriptors, as the box limits them
-
-Function = Callable[..., Any]
+OPENING = b"{"  # of every request: the one byte of it that this process reads
 
 
 class NotLockedError(Exception):
     """The kernel refused to take from this process what no scaffold may have."""
 
 
+class NotLoadedError(Exception):
+    """The scaffold does not parse, or failed before any step."""
+
+
 def main() -> None:
-    requests = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
-    _write(answers, {"up": True})
+    requests, answers = os.dup(0), os.dup(1)
+    write(answers, b'{"up":true}\n')
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of a step become ours to reap
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
+    given = json.loads(sys.argv[2])
     try:
-        functions, prepared = _load(sys.argv[1], json.loads(sys.argv[2]))
+        scaffold = _locked(sys.argv[1], given)
+        _close_others(requests, answers)
+        pickled = _prepared(scaffold, given, (requests, answers))
     except NotLockedError as error:
-        _write(answers, {"not locked": str(error)})
+        _say(answers, {"not locked": str(error)})
         return
-    except BaseException as error:  # whatever the scaffold's top level raises, SystemExit too
-        _write(answers, {"failed": f"scaffold.py does not load: {_reason(error)}"})
+    except NotLoadedError as error:
+        _say(answers, {"failed": str(error)})
         return
-    for fd in range(FIRST_OTHER, LAST + 1):  # a file that it opened would be shared by all steps
-        if fd not in (requests.fileno(), answers.fileno()):
-            with contextlib.suppress(OSError):
-                os.close(fd)
-    _write(answers, {"ready": True})
-    for line in requests:
-        request = json.loads(line)
-        request["context"] |= prepared
-        _answer(answers, _in_fork(functions, request, (requests.fileno(), answers.fileno())))
+    _say(answers, {"ready": True})
+    room = bytearray(CAP_BYTES + 1)
+    while os.read(requests, 1) == OPENING:
+        _serve(partial(call, scaffold, pickled), (requests, answers), room)
 
 
-def _load(path: str, given: dict[str, Any]) -> tuple[dict[str, Function], dict[str, Any]]:
-    """The scaffold's step and demonstrate (where it has one), and what it prepared for all calls; random
-    numbers as in a step of seed 0."""
+def _say(answers: int, value: Any) -> None:
+    write(answers, as_json(value) + b"\n")
+
+
+def _locked(path: str, given: dict[str, Any]) -> Scaffold:
     source = Path(path).read_text(encoding="utf-8")
-    code = compile(source, "scaffold.py", "exec")
-    _import(source)
+    try:
+        code = compile(source, "scaffold.py", "exec")
+        _import(source)
+    except BaseException as error:
+        raise NotLoadedError(f"scaffold.py does not load: {reason(error)}") from None
     try:
         lock([*LIBRARIES, sys.prefix, sys.base_prefix, *filter(None, [given["public"]])])
     except OSError as error:
         raise NotLockedError(str(error)) from None
-    names: dict[str, Any] = {"__name__": "scaffold", "__file__": path}
-    exec(code, names)
-    _seed(0)
-    prepared = {PREPARED: names["prepare"](**given)} if "prepare" in names else {}
-    functions = {"step": names["step"]}
-    if "demonstrate" in names:
-        functions["demonstrate"] = names["demonstrate"]
-    return functions, prepared
+    return Scaffold(path, code)
 
 
 def _import(source: str) -> None:
@@ -107,22 +106,95 @@ def _import(source: str) -> None:
                 importlib.import_module(module)
 
 
-def _in_fork(functions: dict[str, Function], request: dict[str, Any], private: tuple[int, int]) -> bytes:
-    """The called function's answer as JSON. Everything that it started is dead when this returns."""
+def _close_others(*kept: int) -> None:
+    """What a library opened would be shared by all steps."""
+    for fd in range(FIRST_OTHER, LAST + 1):
+        if fd not in kept:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def _prepared(scaffold: Scaffold, given: dict[str, Any], private: tuple[int, int]) -> memoryview:
+    """The pickled additions to every context; they are unpickled in forks alone. Raises NotLoadedError."""
+
+    def work(write_end: int) -> None:
+        _shut_in(private)
+        prepare(scaffold, given, write_end)
+
+    child, read_end = _forked(work)
+    with os.fdopen(read_end, "rb") as pipe:
+        data = pipe.read()
+    status = _end_all(child)
+    if data.startswith(KEPT):
+        return memoryview(data)[len(KEPT) :]
+    if data:
+        raise NotLoadedError(f"scaffold.py does not load: {data[1:].decode(errors='replace')}")
+    raise NotLoadedError(f"the scaffold ended its process ({_ending(status)})")
+
+
+def _serve(work: Callable[[dict[str, Any], int], None], private: tuple[int, int], room: bytearray) -> None:
+    """One request, one line of answer."""
+
+    def read_and_work(write_end: int) -> None:
+        data = OPENING
+        while not data.endswith(b"\n"):
+            data += os.read(private[0], CAP_BYTES)
+        _shut_in(private)
+        work(json.loads(data), write_end)
+
+    child, read_end = _forked(read_and_work)
+    size = _read_line(read_end, room)
+    fault = _fault(room, size, _end_all(child))
+    if fault:
+        _say(private[1], {"failed": fault})
+    else:
+        write(private[1], memoryview(room)[:size])
+    room[:size] = bytes(size)
+
+
+def _forked(work: Callable[[int], None]) -> tuple[int, int]:
+    """A child that calls `work` with the pipe for its answer; its pid, and the end to read that from."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:
-        for fd in (read_end, *private):
-            os.close(fd)
-        _run(functions, request, write_end)
+        os.close(read_end)
+        with contextlib.suppress(BaseException):
+            work(write_end)
+        os._exit(0)
     os.close(write_end)
-    data = _read_line(read_end)
-    status = _end_all(child)
-    if len(data) > CAP_BYTES:
-        return _json({"failed": f"the action is longer than {CAP_BYTES} bytes"})
-    if not data.endswith(b"\n"):
-        return _json({"failed": f"step ended its process ({_ending(status)})"})
-    return data.strip()
+    return child, read_end
+
+
+def _shut_in(private: tuple[int, int]) -> None:
+    """In a child, before any line of the scaffold."""
+    for fd in private:
+        os.close(fd)
+    lock_step()
+
+
+def _read_line(read_end: int, room: bytearray) -> int:
+    """Into `room`, up to the line's end, its own, or the end of all who could write; not of all whom the step
+    started. The number of bytes; no other memory holds a copy of them."""
+    size = 0
+    with memoryview(room) as view:
+        while size < len(room) and room[size - 1 : size] != b"\n":
+            with view[size:] as rest:
+                more = os.readv(read_end, [rest])
+            if not more:
+                break
+            size += more
+    os.close(read_end)
+    return size
+
+
+def _fault(room: bytearray, size: int, status: int) -> str:
+    """Why what a step wrote is not passed on; empty where it is one line."""
+    end = room.find(b"\n", 0, size)
+    if size > CAP_BYTES:
+        return f"the action is longer than {CAP_BYTES} bytes"
+    if end < 0:
+        return f"step ended its process ({_ending(status)})"
+    return "" if end == size - 1 else "step wrote more than one answer"
 
 
 def _end_all(child: int) -> int:
@@ -136,67 +208,9 @@ def _end_all(child: int) -> int:
     return status
 
 
-def _read_line(read_end: int) -> bytes:
-    """Up to the line's end, the cap, or the end of all who could write; not of all whom the step started."""
-    data = b""
-    while len(data) <= CAP_BYTES and not data.endswith(b"\n"):
-        more = os.read(read_end, CAP_BYTES)
-        if not more:
-            break
-        data += more
-    os.close(read_end)
-    return data
-
-
-def _run(functions: dict[str, Function], request: dict[str, Any], write_end: int) -> None:
-    """In the child: call what is asked for, write what it returned or why it did not, and end."""
-    name, third, result = "step", "history", "action"
-    if "answer" in request:
-        name, third, result = "demonstrate", "answer", "demonstrations"
-    try:
-        lock_step()
-        _seed(request["context"].get("seed", 0))
-        found = functions[name](request["instance"], request[third], request["knobs"], request["context"])
-        data = _json({result: found})
-    except BaseException as error:
-        data = _json({"failed": f"{name} raised {_reason(error)}"})
-    with contextlib.suppress(OSError), os.fdopen(write_end, "wb") as pipe:
-        pipe.write(data + b"\n")
-    os._exit(0)
-
-
-def _seed(seed: int) -> None:
-    """Equal requests get equal random numbers, from numpy too if the scaffold imported it."""
-    random.seed(seed)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(seed % 2**32)
-
-
-def _reason(error: BaseException) -> str:
-    """The error and the scaffold's own line, short enough for a model to read."""
-    lines = [
-        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "scaffold.py"
-    ]
-    place = f" (scaffold.py line {lines[-1]})" if lines else ""
-    return f"{type(error).__name__}: {error}"[:REASON_CHARS] + place
-
-
 def _ending(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     return f"exit code {code}" if code >= 0 else f"signal {-code}"
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
-
-
-def _write(answers: Any, value: Any) -> None:
-    _answer(answers, _json(value))
-
-
-def _answer(answers: Any, data: bytes) -> None:
-    answers.write(data + b"\n")
-    answers.flush()
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@ function of its arguments. For scaffold_host.py, inside the box: standard librar
 
     lock(readable)   before any line of the scaffold: this process and its children may read below `readable`,
                      and can't write, share memory, start threads or read a clock
-    lock_step()      in the child of one step: it can't start, signal or await processes either
+    lock_step()      in each child that runs the scaffold: it can't start, signal or await processes either
 
 Held by the kernel: system calls are allowed by name (seccomp), reading is by folder (Landlock), and the page
 from which clocks are read without a system call is replaced by zeros. Not covered: the counter register of
-ARM, which only machine code of the scaffold's own could read, and the times that /proc shows of its files.
+ARM, which only machine code of the scaffold's own could read; the times that /proc shows of its files; the
+number of a step's process, which grows from step to step.
 """
 
 from __future__ import annotations
@@ -73,7 +74,6 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "wait4": (61, 260),
     "kill": (62, 129),
     "uname": (63, 160),
-    "fcntl": (72, 25),
     "getcwd": (79, 17),
     "readlink": (89, None),
     "readlinkat": (267, 78),
@@ -99,7 +99,10 @@ ALLOWED: dict[str, tuple[int | None, int | None]] = {
     "close_range": (436, 436),
 }
 OPENAT, MMAP, CLONE, TGKILL, PRLIMIT = (257, 56), (9, 222), (56, 220), (234, 131), (302, 261)
-PRCTL = (157, 167)
+PRCTL, FCNTL = (157, 167), (72, 25)
+F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC = 0, 1, 2, 3, 1030
+# Of fcntl; the others leave flags, owners and locks on what all steps share.
+OF_ITS_OWN = (F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC)
 NOT_IN_A_STEP = (CLONE, ALLOWED["kill"], ALLOWED["pipe2"], ALLOWED["wait4"])
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446
 READ_FILE_AND_FOLDER, ALL_ACCESS = 0b1100, 0x1FFF  # of Landlock's first version
@@ -135,6 +138,7 @@ def _host_rules(can_read: bool) -> list[Instruction]:
     rules += _only(TGKILL[column], 2, SIGABRT)
     rules += _only(PRLIMIT[column], 2, 0)  # a null pointer: it sets none
     rules += _only(PRCTL[column], 0, PR_SET_SECCOMP)  # to take away more
+    rules += _only(FCNTL[column], 1, *OF_ITS_OWN)
     rules += [(AT_LEAST, 0, 1, FIRST_NEW_CALL), _end(ERRNO | ENOSYS)]
     return [*rules, _end(ERRNO | EPERM)]
 
@@ -146,12 +150,14 @@ def _without(number: int, argument: int, bits: int) -> list[Instruction]:
     return [(EQUAL, 0, len(body), number), *body]
 
 
-def _only(number: int, argument: int, value: int) -> list[Instruction]:
-    """The call is allowed where that argument is the value."""
+def _only(number: int, argument: int, *values: int) -> list[Instruction]:
+    """The call is allowed where that argument is one of the values."""
     low = FIRST_ARGUMENT + ARGUMENT_BYTES * argument
+    each = [rule for value in values for rule in ((EQUAL, 0, 1, value), _end(ALLOW))]
     body: list[Instruction] = [
-        *((LOAD, 0, 0, low), (EQUAL, 0, 3, value), (LOAD, 0, 0, low + 4), (EQUAL, 0, 1, 0)),
-        *(_end(ALLOW), _end(ERRNO | EPERM)),
+        *((LOAD, 0, 0, low + 4), (EQUAL, 0, len(each) + 1, 0), (LOAD, 0, 0, low)),
+        *each,
+        _end(ERRNO | EPERM),
     ]
     return [(EQUAL, 0, len(body), number), *body]
 

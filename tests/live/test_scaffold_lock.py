@@ -127,12 +127,10 @@ def test_what_a_scaffold_opened_while_it_loaded_carries_nothing_from_step_to_ste
 
 
 def test_arms_and_runs_with_one_harness_have_processes_of_their_own(tmp_path: Path) -> None:
-    draws = "import numpy as np\ndrawn = str(np.random.default_rng().random())\n"
-    folder = harness(tmp_path, f"{draws}def step(*_):\n    return {{'answer': {{'content': drawn}}}}\n")
+    mapped = "import numpy as np\nplace = str(np.zeros(1 << 22).ctypes.data)  # drawn for each process tree\n"
+    folder = harness(tmp_path, f"{mapped}def step(*_):\n    return {{'answer': {{'content': place}}}}\n")
     with ScaffoldPool(open_box()) as pool:
-        seen = {
-            owner: content(pool, "draws", folder, owner=owner) for owner in ("a/base", "a/both", "b/base")
-        }
+        seen = {owner: content(pool, "maps", folder, owner=owner) for owner in ("a/base", "a/both", "b/base")}
 
         assert len(set(seen.values())) == 3
-        assert content(pool, "draws", folder, owner="a/base") == seen["a/base"]  # the same, still warm
+        assert content(pool, "maps", folder, owner="a/base") == seen["a/base"]  # the same, still warm

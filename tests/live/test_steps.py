@@ -261,3 +261,25 @@ def step(instance, history, knobs, context):
     folder = scaffold(tmp_path, source)
     asked = [pool.step("knobs", folder, payload("good") | {"knobs": {"a": a}}, LIMITS) for a in (1, 2, 1)]
     assert [answer["answer"]["content"] for answer in asked] == ["1 1", "2 2", "1 1"]
+
+
+def test_functions_of_its_own_may_be_prepared_but_nothing_that_can_not_be_pickled(
+    pool: ScaffoldPool, tmp_path: Path
+) -> None:
+    source = """
+def double(x):
+    return 2 * x
+
+
+def prepare(public, knobs):
+    return double if knobs["a"] == 1 else lambda x: x
+
+
+def step(instance, history, knobs, context):
+    return {"answer": {"content": str(context["prepared"](21))}}
+"""
+    folder = scaffold(tmp_path, source)
+
+    assert pool.step("own", folder, payload("good"), LIMITS)["answer"]["content"] == "42"
+    with pytest.raises(ScaffoldFailed, match=r"does not load: .*[Pp]ickl"):
+        pool.step("own", folder, payload("good") | {"knobs": {"a": 2}}, LIMITS)

@@ -1,7 +1,7 @@
 """Makes a pipe while it loads, which every forked step inherits: what one writes another reads.
 
 exploit: K34
-layer: what a scaffold opened while it loaded is closed before its first step
+layer: each step loads the scaffold anew, in a process that can't make a pipe
 """
 
 import os
