@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from shared.errors import (
@@ -19,6 +20,7 @@ from shared.errors import (
     EndpointBlockedError,
     ForbiddenError,
     RequestRefusedError,
+    UnknownModelError,
     UnusableReplyError,
 )
 from shared.messages.records import JsonObject, Sample
@@ -36,6 +38,7 @@ FIRST_WAIT_S = 0.25  # doubles with each try; drawn evenly below it, so that wor
 LONGEST_WAIT_S = 10.0  # asked for by the endpoint; a longer wait is left to the bus
 CONTROL_S = 30.0  # how long one answered plain request proves that the endpoint works
 CONTROL = [{"role": "user", "content": "Say OK."}]
+PLAIN_SCHEMA: JsonObject = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 T = TypeVar("T")
 
 
@@ -69,7 +72,7 @@ class Answering:
     ) -> tuple[Sample, Usage]:
         """One reply, with quick retries until `until_s` (monotonic). `key` names it. Raises
         RequestRefusedError where this request is at fault."""
-        tries = 0
+        tries = unknown = 0
         while True:
             tries += 1
             server = min(self._servers, key=lambda one: (one.open_requests, random.random()))
@@ -78,6 +81,12 @@ class Answering:
             except ForbiddenError as error:
                 self._require_fault(request, str(error))
                 raise RequestRefusedError(error.message) from error
+            except UnknownModelError as error:
+                unknown += 1
+                self._require_served(request, error, unknown)
+                if unknown == SAME_ERRORS:
+                    raise RequestRefusedError(error.message) from error
+                continue
             except ChatUnavailableError as error:
                 self._judge(request, key, error)
                 wait_s = max(random.uniform(0, FIRST_WAIT_S * 2**tries), error.retry_after_s or 0.0)
@@ -103,6 +112,7 @@ class Answering:
             other = options.after(parsed, body)
             if other is None or other in tried:  # such as both names of max_tokens
                 raise _error_of(server, parsed)
+            self._require_general(server, request, options, other, parsed)
             options = other
 
     def _learn(self, server: Server, options: Options) -> None:
@@ -110,6 +120,27 @@ class Answering:
             if change := learned(self.options, options):
                 log.info("%s %s", server.url, change)
             self.options = options
+
+    def _require_general(
+        self, server: Server, request: SampleRequest, before: Options, after: Options, refusal: Refusal
+    ) -> None:
+        """Raises the refusal where it is of this request's schema alone: schemas of other requests, which may
+        be another arm's, are sent on."""
+        if "response_format" not in after.omit - before.omit or request.schema == PLAIN_SCHEMA:
+            return
+        control = replace(request, messages=CONTROL, schema=PLAIN_SCHEMA)
+        if not isinstance(_answered(server, control.body(0, before), "", self._timeout_s), Refusal):
+            raise _error_of(server, refusal)
+
+    def _require_served(self, request: SampleRequest, unknown: UnknownModelError, times: int) -> None:
+        """Raises the error unless plain requests for the same model are answered. More of them each time: of
+        servers behind one address that take turns, one may have lost the model."""
+        control = SampleRequest(request.model, CONTROL, seed=0, max_tokens=request.max_tokens)
+        for _ in range(times):
+            try:
+                self.try_once(random.choice(self._servers), control, 0)
+            except (ChatError, ChatUnavailableError):
+                raise unknown from None
 
     def _judge(self, request: SampleRequest, key: str, error: ChatUnavailableError) -> None:
         """Raises RequestRefusedError once such errors have met this request too often, and it alone."""
