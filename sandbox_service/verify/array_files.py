@@ -121,7 +121,17 @@ def _whole(parts: list[np.ndarray[Any, Any]], shape: Any) -> Value:
         raise ArrayFileError(f"a sparse matrix of shape {shape!r} with {len(indptr) - 1} rows")
     if data.dtype == np.float16:  # scipy has no sparse matrices of it: most of their methods raise
         data = data.astype(np.float32)
+    _check_rows(indices, indptr, columns)
     matrix = sparse.csr_matrix((data, indices, indptr), shape=(rows, columns))
-    matrix.check_format(full_check=True)  # scipy's C code trusts indices
+    matrix.check_format(full_check=True)
     matrix.sum_duplicates()
     return matrix
+
+
+def _check_rows(indices: np.ndarray[Any, Any], indptr: np.ndarray[Any, Any], columns: int) -> None:
+    """scipy's C code trusts both, and its own check looks at neither where the last row ends at 0."""
+    if indices.ndim != 1 or indptr.ndim != 1:
+        raise ArrayFileError("a sparse matrix with improper indices")
+    grows = indptr[0] == 0 and indptr[-1] <= len(indices) and bool(np.all(indptr[1:] >= indptr[:-1]))
+    if not grows or bool(np.any(indices < 0)) or bool(np.any(indices >= columns)):
+        raise ArrayFileError("a sparse matrix whose rows or columns are out of bounds")

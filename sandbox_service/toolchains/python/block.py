@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 
@@ -66,6 +67,7 @@ def evaluate_programs(judge: Judge, instance: JsonObject, sources: Sequence[str]
             try:
                 seconds = run.result()
                 outputs = read_outputs(job, folder)
+                rmtree(folder)  # what waits on the disk: outputs that are not read yet
                 found.append(_judged(judge, instance, inputs, outputs, seconds))
             except CandidateFailedError as failure:
                 low = judge.manifest.score.low
@@ -90,9 +92,12 @@ def _job(judge: Judge, inputs: Values, folder: Path) -> Job:
 
 
 def _run(job: Job, source: str, folder: Path) -> float:
-    folder.mkdir(mode=0o711)
-    with busy():
-        return run_program(job, source, folder)
+    try:
+        folder.mkdir(mode=0o711)
+        with busy():
+            return run_program(job, source, folder)
+    except OSError as error:  # such as a disk that outputs of others have filled: no fault of the verifier
+        raise BoxError(f"can't write a candidate's files: {error.strerror}", "make room there") from error
 
 
 def _judged(

@@ -111,6 +111,8 @@ def test_a_file_can_not_make_us_take_more_memory_than_it_has_bytes():
         ([1, 3], [-1], [0, 1]),
         ([2, 3], [0, 1], [0, 2, 1]),  # rows that run backwards
         ([1, 3], [0], [0, 1 << 30]),  # a row beyond the data
+        ([2, 3], [0], [0, 1 << 20, 0]),  # a row beyond the data, and nothing in the last one
+        ([2, 3], [0], [0, -1, 0]),
         ([3, 3], [0], [0, 1]),  # too few rows
         ([1, 1 << 70], [0], [0, 1]),
         ([1], [0], [0, 1]),

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from sandbox_service.failure import CandidateFailedError
-from sandbox_service.toolchains.python.block import check_shapes
+from sandbox_service.toolchains.python.block import _run, check_shapes
 from sandbox_service.toolchains.python.boxed_program import Job, read_outputs
 from sandbox_service.verify.array_files import write_arrays
 from shared.box.bubblewrap.box import BubblewrapBox
+from shared.errors import BoxError
 from shared.tasks.task import AttemptSection
+from tests.parts.small_disk import small_disk
 
 
 @pytest.fixture
@@ -55,3 +57,10 @@ def test_a_file_over_the_limit_is_refused_unread(job: Job, tmp_path: Path):
 
 def test_an_integer_output_of_the_right_shape_passes_the_check():
     check_shapes({"out": (2,)}, {"out": np.arange(2), "more": np.full(9, np.nan)})
+
+
+def test_a_disk_that_others_outputs_have_filled_is_no_fault_of_the_verifier(job: Job, tmp_path: Path):
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        (disk / "others").write_bytes(bytes(60 << 10))
+        with pytest.raises(BoxError, match="No space left"):
+            _run(job, "x" * 9000, disk / "0")
