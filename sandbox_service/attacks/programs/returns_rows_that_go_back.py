@@ -1,5 +1,5 @@
-"""Returns a sparse matrix whose first row ends far behind its data and whose last one ends at 0: the own check
-of the library looks no further, and its C code writes there.
+"""Returns a sparse matrix whose first row ends far after its data, and the last one at 0: the library's own
+check looks no further, and its C code writes there.
 
 exploit: K35
 gain: lost
