@@ -90,6 +90,7 @@ static void ask_for_matrix_unit(void) {
 #define ALLOW_WITHOUT(name, field, bits) /* where that argument has none of the bits */ \
     EQUAL(name, 0, 4), LOAD(field), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, 1), RETURN(REFUSED), \
     RETURN(SECCOMP_RET_ALLOW)
+enum { POPULATE_READ = 22, POPULATE_WRITE = 23, COLLAPSE = 25 }; /* MADV_*: not in older headers */
 enum { FIRST_NEW_CALL = 424, WRITES = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_TMPFILE };
 
 /* What a library of numeric code needs: memory, threads, time, reading files. Everything else is refused, since the
@@ -117,7 +118,10 @@ static void shut_in(void) {
         ALLOW(__NR_munmap),
         ALLOW(__NR_mremap),
         ALLOW(__NR_mprotect),
-        ALLOW(__NR_madvise),
+        /* of advice what is done when the call returns: no reading ahead, merging or paging out behind its back */
+        ALLOW_ONE_OF(__NR_madvise, args[2], 10, ONE(MADV_NORMAL), ONE(MADV_RANDOM), ONE(MADV_SEQUENTIAL),
+                     ONE(MADV_DONTNEED), ONE(MADV_FREE), ONE(MADV_HUGEPAGE), ONE(MADV_NOHUGEPAGE),
+                     ONE(POPULATE_READ), ONE(POPULATE_WRITE), ONE(COLLAPSE)),
         ALLOW(__NR_getrandom),
         /* threads: clone must make one, and clone3, whose flags can't be seen, is a new call */
         EQUAL(__NR_clone, 0, 4),

@@ -23,7 +23,7 @@ from tests.parts.task_modules import load_module
 
 TASK = Path(__file__).parent / "tiny_kernel"
 WAKERS = Path(__file__).with_name("wakers.c")
-ATTEMPTS = 20
+ATTEMPTS = 22
 HONEST = """
 #include <stdint.h>
 void tiny(const float *a, const float *b, float *out, int64_t n) {

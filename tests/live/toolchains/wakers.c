@@ -1,5 +1,6 @@
-/* out[i]: whether attempt i, by which a process could have SIGCONT sent to itself while it is stopped, worked. As a
- * candidate it must fail at all; started as a program it prints them, which shows that the attempts are real.
+/* out[i]: whether attempt i worked, by which a process could have SIGCONT sent to itself while it is stopped, or the
+ * kernel work on for it. As a candidate it must fail at all; started as a program it prints them, which shows that
+ * the attempts are real.
  */
 #define _GNU_SOURCE
 #include <aio.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -18,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ATTEMPTS = 20 };
+enum { ATTEMPTS = 22 };
 
 static void attempt(float *out) {
     struct sigevent event = {0};
@@ -54,6 +56,9 @@ static void attempt(float *out) {
     getrlimit(RLIMIT_CPU, &limit);
     *out++ = !setrlimit(RLIMIT_CPU, &limit);
     *out++ = syscall(SYS_alarm, 0) >= 0;
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    *out++ = !madvise(page, 4096, MADV_WILLNEED);
+    *out++ = !madvise(page, 4096, 21 /* MADV_PAGEOUT */);
 }
 
 void tiny(const float *a, const float *b, float *out, int64_t n) {
