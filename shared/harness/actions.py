@@ -19,6 +19,7 @@ MAX_TEXT_CHARS = 1 << 18  # of one message or candidate: a long C program is a t
 MAX_SCHEMA_BYTES = 1 << 16
 MAX_SCHEMA_DEPTH = 64  # objects and lists in each other: about 30 levels of properties
 MAX_MESSAGES = 64
+MAX_REPLIES = 1 << 16  # to one request; a sum of numbers of thousands of digits can't be printed
 MAX_DEMONSTRATIONS = 64  # of one answer
 REASON_CHARS = 500
 
@@ -43,7 +44,7 @@ class _Message(_Strict):
 
 class _Request(_Strict):
     messages: list[_Message] = Field(min_length=1, max_length=MAX_MESSAGES)
-    n: int = Field(1, ge=1)
+    n: int = Field(1, ge=1, le=MAX_REPLIES)
     answer_schema: dict[str, Any] | None = Field(None, alias="schema")
     temperature: float = Field(1.0, ge=0.0, le=2.0)
     max_tokens: int | None = Field(None, ge=1)

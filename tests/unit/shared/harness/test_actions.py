@@ -58,6 +58,9 @@ def test_a_schema_as_deep_as_any_that_is_meant_is_an_action() -> None:
         "answer",
         {},
         {"ask": []},
+        {
+            "ask": [{"messages": MESSAGES, "n": 9 * 10**4299}] * 2
+        },  # its sum has more digits than Python prints
         {"ask": None},
         {"stop": True},
         {"answer": "text"},
