@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from charges import FRAME, default_labels, normal
 
 Case = dict[str, Any]  # {"id", "fact", "charges"}
+Row = dict[str, Any]  # as the file has it
 QUESTION = re.compile(r"^\s*(事实\s*[:：])?\s*")
 ARTICLE = re.compile(r"^\s*(\[?法条\]?|刑法第|依据.*第.*条)|第\s*\d+\s*条")
 SENTENCE = re.compile(r"^\s*(\[?刑期\]?|有期徒刑|\d+\s*个?月)")
 EDGES = " \t\r\n。．.,，、;；:：!！\"'“”‘’"
 SPLITS = (r"[;；\n|/]", r"[,，]", r"\s+", r"、")  # in this order: names of charges hold 、 themselves
 OWN_FORM = 'a line is {"id", "fact": text, "charges": [names]}'
+FACTS = ("fact", "text")  # what a file may call them
+CHARGES = ("charges", "accusation", "label")
 TRADITIONAL = set(
     "盜竊詐騙傷貪賄賂槍製運輸販賣國機關證據強姦綁搶奪務職財產權毀壞擾亂違駕險傳開設賭場銷贓隱瞞訴訟罰僞偽"
 )
@@ -27,26 +31,25 @@ class RowError(Exception):
 
 
 def case_of(row: object, name: str) -> Case:
-    """A JSON object as a case; `name` is its id where it has none. Raises RowError."""
+    """A JSON object, or a row of a table, as a case; `name` is its id where it has none. Raises RowError."""
     if not isinstance(row, dict):
         raise RowError("not a JSON object")
     if isinstance(row.get("meta"), dict) and "accusation" in row["meta"]:
         return _whole({"id": name, "fact": row.get("fact"), "charges": row["meta"]["accusation"]})
     if "question" in row or "answer" in row:
         return _whole(_lawbench(row, name))
-    if not {"fact", "charges"} & set(row):
+    fact, charges = (_first(row, names) for names in (FACTS, CHARGES))
+    if fact is None and charges is None:
         raise RowError('no text in "fact", and neither the form of CAIL nor of LawBench\'s 3-3')
-    return _whole({"id": str(row.get("id", name)), "fact": row.get("fact"), "charges": row.get("charges")})
+    own = row.get("id")
+    return _whole({"id": name if own in (None, "") else str(own), "fact": fact, "charges": charges})
 
 
-def table_case(row: dict[str, str | None], name: str) -> Case:
-    """A row of SIA's table: id, text, label. Several charges stand in one label."""
-    if row["text"] is None or row["label"] is None:
-        raise RowError("a row with too few columns")
-    return _whole({"id": name, "fact": row["text"], "charges": names_in(row["label"])})
+def _first(row: Row, names: Iterable[str]) -> Any:
+    return next((row[name] for name in names if row.get(name) is not None), None)
 
 
-def _lawbench(row: dict[str, Any], name: str) -> Case:
+def _lawbench(row: Row, name: str) -> Case:
     question, answer = row.get("question"), row.get("answer")
     if not isinstance(question, str) or not isinstance(answer, str):
         raise RowError('no "question" and "answer"; is it LawBench\'s 3-3?')
@@ -64,12 +67,14 @@ def _whole(case: Case) -> Case:
     if not isinstance(case["fact"], str):
         raise RowError('no text in "fact"')
     charges = case["charges"]
+    if isinstance(charges, str):
+        charges = [charges]
     if not isinstance(charges, list) or not all(isinstance(name, str) for name in charges):
         raise RowError('"charges" is not a list of names')
     for place, text in (("id", case["id"]), ("fact", case["fact"]), *(("charges", name) for name in charges)):
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise RowError(f'half of a surrogate pair in "{place}", which is no character')
-    found = [plain_name(name) for name in charges]
+    found = [plain_name(part) for name in charges for part in names_in(name)]
     return case | {"charges": list(dict.fromkeys(name for name in found if name))}
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.unit.tasks.lawbench.parts import FOLDER, ask, lines, write
+from tests.unit.tasks.lawbench.parts import FOLDER, ask, lines, load, write
 
 OWN = [case for split in ("train", "gate") for case in lines(FOLDER / "data" / f"{split}.jsonl")]
 TEST = lines(FOLDER / "data" / "test.jsonl")
@@ -187,3 +187,15 @@ def test_instances_to_evaluate_come_without_charges_which_only_the_verifier_gets
 def test_an_instance_that_can_t_be_scored_is_named(tmp_path, into):
     path = write(tmp_path / "mine.jsonl", [*TEST, {"id": "hollow", "fact": "", "charges": ["盗窃"]}])
     assert "hollow: empty fact" in refused("instances", path, into)
+
+
+def test_a_case_is_known_again_whatever_the_width_of_its_punctuation():
+    splitting = load("splitting.py")
+    fact = "被告人甲某,于夜间,翻墙,入室,取走,现金,九百,余元;后被,当场,抓获."
+    wide = fact.replace(",", "，").replace(";", "；\n").replace(".", "。")
+    one, other = (
+        {"id": name, "fact": text, "charges": ["盗窃"]} for name, text in (("1", fact), ("2", wide))
+    )
+    refusals = splitting.Refusals()
+    assert splitting.clean_train([one], [other], ["盗窃"], refusals) == []
+    assert [case["id"] for case in splitting.clean_train([one, other], [], ["盗窃"], refusals)] == ["1"]

@@ -50,6 +50,62 @@ def test_every_form_is_read_as_lines_and_as_a_list(form: list[object], name: str
     assert pairs(write(tmp_path / name, json.dumps(form))) == WANTED
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"fact": "甲", "accusation": ["盗窃", "诈骗"], "relevant_articles": [264]},
+        {"fact": "甲", "accusation": "盗窃;诈骗"},
+        {"fact": "甲", "meta": {"accusation": "盗窃、诈骗"}},
+        {"fact": "甲", "charges": ["盗窃；诈骗"]},
+        {"text": "甲", "label": "盗窃|诈骗", "id": None},
+        {"fact": "甲", "charges": "盗窃罪,诈骗罪", "id": ""},
+    ],
+)
+def test_charges_are_read_under_any_usual_name_as_a_list_or_a_text(row: dict, tmp_path: Path):
+    cases = reading.read_cases(write(tmp_path / "x.jsonl", lines([row, row])))
+    assert [(case["fact"], case["charges"]) for case in cases] == [("甲", ["盗窃", "诈骗"])] * 2
+    assert [case["id"] for case in cases] == ["x-1", "x-2"]
+
+
+@pytest.mark.parametrize("head", ["text,label", "fact,charges"])
+def test_a_table_needs_no_ids(head: str, tmp_path: Path):
+    assert pairs(write(tmp_path / "x.csv", f"{head}\n甲,盗窃\n乙,诈骗\n")) == [
+        ("甲", ["盗窃"]),
+        ("乙", ["诈骗"]),
+    ]
+    assert pairs(write(tmp_path / "x.tsv", f"{head}\n甲,盗窃\n".replace(",", "\t"))) == [("甲", ["盗窃"])]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test.jsonl",
+        "Test.JSONL",
+        "test.json",
+        "test.jsonl.gz",
+        "test.csv",
+        "valid.jsonl",
+        "data_test.json.gz",
+    ],
+)
+def test_the_held_out_file_of_a_folder_is_found_whatever_its_kind(name: str, tmp_path: Path):
+    write(tmp_path / "train.jsonl", lines(OWN))
+    text = "fact,charges\n甲,盗窃\n" if ".csv" in name else lines([{"fact": "甲", "charges": ["盗窃"]}])
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    roles, _, left = reading.read_folder(tmp_path)
+    assert ([case["fact"] for case in roles["test"]], left) == (["甲"], [])
+
+
+def test_two_files_of_one_split_are_refused_and_files_of_none_are_named(tmp_path: Path):
+    write(tmp_path / "train.jsonl", lines(OWN))
+    write(tmp_path / "more.csv", "fact,charges\n甲,盗窃\n")
+    write(tmp_path / "test.parquet", "PAR1")
+    assert [line.split(":")[0] for line in reading.read_folder(tmp_path)[2]] == ["more.csv", "test.parquet"]
+    write(tmp_path / "train.csv", "fact,charges\n甲,盗窃\n")
+    with pytest.raises(reading.DataError, match=r"train.csv and train.jsonl both hold the train split"):
+        reading.read_folder(tmp_path)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16"])
 def test_every_usual_encoding_is_read(encoding: str, tmp_path: Path):
     assert pairs(write(tmp_path / "x.jsonl", lines(OWN), encoding)) == WANTED
@@ -112,7 +168,7 @@ def test_a_table_is_read_whatever_its_separator_and_capitals(text: str, tmp_path
         ({"fact": "甲\ud83d", "charges": ["盗窃"]}, 'surrogate pair in "fact"'),
         ({"fact": "甲", "charges": ["盗\ud83d"]}, 'surrogate pair in "charges"'),
         ({"id": "\ud83d", "fact": "甲", "charges": ["盗窃"]}, 'surrogate pair in "id"'),
-        ({"fact": "甲", "meta": {"accusation": "盗窃"}}, '"charges" is not a list'),
+        ({"fact": "甲", "meta": {"accusation": [264]}}, '"charges" is not a list'),
         ([1], "not a JSON object"),
     ],
 )
@@ -133,7 +189,7 @@ def test_one_fault_of_all_rows_is_said_once(tmp_path: Path):
 def test_cail_s_folder_is_read_by_its_own_names(tmp_path: Path):
     for name in ("data_train", "data_test", "data_valid"):
         write(tmp_path / f"{name}.json", lines(CAIL))
-    found, labels = reading.read_folder(tmp_path)
+    found, labels, _ = reading.read_folder(tmp_path)
     assert {role: len(cases) for role, cases in found.items()} == {"train": 3, "test": 3, "dev": 3}
     assert len(labels) == 191
 
