@@ -1,8 +1,8 @@
 """`ratchet init --examples`: a task out of a file of rows with an input and a right answer, a metric, and the
 task in words where they are given.
 
-It asks no question: it guesses the two columns, prints which it took, and splits the rows into train, gate
-and test by their content, so that a row stays in its split when the file grows.
+It asks no question: it prints which columns it took (rows_file.py guesses them), and splits the rows into
+train, gate and test by their content, so that a row stays in its split when the file grows.
 """
 
 from __future__ import annotations
@@ -10,33 +10,28 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+import runpy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ratchet.tasks.drafting.shapes import NAMES, shape_of
 from ratchet.tasks.new_task import check_new, whole_folder
+from ratchet.tasks.rows_file import FEWEST, Rows, read
 from shared.config.settings import RunConfig
 from shared.errors import SettingsError
 
 TEMPLATE = Path(__file__).parent / "jsonl_template"
-INPUTS = ("input", "question", "query", "prompt", "text", "instruction", "problem")
-ANSWERS = ("answer", "label", "output", "target", "response", "completion", "solution")
 METRICS = ("exact", "contains", "f1", "numeric", "regex")
 SHARES = (("test", 20), ("gate", 50))  # per cent, upper bounds; the rest is train
-FEWEST = 40  # rows that make three splits of some use
 SHOWN = 5
+WANTS = {
+    "numeric": "it must be a number alone; --metric exact or contains compares texts",
+    "regex": "it must be a regular expression; --metric contains looks for a text",
+    "contains": "it compares words, and there is none; --metric exact compares all characters",
+    "f1": "it compares words, and there is none; --metric exact compares all characters",
+}
 CHARS_A_TOKEN = 2.5  # low, so that no right answer is cut off
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What was read: (input, answer) texts, and the columns that they came from."""
-
-    pairs: list[tuple[str, str]]
-    input_column: str
-    answer_column: str
-    repeated: int
 
 
 def create(
@@ -58,6 +53,8 @@ def create_of(
     if own is None and metric not in METRICS:
         raise SettingsError(f"unknown metric {metric!r}", f"{', '.join(METRICS)}, or python:FILE")
     splits = split(rows.pairs)
+    _check_enough(rows.pairs, splits, rows.input_column)
+    _check_answers(rows.pairs, metric)
     with whole_folder(folder, TEMPLATE) as made:
         _fill(made, rows, splits, "own" if own else metric)
         if own:
@@ -71,7 +68,7 @@ def create_of(
         f"{folder}: {columns}; {counts} rows",
         *shown,
         *drafted,
-        *([f"  {rows.repeated} repeated inputs were left out"] if rows.repeated else []),
+        *(f"  note: {note}" for note in rows.notes),
         f"1. ratchet validate {folder}",
         f"2. ratchet run {folder}        (or --set model.url=URL for an endpoint of your own)",
     ]
@@ -86,27 +83,31 @@ def _drafted(made: Path, train: list[tuple[str, str]], describe: str, config: Ru
     return [f"answers: {NAMES[shape.kind]}; drafts of the first harness:", *tried]
 
 
-def read(file: Path) -> Rows:
-    """Each input once. Raises SettingsError that names the line."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise SettingsError(f"{file} is not UTF-8", "convert it: iconv -f ENCODING -t UTF-8") from None
-    except OSError as error:
-        raise SettingsError(f"can't read {file}: {error.strerror}", "UTF-8, a JSON object a line") from None
-    objects = _objects(file, text)
-    if len(objects) < FEWEST:
+def _check_enough(pairs: list[tuple[str, str]], splits: dict[str, Any], column: str) -> None:
+    empty = [name for name, found in splits.items() if not found]
+    if len(pairs) < FEWEST or empty:
         raise SettingsError(
-            f"{file} holds {len(objects)} rows", f"at least {FEWEST} are needed for three splits"
+            f"{column!r} holds {len(pairs)} different inputs"
+            + (f", and none for {' and '.join(empty)}" if empty else ""),
+            f"at least {FEWEST} are needed for three splits; give each row's whole question in one column",
         )
-    question, answer = _column(objects, INPUTS, "input"), _column(objects, ANSWERS, "answer")
-    found: dict[str, str] = {}
-    for number, row in enumerate(objects, 1):
-        if row.get(question) is None or row.get(answer) is None:
-            raise SettingsError(f"{file}, row {number} has no {question!r} or no {answer!r}")
-        texts = (_text(row[name], f"{file}, row {number}: {name!r}") for name in (question, answer))
-        found.setdefault(next(texts), next(texts))
-    return Rows(list(found.items()), question, answer, len(objects) - len(found))
+
+
+def _check_answers(pairs: list[tuple[str, str]], metric: str) -> None:
+    """Raises SettingsError for a right answer that the metric can't give the highest score to."""
+    score = _metrics().get(metric)
+    for question, right in pairs if score else ():
+        try:
+            fits = metric == "regex" or score(right, right) == 1
+            if metric == "regex":
+                re.compile(right)
+        except (ValueError, re.error):
+            fits = False
+        if not fits:
+            raise SettingsError(
+                f"metric {metric} can't compare with the right answer {right[:60]!r} of {question[:60]!r}",
+                WANTS[metric],
+            )
 
 
 def split(pairs: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
@@ -120,48 +121,10 @@ def split(pairs: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
     return splits
 
 
-def _objects(file: Path, text: str) -> list[dict[str, Any]]:
-    """Of lines, or of one list."""
-    if text.lstrip().startswith("["):
-        rows = _json(text, str(file))
-        named = [(f"{file}, row {number}", row) for number, row in enumerate(rows, 1)]
-    else:
-        lines = enumerate(text.split("\n"), 1)  # splitlines splits at U+2028, too
-        places = [(f"{file}, line {number}", line) for number, line in lines if line.strip()]
-        named = [(where, _json(line, where)) for where, line in places]
-    for where, row in named:
-        if not isinstance(row, dict):
-            raise SettingsError(f"{where} is not a JSON object", 'a line is {"input": ..., "answer": ...}')
-    return [row for _, row in named]
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        found = json.loads(text)
-        json.dumps(found, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise SettingsError(f"{where} holds half of a surrogate pair, which is no character") from None
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{where} is not JSON: {getattr(error, 'msg', type(error).__name__)}") from None
+def _metrics() -> dict[str, Callable[[str, str], float]]:
+    """The template's own: a task keeps its copy."""
+    found: dict[str, Callable[[str, str], float]] = runpy.run_path(str(TEMPLATE / "metrics.py"))["METRICS"]
     return found
-
-
-def _text(value: Any, where: str) -> str:
-    """A text as it is, numbers and truth as JSON spells them."""
-    if isinstance(value, dict | list):
-        raise SettingsError(f"{where} is not text", "give the text alone: a prompt, an answer")
-    return (value if isinstance(value, str) else json.dumps(value)).strip()
-
-
-def _column(objects: list[dict[str, Any]], known: tuple[str, ...], what: str) -> str:
-    names = {name.casefold(): name for name in objects[0]}
-    for name in known:
-        if name in names:
-            return names[name]
-    raise SettingsError(
-        f"no column of the rows looks like the {what}: {', '.join(objects[0])}",
-        f"rename it to one of {', '.join(known)}",
-    )
 
 
 def _own_metric(metric: str) -> Path | None:

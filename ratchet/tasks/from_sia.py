@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ratchet.tasks.from_jsonl import ANSWERS, FEWEST, Rows, create_of
+from ratchet.tasks.from_jsonl import create_of
 from ratchet.tasks.new_task import check_new
+from ratchet.tasks.rows_file import ANSWERS, FEWEST, Rows
 from shared.errors import SettingsError
 
 GOLD = ("correct_answer_letter", "correct_answer", "ground_truth", "gold", "class", *ANSWERS)
@@ -66,7 +67,7 @@ def create(folder: Path, source: Path, metric: str = "") -> list[str]:
         raise SettingsError(
             f"{source} has {len(pairs)} rows with an answer", f"at least {FEWEST} are needed for three splits"
         )
-    rows = Rows(list(pairs.items()), asked.name, f"{gold.name}: {answer}", 0)
+    rows = Rows(list(pairs.items()), asked.name, f"{gold.name}: {answer}")
     return create_of(folder, rows, metric, description)
 
 

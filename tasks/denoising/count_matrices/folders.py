@@ -10,7 +10,7 @@ from count_matrices.matrix import CountsError
 ROLES = ("train", "test")
 MOST_DEEP = 3  # folders below the given one
 PARTS = (".test.npz", ".labels.npz")  # of NAME.train.npz, of a data set
-TABLE = re.compile(r"(barcode|feature|gene|cell)s?[^/]*$", re.IGNORECASE)
+TABLE = re.compile(r"(barcode|feature|gene|cell)s?[^/]*$|_(rows|cols)\.txt$", re.IGNORECASE)
 DATA = (
     ".csv",
     ".tsv",

@@ -12,11 +12,13 @@ from count_matrices.matrix import Counts, CountsError, fault
 
 SPARSE = {"data", "indices", "indptr", "shape"}
 GENE_EXPRESSION = "Gene Expression"
+KINDS = {"GEX": GENE_EXPRESSION}  # other spellings
+KIND_COLUMNS = ("feature_types", "feature_type")
 GENES, CELLS = (
     ("Gene", "GeneName", "gene_name", "gene_names", "Accession", "var_names"),
     ("CellID", "CellName", "cell_id", "barcode", "barcodes", "obs_names"),
 )  # in loom
-LAYERS = ("counts", "raw_counts", "raw", "umi", "X")  # in this order, after which come raw.X and X
+LAYERS = ("counts", "raw_counts", "raw_count", "raw", "umi", "umis", "x")  # in this order, then raw.X, X
 
 
 def read_hdf5(path):
@@ -69,6 +71,7 @@ def _group(group, name):
 
 def only_genes(found, kinds, name):
     """Without features that are no genes (antibodies, guides, peaks), where the file states what they are."""
+    kinds = [KINDS.get(kind, kind) for kind in kinds]
     if len(kinds) != found.matrix.shape[1] or GENE_EXPRESSION not in kinds:
         if kinds and set(kinds) and GENE_EXPRESSION not in kinds and any(kinds):
             raise CountsError(f"{name}: holds no genes, but {', '.join(sorted(set(kinds))[:4])}")
@@ -129,7 +132,12 @@ def _annotated(path):
 def annotated(data, name):
     """The first part of an AnnData that holds counts: a layer of a usual name, raw.X, X. Raises CountsError
     with the reason for each."""
-    parts = [(f"layers[{layer!r}]", data.layers[layer], data.var) for layer in LAYERS if layer in data.layers]
+    layers = {layer.casefold(): layer for layer in data.layers}
+    parts = [
+        (f"layers[{layers[name]!r}]", data.layers[layers[name]], data.var)
+        for name in LAYERS
+        if name in layers
+    ]
     if data.raw is not None:
         parts.append(("raw.X", data.raw.X, data.raw.var))
     if data.X is not None:
@@ -142,11 +150,18 @@ def annotated(data, name):
             faults.append(f"{place}: {reason}" if len(parts) > 1 else reason)
             continue
         notes = [f"{name}: took {place} ({'; '.join(faults)})"] if faults else []
-        kinds = [str(kind) for kind in table["feature_types"]] if "feature_types" in table else []
+        column = next((column for column in KIND_COLUMNS if column in table), None)
+        kinds = [str(kind) for kind in table[column]] if column else []
         found = Counts(
             matrix, [str(gene) for gene in table.index], [str(cell) for cell in data.obs_names], notes
         )
         return only_genes(found, kinds, name)
+    others = [layers[layer] for layer in layers if layer not in LAYERS]
+    if others:
+        faults.append(
+            f"if one of its layers {', '.join(others)} holds counts: "
+            f"data.X = data.layers[{others[0]!r}]; data.raw = None"
+        )
     raise CountsError(f"{name}: {'; '.join(faults)}")
 
 

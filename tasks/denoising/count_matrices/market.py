@@ -21,7 +21,21 @@ def read_mtx(path):
     matrix = _matrix(path)
     cells = tables(path, ("barcode", "cell"))
     genes = tables(path, ("feature", "gene"))
+    if not genes and not cells and (axes := _axes(path, matrix.shape)):
+        return Counts(matrix, axes[1], axes[0], oriented=False)
     return oriented(matrix, genes, cells, path.name)
+
+
+def _axes(path, shape):
+    """Names of rows and of columns: NAME.mtx_rows and .mtx_cols (Expression Atlas) or NAME_rows.txt
+    and _cols.txt (alevin-fry), which do not say what is what. None where they are missing or do not fit."""
+    plain = path.name.removesuffix(".gz")
+    found = []
+    for axis in ("rows", "cols"):
+        names = (f"{plain}_{axis}", f"{plain.removesuffix('.mtx')}_{axis}.txt")
+        table = next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
+        found.append([row[0] for row in read_table(table)] if table else [])
+    return found if tuple(map(len, found)) == shape else None
 
 
 def _matrix(path):
@@ -117,7 +131,7 @@ def oriented(matrix, gene_tables, cell_tables, name):
 
 def _are_kinds(kinds):
     """10x's third column; other programs write other things there."""
-    return "Gene Expression" in kinds or any(kind in ("Antibody Capture", "Peaks") for kind in kinds)
+    return any(kind in ("Gene Expression", "Peaks", "Custom") or kind.endswith(" Capture") for kind in kinds)
 
 
 def _fitting(found, length):

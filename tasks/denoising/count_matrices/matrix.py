@@ -13,6 +13,7 @@ MOST_COUNT = 1 << 24  # of one gene in one cell: float32 holds no larger whole n
 NEAR = 1e-3, 2e-6  # how far a whole number may be from one in a file of floats: at all, and by its size
 FARTHEST = 0.25
 BARCODE = re.compile(r"(.*[_:#-])?[ACGTN]{8,}([_:.-].*)?")
+GENE = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")  # Ensembl's, of any species
 GENE_LIKE = 2.0  # sums that vary so many times as much as those of the other axis are those of genes
 
 
@@ -96,9 +97,14 @@ def turned(found, name):
             f"{name}: the matrix is {matrix.shape[0]} x {matrix.shape[1]}, but {len(found.cells)} cells and "
             f"{len(found.genes)} genes are named"
         )
-    if _are_barcodes(found.genes) and not _are_barcodes(found.cells):
-        found.notes.append(f"{name}: its genes are named like barcodes: read as genes x cells")
+    for wrong, others, kind in ((found.genes, found.cells, BARCODE), (found.cells, found.genes, GENE)):
+        if not _are(kind, wrong) or _are(kind, others):
+            continue
+        what = "genes are named like barcodes" if kind is BARCODE else "cells are named like genes"
+        found.notes.append(f"{name}: its {what}: read as genes x cells")
         return Counts(matrix.T, found.cells, found.genes, found.notes)
+    if _are(BARCODE, found.cells) or _are(GENE, found.genes):
+        return found
     if not (found.oriented and (_named(found.genes) or _named(found.cells))):
         rows, columns = (_spread(matrix, axis) for axis in (1, 0))
         if rows > GENE_LIKE * columns:
@@ -118,8 +124,8 @@ def _named(names):
     return bool(names) and list(map(str, names)) != list(map(str, range(len(names))))
 
 
-def _are_barcodes(names):
-    return bool(names) and sum(bool(BARCODE.fullmatch(str(name))) for name in names) > len(names) / 2
+def _are(kind, names):
+    return bool(names) and sum(bool(kind.fullmatch(str(name))) for name in names) > len(names) / 2
 
 
 def _spread(matrix, axis):

@@ -2,12 +2,14 @@
 
 import json
 import random
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from ratchet.tasks import from_jsonl
+from ratchet.tasks.rows_file import read
 from ratchet.tasks.validate import validate
 from shared.errors import SettingsError
 from shared.tasks.draws import draw
@@ -129,7 +131,7 @@ def test_a_text_may_hold_any_character_and_the_file_may_be_one_list(tmp_path: Pa
         "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows),
     ):
         file.write_text(text, encoding="utf-8", newline="")
-        pairs = from_jsonl.read(file).pairs
+        pairs = read(file).pairs
         assert pairs[:2] == [(f"0 {ODD}", "true"), (f"1 {ODD}", "false")]
         assert len(pairs) == 60
     from_jsonl.create(tmp_path / "odd", file, "exact")
@@ -150,7 +152,10 @@ def test_a_text_may_hold_any_character_and_the_file_may_be_one_list(tmp_path: Pa
         ('{"input": "a", "answer": ["b", "c"]}', "row 41: 'answer' is not text"),
         ('{"input": {"a": 1}, "answer": "b"}', "row 41: 'input' is not text"),
         ('["a", "b"]', "line 41 is not a JSON object"),
-        ('{"input": "a"}', "row 41 has no"),
+        ('{"input": "a"}', "row 41: 'answer' is missing"),
+        ('{"input": "a", "answer": null}', "row 41: 'answer' is missing"),
+        ('{"input": "a", "answer": NaN}', "row 41: 'answer' is missing"),
+        ('{"input": " ", "answer": "x"}', "row 41: 'input' is missing or empty"),
     ],
 )
 def test_a_row_that_is_none_is_named_and_no_folder_is_left(line: str, reason: str, tmp_path: Path) -> None:
@@ -166,3 +171,60 @@ def test_a_row_that_is_none_is_named_and_no_folder_is_left(line: str, reason: st
 def test_a_folder_whose_name_is_none_for_a_task_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="not a name for a task"):
         from_jsonl.create(tmp_path / name, rows_file(tmp_path), "exact")
+
+
+def write_rows(file: Path, rows: list[dict]) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_what_is_not_taken_of_the_rows_is_said(tmp_path: Path) -> None:
+    rows = [{"question": f"q{n // 2}", "choices": ["a", "b"], "answer": n % 2} for n in range(120)]
+    notes = from_jsonl.create(tmp_path / "made", write_rows(tmp_path / "rows.jsonl", rows), "exact")
+    assert [line for line in notes if "note" in line] == [
+        "  note: 60 repeated inputs were left out",
+        "  note: 60 of them have another answer than the first, which was taken",
+        "  note: not used: choices; what the model needs of them belongs into the input",
+    ]
+
+
+def test_a_column_that_is_empty_throughout_is_not_taken(tmp_path: Path) -> None:
+    rows = [{"instruction": f"say {n}", "input": "", "output": str(n)} for n in range(60)]
+    found = read(write_rows(tmp_path / "rows.jsonl", rows))
+    assert (found.input_column, len(found.pairs)) == ("instruction", 60)
+
+
+def test_rows_that_ask_one_question_make_no_three_splits(tmp_path: Path) -> None:
+    rows = [{"context": f"c{n}", "question": "Which one is it?", "answer": n} for n in range(60)]
+    with pytest.raises(SettingsError, match="'question' holds 1 different inputs, and none for"):
+        from_jsonl.create(tmp_path / "made", write_rows(tmp_path / "rows.jsonl", rows), "exact")
+
+
+@pytest.mark.parametrize(
+    ("metric", "right"), [("numeric", "12 apples"), ("regex", "f("), ("contains", "++"), ("f1", "++")]
+)
+def test_a_right_answer_that_the_metric_can_not_compare_with_is_named(
+    metric: str, right: str, tmp_path: Path
+) -> None:
+    rows = [{"input": f"q{n}", "answer": right if n == 50 else "7"} for n in range(60)]
+    with pytest.raises(SettingsError, match=r"can't compare .* of 'q50'") as caught:
+        from_jsonl.create(tmp_path / "made", write_rows(tmp_path / "rows.jsonl", rows), metric)
+    assert "--metric" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("rows.csv", "input,answer\na,b\n", r"pandas.read_csv\('rows.csv'\)"),
+        ("rows.tsv", "input\tanswer\na\tb\n", r"sep='\\t'"),
+        ("rows.json", '{\n "input": "a"\n}', "one list"),
+        ("rows.json", json.dumps({"data": [{}] * 50}), "'data' is a list"),
+    ],
+)
+def test_a_file_of_another_form_is_refused_with_how_to_write_it(
+    name: str, text: str, hint: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path / name)
+    assert re.search(hint, caught.value.hint)

@@ -124,6 +124,63 @@ def test_an_annotated_matrix_whose_genes_are_barcodes_is_turned_and_said(tmp_pat
     assert (found.matrix != COUNTS).nnz == 0
 
 
+def test_an_annotated_matrix_whose_cells_are_named_like_genes_is_turned_and_said(tmp_path: Path):
+    import anndata
+    import pandas
+
+    genes, cells = [f"ENSMUSG{i:011d}.2" for i in range(60)], [f"plate1_{i}" for i in range(90)]
+    names = {"obs": pandas.DataFrame(index=genes), "var": pandas.DataFrame(index=cells)}
+    anndata.AnnData(COUNTS.T.tocsr(), **names).write_h5ad(tmp_path / "x.h5ad")
+    found = files.read(tmp_path / "x.h5ad")
+    assert (found.genes, found.cells) == (genes, cells)
+    assert "cells are named like genes" in found.notes[0]
+    assert (found.matrix != COUNTS).nnz == 0
+
+
+@pytest.mark.parametrize("turned", [True, False])
+@pytest.mark.parametrize("tables", ["x.mtx_{}", "x_{}.txt"])
+def test_names_of_rows_and_columns_that_do_not_say_which_are_cells_show_it(
+    tables: str, turned: bool, tmp_path: Path
+):
+    market(tmp_path / "x.mtx", COUNTS, turned=turned)
+    for axis, names in zip(("rows", "cols"), (GENES, CELLS) if turned else (CELLS, GENES), strict=True):
+        (tmp_path / tables.format(axis)).write_text("".join(f"{name}\n" for name in names))
+    found = files.read(tmp_path / "x.mtx")
+    assert (found.genes, found.cells) == (GENES, CELLS)
+    assert (found.matrix != COUNTS).nnz == 0
+
+
+@pytest.mark.parametrize("layer", ["Counts", "raw_count", "UMI"])
+def test_a_layer_of_counts_is_known_in_any_spelling(layer: str, tmp_path: Path):
+    write_h5ad(tmp_path / "x.h5ad", COUNTS.log1p(), layers={layer: COUNTS})
+    assert (files.read(tmp_path / "x.h5ad").matrix != COUNTS).nnz == 0
+
+
+def test_layers_of_other_names_are_named_where_nothing_else_holds_counts(tmp_path: Path):
+    write_h5ad(tmp_path / "x.h5ad", COUNTS.log1p(), layers={"spliced": COUNTS, "unspliced": COUNTS})
+    with pytest.raises(matrix.CountsError, match=r"layers spliced, unspliced .*data.layers\['spliced'\]"):
+        files.read(tmp_path / "x.h5ad")
+
+
+@pytest.mark.parametrize(("column", "genes"), [("feature_type", "Gene Expression"), ("feature_types", "GEX")])
+def test_antibodies_are_no_genes_however_the_column_spells_it(column: str, genes: str, tmp_path: Path):
+    import anndata
+    import pandas
+
+    table = pandas.DataFrame({column: [genes] * 55 + ["ADT"] * 5}, index=GENES)
+    anndata.AnnData(COUNTS, var=table).write_h5ad(tmp_path / "x.h5ad")
+    assert files.read(tmp_path / "x.h5ad").genes == GENES[:55]
+
+
+def test_a_matrix_of_sample_tags_alone_holds_no_genes(tmp_path: Path):
+    (tmp_path / "tags").mkdir()
+    market(tmp_path / "tags" / "matrix.mtx", COUNTS)
+    lines = [f"{gene}\t{gene}\tMultiplexing Capture\n" for gene in GENES]
+    (tmp_path / "tags" / "features.tsv").write_text("".join(lines))
+    with pytest.raises(matrix.CountsError, match="holds no genes, but Multiplexing Capture"):
+        files.read(tmp_path / "tags" / "matrix.mtx")
+
+
 def test_antibodies_are_no_genes_in_any_format(tmp_path: Path):
     import anndata
     import pandas
