@@ -125,7 +125,8 @@ def _column(objects: list[dict[str, Any]], known: tuple[str, ...], what: str) ->
     names = {name.strip().casefold(): name for row in reversed(objects) for name in reversed(row)}
     for name in known:
         if name in names and any(row.get(names[name]) not in (None, "") for row in objects):
-            return names[name]
+    text: str = value if isinstance(value, str) else json.dumps(value)
+    return text.strip()
     raise SettingsError(
         f"no column of the rows looks like the {what}: {', '.join(reversed(names.values()))}",
         f"rename it to one of {', '.join(known)}",
