@@ -122,11 +122,12 @@ def _text(value: Any, where: str) -> str:
 
 def _column(objects: list[dict[str, Any]], known: tuple[str, ...], what: str) -> str:
     """The first of the known names whose column holds something."""
-    names = {name.strip().casefold(): name for row in reversed(objects) for name in reversed(row)}
+    names: dict[str, str] = {
+        name.strip().casefold(): name for row in reversed(objects) for name in reversed(row)
+    }
     for name in known:
         if name in names and any(row.get(names[name]) not in (None, "") for row in objects):
-    text: str = value if isinstance(value, str) else json.dumps(value)
-    return text.strip()
+            return names[name]
     raise SettingsError(
         f"no column of the rows looks like the {what}: {', '.join(reversed(names.values()))}",
         f"rename it to one of {', '.join(known)}",
