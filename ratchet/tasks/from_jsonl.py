@@ -95,19 +95,22 @@ def _check_enough(pairs: list[tuple[str, str]], splits: dict[str, Any], column: 
 
 def _check_answers(pairs: list[tuple[str, str]], metric: str) -> None:
     """Raises SettingsError for a right answer that the metric can't give the highest score to."""
-    score = _metrics().get(metric)
-    for question, right in pairs if score else ():
-        try:
-            fits = metric == "regex" or score(right, right) == 1
-            if metric == "regex":
-                re.compile(right)
-        except (ValueError, re.error):
-            fits = False
-        if not fits:
+    scored = _metrics().get(metric)
+    for question, right in pairs if scored else ():
+        if not _comparable(metric, scored, right):
             raise SettingsError(
                 f"metric {metric} can't compare with the right answer {right[:60]!r} of {question[:60]!r}",
                 WANTS[metric],
             )
+
+
+def _comparable(metric: str, scored: Callable[[str, str], float] | None, right: str) -> bool:
+    try:
+        if metric == "regex":
+            return re.compile(right) is not None
+        return scored is None or scored(right, right) == 1
+    except (ValueError, re.error):
+        return False
 
 
 def split(pairs: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:

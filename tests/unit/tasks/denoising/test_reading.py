@@ -12,32 +12,23 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from scipy import io, sparse
+from scipy import sparse
 
 from tests.parts.denoising import part
-from tests.unit.tasks.denoising.writers import CELLS, COUNTS, GENES, write_10x, write_h5ad, write_npz
+from tests.unit.tasks.denoising.writers import (
+    CELLS,
+    COUNTS,
+    GENES,
+    features,
+    market,
+    table,
+    write_10x,
+    write_h5ad,
+    write_npz,
+)
 
 data = part("data")
 files, folders, matrix = (sys.modules[f"count_matrices.{name}"] for name in ("files", "folders", "matrix"))
-ANTIBODIES = ["CD3", "CD19"]
-
-
-def table(path: Path, lines: list[str]) -> None:
-    text = "".join(f"{line}\n" for line in lines)
-    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
-
-
-def market(path: Path, counts: Any = COUNTS, *, turned: bool = True, field: str = "integer") -> None:
-    """As genes x cells, or not turned."""
-    scratch = path.with_name("scratch.mtx")
-    io.mmwrite(scratch, (counts.T if turned else counts).astype(int), field="integer")
-    text = scratch.read_bytes().replace(b" integer ", f" {field} ".encode(), 1)
-    scratch.unlink()
-    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
-
-
-def features(names: list[str] = GENES, kind: str = "Gene Expression") -> list[str]:
-    return [f"ENSG{place:05d}\t{name}\t{kind}" for place, name in enumerate(names)]
 
 
 def summary_of(source: Path, tmp_path: Path) -> dict[str, Any]:
@@ -160,43 +151,6 @@ def test_layers_of_other_names_are_named_where_nothing_else_holds_counts(tmp_pat
     write_h5ad(tmp_path / "x.h5ad", COUNTS.log1p(), layers={"spliced": COUNTS, "unspliced": COUNTS})
     with pytest.raises(matrix.CountsError, match=r"layers spliced, unspliced .*data.layers\['spliced'\]"):
         files.read(tmp_path / "x.h5ad")
-
-
-@pytest.mark.parametrize(("column", "genes"), [("feature_type", "Gene Expression"), ("feature_types", "GEX")])
-def test_antibodies_are_no_genes_however_the_column_spells_it(column: str, genes: str, tmp_path: Path):
-    import anndata
-    import pandas
-
-    table = pandas.DataFrame({column: [genes] * 55 + ["ADT"] * 5}, index=GENES)
-    anndata.AnnData(COUNTS, var=table).write_h5ad(tmp_path / "x.h5ad")
-    assert files.read(tmp_path / "x.h5ad").genes == GENES[:55]
-
-
-def test_a_matrix_of_sample_tags_alone_holds_no_genes(tmp_path: Path):
-    (tmp_path / "tags").mkdir()
-    market(tmp_path / "tags" / "matrix.mtx", COUNTS)
-    lines = [f"{gene}\t{gene}\tMultiplexing Capture\n" for gene in GENES]
-    (tmp_path / "tags" / "features.tsv").write_text("".join(lines))
-    with pytest.raises(matrix.CountsError, match="holds no genes, but Multiplexing Capture"):
-        files.read(tmp_path / "tags" / "matrix.mtx")
-
-
-def test_antibodies_are_no_genes_in_any_format(tmp_path: Path):
-    import anndata
-    import pandas
-
-    wide = sparse.hstack([COUNTS, np.full((90, 2), 4000)], format="csr")
-    kinds = ["Gene Expression"] * 60 + ["Antibody Capture"] * 2
-    lines = [*features(), *features(ANTIBODIES, "Antibody Capture")]
-    (tmp_path / "cite").mkdir()
-    market(tmp_path / "cite" / "matrix.mtx.gz", wide)
-    table(tmp_path / "cite" / "features.tsv.gz", lines)
-    table(tmp_path / "cite" / "barcodes.tsv.gz", CELLS)
-    var = pandas.DataFrame({"feature_types": kinds}, index=[*GENES, *ANTIBODIES])
-    anndata.AnnData(wide, var=var).write_h5ad(tmp_path / "cite.h5ad")
-    for path in (tmp_path / "cite" / "matrix.mtx.gz", tmp_path / "cite.h5ad"):
-        assert same(path)
-        assert "left out 2 features that are no genes (Antibody Capture)" in files.read(path).notes[0]
 
 
 def genome(file: h5py.File, name: str, counts: sparse.csr_matrix, cells: list[str]) -> None:

@@ -55,3 +55,21 @@ def write_halves(path: Path) -> None:
     held_out.data = COUNTS.data - train.data
     write_npz(path, train, genes=np.array(GENES))
     write_npz(path.with_name("x.test.npz"), held_out)
+
+
+def table(path: Path, lines: list[str]) -> None:
+    text = "".join(f"{line}\n" for line in lines)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+
+
+def market(path: Path, counts: Any = COUNTS, *, turned: bool = True, field: str = "integer") -> None:
+    """As genes x cells, or not turned."""
+    scratch = path.with_name("scratch.mtx")
+    io.mmwrite(scratch, (counts.T if turned else counts).astype(int), field="integer")
+    text = scratch.read_bytes().replace(b" integer ", f" {field} ".encode(), 1)
+    scratch.unlink()
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+
+
+def features(names: list[str] = GENES, kind: str = "Gene Expression") -> list[str]:
+    return [f"ENSG{place:05d}\t{name}\t{kind}" for place, name in enumerate(names)]

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -190,7 +191,8 @@ def test_an_instance_that_can_t_be_scored_is_named(tmp_path, into):
 
 
 def test_a_case_is_known_again_whatever_the_width_of_its_punctuation():
-    splitting = load("splitting.py")
+    load("data.py")
+    splitting = sys.modules["splitting"]
     fact = "被告人甲某,于夜间,翻墙,入室,取走,现金,九百,余元;后被,当场,抓获."
     wide = fact.replace(",", "，").replace(";", "；\n").replace(".", "。")
     one, other = (
