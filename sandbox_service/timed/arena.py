@@ -44,6 +44,10 @@ class Arena(Layout):
     def outputs(self) -> Arrays:
         return self.unpacked(self.outputs_as_they_are())
 
+    def unname(self) -> None:
+        """Once the kernel's process has mapped it: however this process ends, no file is left behind."""
+        self.path.unlink(missing_ok=True)
+
     def __enter__(self) -> Arena:
         return self
 
@@ -51,4 +55,4 @@ class Arena(Layout):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._handle)
-        self.path.unlink(missing_ok=True)
+        self.unname()

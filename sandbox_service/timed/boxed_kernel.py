@@ -65,6 +65,7 @@ class BoxedKernel(Kernel):
         if self._read(1, START_TIMEOUT_S) != SHUT_IN_DONE:
             self._process.wait(1.0)  # raises BoxError if bubblewrap never got as far as the driver
             raise BoxError(f"the kernel driver did not start: {self._process.stderr_tail().strip()[-300:]}")
+        self._arena.unname()
         assert self._process.pid is not None
         pid = _innermost(self._process.pid)
         self._pid_handle = os.pidfd_open(pid)

@@ -71,6 +71,17 @@ def test_a_kernel_has_no_call_that_could_wake_it_and_threads_work(kernels: list[
     assert (tried[ATTEMPTS:] == 2).all()
 
 
+def test_a_loaded_kernel_s_memory_has_no_name_so_a_killed_verifier_leaves_none_behind(
+    kernels: list[Kernel],
+) -> None:
+    arenas = [kernel._arena for kernel in kernels if isinstance(kernel, BoxedKernel)]
+
+    assert len(arenas) == len(kernels)
+    assert [arena.path for arena in arenas if arena.path.exists()] == []
+    assert kernels[0].run(10.0) > 0
+    assert (kernels[0].outputs()["out"] == 2).all()
+
+
 def test_the_attempts_are_real_for_they_work_without_the_drivers_filter(tmp_path: Path) -> None:
     program = str(tmp_path / "wakers")
     subprocess.run(["gcc", "-O2", str(WAKERS), "-o", program], check=True)
