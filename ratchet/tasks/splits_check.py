@@ -30,6 +30,11 @@ def check(task: Task) -> Drawn:
             raise TaskError(
                 f"draw({split!r}, {DRAWN}, 1) gives {len(drawn[split])} instances", "give `count` at most"
             )
+        if not draw(task, split, 1, 1, DRAW_S):
+            raise TaskError(
+                f"draw({split!r}, 1, 1) gives no instance, and draw({split!r}, {DRAWN}, 1) gives some",
+                "give `count` as long as the split has so many",
+            )
         if draw(task, split, DRAWN, 1, DRAW_S) != drawn[split]:
             raise TaskError(f"draw({split!r}) differs from call to call", "draw from the seed alone")
     seen: dict[str, str] = {}

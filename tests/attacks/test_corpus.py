@@ -9,6 +9,9 @@ from sandbox_service.attacks.finding import Finding
 from sandbox_service.attacks.run import run
 from shared.box.bubblewrap.cgroup import can_make_groups
 
+pytestmark = pytest.mark.timeout(
+    900
+)  # all of them run in the first test's fixture: minutes, on a busy machine
 ATTACKS = {attack.name: attack for attack in attacks()}
 
 
