@@ -207,15 +207,16 @@ def _continue(history: RunHistory, at: float) -> None:
 
 
 def _generation(history: RunHistory, number: int) -> Generation:
-    return history.all.setdefault(number, Generation(number, history.release))
+    if number not in history.all:
+        history.all[number] = Generation(number, history.release)
+    return history.all[number]
 
 
 def _open(history: RunHistory, event: e.RolloutsOpened) -> None:
     if event.purpose == "train" and history.first is None:
         history.first = history.release = event.releases[0].release
     history.last_opened = event
-    rollouts = _generation(history, event.generation).rollouts
-    rollouts.setdefault((event.purpose, event.round), Rollout(event))
+    _generation(history, event.generation).rollouts.setdefault((event.purpose, event.round), Rollout(event))
 
 
 def _arrive(history: RunHistory, event: e.ShardFinished) -> None:
