@@ -22,8 +22,8 @@ from shared.decisions.endings import count_endings
 from shared.errors import AdaptersUnsupportedError, ArtifactError, BudgetSpentError, TaskError
 from shared.harness.bundle import Harness, load_harness
 from shared.harness.steps import ScaffoldPool
-from shared.ledger.history import EventLog
-from shared.ledger.history import fold as fold_history
+from shared.ledger.history.folding import fold as fold_history
+from shared.ledger.history.state import EventLog
 from shared.ledger.spending import Counter
 from shared.messages.events import (
     CandidatesProposed,

@@ -19,7 +19,8 @@ from ratchet.runs.folder import RunFolder, find
 from ratchet.tasks import task_data
 from shared.decisions.intervals import metric_intervals, t_interval
 from shared.errors import SettingsError
-from shared.ledger.history import RunHistory, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import RunHistory
 from shared.machine import machine_and_date
 from shared.messages.records import JsonObject, Release
 from shared.tasks.task import ScoreSection, load_task

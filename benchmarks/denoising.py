@@ -24,7 +24,7 @@ from ratchet.runs import folder as runs
 from ratchet.runs.comparing import compared
 from ratchet.tasks import task_data
 from sandbox_service.evaluate import Evaluator
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.machine import machine_and_date
 from shared.messages.records import Block, CandidateBatch, Evaluation, JsonObject
 from shared.store.store import LocalStore

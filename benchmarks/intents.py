@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks.arms import Measured, Scores, measured, paired
 from ratchet.runs.folder import RunFolder, find
 from shared.decisions.intervals import t_interval
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
 

@@ -19,7 +19,7 @@ from shared.decisions.levers import levers_in_use, serves_own_base, why_off
 from shared.errors import DecodeError
 from shared.harness.bundle import with_knobs
 from shared.harness.folder import read_harness
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.messages import events as e
 from shared.messages.records import Release, ShardState
 from shared.store.store import put_bundle

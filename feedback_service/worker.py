@@ -15,7 +15,7 @@ from shared.ledger.spending import Counter
 from shared.store.store import Store
 
 if TYPE_CHECKING:
-    from shared.ledger.history import EventLog
+    from shared.ledger.history.state import EventLog
     from shared.model.client import Chat
 
 

@@ -89,7 +89,9 @@ def _check_template(folder: Path, tokenizer: Any) -> None:
     except Exception as error:  # a template raises what its author wrote into it
         why = _first_line(error)
     if why:
-        raise SettingsError(f"{folder}: the chat template can't be used: {why}", "correct chat_template.jinja")
+        raise SettingsError(
+            f"{folder}: the chat template can't be used: {why}", "correct chat_template.jinja"
+        )
 
 
 def _model(folder: Path, device: torch.device) -> tuple[Any, int]:

@@ -15,7 +15,7 @@ from benchmarks.trimul.kernels import Arrays, build, interleaved
 from ratchet.compare.samplers import Point
 from ratchet.runs import findings
 from ratchet.runs import folder as runs
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.messages.records import JsonObject
 from shared.store.shards import get_shard
 from shared.tasks.draw_program import load_verifier

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from shared.config.settings import BudgetSection
 from shared.decisions.plan import Step
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 
 
 def over_budget(history: RunHistory, budget: BudgetSection, *steps: Step) -> str:

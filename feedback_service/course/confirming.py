@@ -13,7 +13,7 @@ from shared.decisions.levers import levers_of
 from shared.decisions.rails import mean_waited_s, measure
 from shared.decisions.settling import Settled, settle
 from shared.decisions.stretches import stretch_of
-from shared.ledger.history import Generation, Rollout
+from shared.ledger.history.state import Generation, Rollout
 from shared.messages.events import Message
 from shared.messages.evidence import GateRecord
 

@@ -11,7 +11,7 @@ from shared.decisions.arms import Paired, pair
 from shared.decisions.convergence import convergence
 from shared.decisions.intervals import t_interval
 from shared.decisions.plan import Step, confirm_step, design_step, screen_step, test_step, train_step
-from shared.ledger.history import Rollout
+from shared.ledger.history.state import Rollout
 from shared.messages.events import Message, RunFinished
 from shared.messages.evidence import Interval
 from shared.messages.records import Release

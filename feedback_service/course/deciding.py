@@ -12,7 +12,7 @@ from feedback_service.course.situation import Situation, open_rollouts
 from shared.decisions.arms import Paired, pair
 from shared.decisions.gate import decide, screened
 from shared.decisions.levers import LEVERS, levers_of, why_off
-from shared.ledger.history import Generation, Rollout
+from shared.ledger.history.state import Generation, Rollout
 from shared.messages.events import Message, ReleasePromoted, ReleaseRejected
 from shared.messages.evidence import ArmResult, GateRecord, Rail
 from shared.messages.proposals import Patch

@@ -6,7 +6,7 @@ from feedback_service.course.situation import Situation
 from shared.decisions.arms import final_score, instance_key
 from shared.decisions.endings import ending_of
 from shared.decisions.intervals import metric_intervals, t_interval
-from shared.ledger.history import Rollout
+from shared.ledger.history.state import Rollout
 from shared.messages.events import EvaluationRequested, Message, RolloutsOpened, RunFinished
 from shared.messages.records import ArmRelease, AttemptState, JsonObject, Release, derive_seed
 from shared.store.store import put_json

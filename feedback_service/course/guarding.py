@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from feedback_service.course.situation import Situation
 from shared.decisions.guards import tripped, watch
-from shared.ledger.history import Generation
+from shared.ledger.history.state import Generation
 from shared.messages.events import ReleaseRolledBack
 from shared.messages.evidence import GuardRecord
 from shared.messages.records import AttemptState, Purpose

@@ -8,7 +8,7 @@ from feedback_service.course.situation import Situation
 from shared.decisions import seeds
 from shared.decisions.lever_choice import LeverChoice, Pull, choose_levers
 from shared.decisions.levers import LEVERS, Lever, levers_in_use, levers_of
-from shared.ledger.history import Generation
+from shared.ledger.history.state import Generation
 from shared.messages.evidence import GateRecord
 from shared.messages.records import Cost
 from shared.store.store import get_record

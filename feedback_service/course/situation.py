@@ -11,7 +11,8 @@ from shared.config.settings import AdvisorSection, RunConfig
 from shared.decisions import seeds
 from shared.decisions.pool import fresh, gate_order, sealed_instances, uses
 from shared.decisions.posted import mixed, posted_instances, trained_on
-from shared.ledger.history import EventLog, Rollout, RunHistory, apply, fold
+from shared.ledger.history.folding import apply, fold
+from shared.ledger.history.state import EventLog, Rollout, RunHistory
 from shared.ledger.spending import Counter
 from shared.messages.events import Message, RolloutsOpened
 from shared.messages.records import ArmRelease, JsonObject, Purpose, Release, ShardState, digest_of

@@ -11,7 +11,7 @@ from feedback_service.propose.advisor.learning import SUPERVISED
 from feedback_service.propose.right_answers import offers_answers
 from shared.decisions import seeds
 from shared.decisions.posted import posted_instances
-from shared.ledger.history import Generation
+from shared.ledger.history.state import Generation
 from shared.messages.events import DemonstrationsRequested, Join
 from shared.store.store import put_json
 

@@ -13,7 +13,7 @@ from feedback_service.propose.optuna_moves import Measured
 from shared.decisions.gate import was_judged
 from shared.decisions.intervals import standard_error
 from shared.harness.bundle import load_harness
-from shared.ledger.history import Generation, RunHistory
+from shared.ledger.history.state import Generation, RunHistory
 from shared.messages.evidence import GateRecord
 from shared.messages.proposals import Edit, Patch
 from shared.store.store import Store, get_bundle, get_record

@@ -19,7 +19,7 @@ from feedback_service.propose.trying import Found, found
 from shared.decisions import seeds
 from shared.decisions.convergence import convergence
 from shared.decisions.levers import Lever, levers_of
-from shared.ledger.history import Generation, Rollout
+from shared.ledger.history.state import Generation, Rollout
 from shared.messages.analysis import Learning
 from shared.messages.events import (
     DemonstrationsReady,

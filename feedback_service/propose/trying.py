@@ -24,7 +24,7 @@ from shared.decisions.arms import final_score, instance_key
 from shared.decisions.levers import levers_of
 from shared.decisions.plan import design_step, designs, screen_step, test_step
 from shared.harness.bundle import Harness, load_harness
-from shared.ledger.history import Generation
+from shared.ledger.history.state import Generation
 from shared.messages.events import Message, RolloutsOpened
 from shared.messages.proposals import DesignRecord, Edit, KnobGain
 from shared.messages.records import ArmRelease, AttemptState, Release

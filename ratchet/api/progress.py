@@ -8,7 +8,8 @@ from types import TracebackType
 
 from ratchet.reports.narrate import narrate
 from ratchet.runs.folder import RunFolder
-from shared.ledger.history import RunHistory, apply
+from shared.ledger.history.folding import apply
+from shared.ledger.history.state import RunHistory
 
 SENTENCE_CHARS = 70
 

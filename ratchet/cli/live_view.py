@@ -20,7 +20,7 @@ from ratchet.reports.narrate import narrate
 from ratchet.reports.show import show_json
 from ratchet.reports.training import progress_line
 from ratchet.runs.folder import RunFolder
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.ledger.ledger import LoggedEvent
 from shared.ledger.pausing import Trouble, troubles
 from shared.store.remembered import Remembered

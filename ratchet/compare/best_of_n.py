@@ -16,7 +16,7 @@ from ratchet.runs.request import RunRequest
 from shared.config.settings import RunConfig, load_config
 from shared.decisions.pool import sealed_instances
 from shared.errors import LostInstancesError, SettingsError
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.tasks.draws import draw
 from shared.tasks.task import task_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ratchet.compare.search import TRIALS
 from ratchet.runs import findings
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.records import JsonObject
 from shared.store.store import Store
 

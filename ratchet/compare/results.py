@@ -21,7 +21,8 @@ from ratchet.compare.outcome import read_outcome
 from ratchet.compare.study import Study, folder_name, order
 from ratchet.runs.folder import RunFolder, find
 from shared.decisions.intervals import interval_json
-from shared.ledger.history import RunHistory, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import RunHistory
 from shared.messages.evidence import GateRecord
 from shared.messages.records import JsonObject
 from shared.store.store import Store, get_json, get_record

@@ -21,7 +21,7 @@ from ratchet.runs.request import RunRequest
 from shared.config.settings import BudgetSection, RunConfig, load_config
 from shared.decisions import plan
 from shared.errors import RatchetError, SettingsError
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.tasks.task import Task, load_task, task_of
 
 

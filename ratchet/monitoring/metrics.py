@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 from shared.config.secrets import open_ledger, open_store
 from shared.config.settings import StackSettings
 from shared.errors import RatchetError
-from shared.ledger.history import Generation, RunHistory, apply
+from shared.ledger.history.folding import apply
+from shared.ledger.history.state import Generation, RunHistory
 from shared.messages.events import JobDied
 from shared.messages.evidence import GateRecord
 from shared.messages.records import ARMS

@@ -21,7 +21,7 @@ from shared.errors import SettingsError
 from shared.harness.bundle import Harness, HarnessError, load_harness
 from shared.harness.folder import read_harness
 from shared.harness.steps import ScaffoldFailed, ScaffoldPool, scaffold_context
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.messages.records import AttemptState, JsonObject
 from shared.store.shards import get_shard
 from shared.store.store import LocalStore, materialize, put_bundle

@@ -10,7 +10,7 @@ from pathlib import Path
 from ratchet.runs.comparing import compared
 from ratchet.tasks import task_data
 from shared.decisions.arms import instance_key
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.records import JsonObject
 from shared.store.store import Store, get_json
 from shared.tasks.task import Task

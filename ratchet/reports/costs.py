@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.config.settings import RunConfig
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 
 UNITS = {"evaluations": "", "tokens": "", "wall_s": " s", "gpu_s": " s", "usd": " US dollars"}
 

@@ -18,7 +18,7 @@ from ratchet.runs import findings
 from ratchet.runs.earlier.uses import uses_text
 from ratchet.runs.folder import RunFolder
 from shared.decisions.endings import endings_text
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.tasks.task import load_task
 
 HERE = Path(__file__).parent

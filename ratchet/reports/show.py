@@ -16,7 +16,8 @@ from shared.decisions.evidence.claims import CLAIMS
 from shared.decisions.posted import posted_instances
 from shared.decisions.stretches import claimed
 from shared.errors import RatchetError
-from shared.ledger.history import Generation, Proposal, RunHistory, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import Generation, Proposal, RunHistory
 from shared.ledger.pausing import paused_why
 from shared.messages.analysis import Analysis
 from shared.messages.evidence import GateRecord

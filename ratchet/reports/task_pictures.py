@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from ratchet.runs.findings import Best
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.records import JsonObject
 from shared.store.store import Store, get_json
 from shared.tasks.task import Task

@@ -12,7 +12,8 @@ from typing import Any
 
 from ratchet.runs.folder import RunFolder
 from shared.errors import SettingsError
-from shared.ledger.history import RunHistory, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import RunHistory
 from shared.ledger.ledger import LoggedEvent
 from shared.messages.events import Message, ShardFinished, ShardOpened
 from shared.messages.records import AttemptState, Evaluation, Sample, Turn

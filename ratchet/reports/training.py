@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.ledger.history import Proposal
+from shared.ledger.history.state import Proposal
 from shared.ledger.ledger import LoggedEvent
 from shared.messages.events import AdapterPublished, RunFinished, WeightUpdateFailed, WeightUpdateProposed
 from shared.messages.proposals import TrainingCurves

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from shared.decisions.evidence.claims import CLAIMS, Terms
 from shared.decisions.evidence.discordant import tally
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.evidence import GateRecord
 from shared.store.store import Store, get_record
 

@@ -23,7 +23,8 @@ from ratchet.runs.request import Override, RunRequest, resolve_config
 from ratchet.tasks import task_data
 from shared.config.settings import RunConfig, StackParts, load_config
 from shared.errors import SettingsError
-from shared.ledger.history import RunHistory, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import RunHistory
 from shared.messages.events import EvaluationRequested
 from shared.messages.records import JsonObject, Release
 from shared.store.store import get_json, put_json

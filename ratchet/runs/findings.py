@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from shared.ledger.history import Generation, RunHistory
+from shared.ledger.history.state import Generation, RunHistory
 from shared.messages.records import AttemptState, Candidate, Evaluation, JsonObject
 from shared.store.shards import get_shard
 from shared.store.store import Store

@@ -8,7 +8,8 @@ from __future__ import annotations
 from ratchet.runs.evaluate import after_generation
 from ratchet.runs.folder import RunFolder
 from shared.errors import SettingsError
-from shared.ledger.history import RunHistory, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import RunHistory
 from shared.messages.events import ReleaseRolledBack
 from shared.messages.records import Release
 

@@ -23,7 +23,7 @@ from ratchet.stack.served_model import NeededModel
 from ratchet.stack.side_programs import take_port
 from shared.config.settings import StackSettings
 from shared.errors import RatchetError
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.messages.records import Release
 from shared.model.served import look_up
 from shared.store.store import materialize

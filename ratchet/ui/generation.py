@@ -17,7 +17,7 @@ from ratchet.ui import charts
 from ratchet.ui.lineage import side_by_side
 from ratchet.ui.pages import run_row
 from ratchet.ui.runs import RunView
-from shared.ledger.history import Generation
+from shared.ledger.history.state import Generation
 from shared.messages.evidence import GateRecord
 from shared.messages.records import ARMS
 from shared.store.store import get_record

@@ -14,7 +14,8 @@ from ratchet.reports.narrate import narrate
 from ratchet.reports.trace import ShardTimes
 from ratchet.runs.folder import RunFolder, find, names
 from shared.errors import RatchetError
-from shared.ledger.history import Generation, RunHistory, apply
+from shared.ledger.history.folding import apply
+from shared.ledger.history.state import Generation, RunHistory
 from shared.ledger.ledger import Ledger, LoggedEvent
 from shared.messages.evidence import GateRecord, Interval
 from shared.messages.records import ARMS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.config.settings import ConvergenceSection
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 
 
 @dataclass(frozen=True)

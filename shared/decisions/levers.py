@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.config.settings import RunConfig
-from shared.ledger.history import Generation
+from shared.ledger.history.state import Generation
 from shared.messages.records import ARMS, Arm
 from shared.messages.records import Lever as Lever
 

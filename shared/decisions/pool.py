@@ -18,7 +18,7 @@ from shared.config.settings import RunConfig
 from shared.decisions.arms import instance_key
 from shared.decisions.seeds import instance_seed
 from shared.errors import TaskError
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.records import JsonObject, derive_seed
 from shared.store.store import Store, get_json, put_json
 from shared.tasks.draws import DRAW_TIMEOUT_S, draw

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from shared.decisions.arms import instance_key
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.records import JsonObject
 from shared.store.store import Store, get_json
 

@@ -15,7 +15,8 @@ import pytest
 
 from ratchet.runs.folder import RunFolder
 from ratchet.tasks import new_task
-from shared.ledger.history import Generation, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import Generation
 from shared.messages import events as e
 from shared.messages.evidence import GateRecord
 from shared.messages.proposals import WeightUpdate

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.analysis import Analysis
 from shared.messages.evidence import GateRecord
 from shared.messages.proposals import Patch

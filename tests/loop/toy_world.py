@@ -16,7 +16,8 @@ from feedback_service.handlers import handlers
 from shared.bus.bus import Handler, MemoryBus
 from shared.config.settings import AdvisorSection, RunConfig, load_config
 from shared.harness.bundle import PatchRefused, apply_patch, load_harness
-from shared.ledger.history import RunHistory, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import RunHistory
 from shared.ledger.ledger import Ledger
 from shared.messages import events as e
 from shared.messages.proposals import Patch

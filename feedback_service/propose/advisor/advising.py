@@ -19,7 +19,7 @@ from feedback_service.propose.memory import Memory
 from feedback_service.propose.right_answers import offers_answers
 from shared.decisions import seeds
 from shared.decisions.arms import instance_key
-from shared.ledger.history import Generation, Rollout
+from shared.ledger.history.state import Generation, Rollout
 from shared.messages.analysis import Analysis, Learning
 from shared.messages.proposals import DesignRecord
 from shared.messages.records import digest_of

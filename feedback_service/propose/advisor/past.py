@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from feedback_service.propose.advisor.traces import Before, attempt_score
 from shared.decisions.arms import instance_key
 from shared.decisions.intervals import t_interval
-from shared.ledger.history import Generation, RunHistory
+from shared.ledger.history.state import Generation, RunHistory
 from shared.messages.analysis import Analysis
 from shared.messages.evidence import GateRecord, Interval
 from shared.messages.proposals import TrainingCurves

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from ratchet.runs.folder import RunFolder
 from shared.config.settings import BudgetSection, RunConfig, load_config, parse_override
 from shared.errors import SettingsError
-from shared.ledger.history import RunHistory, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import RunHistory
 from shared.ledger.steering import reopening
 from shared.store.store import get_record, put_json
 

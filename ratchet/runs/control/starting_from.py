@@ -13,7 +13,7 @@ from ratchet.runs.request import Origin
 from shared.config.settings import RunConfig
 from shared.decisions.posted import posted_instances
 from shared.errors import SettingsError
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.store.store import Store, copy_bundle, put_json
 from shared.tasks.task import Task, load_task
 

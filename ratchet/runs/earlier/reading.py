@@ -13,7 +13,8 @@ from ratchet.runs import folder as runs
 from ratchet.runs.folder import RunFolder
 from shared.config.settings import RunConfig
 from shared.errors import RatchetError
-from shared.ledger.history import RunHistory, fold
+from shared.ledger.history.folding import fold
+from shared.ledger.history.state import RunHistory
 from shared.ledger.ledger import LoggedEvent
 from shared.messages.events import RunStarted
 from shared.store.store import Store, get_record

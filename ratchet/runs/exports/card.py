@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from shared.config.settings import RunConfig
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.records import Release
 from shared.store.store import Store, get_bundle, get_json, get_record
 from shared.tasks.task import Task

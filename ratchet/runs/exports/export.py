@@ -10,7 +10,7 @@ from ratchet.runs import findings
 from ratchet.runs.exports.card import write_card
 from ratchet.runs.folder import RunFolder
 from shared.errors import SettingsError
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.messages.records import digest_of
 from shared.store.store import Store, get_bundle
 from shared.tasks.task import load_task

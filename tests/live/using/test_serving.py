@@ -28,7 +28,7 @@ from ratchet.serving.serve import field_of, serving
 from ratchet.tasks import new_task
 from shared.decisions.posted import posted_instances
 from shared.errors import SettingsError
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.messages.events import BaseReady, ReleasePromoted, RolloutsOpened, RunStarted, ScorePosted
 from shared.messages.records import ArmRelease, PostedScore, Release
 from shared.store.store import get_json, get_record, put_bundle, put_folder, put_json, read_folder

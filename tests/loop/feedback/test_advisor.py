@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ratchet.reports.show import show_json
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.analysis import Analysis
 from shared.messages.proposals import Edit, Patch, WeightUpdate
 from shared.store.shards import get_shard

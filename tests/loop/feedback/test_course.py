@@ -7,7 +7,7 @@ import pytest
 
 from ratchet.reports.show import show_json
 from shared.decisions.gate import decide
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages import events as e
 from shared.messages.evidence import GateRecord
 from shared.messages.proposals import Patch

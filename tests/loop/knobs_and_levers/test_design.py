@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.harness.bundle import load_harness
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.ledger.steering.reopening import reopen
 from shared.messages.proposals import DesignRecord
 from shared.store.store import get_bundle, get_json, get_record

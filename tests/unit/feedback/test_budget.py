@@ -7,7 +7,7 @@ import pytest
 from feedback_service.course.budget import over_budget, training_over_budget
 from shared.config.settings import BudgetSection, load_config
 from shared.decisions.plan import Step, plan
-from shared.ledger.history import Generation, RunHistory
+from shared.ledger.history.state import Generation, RunHistory
 from shared.messages.records import Cost
 from shared.tasks.task import AttemptSection, Task, TaskManifest
 

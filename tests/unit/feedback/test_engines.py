@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.ledger.history import RunHistory
+from shared.ledger.history.state import RunHistory
 from shared.messages.analysis import Analysis
 from shared.messages.proposals import Patch
 from shared.store.store import get_record

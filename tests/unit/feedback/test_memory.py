@@ -8,7 +8,7 @@ import pytest
 from feedback_service.propose.memory import Memory, PastPatch, remember
 from shared.config.settings import GateSection
 from shared.decisions.gate import confirmed, decide
-from shared.ledger.history import Generation, Proposal, RunHistory
+from shared.ledger.history.state import Generation, Proposal, RunHistory
 from shared.messages.evidence import GateRecord
 from shared.messages.proposals import Edit, Patch
 from shared.messages.records import Release

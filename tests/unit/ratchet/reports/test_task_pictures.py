@@ -9,7 +9,7 @@ import pytest
 from ratchet.reports import task_pictures
 from ratchet.runs.findings import Best
 from ratchet.tasks import new_task
-from shared.ledger.history import Generation, Rollout, RunHistory
+from shared.ledger.history.state import Generation, Rollout, RunHistory
 from shared.messages.events import RolloutsOpened
 from shared.messages.records import Candidate, Evaluation
 from shared.store.store import LocalStore, put_json

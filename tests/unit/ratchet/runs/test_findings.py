@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ratchet.runs import findings
-from shared.ledger.history import Generation, Rollout, RunHistory
+from shared.ledger.history.state import Generation, Rollout, RunHistory
 from shared.messages import events as e
 from shared.messages.records import AttemptState, Evaluation
 from shared.store.store import LocalStore, put_json

@@ -4,7 +4,7 @@ import pytest
 
 from shared.config.settings import ConvergenceSection
 from shared.decisions.convergence import convergence
-from shared.ledger.history import Generation, RunHistory
+from shared.ledger.history.state import Generation, RunHistory
 
 RULE = ConvergenceSection(window=2, idle=4)
 

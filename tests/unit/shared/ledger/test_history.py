@@ -1,6 +1,7 @@
 """A run folds from its event log."""
 
-from shared.ledger.history import RunHistory, apply, fold
+from shared.ledger.history.folding import apply, fold
+from shared.ledger.history.state import RunHistory
 from shared.ledger.ledger import LoggedEvent
 from shared.messages import events as e
 from shared.messages.records import ArmRelease, Cost, Release

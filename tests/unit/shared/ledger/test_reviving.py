@@ -8,7 +8,7 @@ from feedback_service.course.situation import Deps
 from feedback_service.handlers import on_job_died
 from shared.config.settings import AdvisorSection
 from shared.errors import SettingsError
-from shared.ledger.history import fold
+from shared.ledger.history.folding import fold
 from shared.ledger.ledger import Ledger
 from shared.ledger.steering.reviving import revive
 from shared.messages import events as e
