@@ -1,31 +1,15 @@
 """A request that alone is to blame costs no other request anything; one that is not is no refusal."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from shared.errors import UnknownModelError
 from shared.model.client import Chat
 from shared.model.wire import SampleRequest
-from shared.store.store import LocalStore
 from tests.parts.endpoint import Endpoint, Fault
 
 ASK = SampleRequest(model="seed", messages=[{"role": "user", "content": "hi"}], seed=7, max_tokens=9)
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
-
-
-@pytest.fixture
-def chat(endpoint: Endpoint, tmp_path: Path) -> Iterator[Chat]:
-    opened = Chat(endpoint.url, LocalStore(tmp_path / "store"), api_key="k", timeout_s=20, concurrency=4)
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize("status", [404, 501])

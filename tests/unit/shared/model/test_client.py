@@ -3,10 +3,8 @@
 import json
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from email.utils import formatdate
-from pathlib import Path
 
 import pytest
 
@@ -18,24 +16,6 @@ from shared.store.store import LocalStore
 from tests.parts.endpoint import Endpoint, Fault, completion
 
 ASK = SampleRequest(model="seed", messages=[{"role": "user", "content": "hi"}], seed=7, max_tokens=9, n=3)
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path / "store")
-
-
-@pytest.fixture
-def chat(endpoint: Endpoint, store: LocalStore) -> Iterator[Chat]:
-    opened = Chat(endpoint.url, store, api_key="k", timeout_s=20, concurrency=4)
-    yield opened
-    opened.close()
 
 
 def texts(chat: Chat, *requests: SampleRequest) -> list[list[str]]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,16 +15,10 @@ ASK = SampleRequest(model="seed", messages=[{"role": "user", "content": "hi"}], 
 
 
 @pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        running.faults = [Fault(200, b"x" * 600, trickle_s=0.05)] * 4
-        running.well = False
-        yield running
-
-
-@pytest.fixture
-def hasty(endpoint: Endpoint, tmp_path: Path) -> Iterator[Chat]:
-    opened = Chat(endpoint.url, LocalStore(tmp_path / "store"), api_key="k", timeout_s=0.5, concurrency=1)
+def hasty(endpoint: Endpoint, store: LocalStore) -> Iterator[Chat]:
+    endpoint.faults = [Fault(200, b"x" * 600, trickle_s=0.05)] * 4
+    endpoint.well = False
+    opened = Chat(endpoint.url, store, api_key="k", timeout_s=0.5, concurrency=1)
     yield opened
     opened.close()
 
