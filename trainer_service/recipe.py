@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ RATE_AT_2000, EXPONENT, HIGHEST_RATE = 5e-4, 0.78, 1e-2
 BATCHES = 12  # steps that one pass is cut into, where the samples allow
 SMALLEST_BATCH, LARGEST_BATCH = 8, 64  # units (samples or pairs) a step
 ENOUGH_STEPS = 48  # below that many, samples are passed over again: fewer hardly move a policy
+LEARNED_LOSS = 0.01  # nats a token: right answers that are this likely teach nothing more
 CONTEXT_UNKNOWN = 2048  # tokens, for a config without a limit
 
 
@@ -37,6 +39,7 @@ class Recipe:
     steps: int
     batch: int  # units a step
     learning_rate: float
+    one_pass: int = 0  # steps of a pass that ends the training where its loss is LEARNED_LOSS; 0: none does
 
 
 def read_size(base: Path) -> Size:
@@ -67,7 +70,14 @@ def recipe(
         steps=steps or math.ceil(passes * units / batch),
         batch=batch,
         learning_rate=learning_rate or algorithm.rate * rate_for(hidden),
+        one_pass=one_pass if algorithm.imitates and not steps else 0,
     )
+
+
+def is_learned(chosen: Recipe, losses: Sequence[float]) -> bool:
+    """Whether the last pass over the demonstrations found nothing left to learn. `losses`: of each step."""
+    last = losses[-chosen.one_pass :]
+    return 0 < chosen.one_pass <= len(losses) and sum(last) / len(last) < LEARNED_LOSS
 
 
 def rate_for(hidden: int) -> float:

@@ -30,7 +30,7 @@ SPECIAL = ["<pad>", "<end>", "<begin>"]
 LENGTH = 3
 
 
-def write_base(folder: Path) -> Path:
+def write_base(folder: Path, initializer_range: float = 0.2) -> Path:
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *WORDS, *LETTERS])}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -51,7 +51,7 @@ def write_base(folder: Path) -> Path:
             num_hidden_layers=2,
             num_attention_heads=2,
             max_position_embeddings=32,
-            initializer_range=0.2,
+            initializer_range=initializer_range,
             pad_token_id=0,
             eos_token_id=1,
             bos_token_id=2,

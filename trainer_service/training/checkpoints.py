@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,21 @@ def is_due(step: int, steps: int) -> bool:
     return step % max(1, steps // SHARE) == 0 or step == steps
 
 
-def save(engine: Any, folder: Path, step: int) -> None:
-    """Adapter, optimizer and generator state after `step` steps."""
+def save(engine: Any, folder: Path, losses: Sequence[float]) -> None:
+    """Adapter, optimizer and generator state after as many steps as there are losses, and these."""
+    step = len(losses)
     temporary, final = folder / f".step_{step}", folder / f"step_{step}"
     if dist.get_rank() == 0:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
     dist.barrier()
-    engine.save_checkpoint(str(temporary), tag=TAG, save_latest=False, exclude_frozen_parameters=True)
+    engine.save_checkpoint(
+        str(temporary),
+        tag=TAG,
+        client_state={"losses": list(losses)},
+        save_latest=False,
+        exclude_frozen_parameters=True,
+    )
     dist.barrier()
     if dist.get_rank() == 0:
         seal(temporary, final)
@@ -41,14 +49,15 @@ def save(engine: Any, folder: Path, step: int) -> None:
     dist.barrier()
 
 
-def resume(engine: Any, folder: Path) -> int:
-    """Loads the last complete checkpoint; returns how many steps it has behind it (0: there is none)."""
+def resume(engine: Any, folder: Path) -> list[float]:
+    """Loads the last complete checkpoint; returns the loss of each step before it (none: there is none)."""
     steps = complete_steps(folder)
     if not steps:
-        return 0
+        return []
     last = folder / f"step_{steps[-1]}"
-    engine.load_checkpoint(str(last), tag=TAG, load_module_strict=False)
-    return steps[-1]
+    _, state = engine.load_checkpoint(str(last), tag=TAG, load_module_strict=False)
+    losses: list[float] = state["losses"]
+    return losses
 
 
 def complete_steps(folder: Path) -> list[int]:

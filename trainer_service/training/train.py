@@ -14,7 +14,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from shared.errors import TrainingError
 from trainer_service.algorithms import find
 from trainer_service.algorithms.algorithm import Algorithm
 from trainer_service.batch import teaching, within_limit
-from trainer_service.recipe import Recipe, read_size, recipe
+from trainer_service.recipe import Recipe, is_learned, read_size, recipe
 from trainer_service.specs import TrainingSample, TrainResult, TrainSpec
 from trainer_service.training import checkpoints, curves, serving
 from trainer_service.training.adapter import fingerprint_of, write_adapter
@@ -101,7 +101,7 @@ def train(spec: TrainSpec) -> TrainResult:
     lessons, gap = read_lessons(engine, batch, algorithm, spec)
     metrics = {"samples": float(len(batch.samples)), "too_long": float(batch.too_long)} | gap.metrics()
     metrics |= learn(engine, lessons, algorithm, chosen, spec, loss_scale(dtype))
-    metrics |= publish(engine, batch.samples, chosen, spec)
+    metrics |= publish(engine, batch.samples, replace(chosen, steps=int(metrics["steps"])), spec)
     train_s = time.monotonic() - started
     return TrainResult(
         metrics=metrics,
@@ -149,7 +149,7 @@ def read_lessons(
 def learn(
     engine: Any, lessons: list[Lesson], algorithm: Algorithm, chosen: Recipe, spec: TrainSpec, scale: float
 ) -> dict[str, float]:
-    """All steps, from the last complete checkpoint on."""
+    """The steps from the last complete checkpoint on, until all are taken or nothing is left to learn."""
     objective = Objective(
         loss=algorithm.loss,
         kl_weight=spec.kl_weight,
@@ -157,7 +157,8 @@ def learn(
         micro_tokens=spec.micro_tokens,
         loss_scale=scale,
     )
-    done = checkpoints.resume(engine, spec.checkpoints)
+    losses = checkpoints.resume(engine, spec.checkpoints)
+    done = len(losses)
     log.info("%d samples that teach, %d steps, resuming after %d", len(lessons), chosen.steps, done)
     bad, started = BadSteps(), time.monotonic()
     for step, units in enumerate(
@@ -165,10 +166,14 @@ def learn(
     ):
         if step < done:
             continue
+        if is_learned(chosen, losses):
+            log.info("the last %d steps found nothing left to learn", chosen.one_pass)
+            break
         with machine_busy():
             watched = take_step(engine, units, objective)
         applied = step_was_applied(engine)
         bad.note(step, watched["loss"], applied)
+        losses.append(watched["loss"])
         if dist.get_rank() == 0:
             left_s = (time.monotonic() - started) / (step + 1 - done) * (chosen.steps - step - 1)
             log.info("step %d of %d, %.0f s left: %s", step + 1, chosen.steps, left_s, in_words(watched))
@@ -176,9 +181,14 @@ def learn(
             if applied and all(map(math.isfinite, watched.values())):
                 curves.append(curve_file(spec), step, watched)
         if checkpoints.is_due(step + 1, chosen.steps):
-            checkpoints.save(engine, spec.checkpoints, step + 1)
+            checkpoints.save(engine, spec.checkpoints, losses)
     series = curves.read(curve_file(spec), WATCHED)["loss"] or (0.0,)
-    return {"loss_first": series[0], "loss_last": series[-1], "bad_steps": float(bad.count)}
+    return {
+        "loss_first": series[0],
+        "loss_last": series[-1],
+        "steps": float(len(losses)),
+        "bad_steps": float(bad.count),
+    }
 
 
 def in_words(watched: Mapping[str, float]) -> str:
@@ -205,7 +215,6 @@ def publish(
     return {
         "kl_to_base": kl,
         "norm": norm,
-        "steps": float(chosen.steps),
         "batch": float(chosen.batch),
         "learning_rate": chosen.learning_rate,
     }

@@ -4,12 +4,14 @@ a disk that was full.
 """
 
 import shutil
+import statistics
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.parts.small_disk import enlarge, small_disk
+from tests.parts.spelling import Speller, write_base
 from trainer_service.training import checkpoints
 
 STEPS = 4
@@ -65,3 +67,18 @@ def test_a_training_that_found_the_disk_full_resumes_to_the_same_bits(speller, s
         load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "later")
     )
     assert all(torch.equal(whole[name], later[name]) for name in whole)
+
+
+def test_supervised_training_ends_where_its_answers_are_known_also_when_it_is_resumed(tmp_path, engine_room):
+    """64 demonstrations are passes of 8 steps, four at most. This base can be as good as certain."""
+    sharp = Speller(write_base(tmp_path / "base", initializer_range=0.5))
+    sharp.update(tmp_path / "first", [], algorithm="supervised", steps=160)
+    known = {"algorithm": "supervised", "adapter": tmp_path / "first" / "adapter", "learning_rate": 0.001}
+    whole = sharp.update(tmp_path / "whole", [], **known, checkpoints=tmp_path / "kept")
+    taken = whole.metrics["steps"]
+    assert 8 <= taken < 32
+    assert statistics.fmean(whole.curves["loss"][-8:]) < 0.01 <= statistics.fmean(whole.curves["loss"][-9:-1])
+    shutil.rmtree(tmp_path / "kept" / f"step_{checkpoints.complete_steps(tmp_path / 'kept')[-1]}")
+    later = sharp.update(tmp_path / "later", [], **known, checkpoints=tmp_path / "kept")
+    assert (later.metrics["steps"], later.metrics["kl_to_base"]) == (taken, whole.metrics["kl_to_base"])
+    assert 0 < len(later.curves["loss"]) < 8  # it did not count its pass anew

@@ -8,7 +8,7 @@ import torch
 
 from shared.errors import ArtifactError
 from trainer_service.algorithms import find
-from trainer_service.recipe import rate_for, read_size, recipe
+from trainer_service.recipe import is_learned, rate_for, read_size, recipe
 from trainer_service.specs import TrainingSample
 from trainer_service.training.checkpoints import is_due
 from trainer_service.training.lessons import Lesson, pack, step_batches
@@ -39,6 +39,15 @@ def test_few_samples_are_passed_over_again_and_many_once(samples, batch, steps):
 def test_what_is_set_stands():
     made = recipe(find("entropic"), 500, hidden=576, steps=7, batch=10, learning_rate=0.5)
     assert (made.steps, made.batch, made.learning_rate) == (7, 10, 0.5)
+
+
+def test_demonstrations_are_learned_where_a_whole_pass_was_as_good_as_certain():
+    made = recipe(find("supervised"), 96, hidden=576)
+    assert is_learned(made, [2.0] + 12 * [0.009])
+    assert not is_learned(made, 11 * [0.009])  # not all were seen yet
+    assert not is_learned(made, 11 * [0.009] + [0.1])  # one batch still teaches
+    assert not is_learned(recipe(find("supervised"), 96, hidden=576, steps=48), 48 * [0.0])  # as asked for
+    assert not is_learned(recipe(find("grpo"), 96, hidden=576), 48 * [0.0])  # its loss says nothing of that
 
 
 def test_size_is_read_from_the_config_also_where_it_lies_deeper_or_is_called_otherwise(tmp_path):
