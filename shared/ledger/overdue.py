@@ -32,10 +32,11 @@ def ring_again(connection: Connection, now: float, ring_s: float, stack: str) ->
     """The doorbells of ready jobs that no worker took; each waits longer for the next."""
     waiting = and_(jobs.c.state == "ready", jobs.c.not_before <= now, jobs.c.ring_at <= now)
     late = connection.execute(_ours(stack).where(waiting).limit(MOST_RINGS)).all()
-    for job in late:
-        patience_s = ring_s * 2 ** min(job.rings, MOST_PATIENT_RING)
-        rung = update(jobs).where(jobs.c.id == job.id)
-        connection.execute(rung.values(rings=job.rings + 1, ring_at=now + patience_s))
+    for rings in range(MOST_PATIENT_RING + 1):  # a statement for each wait, not for each job
+        alike = [job.id for job in late if min(job.rings, MOST_PATIENT_RING) == rings]
+        if alike:
+            rung = update(jobs).where(jobs.c.id.in_(alike))
+            connection.execute(rung.values(rings=jobs.c.rings + 1, ring_at=now + ring_s * 2**rings))
     return [Ring(job.id, job.service, job.type) for job in late]
 
 
