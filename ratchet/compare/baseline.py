@@ -4,8 +4,9 @@ sealed instances.
 
 from __future__ import annotations
 
+import json
 import time
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from shared.decisions.pool import sealed_instances
 from shared.errors import SettingsError
 from shared.messages.records import JsonObject
 from shared.tasks.draws import draw
-from shared.tasks.task import Task, task_of
+from shared.tasks.task import Task, load_task, task_of
+
+
+@lru_cache(maxsize=1)  # one program scores all baselines: once for all arms that take turns within a seed
+def _all_scored(task: str, instances: str) -> dict[str, list[dict[str, Any]]]:
+    return baselines(load_task(task), json.loads(instances))
 
 
 def score_baseline(name: str, config: RunConfig, folder: Path) -> None:
@@ -37,7 +43,7 @@ def require_baseline(name: str, task: Task) -> None:
 
 
 def _scored(name: str, task: Task, instances: list[JsonObject]) -> list[dict[str, Any]]:
-    found = baselines(task, instances)
+    found = _all_scored(task.reference, json.dumps(instances))
     if name not in found:
         known = ", ".join(found) or "none: a baselines.py in its folder would have some"
         raise SettingsError(f"{task.name} has no baseline {name!r}", f"it has: {known}")
