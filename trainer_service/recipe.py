@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Recipe:
     steps: int
     batch: int  # units a step
     learning_rate: float
-    one_pass: int = 0  # steps of a pass that ends the training where its loss is LEARNED_LOSS; 0: none does
+    one_pass: int = 0  # steps of a pass that ends the training where it found nothing to learn; 0: none does
 
 
 def read_size(base: Path) -> Size:
@@ -74,10 +75,11 @@ def recipe(
     )
 
 
-def is_learned(chosen: Recipe, losses: Sequence[float]) -> bool:
-    """Whether the last pass over the demonstrations found nothing left to learn. `losses`: of each step."""
-    last = losses[-chosen.one_pass :]
-    return 0 < chosen.one_pass <= len(losses) and sum(last) / len(last) < LEARNED_LOSS
+def is_learned(chosen: Recipe, taken: Sequence[Mapping[str, float]]) -> bool:
+    """Whether the last pass over the demonstrations found nothing left to learn. `taken`: what was watched of
+    each step."""
+    last = [step["loss"] for step in taken[-chosen.one_pass :]] if chosen.one_pass else []
+    return 0 < len(last) == chosen.one_pass and statistics.fmean(last) < LEARNED_LOSS
 
 
 def rate_for(hidden: int) -> float:

@@ -46,6 +46,7 @@ def render(results: Path = RESULTS) -> str:
         "number": number,
         "mean": mean_text,
         "minutes": minutes,
+        "evaluations": evaluations,
     }
     return pages.get_template("results.md.j2").render(known)
 
@@ -78,6 +79,11 @@ def mean_text(values: Iterable[Any]) -> str:
 def minutes(rows: Sequence[Mapping[str, Any]]) -> str:
     """A run's, on average."""
     return f"{mean(row['cost']['wall_s'] for row in rows) / 60:.1f}" if rows else "-"
+
+
+def evaluations(rows: Sequence[Mapping[str, Any]]) -> str:
+    """That a run used, on average."""
+    return f"{mean(row['cost']['evaluations'] for row in rows):.0f}" if rows else "-"
 
 
 def best_baseline(baselines: Mapping[str, Any]) -> str:

@@ -6,9 +6,10 @@ renamed. All ranks call these functions together; only rank 0 touches names.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch.distributed as dist
 
 MARKER = "complete"
 TAG = "state"
-KEEP = 2
+KEEP = 3  # a step that made the policy diverge shows in the next one, and the policy before both is wanted
 SHARE = 16  # a kill costs at most one step and this part of the training
 
 
@@ -26,9 +27,9 @@ def is_due(step: int, steps: int) -> bool:
     return step % max(1, steps // SHARE) == 0 or step == steps
 
 
-def save(engine: Any, folder: Path, losses: Sequence[float]) -> None:
-    """Adapter, optimizer and generator state after as many steps as there are losses, and these."""
-    step = len(losses)
+def save(engine: Any, folder: Path, taken: Sequence[Mapping[str, float]]) -> None:
+    """Adapter, optimizer and generator state after the steps taken, and what was watched of each."""
+    step = len(taken)
     temporary, final = folder / f".step_{step}", folder / f"step_{step}"
     if dist.get_rank() == 0:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -37,7 +38,7 @@ def save(engine: Any, folder: Path, losses: Sequence[float]) -> None:
     engine.save_checkpoint(
         str(temporary),
         tag=TAG,
-        client_state={"losses": list(losses)},
+        client_state={"taken": list(taken)},
         save_latest=False,
         exclude_frozen_parameters=True,
     )
@@ -49,15 +50,16 @@ def save(engine: Any, folder: Path, losses: Sequence[float]) -> None:
     dist.barrier()
 
 
-def resume(engine: Any, folder: Path) -> list[float]:
-    """Loads the last complete checkpoint; returns the loss of each step before it (none: there is none)."""
-    steps = complete_steps(folder)
+def resume(engine: Any, folder: Path, most: float = math.inf) -> list[Mapping[str, float]]:
+    """Loads the last complete checkpoint of at most so many steps; returns what was watched of each step
+    before it. None, and nothing is loaded, where there is no such checkpoint."""
+    steps = [step for step in complete_steps(folder) if step <= most]
     if not steps:
         return []
     last = folder / f"step_{steps[-1]}"
     _, state = engine.load_checkpoint(str(last), tag=TAG, load_module_strict=False)
-    losses: list[float] = state["losses"]
-    return losses
+    taken: list[Mapping[str, float]] = state["taken"]
+    return taken
 
 
 def complete_steps(folder: Path) -> list[int]:

@@ -8,7 +8,7 @@ large but finite gradient is clipped (engine.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ import torch
 from shared.errors import TrainingError
 
 MAX_BAD_STEPS = 3  # in one update; every step sees other samples, so one may well be unlucky
+SAMPLED = frozenset({"truncated", "clipped", "proximal"})  # losses that stay near the policy that sampled
 MAX_RELATIVE_NORM = 5.0  # of a LoRA product against its base weight; a healthy update adds about 0.2
 
 
@@ -45,6 +46,12 @@ class BadSteps:
                 f"{self.count} steps gave no finite gradient, the last at step {step} (loss {loss})",
                 "lower training.learning_rate",
             )
+
+
+def has_diverged(loss: str, taken: Sequence[Mapping[str, float]], bound: float) -> bool:
+    """Whether the last step met a policy further from the base than may be published: its samples say nothing
+    of it any more, and further steps ruin it."""
+    return loss in SAMPLED and len(taken) > 0 and taken[-1].get("kl", 0.0) > bound
 
 
 def check_divergence(kl: float, bound: float) -> None:

@@ -39,7 +39,7 @@ from trainer_service.training.engine import (
     start_processes,
     step_was_applied,
 )
-from trainer_service.training.guards import BadSteps, check_divergence
+from trainer_service.training.guards import BadSteps, check_divergence, has_diverged
 from trainer_service.training.lessons import Lesson, Unit, pack, prepare, step_batches, unprepared
 from trainer_service.training.model import divergence_from_base, load_policy
 from trainer_service.training.reading.attention import is_packed
@@ -149,7 +149,7 @@ def read_lessons(
 def learn(
     engine: Any, lessons: list[Lesson], algorithm: Algorithm, chosen: Recipe, spec: TrainSpec, scale: float
 ) -> dict[str, float]:
-    """The steps from the last complete checkpoint on, until all are taken or nothing is left to learn."""
+    """From the last complete checkpoint on, until nothing is left to learn or the policy diverges."""
     objective = Objective(
         loss=algorithm.loss,
         kl_weight=spec.kl_weight,
@@ -157,8 +157,8 @@ def learn(
         micro_tokens=spec.micro_tokens,
         loss_scale=scale,
     )
-    losses = checkpoints.resume(engine, spec.checkpoints)
-    done = len(losses)
+    taken = checkpoints.resume(engine, spec.checkpoints)
+    done = len(taken)
     log.info("%d samples that teach, %d steps, resuming after %d", len(lessons), chosen.steps, done)
     bad, started = BadSteps(), time.monotonic()
     for step, units in enumerate(
@@ -166,14 +166,16 @@ def learn(
     ):
         if step < done:
             continue
-        if is_learned(chosen, losses):
+        if is_learned(chosen, taken):
             log.info("the last %d steps found nothing left to learn", chosen.one_pass)
+            break
+        if has_diverged(algorithm.loss, taken, spec.max_kl):
             break
         with machine_busy():
             watched = take_step(engine, units, objective)
         applied = step_was_applied(engine)
         bad.note(step, watched["loss"], applied)
-        losses.append(watched["loss"])
+        taken.append(watched)
         if dist.get_rank() == 0:
             left_s = (time.monotonic() - started) / (step + 1 - done) * (chosen.steps - step - 1)
             log.info("step %d of %d, %.0f s left: %s", step + 1, chosen.steps, left_s, in_words(watched))
@@ -181,14 +183,33 @@ def learn(
             if applied and all(map(math.isfinite, watched.values())):
                 curves.append(curve_file(spec), step, watched)
         if checkpoints.is_due(step + 1, chosen.steps):
-            checkpoints.save(engine, spec.checkpoints, losses)
+            checkpoints.save(engine, spec.checkpoints, taken)
+    off = has_diverged(algorithm.loss, taken, spec.max_kl)
+    kept = take_back(engine, taken, spec) if off else taken
     series = curves.read(curve_file(spec), WATCHED)["loss"] or (0.0,)
     return {
         "loss_first": series[0],
         "loss_last": series[-1],
-        "steps": float(len(losses)),
+        "steps": float(len(kept)),
+        "taken_back": float(len(taken) - len(kept)),
         "bad_steps": float(bad.count),
     }
+
+
+def take_back(
+    engine: Any, taken: Sequence[Mapping[str, float]], spec: TrainSpec
+) -> Sequence[Mapping[str, float]]:
+    """Back to the last checkpoint before the step whose policy the last one met. Raises TrainingError where
+    there is none."""
+    kept = checkpoints.resume(engine, spec.checkpoints, most=len(taken) - 2)
+    if not kept:
+        raise TrainingError(
+            f"the policy diverged within {len(taken)} steps: {taken[-1]['kl']:.3g} nats a token from "
+            f"the base (at most {spec.max_kl:g})",
+            "lower training.learning_rate",
+        )
+    log.info("the policy diverged: back to the one after %d steps of %d", len(kept), len(taken))
+    return kept
 
 
 def in_words(watched: Mapping[str, float]) -> str:

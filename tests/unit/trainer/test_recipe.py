@@ -41,13 +41,18 @@ def test_what_is_set_stands():
     assert (made.steps, made.batch, made.learning_rate) == (7, 10, 0.5)
 
 
+def losses(*values):
+    return [{"loss": value} for value in values]
+
+
 def test_demonstrations_are_learned_where_a_whole_pass_was_as_good_as_certain():
     made = recipe(find("supervised"), 96, hidden=576)
-    assert is_learned(made, [2.0] + 12 * [0.009])
-    assert not is_learned(made, 11 * [0.009])  # not all were seen yet
-    assert not is_learned(made, 11 * [0.009] + [0.1])  # one batch still teaches
-    assert not is_learned(recipe(find("supervised"), 96, hidden=576, steps=48), 48 * [0.0])  # as asked for
-    assert not is_learned(recipe(find("grpo"), 96, hidden=576), 48 * [0.0])  # its loss says nothing of that
+    assert is_learned(made, losses(2.0, *12 * [0.009]))
+    assert not is_learned(made, losses(*11 * [0.009]))  # not all were seen yet
+    assert not is_learned(made, losses(*11 * [0.009], 0.1))  # one batch still teaches
+    asked = recipe(find("supervised"), 96, hidden=576, steps=48)
+    assert not is_learned(asked, losses(*48 * [0.0]))  # steps that are asked for are taken
+    assert not is_learned(recipe(find("grpo"), 96, hidden=576), losses(*48 * [0.0]))  # it tells nothing there
 
 
 def test_size_is_read_from_the_config_also_where_it_lies_deeper_or_is_called_otherwise(tmp_path):
