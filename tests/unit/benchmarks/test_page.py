@@ -19,24 +19,27 @@ def test_a_recorded_comparison_is_a_table_of_the_page(tmp_path: Path) -> None:
             "arm": "both",
             "seed": seed,
             "sealed": 0.39 + seed / 50,
-            "cost": {"wall_s": 90.0},
+            "cost": {"wall_s": 90.0, "evaluations": 800},
             "candidates": made,
         }
         for seed, made in enumerate([{"best": 0.8, "last_mean": 0.5}, {"best": None, "last_mean": None}])
     ]
+    plain = {"seed": 0, "sealed": 0.1, "cost": {"wall_s": 6.0, "evaluations": 12}}  # it has no candidates
+    runs.append({"arm": "baseline:majority", **plain})
     pair = {"arm": "both", "minus": "base", "difference": arm, "p": 0.01, "p_holm": 0.02}
     result = {
         "budget": {"evaluations": 1000},
         "runs": runs,
-        "arms": {"base": arm, "both": arm},
+        "arms": {"base": arm, "both": arm, "baseline:majority": {"mean": 0.1}},
         "pairs": [pair],
     }
     study = {"machine": "here", "date": "2026-11-29", "remark": "", "result": result}
     (folder / "compare_numbers.json").write_text(json.dumps(study), encoding="utf-8")
     page = render(folder)
     assert "## numbers at equal cost" in page
-    assert "| both | 0.400 [0.300, 0.500] | 0.390, 0.410 | 0.800 | 0.500 | 1.5 |" in page
-    assert "| base | 0.400 [0.300, 0.500] |  | - | - | - |" in page
+    assert "| both | 0.400 [0.300, 0.500] | 0.390, 0.410 | 0.800 | 0.500 | 800 | 1.5 |" in page
+    assert "| baseline:majority | 0.100 | 0.100 | - | - | 12 | 0.1 |" in page
+    assert "| base | 0.400 [0.300, 0.500] |  | - | - | - | - |" in page
     assert "| both minus base | +0.400 [+0.300, +0.500] | 0.020 |" in page
 
 
