@@ -15,7 +15,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-MARKER = "complete"
+MARKER = "complete_with_steps"  # versions before kept nothing of the steps: their trainings start anew
 TAG = "state"
 KEEP = 3  # a step that made the policy diverge shows in the next one, and the policy before both is wanted
 SHARE = 16  # a kill costs at most one step and this part of the training

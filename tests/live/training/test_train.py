@@ -23,6 +23,7 @@ from trainer_service.base.seed_model import build
 from trainer_service.handlers import Deps, on_base_requested, on_weight_update_proposed
 from trainer_service.publish import write_spec
 from trainer_service.specs import SeedSpec, TrainResult, TrainSpec
+from trainer_service.training.checkpoints import MARKER
 from trainer_service.training.model import sequence_logprobs
 from trainer_service.training.train import train
 
@@ -163,7 +164,7 @@ def kill_after_two_steps(stack, event, folder):
         argv, start_new_session=True, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as child:
         deadline = time.monotonic() + 120
-        while not (folder / "checkpoints" / "step_2" / "complete").exists():
+        while not (folder / "checkpoints" / "step_2" / MARKER).exists():
             assert child.poll() is None, "it ended before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.005)

@@ -1,7 +1,6 @@
 """Adapters on an endpoint: loaded by name, verified by fingerprint, the last few kept."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,6 @@ from tests.parts.endpoint import Endpoint, base_logprobs
 IDS = [5, 6, 7, 8]
 BASE = base_logprobs(IDS)
 SHIFTED = [value + 0.25 for value in BASE]
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path / "store")
-
-
-@pytest.fixture
-def chat(endpoint: Endpoint, store: LocalStore) -> Iterator[Chat]:
-    opened = Chat(endpoint.url, store, api_key="k", timeout_s=20, concurrency=4)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def adapters(chat: Chat, store: LocalStore, tmp_path: Path) -> Adapters:
-    return Adapters(chat, store, tmp_path / "cache", "seed")
 
 
 def publish(store: LocalStore, name: str, **change: Any) -> Release:

@@ -12,11 +12,10 @@ from agent_service.adapters import Adapters
 from agent_service.provenance import check_folder, check_weights
 from shared.errors import ArtifactError
 from shared.messages.records import Release
-from shared.model.client import Chat
 from shared.store.signing import SIGNATURE, Origin, make_key, public_name, read_key, sign
 from shared.store.store import LocalStore, get_bundle, list_bundle, put_bundle
 from shared.store.trust import Trust
-from tests.parts.endpoint import Endpoint, base_logprobs
+from tests.parts.endpoint import base_logprobs
 
 KEY, OTHER_KEY = read_key(make_key()), read_key(make_key())
 TRUST = Trust("run", public_name(KEY))
@@ -46,19 +45,6 @@ def published(store: LocalStore, made: dict[str, bytes], run: str = "run", key: 
     digests = list_bundle(store, put_bundle(store, made))
     signature = sign(digests, Origin(run, "basedigest"), key)
     return Release(base="basedigest", harness="h", adapter=put_bundle(store, made | {SIGNATURE: signature}))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path / "store")
-
-
-@pytest.fixture
-def adapters(store: LocalStore, tmp_path: Path) -> Any:
-    with Endpoint() as endpoint:
-        chat = Chat(endpoint.url, store, api_key="k", timeout_s=20, concurrency=4)
-        yield Adapters(chat, store, tmp_path / "cache", "seed")
-        chat.close()
 
 
 def test_what_the_runs_trainer_signed_is_loaded(adapters: Adapters, store: LocalStore) -> None:

@@ -1,28 +1,5 @@
 """A real HTTP server on 127.0.0.1, and a client of it."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.parts.chat import chat, endpoint, store
 
-import pytest
-
-from shared.model.client import Chat
-from shared.store.store import LocalStore
-from tests.parts.endpoint import Endpoint
-
-
-@pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
-    with Endpoint() as running:
-        yield running
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return LocalStore(tmp_path / "store")
-
-
-@pytest.fixture
-def chat(endpoint: Endpoint, store: LocalStore) -> Iterator[Chat]:
-    opened = Chat(endpoint.url, store, api_key="k", timeout_s=20, concurrency=4)
-    yield opened
-    opened.close()
+__all__ = ["chat", "endpoint", "store"]
