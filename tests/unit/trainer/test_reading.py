@@ -182,6 +182,22 @@ def test_joined_projections_give_pefts_outputs_and_gradients(policy):
         assert torch.equal(joined(input_ids=tokens_1T).logits, policy(input_ids=tokens_1T).logits)
 
 
+def test_gradients_arrive_in_one_order_however_short_the_text_is(policy):
+    """ZeRO-2 adds up what arrives at the same place in the order on each rank."""
+    joined = copy.deepcopy(policy)
+    join_projections(joined)
+    arrived = []
+    for name, weight in joined.named_parameters():
+        if weight.requires_grad:
+            weight.register_post_accumulate_grad_hook(lambda _, name=name: arrived.append(name))
+    orders = []
+    for length in (2, 60):
+        joined(input_ids=torch.arange(3, 3 + length)[None], use_cache=False).logits.sum().backward()
+        orders.append(tuple(arrived))
+        arrived.clear()
+    assert orders[0] and orders[0] == orders[1]
+
+
 def test_the_gradient_of_a_chosen_logprob_is_one_at_the_target_minus_all_probabilities():
     logits_NV = torch.tensor([[0.0, 1.0, 2.0]], dtype=torch.float64, requires_grad=True)
     logprob_N, entropy_N = chosen_logprobs(logits_NV, torch.tensor([1]))

@@ -12,11 +12,12 @@ from peft.tuners.lora import Linear
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
-ENOUGH = 4  # times the rank: with fewer tokens W + s B A costs more than it saves
-
 
 def join_projections(policy: Any) -> None:
-    """Let the policy's LoRA layers on plain float32 projections compute so. Not where ZeRO-3 shards W."""
+    """Let the policy's LoRA layers on plain float32 projections compute so. Not where ZeRO-3 shards W.
+
+    For any number of tokens: ZeRO-2 adds the ranks' gradients up in the order in which they arrive, so that
+    A and B must come in one order on every rank, however short its micro-batch is."""
     for layer in policy.modules():
         if isinstance(layer, Linear) and is_plain(layer):
             layer.forward = _joined(layer, layer.forward)
@@ -36,8 +37,7 @@ def _joined(layer: Any, otherwise: Any) -> Any:
     base = layer.base_layer
 
     def forward(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        few = x.numel() < ENOUGH * down.shape[0] * x.shape[-1]
-        if layer.disable_adapters or layer.merged or few or args or kwargs:
+        if layer.disable_adapters or layer.merged or args or kwargs:
             return otherwise(x, *args, **kwargs)  # type: ignore[no-any-return]
         return _Joined.apply(x, base.weight, base.bias, down, up, scale)  # type: ignore[no-any-return,no-untyped-call]
 
