@@ -3,6 +3,7 @@ optimizer's state and PPO's value head are taken up again too. What a kill leave
 a disk that was full.
 """
 
+import json
 import shutil
 import statistics
 
@@ -11,7 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from tests.parts.small_disk import enlarge, small_disk
-from tests.parts.spelling import Speller, write_base
+from tests.parts.spelling import Speller, demonstrations, write_base
+from trainer_service.child import run_child
+from trainer_service.job import prepare, read_job
 from trainer_service.training import checkpoints
 
 STEPS = 4
@@ -49,6 +52,36 @@ def test_a_killed_training_resumes_to_the_same_bits(speller, samples, tmp_path, 
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert later.metrics["kl_to_base"] == whole.metrics["kl_to_base"]
     assert later.curves["loss"] == whole.curves["loss"][-1:]  # the first one recorded the steps before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # each process imports DeepSpeed
+@pytest.mark.parametrize("zero_stage", [2, 3])
+def test_two_processes_that_were_killed_resume_to_the_same_weights(tmp_path, zero_stage):
+    write_base(tmp_path / "base")
+    (tmp_path / "right.json").write_text(demonstrations().model_dump_json())
+    job = {"base": "base", "algorithm": "supervised", "demonstrations": "right.json", "out": "adapter"}
+    settings = {"threads": 2, "processes": 2, "steps": STEPS, "zero_stage": zero_stage}
+    (tmp_path / "job.json").write_text(json.dumps(job | {"training": settings}))
+    spec = prepare(read_job(tmp_path / "job.json"))
+
+    def trained():
+        run_child(
+            "trainer_service.training.train",
+            spec.result.with_name("spec.json"),
+            threads=2,
+            processes=2,
+            on_cpu=True,
+        )
+        return load_file(spec.out / "adapter_model.safetensors")
+
+    whole = trained()
+    killed_within(spec.checkpoints)
+    shutil.rmtree(spec.out)
+    spec.result.unlink()
+    later = trained()
+    assert "resuming after 3" in (spec.result.with_name("log.txt")).read_text()
+    assert max(float((whole[name] - later[name]).abs().max()) for name in whole) < 1e-6
 
 
 def test_a_training_that_found_the_disk_full_resumes_to_the_same_bits(speller, samples, tmp_path):
