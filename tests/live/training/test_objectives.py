@@ -70,7 +70,7 @@ def test_supervised_beats_all_where_labels_exist(speller, tmp_path):
 @pytest.mark.timeout(1800)
 def test_entropic_beats_plain_expected_reward_where_rewards_are_right_skewed(speller, tmp_path):
     """The word's first letter earns 1, every second letter of the alphabet 0.3, the rest nothing: about one
-    reply in twelve is outstanding, three are good. Sixteen seeds, paired: of five the sign is often chance."""
+    reply in twelve is outstanding, three are good. Sixteen seeds, paired: with five the sign is chance."""
 
     def skewed(colour, letters):
         return 1.0 if letters[0] == WORDS[colour][0] else 0.3 * (letters[0] in LETTERS[::2])

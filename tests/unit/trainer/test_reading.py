@@ -195,7 +195,8 @@ def test_gradients_arrive_in_one_order_however_short_the_text_is(policy):
         joined(input_ids=torch.arange(3, 3 + length)[None], use_cache=False).logits.sum().backward()
         orders.append(tuple(arrived))
         arrived.clear()
-    assert orders[0] and orders[0] == orders[1]
+    assert orders[0]
+    assert orders[0] == orders[1]
 
 
 def test_the_gradient_of_a_chosen_logprob_is_one_at_the_target_minus_all_probabilities():
