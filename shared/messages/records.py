@@ -79,7 +79,8 @@ class Cost(Record):
     estimated_tokens: int = 0  # of the tokens above: not reported by the endpoint, estimated
 
     def __add__(self, other: Cost) -> Cost:
-        sums = {name: mine + getattr(other, name) for name, mine in self}
+        theirs = vars(other)
+        sums = {name: mine + theirs[name] for name, mine in vars(self).items()}
         return Cost.model_construct(**sums)  # unchecked: sums of checked numbers, thousands in a long run
 
 

@@ -128,7 +128,7 @@ def _finish(history: RunHistory, event: e.BaseFailed | e.RunFinished, at: float)
 
 def _propose(history: RunHistory, event: e.Message) -> None:
     generation = _generation(history, event.generation)
-    generation.analysis = getattr(event, "analysis", "") or generation.analysis
+    generation.analysis = vars(event).get("analysis") or generation.analysis
     match event:
         case e.HarnessProposed():
             generation.harness = Proposal(event.patch, event.reason, design=event.design)

@@ -214,12 +214,12 @@ def test_the_lease_of_a_process_that_is_gone_does_not_have_to_run_out(ledger: Le
 
 
 def test_one_reconciler_is_elected_until_its_lease_runs_out(ledger: Ledger) -> None:
-    assert ledger.elect("reconciler", ME, 0.1)
-    assert not ledger.elect("reconciler", OTHER, 0.1)
-    assert ledger.elect("reconciler", ME, 0.1)
-    time.sleep(0.12)
-    assert ledger.elect("reconciler", OTHER, 0.1)
-    assert not ledger.elect("reconciler", ME, 0.1)
+    assert ledger.elect("reconciler", ME, 60)
+    assert not ledger.elect("reconciler", OTHER, 60)
+    assert ledger.elect("reconciler", ME, 0.01)
+    time.sleep(0.02)
+    assert ledger.elect("reconciler", OTHER, 60)
+    assert not ledger.elect("reconciler", ME, 60)
 
 
 def test_a_run_that_has_ended_ends_its_open_jobs(ledger: Ledger) -> None:
