@@ -24,8 +24,8 @@ def demonstrations(
     pool: ScaffoldPool,
     cache: Path,
     task: Task,
-    harness: str,
     right_answers: list[tuple[JsonObject, list[str]]],
+    harness: str,
 ) -> tuple[Demonstrations, str]:
     """What the harness (a digest) makes of the instances with their answers, and why some are missing."""
     loaded = load_harness(get_bundle(store, harness))
@@ -42,3 +42,16 @@ def demonstrations(
         except ScaffoldFailed as failure:
             failures.append(failure.message)
     return Demonstrations(items=tuple(shown)), failures[0] if failures else ""
+
+
+def in_prompts_of_both(live: Demonstrations, proposed: Demonstrations, most: int) -> Demonstrations:
+    """An adapter is screened under the live harness and under the proposed one, so it learns the prompts of
+    both: every answer in each where that makes at most `most`, else every second instance in the proposed
+    one's."""
+    known = set(live.items)
+    new = [item for item in proposed.items if item not in known]
+    if len(known) + len(new) > most:
+        every_second = set(list(dict.fromkeys(item.instance_id for item in new))[::2])
+        new = [item for item in new if item.instance_id in every_second]
+        known -= {item for item in live.items if item.instance_id in every_second}
+    return Demonstrations(items=(*(item for item in live.items if item in known), *new))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from sandbox_service.demonstrating import Answers, demonstrations
+from sandbox_service.demonstrating import Answers, demonstrations, in_prompts_of_both
 from sandbox_service.replaying import Replaying
-from sandbox_service.validate_harness import validate
+from sandbox_service.validate_harness import unpack, validate
 from shared import tracing
 from shared.bus.bus import Handlers
 from shared.config.settings import RunConfig
@@ -118,14 +118,16 @@ def _chosen(event: HarnessProposed, task: Task, place: JsonObject, deps: Deps) -
 
 
 def on_demonstrations_requested(event: DemonstrationsRequested, *, deps: Deps) -> list[Message]:
-    """Right answers of train instances in the harness's prompts. Having none is an answer, not an error."""
+    """Right answers of train instances in the live harness's prompts and the proposed one's. None is
+    an answer, not an error."""
     started = time.monotonic()
     task = task_of(get_record(deps.store, event.config, RunConfig))
     posted = get_json(deps.store, event.posted) if event.posted else []
     right_answers = deps.answers(task, event.count, event.seed, posted)
-    made, failure = demonstrations(
-        deps.store, deps.scaffolds, deps.cache_dir, task, event.harness, right_answers
-    )
+    show = partial(demonstrations, deps.store, deps.scaffolds, deps.cache_dir, task, right_answers)
+    made, failure = show(event.harness)
+    if event.patch and (proposed := patched(deps, event.patch)):
+        made = in_prompts_of_both(made, show(proposed)[0], event.count)
     reason = f"{event.reason}; demonstrate failed: {failure}" if failure else event.reason
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
     digest = put_json(deps.store, made) if made.items else ""
@@ -133,6 +135,14 @@ def on_demonstrations_requested(event: DemonstrationsRequested, *, deps: Deps) -
     return [
         DemonstrationsReady(**place, demonstrations=digest, count=len(made.items), reason=reason, cost=cost)
     ]
+
+
+def patched(deps: Deps, patch: str) -> str:
+    """The digest of the proposed harness; empty where the patch does not apply, which its own lever says."""
+    try:
+        return unpack(deps.store, deps.cache_dir, get_record(deps.store, patch, Patch)).digest
+    except PatchRefused:
+        return ""
 
 
 def handlers(deps: Deps) -> Handlers:

@@ -17,9 +17,10 @@ from shared.store.store import put_json
 
 
 def request(
-    now: Situation, generation: Generation, join: Join, advice: Advice
+    now: Situation, generation: Generation, join: Join, advice: Advice, patch: str
 ) -> DemonstrationsRequested | None:
-    """The question to the sandbox, or None where right answers can't be had or are not wanted."""
+    """The question to the sandbox, or None where right answers can't be had or are not wanted. `patch`: the
+    digest of the one proposed beside, so that the adapter knows both harnesses' prompts; empty: none."""
     assert generation.release is not None
     training, harness = now.config.training, generation.release.harness
     if training.algorithm not in ("auto", SUPERVISED):
@@ -38,4 +39,5 @@ def request(
         count=training.demonstrations,
         seed=seeds.answers_seed(now.config, generation.number),
         posted=put_json(now.store, posted) if posted else "",
+        patch=patch,
     )

@@ -46,12 +46,13 @@ def propose(now: Situation, generation: Generation, rollout: Rollout) -> list[Me
     advice = Advice()
     if rollout.results:
         advice = advice_on(now, generation, rollout, diagnosis, memory, tried.record if tried else None)
-    messages = []
+    messages: list[Message] = []
     if "harness" in levers:
         messages.append(_harness(now, generation, rollout, diagnosis, memory, advice, tried))
     if "weights" in levers:
         paid = advice if levers == ("weights",) else Advice(learning=advice.learning)
-        messages.append(_weights(now, generation, rollout, diagnosis, paid))
+        patch = next((one.patch for one in messages if isinstance(one, HarnessProposed)), "")
+        messages.append(_weights(now, generation, rollout, diagnosis, paid, patch))
     return messages
 
 
@@ -123,14 +124,19 @@ def _earlier_replies(now: Situation, generation: Generation) -> tuple[tuple[Scor
 
 
 def _weights(
-    now: Situation, generation: Generation, rollout: Rollout, diagnosis: Diagnosis, advice: Advice
+    now: Situation,
+    generation: Generation,
+    rollout: Rollout,
+    diagnosis: Diagnosis,
+    advice: Advice,
+    patch: str,
 ) -> Message:
     join = _join(now, generation, "weights")
     paid = {"cost": advice.cost, "analysis": advice.analysis}
     if not rollout.results:
         where = {"run_id": now.run_id, "generation": generation.number, "join": join}
         return WeightUpdateFailed(**where, reason=_nothing(rollout), **paid)
-    asked = demonstrating.request(now, generation, join, advice)
+    asked = demonstrating.request(now, generation, join, advice, patch)
     message = asked or _update(now, generation, rollout, diagnosis, advice.learning)
     return message.model_copy(update=paid)
 

@@ -28,7 +28,7 @@ def check(task: Task, trial: Trial) -> str:
                 raise TaskError(
                     f"instance {instance['id']}: the right answer {answer!r} scores {found.score}"
                 )
-    made, failure = demonstrations(trial.store, trial.pool, trial.folder, task, trial.digest, listed)
+    made, failure = demonstrations(trial.store, trial.pool, trial.folder, task, listed, trial.digest)
     if failure:
         raise TaskError(f"demonstrate failed: {failure}")
     known = sum(bool(answers) for _, answers in listed)

@@ -155,7 +155,8 @@ class HarnessRefused(Message):
 
 
 class DemonstrationsRequested(Message):
-    """Right answers of train instances, in the prompts of a harness: what a weight update may imitate."""
+    """Right answers of train instances, in the prompts of a harness and in those of the one that is proposed
+    beside: what a weight update may imitate."""
 
     type: Literal["demonstrations_requested.v1"] = "demonstrations_requested.v1"
     config: str
@@ -166,6 +167,7 @@ class DemonstrationsRequested(Message):
     cost: Cost = Cost()  # of the advisor, where no harness is proposed
     analysis: str = ""  # as in HarnessProposed
     posted: str = ""  # digest of a list of further train instances, made of posted scores; empty: none
+    patch: str = ""  # digest of the Patch that makes the proposed harness; empty: none is proposed
 
 
 class DemonstrationsReady(Message):

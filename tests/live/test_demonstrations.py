@@ -15,7 +15,7 @@ from shared.config.settings import load_config
 from shared.errors import VerifierError
 from shared.harness.steps import ScaffoldPool
 from shared.messages.events import DemonstrationsReady, DemonstrationsRequested, Join
-from shared.messages.proposals import Demonstrations
+from shared.messages.proposals import Demonstrations, Edit, Patch
 from shared.store.store import LocalStore, get_record, put_bundle, put_json, read_folder
 from shared.tasks.draws import draw
 from shared.tasks.task import TASKS, load_task
@@ -34,7 +34,9 @@ def deps(tmp_path_factory: pytest.TempPathFactory):
     evaluator.close()
 
 
-def ready(deps: Deps, task: Path, count: int = 1000, posted: str = "") -> DemonstrationsReady:
+def ready(
+    deps: Deps, task: Path, count: int = 1000, posted: str = "", patch: str = ""
+) -> DemonstrationsReady:
     event = DemonstrationsRequested(
         run_id="r",
         generation=1,
@@ -44,6 +46,7 @@ def ready(deps: Deps, task: Path, count: int = 1000, posted: str = "") -> Demons
         count=count,
         seed=3,
         posted=posted,
+        patch=patch,
     )
     (emitted,) = on_demonstrations_requested(event, deps=deps)
     assert isinstance(emitted, DemonstrationsReady)
@@ -74,6 +77,36 @@ def test_demonstrations_are_of_train_instances_and_never_of_gate_or_test(deps: D
     assert not shown & (ids["gate"] | ids["test"])
     assert all(item.messages[-1].content.count("Query: ") == 1 for item in items)
     assert emitted.cost.box_s > 0
+
+
+def with_one_shot(deps: Deps, base: str = "") -> str:
+    base = base or put_bundle(deps.store, read_folder(INTENTS / "harness"))
+    edit = Edit(kind="set_knob", path="shots", old=None, new=1)
+    return put_json(deps.store, Patch(base=base, edits=(edit,), reason="one example"))
+
+
+def test_an_adapter_learns_the_prompts_of_the_live_harness_and_of_the_proposed_one(deps: Deps) -> None:
+    alone = get_record(deps.store, ready(deps, INTENTS).demonstrations, Demonstrations).items
+    emitted = ready(deps, INTENTS, patch=with_one_shot(deps))
+    both = get_record(deps.store, emitted.demonstrations, Demonstrations).items
+    assert emitted.count == 2 * len(alone)
+    assert both[: len(alone)] == alone
+    queries = [item.messages[-1].content.count("Query: ") for item in both[len(alone) :]]
+    assert set(queries) == {2}  # its own, and that of the example
+
+
+def test_where_both_would_be_too_many_every_second_answer_is_in_the_proposed_prompts(deps: Deps) -> None:
+    emitted = ready(deps, INTENTS, count=40, patch=with_one_shot(deps))
+    items = get_record(deps.store, emitted.demonstrations, Demonstrations).items
+    shown = [item.messages[-1].content.count("Query: ") for item in items]
+    assert len({item.instance_id for item in items}) == len(items) == emitted.count <= 40
+    assert 0 <= shown.count(2) - shown.count(1) <= 1
+
+
+def test_a_patch_that_does_not_apply_leaves_the_live_prompts(deps: Deps, tmp_path: Path) -> None:
+    task = changed(tmp_path, "[knobs.shots]", "[knobs.few]", "harness/harness.toml")
+    other = put_bundle(deps.store, read_folder(task / "harness"))
+    assert ready(deps, INTENTS, patch=with_one_shot(deps, other)).count == ready(deps, INTENTS).count
 
 
 def test_a_verifier_that_would_tell_every_label_is_still_asked_for_train_instances_only(

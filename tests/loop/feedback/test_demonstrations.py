@@ -52,6 +52,7 @@ def test_right_answers_that_a_task_offers_are_imitated(tmp_path: Path) -> None:
     (asked,) = world.asked
     assert history.state == "done"
     assert (asked.harness, asked.count) == (history.first.harness, 50)
+    assert asked.patch == history.generations[0].harness.digest != ""
     update = world.update()
     assert (update.algorithm, update.demonstrations) == ("supervised", "d" * 64)
     assert history.generations[0].weights.made is not None
