@@ -96,8 +96,8 @@ def _specs(path: Path, key: str, value: Any) -> list[JsonObject]:
         for name, value in spec.items():
             if not _is_json(value):
                 raise SettingsError(
-                    f"{path}: {key}: spec {number}: {name} is of type {type(value).__name__}",
-                    "an argument is a number, a text, true, false, null, or lists and tables of these",
+                    f"{path}: {key}: spec {number}: {name} can't be {value!r:.60}",
+                    "an argument is a finite number, a text, true, false, null, or lists and tables of these",
                 )
     return copy.deepcopy(specs)  # with YAML's anchors several specs may be one
 
