@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from shared.messages.records import Evaluation
 LIMITS = Limits(wall_s=4, cpu_s=4, memory_mb=64, processes=16, file_mb=4, output_bytes=1 << 20)
 INSTANCE = {"id": "hidden", "n": 160}
 WORTH = 2.0  # times the honest speed: what an attack on the clock must seem to reach
-TRIES = 3  # on the naive harness: an attack on a clock may be repeated; a cache needs two runs anyway
+TRIES = 3  # on the naive harness: the clock must be met, a cache needs two runs, the machine may be busy
 OTHER_WORKERS = 2
 
 
@@ -114,13 +114,21 @@ def attack_box(attack: Attack, grounds: Grounds) -> Finding:
     tail = [str(grounds.folder), str(os.getpid()), str(FOLDER.parent)]
     python = [sys.executable, "-I", "-S"]
     env = {"RATCHET_ATTACK_SEED": "17"}
-    done = naive.run_program([*python, str(attack.path), *words, str(plain), *tail], plain, env)
-    fooled = _succeeded(attack, plain, done.stdout if done else b"", naive.collect)
+    fooled = _escapes_plain(attack, [*python, str(attack.path), *words, str(plain), *tail], plain, env)
     binds = [Bind(attack.path, "/attack.py"), Bind(boxed, "/out", writable=True)]
     result = open_box().run([*python, "/attack.py", *words, "/out", *tail], binds=binds, limits=LIMITS)
     escaped = _succeeded(attack, boxed, result.stdout, lambda path: read_regular(path) or b"")
     lines = result.stderr.decode(errors="replace").strip().splitlines()
     return Finding.of(attack, fooled, not escaped, f"{result.outcome}{f': {lines[-1]}' if lines else ''}")
+
+
+def _escapes_plain(attack: Attack, argv: Sequence[str], plain: Path, env: Mapping[str, str]) -> bool:
+    """It may come again: on a busy machine the time limit may end one that would have succeeded."""
+    for _ in range(1 if attack.kept else TRIES):
+        done = naive.run_program(argv, plain, env)
+        if _succeeded(attack, plain, done.stdout if done else b"", naive.collect):
+            return True
+    return False
 
 
 def _by_reply(name: str, source: str, grounds: Grounds) -> naive.Verdict:
