@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ratchet.tasks.row_forms import plain_rows
 from shared.errors import SettingsError
 
 INPUTS = ("input", "question", "query", "prompt", "text", "instruction", "problem")
@@ -42,6 +43,7 @@ def read(file: Path) -> Rows:
         listed = [f"its {name!r} is a list: give that alone" for row in objects for name in _lists(row)]
         few = f"at least {FEWEST} are needed for three splits"
         raise SettingsError(f"{file} holds {len(objects)} rows", "; ".join([few, *listed[:1]]))
+    objects, made = plain_rows(objects, str(file))
     question, answer = _column(objects, INPUTS, "input"), _column(objects, ANSWERS, "answer")
     found: dict[str, str] = {}
     contradicted = 0
@@ -50,7 +52,7 @@ def read(file: Path) -> Rows:
         asked, right = (_text(row.get(name), f"{where}: {name!r}") for name in (question, answer))
         contradicted += found.setdefault(asked, right) != right
     unused = list(dict.fromkeys(name for row in objects for name in row if name not in (question, answer)))
-    notes = _notes(len(objects) - len(found), contradicted, unused)
+    notes = made + _notes(len(objects) - len(found), contradicted, unused)
     return Rows(list(found.items()), question, answer, notes)
 
 

@@ -1,0 +1,52 @@
+"""Two widespread forms of rows become an input and an answer: Alpaca's (an instruction, and an input that may
+be empty) and chats of one question (OpenAI's `messages`, ShareGPT's `conversations`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.errors import SettingsError
+
+Row = dict[str, Any]
+
+CHATS = {"messages": ("role", "content"), "conversations": ("from", "value")}
+ASKS, ANSWERS = ("user", "human"), ("assistant", "gpt")
+ONE_TURN = "a row is one question and its answer, with a system message or without"
+
+
+def plain_rows(rows: list[Row], file: str) -> tuple[list[Row], tuple[str, ...]]:
+    """Rows with the columns `input` and `answer`, and what was made of what; other forms stay as they are.
+    Raises SettingsError that names the row."""
+    for column, keys in CHATS.items():
+        if all(isinstance(row.get(column), list) for row in rows):
+            made = [_of_chat(row[column], keys, f"{file}, row {n}") for n, row in enumerate(rows, 1)]
+            return made, (f"the question and the last reply of {column!r} are the input and the answer",)
+    if all("instruction" in row and "output" in row for row in rows) and any(
+        row.get("input") for row in rows
+    ):
+        note = "the input is instruction and input together"
+        return [_of_alpaca(row) for row in rows], (note,)
+    return rows, ()
+
+
+def _of_alpaca(row: Row) -> Row:
+    """What is no text stays for the reader of the columns to refuse."""
+    asked, more = row["instruction"], row.get("input")
+    if isinstance(asked, str) and isinstance(more, str) and more.strip():
+        asked = f"{asked.strip()}\n\n{more.strip()}"
+    rest = {name: value for name, value in row.items() if name not in ("instruction", "output")}
+    return rest | {"input": asked, "answer": row["output"]}
+
+
+def _of_chat(turns: list[Any], keys: tuple[str, str], where: str) -> Row:
+    said = [(turn.get(keys[0]), turn.get(keys[1])) for turn in turns if isinstance(turn, dict)]
+    if not all(isinstance(text, str) for _, text in said) or len(said) != len(turns):
+        raise SettingsError(f"{where}: a turn has no text under {keys[1]!r}", ONE_TURN)
+    roles = [role for role, _ in said]
+    if roles[:1] == ["system"]:
+        roles = roles[1:]
+    if len(roles) != 2 or roles[0] not in ASKS or roles[1] not in ANSWERS:
+        raise SettingsError(f"{where} holds the turns {', '.join(map(str, roles)) or 'none'}", ONE_TURN)
+    *asked, answer = (text.strip() for _, text in said)
+    return {"input": "\n\n".join(asked), "answer": answer}
