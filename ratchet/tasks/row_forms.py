@@ -40,13 +40,12 @@ def _of_alpaca(row: Row) -> Row:
 
 
 def _of_chat(turns: list[Any], keys: tuple[str, str], where: str) -> Row:
-    said = [(turn.get(keys[0]), turn.get(keys[1])) for turn in turns if isinstance(turn, dict)]
-    if not all(isinstance(text, str) for _, text in said) or len(said) != len(turns):
+    if not all(isinstance(turn, dict) and isinstance(turn.get(keys[1]), str) for turn in turns):
         raise SettingsError(f"{where}: a turn has no text under {keys[1]!r}", ONE_TURN)
-    roles = [role for role, _ in said]
+    roles = [turn.get(keys[0]) for turn in turns]
     if roles[:1] == ["system"]:
         roles = roles[1:]
     if len(roles) != 2 or roles[0] not in ASKS or roles[1] not in ANSWERS:
         raise SettingsError(f"{where} holds the turns {', '.join(map(str, roles)) or 'none'}", ONE_TURN)
-    *asked, answer = (text.strip() for _, text in said)
+    *asked, answer = (turn[keys[1]].strip() for turn in turns)
     return {"input": "\n\n".join(asked), "answer": answer}
