@@ -6,6 +6,7 @@ from typing import Literal
 
 from feedback_service.course.budget import over_budget
 from feedback_service.course.lever_history import next_levers
+from feedback_service.course.sampling_policy import sampling_release
 from feedback_service.course.situation import Situation, open_rollouts
 from shared.decisions.arms import Paired, pair
 from shared.decisions.convergence import convergence
@@ -23,9 +24,10 @@ End = Literal["done", "stopped", "budget"]
 def go_on(now: Situation) -> list[Message]:
     """After a decision (or at the start): open the next generation's train rollouts, or the sealed test."""
     if why_end(now) is None and now.history.release is not None:
-        number, release = len(now.history.generations) + 1, now.history.release
-        opened = open_rollouts(now, number, "train", {"train": release}, now.config.rollouts.instances)
+        number = len(now.history.generations) + 1
         chosen = next_levers(now, number)
+        releases = {"train": sampling_release(now, chosen.levers)}
+        opened = open_rollouts(now, number, "train", releases, now.config.rollouts.instances)
         changes = {"levers": chosen.levers, "why_levers": chosen.why}
         return [event.model_copy(update=changes) for event in opened] or [
             _finished(now, "done", f"the train split of {now.task.name} has no instance")

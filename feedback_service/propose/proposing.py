@@ -173,12 +173,14 @@ def _update(
         return WeightUpdateFailed(**where, reason=update)
     if broken := training_over_budget(now.history, now.config.budget):
         return WeightUpdateFailed(**where, reason=broken)
+    start = _sampled(generation)
+    onward = "; from the adapter that was not promoted yet" if start != generation.release else ""
     return WeightUpdateProposed(
         **where,
         config=now.history.config,
-        release=_live(generation),
+        release=start,
         update=put_json(now.store, update),
-        reason=update.reason,
+        reason=update.reason + onward,
     )
 
 
@@ -186,18 +188,20 @@ def _earlier_shards(now: Situation, generation: Generation) -> list[str]:
     """The last generation's train shards, where the very same policy sampled them: they are on-policy
     still."""
     before = now.history.all.get(generation.number - 1)
-    same = before is not None and before.number > 0 and before.release is not None
-    if not same or before is None or before.release is None:
+    if before is None or before.number == 0 or before.train is None:
         return []
-    if (before.release.base, before.release.adapter) != (_live(generation).base, _live(generation).adapter):
-        return []
-    rollout = before.train
-    return rollout.results if rollout else []
+    then, mine = _sampled(before), _sampled(generation)
+    return before.train.results if (then.base, then.adapter) == (mine.base, mine.adapter) else []
 
 
 def _live(generation: Generation) -> Release:
     assert generation.release is not None, "a generation opens with a release"
     return generation.release
+
+
+def _sampled(generation: Generation) -> Release:
+    assert generation.sampled is not None, "proposals follow train rollouts"
+    return generation.sampled
 
 
 def _join(now: Situation, generation: Generation, lever: Lever) -> Join:

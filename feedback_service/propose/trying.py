@@ -36,7 +36,7 @@ SHOWN = 12  # settings of a record
 
 def next_trials(now: Situation, generation: Generation, rung: int) -> list[Message]:
     """The next rung's rollout, or nothing where the design is off, at its end, or beyond the budget."""
-    train, release = generation.train, generation.release
+    train, release = generation.train, generation.sampled
     if not designs(now.config, levers_of(now.config, generation)):
         return []
     if train is None or not train.results or release is None:
@@ -63,13 +63,13 @@ def next_trials(now: Situation, generation: Generation, rung: int) -> list[Messa
     ]
 
 
-def _contender(trial: Trial, live: Release) -> ArmRelease:
-    return ArmRelease(arm="design", release=live, knobs=trial.changed, instances=trial.instances)
+def _contender(trial: Trial, release: Release) -> ArmRelease:
+    return ArmRelease(arm="design", release=release, knobs=trial.changed, instances=trial.instances)
 
 
 def study_of(now: Situation, generation: Generation) -> Study:
     """All that the run's train attempts so far say about the knobs of this generation's harness."""
-    release = generation.release
+    release = generation.sampled
     assert release is not None, "a generation opens with a release"
 
     @cache

@@ -78,6 +78,11 @@ class Generation:
         rounds = [rollout for (purpose, _), rollout in sorted(self.rollouts.items()) if purpose == "train"]
         return rounds[-1] if rounds else None
 
+    @property
+    def sampled(self) -> Release | None:
+        """Under which its train attempts ran: the live release, or that with an adapter not promoted yet."""
+        return self.train.opened.releases[0].release if self.train else self.release
+
     def arms(self, levers: tuple[str, ...]) -> dict[Arm, Release]:
         """The releases that live: base, and those that the answered proposals make of it."""
         base = self.release
