@@ -12,11 +12,17 @@ from shared.messages.records import AttemptState, Sample
 NAMES = {  # of finish reasons in small letters
     "length": "cut_off",
     "max_tokens": "cut_off",
+    "max_output_tokens": "cut_off",
     "model_length": "cut_off",
+    "model_context_window_exceeded": "cut_off",
     "too_long": "cut_off",
     "content_filter": "content_filter",
     "safety": "content_filter",
     "prohibited_content": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "sensitive": "content_filter",
+    "refusal": "content_filter",
     "reasoning": "only_reasoning",
     "no_choice": "no_reply",
 }
@@ -32,7 +38,7 @@ WORDS = {
 
 def ending(sample: Sample) -> str:
     """Its name; empty: it ended normally."""
-    return NAMES.get(sample.finish_reason.lower(), "")
+    return NAMES.get(sample.finish_reason.lower().replace("-", "_"), "")
 
 
 def ending_of(attempt: AttemptState, samples: Iterable[int]) -> str:

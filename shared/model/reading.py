@@ -22,10 +22,15 @@ LONGEST_S = 86_400.0  # a day: what is more is no time that a reply took
 MOST_TOKENS = 1_000_000_000  # what is more is no count of one reply's tokens
 LARGEST_ID = 2**31 - 1
 BROKEN_OFF = frozenset(  # finish reasons of a reply that its server did not finish
-    {"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"}
+    {"error", "abort", "aborted", "cancelled", "canceled", "failed", "interrupted", "timeout"}
+    | {"network_error", "server_error", "insufficient_system_resource"}
 )
 ONLY_REASONING = "reasoning"  # finish_reason of a reply whose tokens all went into reasoning
-_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+_REASONING_FIELDS = (
+    *("reasoning_content", "reasoning", "thinking", "reasoning_text"),
+    *("reasoning_details", "thinking_blocks"),  # typed parts
+)
+_TEXT_FIELDS = ("text", "thinking", "reasoning", "content", "value", "refusal", "summary")  # of a typed part
 _MARKS = (  # what models put round a block of reasoning; more than one may precede an answer
     (r"<think>", r"</think>"),
     (r"<thinking>", r"</thinking>"),
@@ -38,6 +43,9 @@ _MARKS = (  # what models put round a block of reasoning; more than one may prec
 )
 _THINK = re.compile(
     r"\s*(?:" + "|".join(f"{opened}(.*?)(?:{closed}|\\Z)" for opened, closed in _MARKS) + ")", re.S | re.I
+)
+_END_MARKS = re.compile(  # tokens that end a turn, which some servers leave in its text
+    r"(\s*(<\|(im_end|eot_id|eom_id|end|return|endoftext|end_of_text)\|>|<end_of_turn>|<eos>))+\s*\Z"
 )
 _OPENED_BEFORE = re.compile(r"(.*?)</think(?:ing)?>", re.S)  # a chat template opened the block
 
@@ -57,16 +65,16 @@ def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
     text = body.decode("utf-8-sig", "replace")
     reported = assembled(text)
     whole = isinstance(reported, dict) and isinstance(reported.get("choices"), list)
-    if not whole or reported.get("error"):  # beside a reply: the stream of it broke off
+    if not whole or _is_error(reported.get("error")):  # beside a reply: the stream of it broke off
         return _error_inside(reported, text)
     choices = reported["choices"] or [{"finish_reason": "no_choice"}]
     choice = min(choices, key=_place)
     if not isinstance(choice, dict):
         return read_refusal(0, text)
     finish = _finish(choice)
-    if choice.get("error") or finish.lower() in BROKEN_OFF:
+    if _is_error(choice.get("error")) or finish.lower() in BROKEN_OFF:
         return _error_inside({"error": choice.get("error") or f"a reply that ended by {finish!r}"}, text)
-    usage = _usage(reported.get("usage"))
+    usage = _usage(reported.get("usage") or choice.get("usage"))
     prompt_ids = _integers(choice.get("prompt_token_ids")) or _integers(reported.get("prompt_token_ids"))
     waited_s = _seconds(reported.get("waited_s"))
     return _sample(choice, prompt_ids, usage).model_copy(update={"waited_s": waited_s}), usage
@@ -89,6 +97,13 @@ def _seconds(reported: Any) -> float:
     return float(reported) if known and 0 <= reported <= LONGEST_S else 0.0
 
 
+def _is_error(reported: Any) -> bool:
+    """Some gateways put an error beside every reply, with nothing in it or with the code of success."""
+    if not isinstance(reported, dict):
+        return bool(reported)
+    return any(reported.values()) and _count(reported.get("code")) not in (0, 200)
+
+
 def _error_inside(reported: Any, text: str) -> Refusal:
     if not isinstance(reported, dict):
         return read_refusal(0, text)
@@ -104,10 +119,12 @@ def _sample(choice: JsonObject, prompt_ids: tuple[int, ...], usage: Usage) -> Sa
         reported if isinstance(reported, dict) else {"content": reported or choice.get("text")}
     )
     text, reasoning = _content(message.get("content"))
-    given = [message[name] for name in _REASONING_FIELDS if isinstance(message.get(name), str)]
-    reasoning = reasoning or (given[0] if given else "")
-    text, inside = _split_thinking(text)
-    text = text or (message["refusal"] if isinstance(message.get("refusal"), str) else "") or _called(message)
+    given = ("".join(_content(message.get(name))) for name in _REASONING_FIELDS)
+    reasoning = reasoning or next(filter(None, given), "")
+    text, inside = _split_thinking(_END_MARKS.sub("", text))
+    if not text.strip():
+        refusal = message.get("refusal")
+        text = (refusal if isinstance(refusal, str) else "") or _called(message) or text
     reasoning, finish = reasoning or inside, _finish(choice)
     if (reasoning and not text.strip()) or (not text and finish == "length" and usage.completion_tokens):
         finish = ONLY_REASONING
@@ -154,10 +171,10 @@ def _content(content: Any) -> tuple[str, str]:
     """Text and reasoning of a message's content: a string, or typed parts."""
     if isinstance(content, str):
         return content, ""
-    if isinstance(content, dict):
+    if isinstance(content, dict) and any(name in content for name in ("type", *_TEXT_FIELDS)):
         return _content([content])
-    if not isinstance(content, list):
-        return "", ""
+    if not isinstance(content, list):  # an answer in JSON that the server has read
+        return ("" if content is None else json.dumps(content)), ""
     texts: list[str] = []
     thoughts: list[str] = []
     for part in content:
@@ -171,7 +188,7 @@ def _content(content: Any) -> tuple[str, str]:
 
 
 def _text_of(part: JsonObject) -> str:
-    for name in ("text", "thinking", "reasoning", "content", "value", "refusal"):
+    for name in _TEXT_FIELDS:
         value = part.get(name)
         if isinstance(value, str):
             return value
@@ -197,10 +214,9 @@ def _split_thinking(text: str) -> tuple[str, str]:
 def _usage(reported: Any) -> Usage:
     if not isinstance(reported, dict):
         return Usage()
-    prompt = _count(reported.get("prompt_tokens", reported.get("input_tokens")))
-    completion = _count(reported.get("completion_tokens", reported.get("output_tokens")))
-    usd = _charge(reported.get("cost"))
-    return Usage(prompt, completion, usd) if prompt or completion else Usage(usd=usd)
+    prompt = _count(reported.get("prompt_tokens") or reported.get("input_tokens")) or None  # 0: no count
+    completion = _count(reported.get("completion_tokens") or reported.get("output_tokens")) or None
+    return Usage(prompt, completion, _charge(reported.get("cost")))
 
 
 def _charge(value: Any) -> float | None:

@@ -11,7 +11,8 @@ from typing import Any
 from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 
-_EVENT = re.compile(r"^\s*(data|event|id|retry|):", re.M)
+_EVENT = re.compile(r"^\s*(data|event|id|retry|error|):", re.M)
+_COMMENTS = re.compile(r"(\s*:[^\r\n]*[\r\n]+)+")  # that keep a connection open until the answer is there
 _LINE_OF_JSON = re.compile(r"\{.*\}\s*[\r\n]")  # a stream of plain lines, without the names of events
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
@@ -19,7 +20,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 def assembled(text: str) -> Any:
     """The JSON value of a body; None: it is neither JSON nor a stream of JSON."""
     try:
-        return plain(json.loads(text))
+        return plain(_value(_COMMENTS.sub("", text, count=1) if _COMMENTS.match(text) else text))
     except (ValueError, RecursionError):
         pass
     if not _EVENT.match(text) and not _LINE_OF_JSON.match(text):
@@ -27,32 +28,49 @@ def assembled(text: str) -> Any:
     whole: JsonObject = {}
     for line in _LINE_END.split(text):  # not splitlines: a character such as U+2028 may stand in a text
         name, _, data = ("data", "", line) if line.startswith("{") else line.strip().partition(":")
-        if name != "data" or data.strip() == "[DONE]":
+        if name not in ("data", "error") or data.strip() == "[DONE]":
             continue
         try:
-            chunk = json.loads(data)
+            chunk = _value(data)
         except (ValueError, RecursionError):
             continue  # cut off: what came before it counts
         if isinstance(chunk, dict):
-            _add(whole, chunk)
+            _add(whole, {"error": chunk.get("error", chunk)} if name == "error" else chunk)
     return plain(whole) or None  # now only: a chunk may end within a character
+
+
+def _value(text: str) -> Any:
+    """Of JSON in which line ends and tabs may stand as they are, as some servers write them."""
+    return json.loads(text, strict=False)
 
 
 def _add(whole: JsonObject, chunk: JsonObject) -> None:
     for name, value in chunk.items():
         if name != "choices" and value is not None:
             whole[name] = value
-    for part in chunk.get("choices") or ():
-        if isinstance(part, dict) and not part.get("index"):
-            whole.setdefault("choices", [{"message": {}}])
-            _add_choice(whole["choices"][0], part)
+    parts = chunk.get("choices")
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, dict):
+            _add_choice(_choice_of(whole, part), part)
+
+
+def _choice_of(whole: JsonObject, part: JsonObject) -> JsonObject:
+    """The choice that the part continues: more may come than were asked for, in any order."""
+    index = str(part.get("index") or 0)
+    choices: list[JsonObject] = whole.setdefault("choices", [])
+    found = next((choice for choice in choices if choice["index"] == index), None)
+    if found is None:
+        found = {"index": index, "message": {}}
+        choices.append(found)
+    return found
 
 
 def _add_choice(choice: JsonObject, part: JsonObject) -> None:
     delta = part.get("delta") or part.get("message") or part.get("text")
     for name, value in (delta if isinstance(delta, dict) else {"content": delta}).items():
         if isinstance(value, str | list) and name != "role":
-            choice["message"][name] = _joined(choice["message"].get(name), value)
+            put_together = _called if name == "tool_calls" else _joined
+            choice["message"][name] = put_together(choice["message"].get(name), value)
     for name in ("finish_reason", "error"):
         if part.get(name) is not None:
             choice[name] = part[name]
@@ -62,6 +80,17 @@ def _add_choice(choice: JsonObject, part: JsonObject) -> None:
     reported = part.get("logprobs")
     if isinstance(reported, dict) and isinstance(reported.get("content"), list):
         choice.setdefault("logprobs", {"content": []})["content"] += reported["content"]
+
+
+def _called(before: Any, pieces: str | list[Any]) -> list[JsonObject]:
+    """The first call: its arguments come in pieces."""
+    arguments: str = before[0]["function"]["arguments"] if before else ""
+    for piece in pieces:
+        if isinstance(piece, dict) and not piece.get("index"):
+            function = piece.get("function")
+            more = function.get("arguments") if isinstance(function, dict) else None
+            arguments += more if isinstance(more, str) else json.dumps(more) if more else ""
+    return [{"function": {"arguments": arguments}}]
 
 
 def _joined(before: Any, more: str | list[Any]) -> str | list[Any]:

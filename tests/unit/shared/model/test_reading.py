@@ -69,6 +69,16 @@ def message(**fields: Any) -> dict[str, Any]:
         (message(content="", function_call={"arguments": {"tile": 3}}), '{"tile": 3}', ""),
         (message(content="abc", tool_calls=[]), "abc", ""),
         (message(content=None, tool_calls=[None]), "", ""),
+        (message(content="\n\n", tool_calls=[{"function": {"arguments": "{}"}}]), "{}", ""),
+        (message(content="abc", reasoning_details=[{"type": "reasoning.text", "text": "hm"}]), "abc", "hm"),
+        (message(content="abc", reasoning_content=[{"type": "text", "text": "hm"}]), "abc", "hm"),
+        (message(content="abc", thinking_blocks=[{"type": "thinking", "thinking": "hm"}]), "abc", "hm"),
+        (message(content={"tile": 3}), '{"tile": 3}', ""),  # the server has read it already
+        (message(content=42), "42", ""),
+        (message(content="abc<|im_end|>\n"), "abc", ""),
+        (message(content="a <|im_end|> b"), "a <|im_end|> b", ""),  # talks about it
+        (message(content="abc") | {"error": {"message": "", "code": None}}, "abc", ""),
+        (message(content="abc") | {"error": {"message": "success", "code": 0}}, "abc", ""),
         (
             {
                 "choices": [
@@ -92,6 +102,10 @@ def test_answer_and_reasoning_are_told_apart(body: object, text: str, reasoning:
         (completion("ab", finish_reason="length"), "length"),
         (completion("", message={"content": None}, finish_reason="content_filter"), "content_filter"),
         (message(content=None, reasoning_content="hm"), "reasoning"),
+        (
+            message(content=None, reasoning_details=[{"type": "reasoning.summary", "summary": "hm"}]),
+            "reasoning",
+        ),
         (message(content="<think> for ever"), "reasoning"),
         (completion("xyz", message={"content": ""}, finish_reason="length"), "reasoning"),
         (completion("xyz", message={"content": " \n"}, finish_reason="length"), "length"),
@@ -112,6 +126,8 @@ def test_how_a_reply_ended_has_a_name(body: object, ending: str) -> None:
         ({"prompt_tokens": 3, "completion_tokens": None}, Usage(3, None)),
         ({"prompt_tokens": None, "completion_tokens": None}, Usage()),
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage()),  # such a thing is no count
+        ({"prompt_tokens": 3, "completion_tokens": 0}, Usage(3, None)),
+        ({"prompt_tokens": None, "input_tokens": 3, "output_tokens": 2}, Usage(3, 2)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": 0.5}, Usage(3, 2, 0.5)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": float("inf")}, Usage(3, 2)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": True}, Usage(3, 2)),
@@ -152,9 +168,18 @@ def test_what_is_no_token_id_is_not_learned_from(ids: object) -> None:
     assert parsed[0].token_ids == ()
 
 
-@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n \n"])
+def test_usage_may_stand_in_the_choice() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    assert read({"choices": [{"message": {"content": "abc"}, "usage": usage}]})[3] == Usage(3, 2)
+
+
+def test_line_ends_within_a_text_cost_no_reply() -> None:
+    assert read(b'{"choices": [{"message": {"content": "a\n\tb"}}]}')[0] == "a\n\tb"
+
+
+@pytest.mark.parametrize("before", [b"\xef\xbb\xbf", b"\n \n", b": keep-alive\n\n: keep-alive\n\n"])
 def test_what_precedes_an_answer_costs_no_reply(before: bytes) -> None:
-    assert read(before + json.dumps(message(content="abc")).encode())[0] == "abc"
+    assert read(before + json.dumps(message(content="abc"), indent=1).encode())[0] == "abc"
     assert read(before + events(delta(content="abc")))[0] == "abc"
 
 
@@ -205,6 +230,22 @@ def test_a_streams_pieces_may_have_any_form(parts: list[object]) -> None:
     assert read(events(*({"choices": [part]} for part in parts)))[0] == "abc"
 
 
+@pytest.mark.parametrize("index", [0, "0", None, 1])
+def test_a_stream_of_more_choices_than_were_asked_for_gives_the_first(index: object) -> None:
+    parts = [(2, "no"), (index, "ab"), (2, "no"), (index, "c")]
+    chunks = [{"choices": [{"index": place, "delta": {"content": text}}]} for place, text in parts]
+    assert read(events(*chunks))[0] == "abc"
+
+
+def test_a_call_in_the_place_of_an_answer_is_put_together_from_a_streams_pieces() -> None:
+    pieces = ['{"ti', 'le": 3}']
+    calls = [{"index": 0, "function": {"name": "reply", "arguments": ""}}]
+    more = [{"index": 0, "function": {"arguments": piece}} for piece in pieces]
+    other = {"index": 1, "function": {"arguments": "{}"}}
+    chunks = [delta(content=None, tool_calls=calls), *(delta(tool_calls=[one, other]) for one in more)]
+    assert read(events(*chunks))[0] == '{"tile": 3}'
+
+
 def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
     assert read(events(delta(content="abc"), end='data: {"choi'))[0] == "abc"
 
@@ -226,6 +267,9 @@ def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
         (b'{"object": "error", "message": "too long", "code": 400}', 400),
         (b'{"choices": null, "code": 429, "msg": "slow down"}', 429),
         (b'event: error\ndata: {"message": "overloaded", "code": 529}\n\n', 529),
+        (events(delta(content="half"), end='error: {"code": 500, "message": "llama.cpp failed"}\n\n'), 500),
+        (b'data: {"choices": 5}\n\n', 0),
+        (b'{"choices": [{"finish_reason": "timeout", "message": {"content": "half"}}]}', 0),
         (b'{"choices": [{"message": {"content": "half"}}], "error": {"code": 529, "message": "busy"}}', 529),
         (events(delta(content="half"), {"error": {"code": 502, "message": "the provider broke"}}), 502),
     ],
