@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from shared.config.settings import EndpointSection, RunConfig
 from shared.decisions.levers import serves_own_base, why_off
 from shared.errors import AdaptersUnsupportedError, SettingsError, ToolMissingError
+from shared.model.options import STREAMED
 from shared.model.prices import look_up
 from shared.tasks.task import Task
 
@@ -69,6 +70,8 @@ def settled(section: S, name: str, found: Found, notes: list[str]) -> S:
         "omit": tuple(sorted(found.options.omit)),
         "max_tokens_name": found.options.max_tokens_name,
     }
+    if found.options.added.get("stream"):
+        changes["extra_body"] = section.extra_body | STREAMED
     price = look_up(found.url, section.name)
     if price and section.usd_prompt is None and section.usd_completion is None:
         changes |= {"usd_prompt": price.prompt, "usd_completion": price.completion}

@@ -37,6 +37,7 @@ SAME_ERRORS = 3  # of one request, after which a plain request tests the endpoin
 FIRST_WAIT_S = 0.25  # doubles with each try; drawn evenly below it, so that workers don't march in step
 LONGEST_WAIT_S = 10.0  # asked for by the endpoint; a longer wait is left to the bus
 CONTROL_S = 30.0  # how long one answered plain request proves that the endpoint works
+CONTROL_TOKENS = 256  # at most: a limit above what the endpoint takes is a harness's fault
 CONTROL = [{"role": "user", "content": "Say OK."}]
 PLAIN_SCHEMA: JsonObject = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class Answering:
             server = min(self._servers, key=lambda one: (one.open_requests, random.random()))
             try:
                 return self.try_once(server, request, index, key)
-            except ForbiddenError as error:
+            except (ForbiddenError, RequestRefusedError) as error:
                 self._require_fault(request, str(error))
                 raise RequestRefusedError(error.message) from error
             except UnknownModelError as error:
@@ -135,10 +136,9 @@ class Answering:
     def _require_served(self, request: SampleRequest, unknown: UnknownModelError, times: int) -> None:
         """Raises the error unless plain requests for the same model are answered. More of them each time: of
         servers behind one address that take turns, one may have lost the model."""
-        control = SampleRequest(request.model, CONTROL, seed=0, max_tokens=request.max_tokens)
         for _ in range(times):
             try:
-                self.try_once(random.choice(self._servers), control, 0)
+                self._ask_plainly(request)
             except (ChatError, ChatUnavailableError):
                 raise unknown from None
 
@@ -156,19 +156,28 @@ class Answering:
             ) from error
 
     def _require_fault(self, request: SampleRequest, problem: str, outage: bool = False) -> None:
-        """Raises unless a plain request for the same model is answered: the endpoint itself is at fault."""
+        """Raises unless a plain request for the same model is answered: the endpoint itself is at fault, or
+        busy, and what it says of this request is to be asked again."""
         with self._lock:
             if time.monotonic() < self._vouched_until_s:
                 return
-        control = SampleRequest(request.model, CONTROL, seed=0, max_tokens=request.max_tokens)
         try:
-            self.try_once(random.choice(self._servers), control, 0)
+            self._ask_plainly(request)
         except (ChatUnavailableError, RequestRefusedError, ForbiddenError) as error:
-            if outage:
-                raise ChatUnavailableError(problem) from error
+            busy = isinstance(error, ChatUnavailableError) and not isinstance(error, UnusableReplyError)
+            if outage or busy:
+                later = ChatUnavailableError(problem)
+                later.retry_after_s = error.retry_after_s
+                raise later from error
             raise EndpointBlockedError(f"{problem}; a plain request fails too: {error.message}") from error
         with self._lock:
             self._vouched_until_s = time.monotonic() + CONTROL_S
+
+    def _ask_plainly(self, request: SampleRequest) -> None:
+        """For the same model, with nothing that a harness chose. Raises what is then wrong."""
+        max_tokens = min(request.max_tokens, CONTROL_TOKENS)
+        control = SampleRequest(request.model, CONTROL, seed=0, max_tokens=max_tokens)
+        self.try_once(random.choice(self._servers), control, 0)
 
 
 def _answered(server: Server, body: JsonObject, key: str, timeout_s: float) -> tuple[Sample, Usage] | Refusal:
@@ -180,6 +189,6 @@ def _answered(server: Server, body: JsonObject, key: str, timeout_s: float) -> t
 
 
 def _error_of(server: Server, refusal: Refusal) -> ChatError | ChatUnavailableError:
-    if refusal.status:
+    if refusal.status or refusal.is_of_account or refusal.is_busy:
         return as_error(server.url, refusal)
     return UnusableReplyError(f"{server.url} answered with no completion: {refusal.message[:200]}")

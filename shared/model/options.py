@@ -11,6 +11,7 @@ from shared.model.refusals import Refusal
 
 OLD_NAME, NEW_NAME = "max_tokens", "max_completion_tokens"
 SYSTEM = "system"  # in `omit`: that role, whose text then begins the user's first message
+STREAMED: JsonObject = {"stream": True}
 OPTIONAL = ("return_token_ids", "logprobs", "seed", "temperature", "n", "response_format")
 
 
@@ -29,6 +30,8 @@ class Options:
 
     def after(self, refusal: Refusal, sent: JsonObject) -> Options | None:
         """Options that leave out or rename what the refusal names; None: it names nothing of that kind."""
+        if refusal.wants_stream(sent):
+            return replace(self, added=self.added | STREAMED)
         if refusal.of_system(sent):
             return replace(self, omit=self.omit | {SYSTEM})
         named = refusal.parameters(sent)
@@ -61,6 +64,8 @@ def learned(before: Options, after: Options) -> str:
     parts = []
     if after.max_tokens_name != before.max_tokens_name:
         parts.append(f"asks for {after.max_tokens_name} instead of {before.max_tokens_name}")
+    if after.added != before.added:
+        parts.append("gives its replies only as streams: asked for so from now on")
     if SYSTEM in after.omit - before.omit:
         parts.append("takes no system message: its text begins the user's first from now on")
     if left_out := sorted(after.omit - before.omit - {SYSTEM}):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -30,17 +31,27 @@ RETRYABLE = frozenset(
 OF_REQUEST = frozenset({408, 424, 500, 502, 504, 524})  # maybe: a prompt that it fails on, a reply too slow
 NOT_IMPLEMENTED = 501
 _ACCOUNT = re.compile(
-    r"insufficient_quota|exceeded your current quota|insufficient (credit|balance|funds)|credit balance"
-    r"|requires more credits|(key|billing|spend(ing)?|monthly)[ _](hard[ _])?limit",
+    r"insufficient_quota|exceeded your current quota|insufficient (account )?(credit|balance|funds)"
+    r"|credit balance|balance is insufficient|requires more credits|(out of|included|enough) credits"
+    r"|(key|billing|spend(ing)?|monthly|api usage)[ _](hard[ _])?limit|billing_not_active|arrearage|欠费"
+    r"|budget_exceeded|over budget|budget has been exceeded|organization_restricted",
     re.I,
 )
+_BUSY = re.compile(  # at the beginning of a message or in a code: texts of a prompt may follow
+    r"rate[ _-]?limit|too[ _]many[ _]requests|throttl(ed|ing)|resource[ _]?exhausted|\boverloaded"
+    r"|\bserver (is )?(too )?busy|is (currently |still )?(being loaded|loading)\b|at capacity"
+    r"|temporarily unavailable",
+    re.I,
+)
+_BEGINNING = 120  # characters
 _KEY = re.compile(
     r"api[ _-]?key.{0,40}(invalid|not valid|incorrect|missing|expired)|invalid api[ _-]?key", re.I
 )
 _MODEL = re.compile(
     r"model_not_(found|supported)|no models? (is |are )?loaded|not have access to (the )?model"
     r"|\bmodel not exist|\bmodel\b.{0,80}(does not exist|not found|is not loaded|is not supported by any)"
-    r"|(invalid|not a valid|unknown) model\b(?! (input|output))",
+    r"|(invalid|not a valid|unknown|unsupported|no such) model\b(?! (input|output))|decommissioned"
+    r"|not a chat model|\b(lora|adapter)\b.{0,80}(does not exist|not found|not loaded)",
     re.I,
 )
 _TOO_LARGE = re.compile(r"request too large|must be reduced", re.I)  # for a limit of tokens a minute
@@ -62,10 +73,16 @@ _IN_SCHEMA = re.compile(
 _OTHER_WORDS = {
     "response_format": r"response[ _]format|json_schema|structured outputs?|guided[ _](json|decoding)"
 }
+_STREAM = re.compile(  # it gives no reply in one piece
+    r"\bnon[- ]?stream|(\bonly\b.{0,20}|must (have|set) .?|requires? .?)stream"
+    r"|\bstream(ing)?\b.{0,20}(is required|must be)",
+    re.I,
+)
 _SYSTEM = re.compile(
     r"system (role|message|prompt|instruction)s?.{0,40}(not |un)(supported|enabled|allowed)"
     r"|not support.{0,20}\bsystem\b|developer instruction is not enabled|roles must alternate"
-    r"|chat template refuses",
+    r"|chat template refuses|only user and assistant roles|(unexpected|invalid|unknown|unsupported) role\b"
+    r"|\brole\b.{0,20}\bsystem\b|\bsystem\b.{0,40}\brole\b|\broles?\b.{0,20}(one of|should be|must be)",
     re.I,
 )
 _LATER = re.compile(
@@ -100,10 +117,31 @@ class Refusal:
             return not _IN_SCHEMA.search(text) and (unsupported or bool(_FORMATS.search(text)))
         return unsupported or (name == "temperature" and bool(_ONE_VALUE.search(self.message)))
 
+    def wants_stream(self, sent: JsonObject) -> bool:
+        return not sent.get("stream") and self.status in (400, 422) and bool(_STREAM.search(self.message))
+
     def of_system(self, sent: JsonObject) -> bool:
         """Whether the conversation's system message may be what it refuses."""
         messages = sent.get("messages")
         return bool(messages and messages[0]["role"] == "system" and _SYSTEM.search(self.message))
+
+    @property
+    def is_of_account(self) -> bool:
+        return self.status == 402 or bool(_ACCOUNT.search(self._about) and not self._is_over_soon)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it asks for patience, whatever its status: it is of no request, no key and no model."""
+        return bool(_BUSY.search(self.message[:_BEGINNING]) or _BUSY.search(self.code))
+
+    @property
+    def _about(self) -> str:
+        return f"{self.message} {self.code}"
+
+    @property
+    def _is_over_soon(self) -> bool:
+        """A quota of so many requests a minute is in the words of a spent account, but says when it ends."""
+        return self.status == 429 and bool(self.retry_after_s) and "insufficient" not in self.code
 
     @property
     def of_unknown(self) -> bool:
@@ -130,17 +168,18 @@ def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refu
         broken = "JSON that is not whole: " if reported is None and re.match(r"\s*[\[{]", body) else ""
         text = _page_title(body) or broken + body.strip()[:SHOWN_CHARS] or "an empty answer"
         return Refusal(status, text, retry_after_s=retry_after_s(retry_after, body))
-    error = reported.get("error", reported)
-    if not isinstance(error, dict):
-        error = {"message": error}
+    error = reported.get("error") or reported
+    if not isinstance(error, dict):  # a text, or a mark or name beside it
+        told = reported.get("message") or reported.get("detail")
+        error = {"message": told, "code": error} if told else {"message": error}
     places = tuple(_places(reported)) if status in (400, 422) else ()
-    message = error.get("message", error.get("detail", error))
+    message = error.get("message") or error.get("detail") or error
     text = message if isinstance(message, str) else json.dumps(message)
     if error.get("errors") and message is not error:  # what is wrong in particular, as validators list it
         text = f"{text}: {json.dumps(error['errors'])}"
     raw = error.get("metadata", {}).get("raw") if isinstance(error.get("metadata"), dict) else None
-    if isinstance(raw, str) and raw:  # a gateway passes on its provider's message
-        text = f"{text}: {raw}"
+    if raw:  # a gateway passes on its provider's message
+        text = f"{text}: {raw if isinstance(raw, str) else json.dumps(raw)}"
     return Refusal(
         status,
         text[:SHOWN_CHARS],
@@ -168,10 +207,12 @@ def _places(reported: Any) -> list[str]:
 def as_error(url: str, refusal: Refusal) -> ChatError | ChatUnavailableError:
     """The error that a refusal is, with what a user can do about it."""
     status = refusal.status
-    problem = f"{url} answers {status}: {refusal.message}"
+    problem = f"{url} answers {status or 'with an error'}: {refusal.message}"
     about = f"{refusal.message} {refusal.code}"
-    if status == 402 or (_ACCOUNT.search(about) and not _is_over_soon(refusal)):
+    if refusal.is_of_account:
         return EndpointBlockedError(problem, "check the account; what was paid for is kept")
+    if refusal.is_busy and status in (0, 400, 403, 404):
+        return _later(problem, refusal)
     if status == 401 or (status in (400, 403) and _KEY.search(about)):
         return EndpointBlockedError(problem, "put a valid key in the variable that api_key_env names")
     if status in (404, 405, NOT_IMPLEMENTED) or (status in (400, 403) and _MODEL.search(about)):
@@ -181,16 +222,15 @@ def as_error(url: str, refusal: Refusal) -> ChatError | ChatUnavailableError:
     if status in (400, 413, 422, 431) or (status == 429 and _TOO_LARGE.search(refusal.message)):
         return RequestRefusedError(f"{url} refuses the request ({status}): {refusal.message}")
     if status in RETRYABLE or status >= 500:
-        later = ChatUnavailableError(problem)
-        later.retry_after_s = refusal.retry_after_s
-        later.of_request = status in OF_REQUEST
-        return later
+        return _later(problem, refusal)
     return EndpointBlockedError(problem, "is that the address of an OpenAI-compatible API?")
 
 
-def _is_over_soon(refusal: Refusal) -> bool:
-    """A quota of so many requests a minute is in the words of a spent account, but says when it ends."""
-    return refusal.status == 429 and bool(refusal.retry_after_s) and "insufficient" not in refusal.code
+def _later(problem: str, refusal: Refusal) -> ChatUnavailableError:
+    later = ChatUnavailableError(problem)
+    later.retry_after_s = refusal.retry_after_s
+    later.of_request = refusal.status in OF_REQUEST and not refusal.is_busy
+    return later
 
 
 def retry_after_s(header: str | None, body: str = "") -> float | None:
@@ -200,7 +240,8 @@ def retry_after_s(header: str | None, body: str = "") -> float | None:
         told = _LATER.search(body)
         return float(told["number"]) * _UNITS_S[told["unit"].lower()] if told else None
     try:
-        return max(float(header), 0.0)
+        seconds = float(header)
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:

@@ -179,6 +179,13 @@ def test_what_an_endpoint_refuses_is_learned_before_the_run(
     assert len(notes) == 1
 
 
+def test_that_an_endpoint_gives_only_streams_is_learned_before_the_run(endpoint: Endpoint) -> None:
+    endpoint.faults, endpoint.well = [error(400, "This model only support stream mode")], False
+    settled, [note] = settle(config(endpoint.url, levers="harness", extra_body={"user": "me"}))
+    assert settled.model.extra_body == {"user": "me", "stream": True}
+    assert "only as streams" in note
+
+
 def test_list_prices_are_frozen_into_the_run_unless_its_user_knows_better() -> None:
     url, notes = "https://api.openai.com/v1", list[str]()
     section = ModelSection(url=url, name="gpt-4o")

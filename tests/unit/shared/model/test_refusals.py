@@ -76,6 +76,9 @@ def pydantic_list(*names: str) -> list[object]:
         (400, openai("This model does not support response format `json_schema`"), {"response_format"}),
         (400, openai("Structured outputs are not supported by this model"), {"response_format"}),
         (400, openai("guided_json is not supported"), {"response_format"}),
+        (400, openai("Provider error", metadata={"raw": {"error": "unknown field `seed`"}}), {"seed"}),
+        (400, {"error": "Bad Request", "message": ["property seed should not exist: unknown"]}, {"seed"}),
+        (400, {"error": None, "message": "unknown field `seed`"}, {"seed"}),
         (400, openai("'response_format' must be one of 'json_object', 'text'"), {"response_format"}),
         (422, {"error": "response_format.type: unknown variant `json_schema`"}, {"response_format"}),
         (400, openai("Unsupported", param="response_format.type"), {"response_format"}),
@@ -137,6 +140,14 @@ def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(m
         (400, "Model Not Exist", UnknownModelError),
         (400, "Invalid model name passed in model=foo", UnknownModelError),
         (400, "No models loaded. Please load a model", UnknownModelError),
+        (400, "The model `m` has been decommissioned", UnknownModelError),
+        (400, "Unsupported model: m", UnknownModelError),
+        (400, "LoRA adapter m not found", UnknownModelError),
+        (404, "Loading lora m failed: No adapter found for /a", UnknownModelError),
+        (400, "Too many requests", ChatUnavailableError),
+        (429, "You have run out of credits", EndpointBlockedError),
+        (400, "ExceededBudget: User over budget", EndpointBlockedError),
+        (400, "Insufficient account balance", EndpointBlockedError),
         (403, "Project `p` does not have access to model `m`", UnknownModelError),
         (424, "Request failed during generation", ChatUnavailableError),
         (429, "Request too large for m on tokens per min: Limit 500, Requested 700", RequestRefusedError),
@@ -181,10 +192,32 @@ def test_what_a_status_means(status: int, message: str, kind: type[ChatError]) -
         ("7", "try again in 20ms", 7.0),
         (None, "try again later", None),
         ("soon", "", None),
+        ("-5", "", 0.0),
+        ("inf", "", None),
+        ("nan", "", None),
     ],
 )
 def test_the_wait_that_an_endpoint_asks_for(header: str | None, message: str, seconds: float | None) -> None:
     assert read_refusal(429, json.dumps(openai(message)), header).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model only support stream mode, please enable the stream parameter to access the model.",
+        "parameter.enable_thinking must be set to false for non-streaming calls",
+        "Requests with max_tokens > 4096 must have stream=true",
+        "Streaming is required for operations that may take longer than 10 minutes",
+    ],
+)
+def test_an_endpoint_that_gives_only_streams_is_asked_for_them(message: str) -> None:
+    refusal = read_refusal(400, json.dumps(openai(message)))
+    after = Options().after(refusal, SENT)
+    assert after is not None
+    body = SampleRequest("m", [], seed=1, max_tokens=5).body(0, after)
+    assert body["stream"] is True
+    assert after.after(refusal, body) is None
+    assert learned(Options(), after) == "gives its replies only as streams: asked for so from now on"
 
 
 @pytest.mark.parametrize(
@@ -195,6 +228,9 @@ def test_the_wait_that_an_endpoint_asks_for(header: str | None, message: str, se
         "Conversation roles must alternate user/assistant/user/assistant/...",
         "Developer instruction is not enabled for models/gemma",
         "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+        "Only user and assistant roles are supported!",
+        'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter',
+        "messages.0.role: Input should be 'user' or 'assistant'",
     ],
 )
 def test_a_system_message_that_is_refused_becomes_part_of_the_users(message: str) -> None:
