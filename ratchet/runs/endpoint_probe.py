@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shared.config.settings import EndpointSection, ModelSection
@@ -16,6 +16,7 @@ from shared.errors import (
     ChatError,
     ChatUnavailableError,
     SettingsError,
+    SlowReplyError,
     UnknownModelError,
     UnreachableError,
     UnusableReplyError,
@@ -76,24 +77,38 @@ def examine(section: EndpointSection, name: str, max_tokens: int, with_schema: b
 def _first_that_answers(
     section: EndpointSection, name: str, max_tokens: int, schema: JsonObject | None
 ) -> Found:
-    """The address as given, or as it was meant: without a route's end, below /v1."""
-    candidates = likely(section.url)
+    """The address as given, or as it was meant: without a route's end, below /v1. What stands before an
+    endpoint may answer an address beside it in any way."""
+    busy: Found | None = None
     trouble: ChatError | ChatUnavailableError | None = None
-    for url in candidates:
+    for url in likely(section.url):
         with closing(open_chat(section.model_copy(update={"url": url}), nothing_stored())) as chat:
             try:
                 found = _ask(chat, section, max_tokens, schema)
-            except (UnknownModelError, UnusableReplyError) as error:
-                if names := _names(chat.servers[0]):  # the address is right, and the model's name is not
-                    raise _wrong_name(section, name, names, error) from None
-                trouble = trouble or error
-                continue
             except (ChatError, ChatUnavailableError) as error:
-                raise _unusable(error, name) from None
-        corrected = f"{name}.url: {section.url} is asked as {url}"
-        return found if url == section.url else Found(**(vars(found) | {"notes": (corrected, *found.notes)}))
+                beside = isinstance(error, UnknownModelError | UnusableReplyError)
+                if beside and (
+                    names := _names(chat.servers[0])
+                ):  # the address is right, not the model's name
+                    raise _wrong_name(section, name, names, error) from None
+                trouble = error if trouble is None or not beside else trouble
+                if isinstance(error, UnreachableError | SlowReplyError):
+                    break
+                continue
+        if found.sample is not None:
+            return _corrected(found, section, name)
+        busy = busy or found
+    if busy and (trouble is None or isinstance(trouble, UnknownModelError | UnusableReplyError)):
+        return _corrected(busy, section, name)
     assert trouble is not None
     raise _unusable(trouble, name) from None
+
+
+def _corrected(found: Found, section: EndpointSection, name: str) -> Found:
+    if found.url == section.url:
+        return found
+    corrected = f"{name}.url: {section.url} is asked as {found.url}"
+    return replace(found, notes=(corrected, *found.notes))
 
 
 def _ask(chat: Chat, section: EndpointSection, max_tokens: int, schema: JsonObject | None) -> Found:

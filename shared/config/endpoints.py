@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -21,7 +21,16 @@ SECRET_QUERY = {
     "subscription-key",
 }
 SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.I)
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 SECRET_NAME = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")
+
+
+def _is_address(split: SplitResult) -> bool:
+    try:
+        (split.hostname or "").encode("idna")
+        return split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+    except ValueError:  # of the port, or of a name that none can have
+        return False
 
 
 class Section(BaseModel):
@@ -50,9 +59,11 @@ class EndpointSection(Section):
 
     @field_validator("url")
     @classmethod
-    def _without_secret(cls, url: str) -> str:
-        for one in re.split(r"[\s,]+", url):
+    def _addresses_without_secret(cls, url: str) -> str:
+        for one in filter(None, re.split(r"[\s,]+", url)):
             split = urlsplit(one)
+            if not _is_address(split):
+                raise ValueError("it is no address: write it as http://HOST:PORT/v1")
             names = {name.lower() for name in parse_qs(split.query)}
             if split.password is not None or split.username is not None or names & SECRET_QUERY:
                 raise ValueError(
@@ -64,6 +75,8 @@ class EndpointSection(Section):
     @classmethod
     def _secrets_by_name(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
+            if not HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a header")
             if SECRET_HEADER.search(name) and not SECRET_NAME.match(value):
                 raise ValueError(f"the value of {name} is a secret: write env:NAME or file:/path")
         return headers

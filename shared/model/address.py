@@ -36,7 +36,7 @@ def likely(url: str) -> list[str]:
 def query_of(url: str) -> tuple[str, dict[str, str]]:
     """The address without its query, and the query: a client adds it to every request."""
     split = urlsplit(url)
-    return urlunsplit(split._replace(query="")), dict(parse_qsl(split.query))
+    return urlunsplit(split._replace(query="")), dict(parse_qsl(split.query, keep_blank_values=True))
 
 
 def identity(url: str) -> str:

@@ -8,6 +8,7 @@ import os
 
 from shared.config.secrets import read_secret
 from shared.config.settings import SECRET_NAME, EndpointSection
+from shared.errors import SettingsError
 from shared.model.address import identity
 from shared.model.client import Chat
 from shared.model.options import options_of
@@ -25,7 +26,7 @@ def open_chat(
     return Chat(
         section.url or url,
         store,
-        api_key=api_key or os.environ.get(section.api_key_env) or NO_KEY,
+        api_key=api_key or _key(section.api_key_env) or NO_KEY,
         timeout_s=section.timeout_s,
         concurrency=concurrency,
         options=options_of(section),
@@ -35,6 +36,21 @@ def open_chat(
     )
 
 
+def _key(variable: str) -> str:
+    return _sendable(os.environ.get(variable, ""), f"the variable {variable}")
+
+
 def _headers(section: EndpointSection) -> dict[str, str]:
     given = section.headers.items()
-    return {name: read_secret(value) if SECRET_NAME.match(value) else value for name, value in given}
+    values = {name: read_secret(value) if SECRET_NAME.match(value) else value for name, value in given}
+    return {name: _sendable(value, f"the header {name}") for name, value in values.items()}
+
+
+def _sendable(value: str, where: str) -> str:
+    """Without the line end of the file that it came from. Raises SettingsError, which must not show it."""
+    value = value.strip()
+    if not (value.isascii() and value.isprintable()):
+        raise SettingsError(
+            f"{where} holds characters that no request can carry", "is it the key alone, in one line?"
+        )
+    return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import cast
 from urllib.parse import urlsplit
@@ -36,6 +36,8 @@ from shared.model.refusals import Refusal, as_error, read_refusal
 
 MAX_BODY_BYTES = 64 << 20  # a reply with its logprobs; more is no reply
 LOAD_TIMEOUT_S = 120.0
+ERROR_BYTES, ERROR_S = 1 << 20, 5.0  # of an error's body: as much as is read of it
+NOWHERE = (httpx2.TooManyRedirects, httpx2.UnsupportedProtocol)  # what no later try removes
 
 
 class RefusedError(Exception):
@@ -54,7 +56,10 @@ class Server:
         self.open_requests = 0
         base, query = query_of(url)
         local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-        http = openai.DefaultHttpxClient(trust_env=not local)  # a proxy never leads to this machine
+        http = openai.DefaultHttpxClient(
+            trust_env=not local,  # a proxy never leads to this machine
+            event_hooks={"response": [_prepare]},
+        )
         self._lock = threading.Lock()
         self._client = openai.OpenAI(
             base_url=base,
@@ -109,7 +114,9 @@ class Server:
         """Names of the base model and of every adapter that is loaded."""
         text = self._ask("GET", "/models", None, LOAD_TIMEOUT_S)
         try:
-            return [str(model["id"]) for model in json.loads(text)["data"]]
+            listed = json.loads(text)
+            models = listed if isinstance(listed, list) else listed["data"]  # some give the bare list
+            return [str(model["id"]) for model in models or ()]
         except (ValueError, LookupError, TypeError) as error:
             raise ChatError(f"{self.url}/models lists no models: {text[:200]!r}") from error
 
@@ -134,10 +141,10 @@ class Server:
             raise _unsupported(self.url, error) from error
 
     def unload_adapter(self, name: str) -> bool:
-        """False: it was not loaded any more."""
+        """False: it was not loaded any more, or none may be unloaded."""
         try:
             self._ask("POST", "/unload_lora_adapter", {"lora_name": name}, LOAD_TIMEOUT_S)
-        except (RequestRefusedError, UnknownModelError):
+        except (RequestRefusedError, UnknownModelError, ForbiddenError, EndpointBlockedError):
             return False
         return True
 
@@ -164,6 +171,33 @@ class Server:
             raise _unreachable(self.url, error) from error
 
 
+class _Beginning(httpx2.SyncByteStream):
+    """Of an error's body, of which its status is what counts: the rest may never come."""
+
+    def __init__(self, whole: httpx2.SyncByteStream) -> None:
+        self._whole = whole
+
+    def __iter__(self) -> Iterator[bytes]:
+        received, deadline = 0, time.monotonic() + ERROR_S
+        try:
+            for chunk in self._whole:
+                yield chunk
+                received += len(chunk)
+                if received > ERROR_BYTES or time.monotonic() > deadline:
+                    return
+        except httpx2.HTTPError:
+            return
+
+    def close(self) -> None:
+        self._whole.close()
+
+
+def _prepare(response: httpx2.Response) -> None:
+    response.encoding = "utf-8"  # a charset that a header names may be none
+    if not response.is_success and isinstance(response.stream, httpx2.SyncByteStream):
+        response.stream = _Beginning(response.stream)
+
+
 def _refusal(error: openai.APIStatusError) -> Refusal:
     response = error.response
     refusal = read_refusal(error.status_code, response.text, response.headers.get("retry-after"))
@@ -179,10 +213,12 @@ def _slow(url: str, timeout_s: float) -> SlowReplyError:
     )
 
 
-def _unreachable(url: str, error: Exception) -> ChatUnavailableError:
+def _unreachable(url: str, error: Exception) -> ChatError | ChatUnavailableError:
     """The client's own words are `Connection error.`: the reason is in what caused it."""
     cause = error.__cause__ or error
     reason = str(cause) or type(cause).__name__
+    if isinstance(cause, NOWHERE):
+        return EndpointBlockedError(f"{url} leads nowhere: {reason}", "is the address right?")
     if isinstance(cause, httpx2.ConnectError):
         return UnreachableError(f"{url} can't be reached: {reason}", "is it running? the job is tried again")
     broken = ChatUnavailableError(f"{url} gave no whole answer: {reason}", "the job is tried again")

@@ -66,6 +66,7 @@ class Endpoint:
         self.loads_on_first_alone = False
         self.lora_routes = True
         self.no_lora = _json(404, {"detail": "Not Found"})  # the answer where there are no such routes
+        self.elsewhere = _json(404, {"detail": "Not Found"})  # the answer beside /v1
         self.ignores_adapters = False
         self.tells_prompt_logprobs = True
         self.lists: list[str] | None = None  # the list of models, where that is not what is served
@@ -105,7 +106,7 @@ class Endpoint:
     def respond(self, path: str, body: Body) -> Fault:
         self._turn += 1
         if not path.startswith("/v1/"):
-            return _json(404, {"detail": "Not Found"})
+            return self.elsewhere
         if path == "/v1/models":
             listed = [self.base, *self.adapters] if self.lists is None else self.lists
             return _json(200, {"data": [{"id": name} for name in listed]})

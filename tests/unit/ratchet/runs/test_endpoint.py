@@ -109,6 +109,19 @@ def test_an_address_is_corrected_and_that_is_said(endpoint: Endpoint, end: str) 
     assert notes == [f"model.url: {written} is asked as {endpoint.url}"]
 
 
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 405, 429, 502, 503])
+def test_whatever_answers_beside_an_endpoint_does_not_hide_it(endpoint: Endpoint, status: int) -> None:
+    endpoint.elsewhere = Fault(status, b"<!doctype html><title>Welcome</title>")
+    settled, _ = settle(config(endpoint.url.removesuffix("/v1"), levers="harness"))
+    assert settled.model.url == endpoint.url
+
+
+def test_of_two_addresses_that_refuse_the_one_that_is_an_endpoint_is_reported(endpoint: Endpoint) -> None:
+    endpoint.faults, endpoint.well = [error(401, "a wrong key")] * 9, False
+    with pytest.raises(SettingsError, match="a wrong key"):
+        settle(config(endpoint.url.removesuffix("/v1"), levers="harness"))
+
+
 @pytest.mark.parametrize(
     ("status", "message", "problem"),
     [

@@ -51,3 +51,31 @@ def test_a_stored_config_with_a_retired_key_still_reads() -> None:
 def test_a_retired_key_that_a_user_writes_is_a_mistake() -> None:
     with pytest.raises(SettingsError, match=r"training\.micro_batch"):
         load_config([{"training": {"micro_batch": 16}}])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("127.0.0.1:8000/v1", "localhost:8000", "ftp://host/v1", "http://host:port/v1", "http://[::1:8/v1"),
+        *("http:///v1", "http://no..name/v1", f"http://{'a' * 70}/v1", "http://host:8000/v1 http://"),
+    ],
+)
+def test_what_is_no_address_of_an_endpoint_is_said_at_once(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"model.url: .*(http://HOST:PORT/v1|Invalid IPv6 URL)"):
+        load_config([{"model": {"url": url}}])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("HTTP://Host/v1", "http://[::1]:8000/v1", "http://my_host:8000", "https://host/v1?version=1&x="),
+        "http://one:1/v1, http://two:2/v1 ",
+    ],
+)
+def test_an_address_may_be_written_in_many_ways(url: str) -> None:
+    assert load_config([{"model": {"url": url}}]).model.url == url
+
+
+def test_a_header_that_has_no_name_is_a_mistake() -> None:
+    with pytest.raises(SettingsError, match="'api key' is no name of a header"):
+        load_config([{"model": {"headers": {"api key": "env:KEY"}}}])

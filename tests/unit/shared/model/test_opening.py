@@ -1,0 +1,39 @@
+"""A key that no request can carry is said before one is sent, and never shown."""
+
+import pytest
+
+from shared.config.settings import ModelSection
+from shared.errors import SettingsError
+from shared.model.opening import open_chat
+from shared.model.wire import SampleRequest
+from shared.store.store import LocalStore
+from tests.parts.endpoint import Endpoint
+
+ASK = SampleRequest(model="seed", messages=[{"role": "user", "content": "hi"}], seed=7, max_tokens=9)
+
+
+def test_the_line_end_of_the_file_that_a_key_came_from_is_no_part_of_it(
+    endpoint: Endpoint, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-abc\r\n")
+    headers = {"api-key": "env:MY_KEY"}
+    chat = open_chat(ModelSection(url=endpoint.url, api_key_env="MY_KEY", headers=headers), store)
+    assert len(chat.sample([ASK]).replies[0].samples) == 1
+    chat.close()
+
+
+@pytest.mark.parametrize("key", ["\u201csk-abc\u201d", "sk-\nabc", "sk-\u00e9", "sk-\x07"])
+@pytest.mark.parametrize(
+    ("section", "where"),
+    [
+        ({"api_key_env": "MY_KEY"}, "the variable MY_KEY"),
+        ({"headers": {"api-key": "env:MY_KEY"}}, "the header api-key"),
+    ],
+)
+def test_a_key_that_no_request_can_carry_is_refused_by_its_place_alone(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, key: str, section: dict[str, object], where: str
+) -> None:
+    monkeypatch.setenv("MY_KEY", key)
+    with pytest.raises(SettingsError, match=f"{where} holds characters that no request") as caught:
+        open_chat(ModelSection.model_validate({"url": "http://127.0.0.1:1/v1", **section}), store)
+    assert "sk-" not in str(caught.value)
