@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -36,7 +37,10 @@ TRIES = 4
 SAME_ERRORS = 3  # of one request, after which a plain request tests the endpoint
 FIRST_WAIT_S = 0.25  # doubles with each try; drawn evenly below it, so that workers don't march in step
 LONGEST_WAIT_S = 10.0  # asked for by the endpoint; a longer wait is left to the bus
-CONTROL_S = 30.0  # how long one answered plain request proves that the endpoint works
+CONTROL_S = (
+    30.0  # how long one answered plain request proves that the endpoint works, for errors in like words
+)
+LIKE_CHARS = 160  # of an error's words, without numbers
 CONTROL_TOKENS = 256  # at most: a limit above what the endpoint takes is a harness's fault
 CONTROL = [{"role": "user", "content": "Say OK."}]
 PLAIN_SCHEMA: JsonObject = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
@@ -66,7 +70,7 @@ class Answering:
         self._timeout_s = timeout_s
         self._failed: Counter[str] = Counter()  # by request; words of an error may differ: ids, times, sizes
         self._lock = threading.Lock()
-        self._vouched_until_s = 0.0
+        self._vouched_until_s: dict[str, float] = {}  # by an error's words
 
     def answer(
         self, request: SampleRequest, index: int, key: str, until_s: float = math.inf
@@ -158,8 +162,9 @@ class Answering:
     def _require_fault(self, request: SampleRequest, problem: str, outage: bool = False) -> None:
         """Raises unless a plain request for the same model is answered: the endpoint itself is at fault, or
         busy, and what it says of this request is to be asked again."""
+        words = re.sub(r"\d+", "", problem)[:LIKE_CHARS]
         with self._lock:
-            if time.monotonic() < self._vouched_until_s:
+            if time.monotonic() < self._vouched_until_s.get(words, 0.0):
                 return
         try:
             self._ask_plainly(request)
@@ -169,9 +174,10 @@ class Answering:
                 later = ChatUnavailableError(problem)
                 later.retry_after_s = error.retry_after_s
                 raise later from error
-            raise EndpointBlockedError(f"{problem}; a plain request fails too: {error.message}") from error
+            plainly = "" if error.message in problem else f": {error.message}"
+            raise EndpointBlockedError(f"{problem}; a plain request fails too{plainly}") from error
         with self._lock:
-            self._vouched_until_s = time.monotonic() + CONTROL_S
+            self._vouched_until_s[words] = time.monotonic() + CONTROL_S
 
     def _ask_plainly(self, request: SampleRequest) -> None:
         """For the same model, with nothing that a harness chose. Raises what is then wrong."""

@@ -22,6 +22,18 @@ def test_a_refusal_of_plain_requests_too_is_the_endpoints_and_pauses_the_run(
     assert len(endpoint.seen) == 2
 
 
+def test_a_refusal_in_other_words_is_judged_anew(chat: Chat, endpoint: Endpoint) -> None:
+    too_long = [Fault(400, f'{{"error": "a prompt of {n} tokens is too long"}}'.encode()) for n in (7, 8)]
+    endpoint.faults = list(too_long)
+    for seed in range(2):
+        [refused] = chat.sample([replace(ASK, seed=seed)]).replies
+        assert "is too long" in refused.refused
+    assert endpoint.controls == 1
+    endpoint.faults, endpoint.well = [Fault(400, b'{"error": "this tenant has been halted"}')] * 9, False
+    with pytest.raises(EndpointBlockedError, match="halted"):
+        chat.sample([replace(ASK, seed=2)])
+
+
 def test_a_refusal_while_the_endpoint_is_too_busy_for_a_plain_request_is_asked_again_later(
     chat: Chat, endpoint: Endpoint
 ) -> None:
