@@ -23,6 +23,7 @@ from count_matrices.same_cells import repeated
 
 SPLIT_SEEDS = 3  # of every matrix in `ratchet eval`
 FEWEST_MOLECULES = 2  # of a cell, as in OpenProblems
+EMPTY = 0.05  # of the molecules of a full cell (99th percentile): what half of all hold less than is no cell
 
 
 def main(operation, source, into):
@@ -105,6 +106,13 @@ def _tidied(counts, name, warned):
     lost = counts.matrix.shape[0] - int(enough.sum()), counts.matrix.shape[1] - len(wanted)
     if any(lost):
         warned.append(f"{name}: dropped {lost[0]} cells and {lost[1]} genes that hold (nearly) no counts")
+    sizes = np.asarray(kept.sum(axis=1)).ravel()
+    empty = int((sizes < EMPTY * np.quantile(sizes, 0.99)).sum()) if len(sizes) else 0
+    if empty > len(sizes) / 2:
+        warned.append(
+            f"{name}: {empty} of its {len(sizes)} cells look like empty droplets, and were taken as cells: "
+            "give the filtered matrix"
+        )
     if again.any():
         warned.append(f"{name}: dropped {int(again.sum())} cells that stand in it twice")
     counts.matrix = kept[:, wanted].tocsr()

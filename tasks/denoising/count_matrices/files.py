@@ -14,6 +14,7 @@ import gzip
 import shutil
 import tempfile
 import warnings
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,12 +33,16 @@ TABLE_HINT = (
 )
 SUFFIXES = (*PLAIN, *(f"{ending}.gz" for ending in PLAIN if ending != ".zarr"))
 MAGIC = {b"\x89HDF\r\n\x1a\n": "hdf5", b"%%MatrixMarket": "mtx", b"\xef\xbb\xbf%%Matrix": "mtx"}
-BYTES = 64
+ZARR = {".zgroup", "zarr.json"}  # in a folder that is one, whatever it is called
+BYTES = 512
 NO_DATA = {  # first bytes of what lies in the place of a file that was never fetched
     b"version https://git-lfs": "is a Git LFS pointer, not the file: git lfs pull",
     b"/annex/": "is a git-annex pointer, not the file: git annex get",
     b"<": "is a web page, not the file: was a login or a redirect downloaded?",
 }
+ZIP = b"PK\x03\x04"
+PACKED = {ZIP: "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+TAR, TAR_AT = b"ustar", 257
 
 
 def read_counts(source):
@@ -78,22 +83,31 @@ def suffix(path):
 
 def name_of(path):
     """A matrix's name: the file's without its ending."""
-    name = path.name[: len(path.name) - len(suffix(path))]
+    whole = path.name.encode(errors="surrogateescape").decode(errors="replace")  # of any encoding
+    name = whole[: len(whole) - len(suffix(path))]
     return name.removesuffix(".train")
 
 
 def kind_of(path):
     """ "hdf5", "mtx", "npz", "zarr" or "": by its first bytes, then by its ending."""
     if path.is_dir():
-        return "zarr" if path.name.lower().endswith(".zarr") else ""
+        zarr = path.name.lower().endswith(".zarr") or any((path / name).is_file() for name in ZARR)
+        return "zarr" if zarr else ""
     if path.exists() and not path.is_file():  # a pipe would never end
         return ""
     head = _head(path)
     for magic, kind in MAGIC.items():
         if head.startswith(magic):
             return kind
+    if head.startswith(ZIP) and zipfile.is_zipfile(path) and _holds_arrays(path):
+        return "npz"
     plain = suffix(path).removesuffix(".gz")
     return {".mtx": "mtx", ".npz": "npz", ".h5ad": "hdf5", ".h5": "hdf5", ".hdf5": "hdf5"}.get(plain, "")
+
+
+def _holds_arrays(path):
+    with zipfile.ZipFile(path) as parts:
+        return any(name.endswith(".npy") for name in parts.namelist())
 
 
 def _head(path):
@@ -116,11 +130,22 @@ def _reader(path):
     reason = next((text for head, text in NO_DATA.items() if _head(path).startswith(head)), "")
     if reason:
         raise CountsError(f"{path.name}: {reason}")
+    if packer := _packer(path):
+        raise CountsError(f"{path.name}: is packed by {packer}: unpack it")
     reader = {"hdf5": read_hdf5, "mtx": read_mtx, "npz": read_npz, "zarr": read_zarr}.get(kind_of(path))
     if reader is None:
         table = f"; {TABLE_HINT}" if path.name.lower().removesuffix(".gz").endswith(TABLES) else ""
         raise CountsError(f"{path.name}: not a format that is read; give one of {', '.join(PLAIN)}{table}")
     return reader
+
+
+def _packer(path):
+    """What packed a file that is not what its ending says; "": nothing did. .npz are zips themselves."""
+    head = _head(path)
+    if head[TAR_AT:].startswith(TAR):
+        return "tar"
+    packer = next((packer for magic, packer in PACKED.items() if head.startswith(magic)), "")
+    return "" if packer == "zip" and kind_of(path) == "npz" else packer
 
 
 def _unpacked(path, scratch):
@@ -144,22 +169,28 @@ def read_npz(path):
     if path.name.endswith(".train.npz"):
         rest = path.with_name(path.name.removesuffix(".train.npz") + ".test.npz")
         if rest.exists():
-            found.matrix = found.matrix + _npz(rest).matrix
+            parts = [checked(part, path.name) for part in (found.matrix, _npz(rest).matrix)]  # small integers
+            found.matrix = parts[0] + parts[1]  # would overflow in the sum
     return found
 
 
 def _npz(path):
     with np.load(path, allow_pickle=False) as parts:
-        missing = [name for name in ("data", "indices", "indptr", "shape") if name not in parts]
-        if missing:
-            raise CountsError(f"{path.name}: has no {', '.join(missing)}; CSR parts are wanted")
-        if "format" in parts and parts["format"].item() not in (b"csr", "csr"):
-            raise CountsError(
-                f"{path.name}: holds {parts['format'].item()!r} parts; CSR parts are wanted: tocsr()"
-            )
-        shape = tuple(int(length) for length in parts["shape"])
-        indices, pointers = parts["indices"].astype(np.int64), parts["indptr"].astype(np.int64)
-        matrix = sparse.csr_matrix((parts["data"], indices, pointers), shape=shape)
-        matrix.check_format(full_check=True)
         genes, cells = (list(parts[name]) if name in parts else [] for name in ("genes", "cells"))
-        return Counts(matrix, genes, cells, oriented=bool(genes or cells) or "oriented" in parts)
+        return Counts(
+            _sparse(path, parts), genes, cells, oriented=bool(genes or cells) or "oriented" in parts
+        )
+
+
+def _sparse(path, parts):
+    """Of CSR parts, or of what scipy.sparse.save_npz writes."""
+    if "format" in parts:
+        return sparse.csr_matrix(sparse.load_npz(path))
+    missing = [name for name in ("data", "indices", "indptr", "shape") if name not in parts]
+    if missing:
+        raise CountsError(f"{path.name}: has no {', '.join(missing)}; CSR parts are wanted")
+    shape = tuple(int(length) for length in parts["shape"])
+    indices, pointers = parts["indices"].astype(np.int64), parts["indptr"].astype(np.int64)
+    matrix = sparse.csr_matrix((parts["data"], indices, pointers), shape=shape)
+    matrix.check_format(full_check=True)
+    return matrix

@@ -8,7 +8,7 @@ from count_matrices.files import PLAIN, TABLE_HINT, TABLES, kind_of, name_of, su
 from count_matrices.matrix import CountsError
 
 ROLES = ("train", "test")
-MOST_DEEP = 3  # folders below the given one
+MOST_DEEP = 8  # folders below the given one
 PARTS = (".test.npz", ".labels.npz")  # of NAME.train.npz, of a data set
 TABLE = re.compile(r"(barcode|feature|gene|cell)s?[^/]*$|_(rows|cols)\.txt$", re.IGNORECASE)
 DATA = (
@@ -31,12 +31,27 @@ DATA = (
     ".parquet",
     ".feather",
     ".npy",
+    ".loom",
+    ".tgz",
+    ".xz",
+    ".zst",
+    ".mat",
+    ".robj",
+    ".qs",
+    ".gct",
+    ".pkl",
+    ".pickle",
 )
 HINT = {
     ".rds": "write it from R as .h5ad",
     ".zip": "unpack it",
     ".tar": "unpack it",
+    ".tgz": "unpack it",
     ".bz2": "unpack it",
+    ".xz": "unpack it",
+    ".zst": "unpack it",
+    ".npy": "of cells x genes: anndata.AnnData(numpy.load(FILE)).write_h5ad('x.h5ad')",
+    ".loom": "it is no HDF5 file: is it whole?",
     ".h5mu": "write its RNA alone as .h5ad",
 }
 SHOWN = 8  # names in a message
@@ -50,7 +65,10 @@ def found_files(source):
         return [(name_of(source), source, "")], []
     roles = {path.name.lower(): path for path in source.iterdir() if path.is_dir()} if source.is_dir() else {}
     both = all(role in roles for role in ROLES)
-    files, others = [], []
+    files, others, outside = [], [], []
+    if both:
+        aside = [path for path in _walk(source, 0, outside) if not _below(path, roles)] + outside
+        outside = [path for path in aside if not _below(path, roles)]
     for folder, role in [(roles[role], role) for role in ROLES] if both else [(source, "")]:
         found = [(path, role) for path in _walk(folder, 0, others)]
         if not found and role:
@@ -62,11 +80,20 @@ def found_files(source):
         raise CountsError(f"{source}: holds no count matrix{seen}; give one of {', '.join(PLAIN)}{hint}")
     names = _names(source, [path for path, _ in files])
     found = [(name, path, role) for name, (path, role) in zip(names, files, strict=True)]
-    return found, [f"{path.relative_to(source)}: left out: {_why(path)}" for path in others]
+    left = [f"{path.relative_to(source)}: left out: {_why(path)}" for path in others]
+    left += [f"{path.relative_to(source)}: left out: in neither train/ nor test/" for path in outside]
+    return found, left
+
+
+def _below(path, roles):
+    return any(roles[role] in path.parents for role in ROLES)
 
 
 def _walk(folder, depth, others):
-    for path in sorted(folder.iterdir()):
+    """Paths of matrices. Into `others`: what may hold counts, too, and is not read."""
+    paths = sorted(folder.iterdir())
+    market = any(kind_of(path) == "mtx" for path in paths)  # tables beside it are its own
+    for path in paths:
         if path.name.startswith((".", "__")):  # of desktops and archives
             continue
         if kind_of(path):
@@ -75,8 +102,12 @@ def _walk(folder, depth, others):
         elif path.is_dir():
             if depth < MOST_DEEP and not _leads_back(path):
                 yield from _walk(path, depth + 1, others)
-        elif path.name.lower().removesuffix(".gz").endswith(DATA) and not TABLE.search(path.name.lower()):
+        elif _may_hold_counts(path) and not (market and TABLE.search(path.name.lower())):
             others.append(path)
+
+
+def _may_hold_counts(path):
+    return path.name.lower().removesuffix(".gz").endswith(DATA)
 
 
 def _leads_back(path):

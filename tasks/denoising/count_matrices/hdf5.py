@@ -5,26 +5,29 @@ anndata is imported where it is needed, as that takes seconds.
 """
 
 import h5py
-import numpy as np
 from scipy import sparse
 
+from count_matrices.kinds import only_genes
 from count_matrices.matrix import Counts, CountsError, fault
 
 SPARSE = {"data", "indices", "indptr", "shape"}
-GENE_EXPRESSION = "Gene Expression"
-KINDS = {"GEX": GENE_EXPRESSION}  # other spellings
-KIND_COLUMNS = ("feature_types", "feature_type")
+KIND_COLUMNS = ("feature_types", "feature_type")  # of an AnnData's var; any other may hold kinds, too
 GENES, CELLS = (
     ("Gene", "GeneName", "gene_name", "gene_names", "Accession", "var_names"),
     ("CellID", "CellName", "cell_id", "barcode", "barcodes", "obs_names"),
 )  # in loom
+SHOWN = 20  # bytes in a message
 LAYERS = ("counts", "raw_counts", "raw_count", "raw", "umi", "umis", "x")  # in this order, then raw.X, X
 
 
 def read_hdf5(path):
+    if not h5py.is_hdf5(path):
+        with path.open("rb") as file:
+            head = file.read(SHOWN)
+        raise CountsError(f"{path.name}: is no HDF5 file (it begins with {head!r}): is its ending right?")
     with h5py.File(path) as file:
         keys = set(file)
-        if {"obs", "var"} <= keys:
+        if {"obs", "var"} <= keys and "mod" not in keys:  # MuData's file has all three
             kind = _annotated
         elif "row_attrs" in keys or "col_attrs" in keys:
             return _loom(file, path.name)
@@ -66,25 +69,7 @@ def _group(group, name):
         (_texts(features[key]) for key in ("name", "gene_names", "id", "genes") if key in features), []
     )
     kinds = _texts(features["feature_type"]) if "feature_type" in features else []
-    return only_genes(Counts(matrix, names, _texts(group["barcodes"])), kinds, name)
-
-
-def only_genes(found, kinds, name):
-    """Without features that are no genes (antibodies, guides, peaks), where the file states what they are."""
-    kinds = [KINDS.get(kind, kind) for kind in kinds]
-    if len(kinds) != found.matrix.shape[1] or GENE_EXPRESSION not in kinds:
-        if kinds and set(kinds) and GENE_EXPRESSION not in kinds and any(kinds):
-            raise CountsError(f"{name}: holds no genes, but {', '.join(sorted(set(kinds))[:4])}")
-        return found
-    kept = np.flatnonzero(np.array(kinds) == GENE_EXPRESSION)
-    if len(kept) == len(kinds):
-        return found
-    others = sorted(set(kinds) - {GENE_EXPRESSION})
-    found.notes.append(
-        f"{name}: left out {len(kinds) - len(kept)} features that are no genes ({', '.join(others)})"
-    )
-    genes = [found.genes[i] for i in kept] if found.genes else []
-    return Counts(sparse.csr_matrix(found.matrix)[:, kept], genes, found.cells, found.notes, found.oriented)
+    return only_genes(Counts(matrix, names, _texts(group["barcodes"])), [kinds], name)
 
 
 def _genomes(file, names, title):
@@ -111,12 +96,29 @@ def _loom(file, name):
     """genes x cells, dense; row_attrs/Gene and col_attrs/CellID name them. Written the other way round where
     the attributes are."""
     rows, columns = file.get("row_attrs", {}), file.get("col_attrs", {})
-    matrix = sparse.csr_matrix(file["matrix"][:])
+    matrix, notes = _loom_layer(file, name)
     names = [[_first(side, keys) for keys in (GENES, CELLS)] for side in (rows, columns)]
     (row_genes, row_cells), (column_genes, column_cells) = names
     if (row_cells or column_genes) and not (row_genes or column_cells):
-        return Counts(matrix, column_genes, row_cells, [f"{name}: its attributes name the rows as cells"])
-    return Counts(matrix.T.tocsr(), row_genes, column_cells)
+        notes.append(f"{name}: its attributes name the rows as cells")
+        return only_genes(Counts(matrix, column_genes, row_cells, notes), _attributes(columns), name)
+    return only_genes(Counts(matrix.T.tocsr(), row_genes, column_cells, notes), _attributes(rows), name)
+
+
+def _loom_layer(file, name):
+    """(counts, notes): of the matrix; where it holds none, of the first layer of a usual name that does."""
+    matrix = sparse.csr_matrix(file["matrix"][:])
+    if reason := fault(matrix):
+        layers = {layer.casefold(): layer for layer in file.get("layers", ())}
+        for layer in [layers[known] for known in LAYERS if known in layers]:
+            found = sparse.csr_matrix(file["layers"][layer][:])
+            if not fault(found):
+                return found, [f"{name}: took layers[{layer!r}] (matrix: {reason})"]
+    return matrix, []
+
+
+def _attributes(side):
+    return [_texts(values) for values in side.values() if values.ndim == 1]
 
 
 def _first(attributes, keys):
@@ -150,12 +152,10 @@ def annotated(data, name):
             faults.append(f"{place}: {reason}" if len(parts) > 1 else reason)
             continue
         notes = [f"{name}: took {place} ({'; '.join(faults)})"] if faults else []
-        column = next((column for column in KIND_COLUMNS if column in table), None)
-        kinds = [str(kind) for kind in table[column]] if column else []
         found = Counts(
             matrix, [str(gene) for gene in table.index], [str(cell) for cell in data.obs_names], notes
         )
-        return only_genes(found, kinds, name)
+        return only_genes(found, _columns(table, data.var), name)
     others = [layers[layer] for layer in layers if layer not in LAYERS]
     if others:
         faults.append(
@@ -163,6 +163,15 @@ def annotated(data, name):
             f"data.X = data.layers[{others[0]!r}]; data.raw = None"
         )
     raise CountsError(f"{name}: {'; '.join(faults)}")
+
+
+def _columns(table, var):
+    """What may state the kinds of features: the columns of their table, those of the usual names first. raw's
+    table often has none: then those of var."""
+    if not len(table.columns) and var.index.is_unique and table.index.isin(var.index).all():
+        table = var.reindex(table.index)
+    for column in sorted(table, key=lambda column: column not in KIND_COLUMNS):
+        yield [str(text) for text in table[column]]
 
 
 def _texts(values):

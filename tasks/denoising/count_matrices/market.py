@@ -9,11 +9,11 @@ import re
 
 from scipy import sparse
 
-from count_matrices.hdf5 import only_genes
+from count_matrices.kinds import are_kinds, only_genes
 from count_matrices.matrix import Counts, CountsError
 
-ENDING = re.compile(r"\.(tsv|txt|csv)(\.gz)?$")
-KIND = re.compile(r"barcode|cell|feature|gene")
+ENDING = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$")
+KIND = re.compile(r"barcode|cell|feature|gene|peak")
 CUT = re.compile(r"[_.-]")
 
 
@@ -21,6 +21,8 @@ def read_mtx(path):
     matrix = _matrix(path)
     cells = tables(path, ("barcode", "cell"))
     genes = tables(path, ("feature", "gene"))
+    if not genes and any(len(peaks) in matrix.shape for peaks in tables(path, ("peak",))):
+        raise CountsError(f"{path.name}: holds no genes, but the peaks of the table beside it")
     if not genes and not cells and (axes := _axes(path, matrix.shape)):
         return Counts(matrix, axes[1], axes[0], oriented=False)
     return oriented(matrix, genes, cells, path.name)
@@ -119,19 +121,10 @@ def oriented(matrix, gene_tables, cell_tables, name):
     notes = []
     if len(ways) == 2:
         notes.append(f"{name}: as many rows as columns: read as genes x cells, as CellRanger writes it")
-    kinds = [row[2] for row in genes] if genes and all(len(row) > 2 for row in genes) else []
-    found = Counts(
-        matrix.T.tocsr() if turn else matrix,
-        [row[1] if len(row) > 1 else row[0] for row in genes],
-        [row[0] for row in cells],
-        notes,
-    )
-    return only_genes(found, kinds if _are_kinds(kinds) else [], name)
-
-
-def _are_kinds(kinds):
-    """10x's third column; other programs write other things there."""
-    return any(kind in ("Gene Expression", "Peaks", "Custom") or kind.endswith(" Capture") for kind in kinds)
+    columns = list(zip(*genes, strict=False))
+    named = columns[1] if len(columns) > 1 and not are_kinds(columns[1]) else next(iter(columns), ())
+    found = Counts(matrix.T.tocsr() if turn else matrix, list(named), [row[0] for row in cells], notes)
+    return only_genes(found, columns[1:], name)
 
 
 def _fitting(found, length):

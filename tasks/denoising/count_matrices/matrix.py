@@ -14,6 +14,10 @@ NEAR = 1e-3, 2e-6  # how far a whole number may be from one in a file of floats:
 FARTHEST = 0.25
 BARCODE = re.compile(r"(.*[_:#-])?[ACGTN]{8,}([_:.-].*)?")
 GENE = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")  # Ensembl's, of any species
+SYMBOL = re.compile(
+    r"(GRCh38_+|mm10_+|hg19_+)?(MT-(CO[123]|ND[1-6]|ATP[68]|CYB)|RP[LS]\d+[AXL]?|ACTB|GAPDH|MALAT1|B2M)", re.I
+)  # of genes that every animal's tables have
+FEW_SYMBOLS = 5
 GENE_LIKE = 2.0  # sums that vary so many times as much as those of the other axis are those of genes
 
 
@@ -46,9 +50,11 @@ def fault(matrix):
         return f"{np.count_nonzero(values)} nonzero counts; {MOST_ENTRIES} are read: give fewer cells"
     if not np.isfinite(values).all():
         return f"{int((~np.isfinite(values)).sum())} counts are NaN or infinite; drop them"
-    if values.size and values.min() < 0:
+    if not values.any():
+        return "every count is zero"
+    if values.min() < 0:
         return f"the smallest count is {values.min():g}; give raw counts, not scaled ones"
-    if values.size and values.max() > MOST_COUNT:
+    if values.max() > MOST_COUNT:
         return f"the largest count is {values.max():.4g}, more molecules of a gene than a cell has; drop it"
     return _fractions(values)
 
@@ -79,7 +85,7 @@ def checked(matrix, name):
     )
     counts.sum_duplicates()
     counts.eliminate_zeros()
-    if counts.nnz == 0:
+    if counts.nnz == 0:  # of floats near zero
         raise CountsError(f"{name}: every count is zero")
     if counts.data.max() > MOST_COUNT:  # of entries that stood for one cell and gene
         raise CountsError(f"{name}: {fault(counts)}")
@@ -97,13 +103,15 @@ def turned(found, name):
             f"{name}: the matrix is {matrix.shape[0]} x {matrix.shape[1]}, but {len(found.cells)} cells and "
             f"{len(found.genes)} genes are named"
         )
-    for wrong, others, kind in ((found.genes, found.cells, BARCODE), (found.cells, found.genes, GENE)):
-        if not _are(kind, wrong) or _are(kind, others):
-            continue
-        what = "genes are named like barcodes" if kind is BARCODE else "cells are named like genes"
-        found.notes.append(f"{name}: its {what}: read as genes x cells")
+    wrong = ""
+    if _are(BARCODE, found.genes) and not _are(BARCODE, found.cells):
+        wrong = "genes are named like barcodes"
+    elif _name_genes(found.cells) and not _name_genes(found.genes):
+        wrong = "cells are named like genes"
+    if wrong:
+        found.notes.append(f"{name}: its {wrong}: read as genes x cells")
         return Counts(matrix.T, found.cells, found.genes, found.notes)
-    if _are(BARCODE, found.cells) or _are(GENE, found.genes):
+    if _are(BARCODE, found.cells) or _name_genes(found.genes):
         return found
     if not (found.oriented and (_named(found.genes) or _named(found.cells))):
         rows, columns = (_spread(matrix, axis) for axis in (1, 0))
@@ -122,6 +130,11 @@ def turned(found, name):
 def _named(names):
     """Whether they say more than the places, which are the names that AnnData and loom give by themselves."""
     return bool(names) and list(map(str, names)) != list(map(str, range(len(names))))
+
+
+def _name_genes(names):
+    """Ensembl's names, or symbols: some are in every table of genes."""
+    return _are(GENE, names) or sum(bool(SYMBOL.fullmatch(str(name))) for name in names) >= FEW_SYMBOLS
 
 
 def _are(kind, names):

@@ -12,7 +12,7 @@ MANY_MOLECULES = 200  # of a cell that is known again whatever its genes are cal
 SAME_SIZES = 0.5  # correlation of the logarithms of the sizes of cells with one barcode
 HALF = 0.5
 SUFFIX = re.compile(r"[-_.]\d+$")  # of a barcode's sample: programs add it and take it off
-RANDOM = re.compile(r"(.*[_:#-])?[ACGT]{14,}")  # barcodes that two samples don't share by chance
+RANDOM = re.compile(r"(?<![A-Z])[ACGT]{14,}(?![A-Z])")  # a barcode that two samples don't share by chance
 
 
 def in_both(one, other):
@@ -92,26 +92,33 @@ def _moments(matrix):
 
 
 def _by_barcode(one, other):
-    mine, theirs = _barcodes(one), _barcodes(other)
-    if len(set(mine)) != one.matrix.shape[0] or len(set(theirs)) != other.matrix.shape[0]:
-        return _none(one, other)
-    place = {name: row for row, name in enumerate(theirs)}
-    pairs = [(row, place[name]) for row, name in enumerate(mine) if name in place]
-    if len(pairs) < HALF * min(len(mine), len(theirs)):
-        return _none(one, other)
-    rows, others = np.array(pairs).T
-    random = all(RANDOM.fullmatch(mine[row]) for row in rows)  # else any two plates have cells 1, 2, 3, ...
-    if not random and not _sizes_agree(one, other, rows, others):
-        return _none(one, other)
-    masks = _none(one, other)
-    masks[0][rows] = masks[1][others] = True
-    return masks
+    """Of the spellings of a cell's name the first by which half of the cells are the same."""
+    for spell in (str, _without_suffix, _barcode):
+        mine, theirs = ([spell(name) for name in side.cells] for side in (one, other))
+        if len(set(mine)) != one.matrix.shape[0] or len(set(theirs)) != other.matrix.shape[0]:
+            continue
+        place = {name: row for row, name in enumerate(theirs)}
+        pairs = [(row, place[name]) for row, name in enumerate(mine) if name in place]
+        if len(pairs) < HALF * min(len(mine), len(theirs)):
+            continue
+        rows, others = np.array(pairs).T
+        random = all(RANDOM.search(mine[row]) for row in rows)  # else any two plates have cells 1, 2, 3, ...
+        if random or _sizes_agree(one, other, rows, others):
+            masks = _none(one, other)
+            masks[0][rows] = masks[1][others] = True
+            return masks
+    return _none(one, other)
 
 
-def _barcodes(side):
-    """Names of the cells without their sample's number, where they are as many without."""
-    bare = [SUFFIX.sub("", name) for name in side.cells]
-    return bare if len(set(bare)) == len(set(side.cells)) else side.cells
+def _without_suffix(name):
+    """Programs add the sample's number, and take it off."""
+    return SUFFIX.sub("", name)
+
+
+def _barcode(name):
+    """The sequence alone: velocyto calls the cell ACGT...-1 of a sample "sample:ACGT...x"."""
+    found = RANDOM.search(name)
+    return found[0] if found else name
 
 
 def _sizes_agree(one, other, rows, others):

@@ -5,17 +5,19 @@ never waited for.
 import gzip
 import os
 import sys
+import tarfile
+import warnings
 from collections.abc import Callable
-from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from scipy import sparse
 
 from tests.parts.denoising import made_counts, part
-from tests.unit.tasks.denoising.writers import CELLS, COUNTS, GENES, write_h5ad, write_npz
+from tests.unit.tasks.denoising.writers import CELLS, COUNTS, GENES, loom, write_h5ad, write_npz
 
 data = part("data")
 files, folders, matrix = (sys.modules[f"count_matrices.{name}"] for name in ("files", "folders", "matrix"))
@@ -38,15 +40,6 @@ def market(kind: str, values: Any) -> bytes:
     return f"%%MatrixMarket matrix {kind} general\n60 90\n{lines}\n".encode()
 
 
-def loom(path: Path, counts: Any, rows: dict[str, list[str]], columns: dict[str, list[str]]) -> None:
-    with h5py.File(path, "w") as file:
-        file["matrix"] = counts
-        for side, names in (("row_attrs", rows), ("col_attrs", columns)):
-            group = file.create_group(side)
-            for name, values in names.items():
-                group[name] = np.array(values, "S")
-
-
 def zipped_market(folder: Path) -> None:
     tables(folder)
     path = folder / "matrix.mtx"  # gzip, though its ending does not say so
@@ -58,6 +51,42 @@ def dense_market(folder: Path) -> None:
     (folder / "matrix.mtx").write_bytes(market("array integer", WHOLE.ravel()))
 
 
+def loom_layer(path: Path) -> None:
+    loom(path, COUNTS.log1p().T.toarray(), {"Gene": GENES}, {"CellID": CELLS})
+    with h5py.File(path, "a") as file:
+        file["layers/counts"] = WHOLE.T
+
+
+def zarr(path: Path) -> None:
+    import anndata
+    import pandas
+
+    with warnings.catch_warnings():  # of a format to come
+        warnings.simplefilter("ignore")
+        anndata.AnnData(COUNTS, var=pandas.DataFrame(index=GENES)).write_zarr(path)
+
+
+def named_npz(path: Path, counts: Any) -> Path:
+    """As scipy writes it, with names of genes."""
+    sparse.save_npz(path, counts)
+    with np.load(path) as parts:
+        np.savez(path, **parts, genes=np.array(GENES))
+    return path
+
+
+def mudata(path: Path) -> None:
+    write_h5ad(path)
+    with h5py.File(path, "a") as file:
+        file.create_group("mod")
+
+
+def packed(path: Path, write: Callable[[Path], Any]) -> None:
+    write(path.with_name("inner"))
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(path.with_name("inner"))
+    path.with_name("inner").unlink()
+
+
 READ: dict[str, Callable[[Path], None]] = {
     "a dense MatrixMarket file": dense_market,
     "gzip by its bytes alone": zipped_market,
@@ -66,6 +95,14 @@ READ: dict[str, Callable[[Path], None]] = {
     "loom, turned": lambda folder: loom(folder / "a.loom", WHOLE, {"CellID": CELLS}, {"Gene": GENES}),
     "loom, named as in AnnData": lambda folder: loom(
         folder / "a.loom", WHOLE.T, {"var_names": GENES}, {"obs_names": CELLS}
+    ),
+    "loom, counts in a layer": lambda folder: loom_layer(folder / "a.loom"),
+    "zarr without its ending": lambda folder: zarr(folder / "mine"),
+    "CSC parts": lambda folder: named_npz(folder / "a.npz", COUNTS.tocsc()),
+    "COO parts": lambda folder: named_npz(folder / "a.npz", COUNTS.tocoo()),
+    "npz, called .h5ad": lambda folder: named_npz(folder / "a.npz", COUNTS).rename(folder / "a.h5ad"),
+    "an empty layer of counts": lambda folder: write_h5ad(
+        folder / "a.h5ad", COUNTS, layers={"counts": 0 * COUNTS}
     ),
     "a name with all kinds of characters": lambda folder: write_h5ad(folder / "a b'q\"\n项目.H5AD", WHOLE),
 }
@@ -105,6 +142,16 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a web page": (lambda f: (f / "a.h5ad.gz").write_text("<!DOCTYPE html>"), "is a web page"),
     "a broken link": (lambda f: (f / "a.h5ad").symlink_to("/nowhere/a.h5ad"), "a link to /nowhere/a.h5ad"),
     "a table": (lambda f: (f / "a.csv").write_text(",c1\ng1,2\n"), "with a gene a row: anndata.read_csv"),
+    "MuData": (lambda f: mudata(f / "a.h5mu"), "is a MuData file; write its RNA alone"),
+    "a table called .h5ad": (
+        lambda f: (f / "a.h5ad").write_text("x,c1\n"),
+        "is no HDF5 file .it begins with",
+    ),
+    "an archive called .h5ad": (lambda f: packed(f / "a.h5ad", write_h5ad), "is packed by tar: unpack it"),
+    "a table of a matrix's name": (
+        lambda f: (f / "gene_counts.csv").write_text(",c1\ng1,2\n"),
+        "there are gene_counts.csv.*with a gene a row: anndata.read_csv",
+    ),
     "an unknown kind": (lambda f: (f / "a.parquet").write_bytes(b"PAR1"), "there are a.parquet"),
     "only a pipe": (lambda f: os.mkfifo(f / "a.h5ad"), "holds no count matrix"),
 }
@@ -159,21 +206,50 @@ def test_an_empty_test_folder_is_an_error_and_not_a_choice_of_ours(tmp_path: Pat
         summary_of(tmp_path / "source", tmp_path)
 
 
-@pytest.mark.parametrize("suffix", ["", "-1"])
-def test_cells_with_one_barcode_are_the_same_cells_whatever_was_counted(suffix: str, tmp_path: Path):
-    """velocyto's spliced and unspliced counts have nothing but the barcodes in common."""
-    import anndata
-    import pandas
+def test_small_integers_are_added_up_without_overflow(tmp_path: Path):
+    many = sparse.csr_matrix(np.where(WHOLE > 0, 200, 0).astype(np.uint8))
+    for half in ("train", "test"):
+        write_npz(tmp_path / f"a.{half}.npz", many, genes=np.array(GENES))
 
+    assert set(files.read(tmp_path / "a.train.npz").matrix.data) == {400}
+
+
+def test_a_matrix_whose_cells_are_named_by_symbols_of_genes_is_turned_and_said(tmp_path: Path):
+    symbols = ["MT-CO1", "RPL3", "Rps4x", "ACTB", "GAPDH", *GENES[5:]]
+    rows, columns = {"CellID": [f"plate_{i}" for i in range(90)]}, {"Gene": symbols}
+    loom(tmp_path / "a.loom", WHOLE, {"Gene": rows["CellID"]}, {"CellID": columns["Gene"]})
+
+    found = files.read(tmp_path / "a.loom")
+
+    assert (found.matrix.toarray() == WHOLE).all()
+    assert "cells are named like genes" in found.notes[0]
+
+
+def test_a_matrix_that_is_mostly_empty_droplets_is_said_to_be(tmp_path: Path):
     (source := tmp_path / "source").mkdir()
-    barcodes = ["ACGTACGTACGT" + "".join(end) for end in islice(product("ACGT", repeat=4), 90)]
-    for name, seed, end in (("spliced", 1, "-1"), ("unspliced", 2, suffix)):
-        counts = made_counts(cells=90, genes=60, seed=seed)
-        obs = pandas.DataFrame(index=[code + end for code in barcodes])
-        table = anndata.AnnData(counts, obs=obs, var=pandas.DataFrame(index=GENES))
-        table.write_h5ad(source / f"{name}.h5ad")
+    droplets = sparse.csr_matrix(np.random.default_rng(0).poisson(0.05, (900, 60)))
+    write_npz(source / "a.npz", sparse.vstack([COUNTS, droplets]).tocsr(), genes=np.array(GENES))
 
-    summary = summary_of(source, tmp_path)
+    assert "look like empty droplets" in " ".join(summary_of(source, tmp_path)["warnings"])
 
-    assert len(summary["matrices"]) == 1
-    assert "90 of its 90 cells" in " ".join(summary["warnings"])
+
+def test_nothing_that_may_hold_counts_is_skipped_in_silence(tmp_path: Path):
+    for name in ("train", "test"):
+        (tmp_path / "source" / name).mkdir(parents=True)
+    deep = tmp_path / "source" / "train" / "outs" / "per_sample_outs" / "s1" / "count"
+    deep.mkdir(parents=True)
+    write_npz(deep / "a.npz", genes=np.array(GENES))
+    write_npz(tmp_path / "source" / "test" / "b.npz", made_counts(cells=70, genes=60, seed=3))
+    write_npz(tmp_path / "source" / "c.npz")
+    (tmp_path / "source" / "test" / "d.mtx.xz").write_bytes(b"x")
+
+    summary = summary_of(tmp_path / "source", tmp_path)
+
+    assert [*summary["matrices"]] == ["a", "b"]
+    said = " ".join(summary["warnings"])
+    assert "c.npz: left out: in neither train/ nor test/" in said
+    assert "d.mtx.xz: left out: not a format that is read; unpack it" in said
+
+
+def test_a_file_name_of_another_encoding_gives_a_name_that_can_be_stored(tmp_path: Path):
+    assert files.name_of(Path(os.fsdecode(b"m\xfcnchen.h5ad"))) == "m\ufffdnchen"

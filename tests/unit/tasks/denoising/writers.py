@@ -15,11 +15,11 @@ GENES = [f"gene{i}" for i in range(60)]
 CELLS = [f"ACGTACGT{i:04d}".translate(str.maketrans("0123456789", "ACGTACGTAC")) + f"-{i}" for i in range(90)]
 
 
-def write_h5ad(path: Path, matrix: Any = COUNTS, **parts: Any) -> None:
+def write_h5ad(path: Path, matrix: Any = COUNTS, names: list[str] = GENES, **parts: Any) -> None:
     import anndata
     import pandas
 
-    anndata.AnnData(matrix, var=pandas.DataFrame(index=GENES), **parts).write_h5ad(path)
+    anndata.AnnData(matrix, var=pandas.DataFrame(index=names), **parts).write_h5ad(path)
 
 
 def write_10x(path: Path) -> None:
@@ -73,3 +73,12 @@ def market(path: Path, counts: Any = COUNTS, *, turned: bool = True, field: str 
 
 def features(names: list[str] = GENES, kind: str = "Gene Expression") -> list[str]:
     return [f"ENSG{place:05d}\t{name}\t{kind}" for place, name in enumerate(names)]
+
+
+def loom(path: Path, counts: Any, rows: dict[str, list[str]], columns: dict[str, list[str]]) -> None:
+    with h5py.File(path, "w") as file:
+        file["matrix"] = counts
+        for side, names in (("row_attrs", rows), ("col_attrs", columns)):
+            group = file.create_group(side)
+            for name, values in names.items():
+                group[name] = np.array(values, "S")
