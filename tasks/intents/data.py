@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
+import unicodedata
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 SEED = 0
 GATE_SHARE, TEST_SHARE = 3, 5  # at most one in so many of a label's queries
+FORM = (
+    'a line is {"text": ..., "label": ...}; of a table or a list: pandas.read_csv(FILE), or read_json(FILE), '
+    "then .to_json('queries.jsonl', orient='records', lines=True, force_ascii=False)"
+)
 DEFAULTS = {"per_label": 10, "gate": 384, "test": 400}
 
 Case = dict[str, Any]
@@ -70,13 +76,20 @@ def read_line(line: str, where: str) -> Case:
     except UnicodeEncodeError:
         raise DataError(f"{where} holds half of a surrogate pair, which is no character") from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where} is not JSON: {getattr(error, 'msg', type(error).__name__)}") from None
+        raise DataError(
+            f"{where} is not JSON: {getattr(error, 'msg', type(error).__name__)}; {FORM}"
+        ) from None
     if not isinstance(row, dict):
-        raise DataError(f"{where} is not a JSON object")
+        raise DataError(f"{where} is not a JSON object; {FORM}")
     for name in ("text", "label"):
         if not isinstance(row.get(name), str) or not row[name].strip():
             raise DataError(f'{where}: no text in "{name}"')
-    return {"id": str(row.get("id", where)), "text": row["text"].strip(), "label": row["label"].strip()}
+    own = row.get("id")
+    return {
+        "id": where if own in (None, "") else str(own),
+        "text": row["text"].strip(),
+        "label": row["label"].strip(),
+    }
 
 
 def import_cases(cases: list[Case], into: Path, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -85,10 +98,9 @@ def import_cases(cases: list[Case], into: Path, wanted: dict[str, Any]) -> dict[
     groups: defaultdict[str, list[Case]] = defaultdict(list)
     texts = set()
     for case in random.Random(SEED).sample(cases, len(cases)):
-        plain = " ".join(case["text"].casefold().split())
-        if plain not in texts:
+        if letters(case["text"]) not in texts:
             groups[case["label"]].append(case)
-        texts.add(plain)
+        texts.add(letters(case["text"]))
     if len(groups) < 2:
         raise DataError("all queries have the same label: there is nothing to choose")
     splits: dict[str, list[Case]] = {"test": [], "gate": [], "train": []}
@@ -108,6 +120,11 @@ def import_cases(cases: list[Case], into: Path, wanted: dict[str, Any]) -> dict[
     )
     counts = {split: len(chosen) for split, chosen in splits.items()}
     return {"labels": len(groups), "counts": counts, "repeated": len(cases) - len(texts)}
+
+
+def letters(text: str) -> str:
+    """What is compared of a query: no case, punctuation or white space; of one that has nothing else, all."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold()) or text
 
 
 def write_lines(path: Path, cases: list[Case]) -> None:

@@ -52,6 +52,12 @@ def test_the_same_query_twice_is_taken_once(tmp_path, monkeypatch):
     assert len(texts) == len(set(texts)) == len(CASES)
 
 
+def test_a_query_with_other_punctuation_is_the_same_query(tmp_path, monkeypatch):
+    copies = [{**case, "id": f"{case['id']}b", "text": f"({case['text']})?!"} for case in CASES[:5]]
+    summary, _ = imported(tmp_path, monkeypatch, [*CASES, *copies], per_label=100)
+    assert summary["repeated"] == 5
+
+
 def test_instances_to_evaluate_come_without_labels_which_only_the_verifier_gets(tmp_path, monkeypatch):
     path = write(tmp_path / "mine.jsonl", CASES[:3])
     code, out, _ = ask("instances", path, tmp_path / "task", monkeypatch)
@@ -65,8 +71,10 @@ def test_instances_to_evaluate_come_without_labels_which_only_the_verifier_gets(
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        ('{"id": null, "text": "a", "label": "x"}\n' * 2, "all queries have the same label"),
         ('{"text": "a", "label": "x"}\n{', "line 2 is not JSON"),
         ("[1]\n", "line 1 is not a JSON object"),
+        ("text,label\na,x\n", "pandas.read_csv(FILE)"),
         ('{"text": "a"}\n', 'line 1: no text in "label"'),
         ('{"text": 7, "label": "x"}\n', 'line 1: no text in "text"'),
         ('{"id": 1, "text": "a", "label": "x"}\n' * 2, 'line 2: the id "1" occurs twice'),

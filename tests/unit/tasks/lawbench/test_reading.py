@@ -204,3 +204,31 @@ def test_cases_of_two_files_with_one_id_are_two_cases():
     roles = {"train": [{"id": "1"}, {"id": "2"}], "test": [{"id": "1"}]}
     data.own_ids(roles)
     assert roles == {"train": [{"id": "train-1"}, {"id": "2"}], "test": [{"id": "test-1"}]}
+
+
+TORN = {
+    "expected after": 'id\ttext\tlabel\n1\t"甲\t盗窃\n2\t"乙\t诈骗\n',
+    "more values than columns": "id,text,label\n1,甲,盗窃,诈骗\n",
+    "two columns are called 'text'": "id,text,text,label\n1,甲,乙,盗窃\n",
+}
+
+
+@pytest.mark.parametrize("reason", TORN)
+def test_a_table_that_would_lose_rows_or_charges_is_refused(reason: str, tmp_path: Path):
+    with pytest.raises(reading.DataError, match=reason):
+        reading.read_cases(write(tmp_path / "x.tsv", TORN[reason]))
+
+
+def test_a_list_within_one_object_is_told_from_lines(tmp_path: Path):
+    with pytest.raises(reading.DataError, match=r"one JSON object .it holds data.: give the list"):
+        reading.read_cases(write(tmp_path / "x.json", json.dumps({"data": OWN}, indent=1)))
+
+
+def test_charges_that_nobody_can_name_are_said_before_an_evaluation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source = write(tmp_path / "x.jsonl", lines([{"fact": "甲", "charges": ["自创"]}]))
+    (tmp_path / "into/public").mkdir(parents=True)
+    write(tmp_path / "into/public/labels.json", json.dumps(["盗窃", "诈骗"]))
+    data.evaluation_cases(source, tmp_path / "into")
+    assert "1 charges are not in the list: 自创" in capsys.readouterr().err
