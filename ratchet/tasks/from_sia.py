@@ -7,6 +7,7 @@ evaluate.py is not run: it scores one submission of a whole program, and a relea
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from ratchet.tasks.rows_file import ANSWERS, FEWEST, Rows
 from shared.errors import SettingsError
 
 GOLD = ("correct_answer_letter", "correct_answer", "ground_truth", "gold", "class", *ANSWERS)
+TABLES = (".csv", ".tsv")
+MOST_CHARS = 1 << 24  # of a field of a table
+PANDAS_INDEX = "Unnamed: "
 CHARS = 4000  # of the description that the prompt takes
 Row = dict[str, Any]
 
@@ -35,7 +39,7 @@ class Table:
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def values(self, column: str) -> list[str]:
-        return [str(row.get(column, "")) for row in self.rows]
+        return [_spelt(row.get(column)) for row in self.rows]
 
     def is_key(self, column: str) -> bool:
         return len(set(self.values(column))) == len(self.rows) and all(self.values(column))
@@ -58,17 +62,47 @@ def create(folder: Path, source: Path, metric: str = "") -> list[str]:
             f"no table of {source}/data/public has its answers in data/private, by a common id",
             "a task whose program is scored as a whole can't be imported; write its verifier (docs/tasks.md)",
         )
-    asked, gold, key, answer = max(found, key=lambda one: len(one[1].rows))
+    asked, gold, key, answer = max(
+        found, key=lambda one: len(_pairs(*one))
+    )  # a sample submission asks nothing
     pairs = _pairs(asked, gold, key, answer)
-    for more in public:  # a labelled train table
-        if more is not asked and {answer, *filter(None, [key])} <= set(more.columns):
-            pairs |= _pairs(more, more, key, answer)
+    notes = _train_rows(public, asked, key, answer, pairs)
+    if asked is gold:
+        shown = [name for name in gold.columns if name not in (key, answer)]
+        notes.append(f"the input holds {', '.join(shown)}: none of them may tell the answer")
     if len(pairs) < FEWEST:
         raise SettingsError(
             f"{source} has {len(pairs)} rows with an answer", f"at least {FEWEST} are needed for three splits"
         )
-    rows = Rows(list(pairs.items()), asked.name, f"{gold.name}: {answer}")
+    rows = Rows(list(pairs.items()), asked.name, f"{gold.name}: {answer}", tuple(notes))
     return create_of(folder, rows, metric, description)
+
+
+def _train_rows(
+    public: Sequence[Table], asked: Table, key: str, answer: str, pairs: dict[str, str]
+) -> list[str]:
+    """Labelled train tables join the pairs, by the columns of the questions. Returns what was left out. What
+    is said of a question itself does not count: a sample submission has labels that mean nothing."""
+    notes, fields = [], [name for name in asked.columns if name not in (key, answer)]
+    questions = {_text(row, (key, answer)) for row in asked.rows}
+    for more in public:
+        if more is asked or answer not in more.columns:
+            continue
+        if lacking := [name for name in fields if name not in more.columns]:
+            notes.append(f"{more.name}: left out, as no train table: it has no {', '.join(lacking)}")
+            continue
+        rows = [{name: row.get(name) for name in (*fields, answer)} for row in more.rows]
+        table = Table(more.name, rows)
+        found = _pairs(table, table, "", answer)
+        pairs |= {text: right for text, right in found.items() if text not in questions}
+    return notes
+
+
+def _spelt(value: Any) -> str:
+    """A text as it is, other values as JSON spells them; "" for none."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _description(source: Path) -> str:
@@ -84,26 +118,49 @@ def _description(source: Path) -> str:
 def _tables(source: Path, side: str) -> list[Table]:
     folder, found = source / "data" / side, []
     for path in sorted(folder.rglob("*")):
-        rows = _rows(path) if path.suffix in (".csv", ".json", ".jsonl") else []
+        rows = _rows(path) if path.suffix.lower() in (*TABLES, ".json", ".jsonl") else []
         if rows:
             found.append(Table(path.relative_to(source / "data").as_posix(), rows))
     return found
 
 
 def _rows(path: Path) -> list[Row]:
-    """Of a list of objects, of lines of them, or of CSV with a header; none: the file is something else."""
+    """Of a list of objects, of lines of them, or of a table with a header; none: the file is something
+    else."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".csv":
-            return list(csv.DictReader(text.splitlines()))
-        if path.suffix == ".jsonl":  # splitlines splits at U+2028, too
+        if path.suffix.lower() in TABLES:
+            return _of_table(path, text)
+        if path.suffix.lower() == ".jsonl":  # splitlines splits at U+2028, too
             found = [json.loads(line) for line in text.split("\n") if line.strip()]
         else:
             found = json.loads(text)
-    except (OSError, ValueError, csv.Error) as error:
-        raise SettingsError(f"can't read {path}: {error}", "UTF-8") from None
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"{path} holds half of a surrogate pair, which is no character") from None
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        raise SettingsError(f"can't read {path}: {error}", "UTF-8, CSV or JSON") from None
     listed = found if isinstance(found, list) else []
     return listed if all(isinstance(row, dict) for row in listed) else []
+
+
+def _of_table(path: Path, text: str) -> list[Row]:
+    """Without columns of no name, which pandas writes for its index. Raises SettingsError for what would put
+    values under other names; csv.Error."""
+    csv.field_size_limit(MOST_CHARS)
+    head = text.split("\n", 1)[0]
+    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True)
+    table.fieldnames = names = [name.strip() for name in table.fieldnames or ()]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise SettingsError(f"{path}: two columns are called {twice[0]!r}", "rename or drop one")
+    rows: list[Row] = []
+    for row in table:
+        if None in row:
+            raise SettingsError(
+                f"{path}, line {table.line_num}: more values than columns", "quote texts that hold commas"
+            )
+        rows.append({name: row[name] for name in names if name and not name.startswith(PANDAS_INDEX)})
+    return rows
 
 
 def _join(asked: Table, gold: Table) -> tuple[Table, Table, str, str] | None:
@@ -135,6 +192,10 @@ def _whole(gold: Table) -> tuple[Table, Table, str, str] | None:
 
 def _pairs(asked: Table, gold: Table, key: str, answer: str) -> dict[str, str]:
     """Inputs with their answers; of rows that look alike, the first."""
+    if strange := next((row[answer] for row in gold.rows if isinstance(row.get(answer), list | dict)), None):
+        raise SettingsError(
+            f"{gold.name}: an answer is not text: {_spelt(strange)[:60]}", "give the text alone"
+        )
     right = gold.values(answer)
     if asked is not gold:
         by_id = dict(zip(gold.values(key), right, strict=True))
@@ -149,8 +210,5 @@ def _pairs(asked: Table, gold: Table, key: str, answer: str) -> dict[str, str]:
 def _text(row: Row, without: Sequence[str]) -> str:
     """A row as the model reads it: its one field, or a line a field."""
     fields = {name: value for name, value in row.items() if name not in without and value not in (None, "")}
-    shown = {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in fields.items()
-    }
+    shown = {name: _spelt(value) for name, value in fields.items()}
     return next(iter(shown.values())) if len(shown) == 1 else "\n".join(f"{k}: {v}" for k, v in shown.items())

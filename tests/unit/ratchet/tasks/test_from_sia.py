@@ -103,3 +103,99 @@ def test_what_cant_be_imported_is_said_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="12 rows"):
         from_sia.create(tmp_path / "a", source)
     assert not (tmp_path / "a").exists()
+
+
+ANSWERS = [{"id": n, "label": f"charge {n % 3}"} for n in range(80)]
+ASKED = [{"id": n, "text": f"case {n}"} for n in range(80)]
+
+
+def made(tmp_path: Path, public: dict[str, Any], private: Any = ANSWERS) -> tuple[dict[str, str], list[str]]:
+    """(inputs with their answers, notes) of a folder of such tables: rows, or the text of the file."""
+    source = sia_folder(tmp_path / "source")
+    for side, name, rows in [("public", *one) for one in public.items()] + [("private", "test.csv", private)]:
+        path = source / "data" / side / name
+        if isinstance(rows, str):
+            path.write_text(rows, encoding="utf-8", newline="")
+        else:
+            write_csv(path, rows)
+    notes = from_sia.create(tmp_path / "told", source)
+    lines = [
+        line
+        for split in ("train", "gate", "test")
+        for line in (tmp_path / f"told/data/{split}.jsonl").read_text(encoding="utf-8").split("\n")
+        if line
+    ]
+    return {row["input"]: row["answer"] for row in map(json.loads, lines)}, notes
+
+
+def test_a_sample_submission_tells_no_answer(tmp_path: Path) -> None:
+    sample = [row | {"label": "charge 0"} for row in ASKED]
+    bare = [{"id": row["id"], "prediction": "charge 0"} for row in ASKED]
+    found, _ = made(tmp_path, {"a_sample.csv": sample, "b_sample.csv": bare, "test.csv": ASKED})
+    assert found == {f"case {n}": f"charge {n % 3}" for n in range(80)}
+
+
+def test_the_index_that_pandas_writes_is_no_id(tmp_path: Path) -> None:
+    """The rows of the two tables need not stand in one order."""
+    asked = [{"": n} | row for n, row in enumerate(ASKED)]
+    answers = [{"": n} | row for n, row in enumerate(reversed(ANSWERS))]
+    found, _ = made(tmp_path, {"test.csv": asked}, answers)
+    assert found == {f"case {n}": f"charge {n % 3}" for n in range(80)}
+
+
+def test_train_rows_join_by_the_columns_of_the_questions_alone(tmp_path: Path) -> None:
+    train = [{"text": f"old {n}", "label": "x", "difficulty": "hard"} for n in range(50)]
+    other = [{"fact": "y", "label": "x"}]
+    found, notes = made(tmp_path, {"other.csv": other, "test.csv": ASKED, "train.csv": train})
+    assert len(found) == 130
+    assert found["old 3"] == "x"
+    assert any("public/other.csv: left out, as no train table: it has no text" in note for note in notes)
+
+
+def test_a_text_holds_any_kind_of_line_end(tmp_path: Path) -> None:
+    asked = [row | {"text": f"case {row['id']}\u2028\x85of\nmany lines"} for row in ASKED]
+    found, _ = made(tmp_path, {"test.csv": asked})
+    assert found["case 7\u2028\x85of\nmany lines"] == "charge 1"
+
+
+def test_tables_with_other_separators_are_read(tmp_path: Path) -> None:
+    text = "".join(f"{row['id']}; {row['text']}\n" for row in ASKED)
+    found, _ = made(tmp_path, {"test.csv": f"id; text\n{text}"})
+    assert len(found) == 80
+
+
+TORN = {
+    "more values than columns": "id,text\n1,one, two\n",
+    "two columns are called 'text'": "id,text,text\n1,a,b\n",
+    "can't read .*expected after": 'id,text\n1,"a\n2,"b\n',
+}
+
+
+@pytest.mark.parametrize("reason", TORN)
+def test_a_table_whose_values_would_stand_under_other_names_is_refused(reason: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        made(tmp_path, {"test.csv": TORN[reason]})
+
+
+def json_answers(tmp_path: Path, labels: list[Any]) -> dict[str, str]:
+    source = sia_folder(tmp_path / "source")
+    (source / "data/public/test.json").write_text(json.dumps(ASKED))
+    gold = [{"id": n, "label": label} for n, label in enumerate(labels)]
+    (source / "data/private/test.json").write_text(json.dumps(gold))
+    from_sia.create(tmp_path / "told", source)
+    rows = (tmp_path / "told/public/rows.jsonl").read_text(encoding="utf-8").splitlines()
+    return {row["input"]: row["answer"] for row in map(json.loads, rows)}
+
+
+def test_answers_are_spelt_as_json_does_and_null_is_none(tmp_path: Path) -> None:
+    found = json_answers(tmp_path, [None, True, False, 1.5] * 20)
+    assert set(found.values()) == {"true", "false", "1.5"}
+    assert "case 0" not in found
+
+
+@pytest.mark.parametrize(
+    ("label", "reason"), [(["a"], "an answer is not text"), ("\ud83d", "surrogate pair")]
+)
+def test_an_answer_that_is_no_text_is_named(label: Any, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        json_answers(tmp_path, [label] * 80)
