@@ -24,6 +24,7 @@ TEMPLATE = Path(__file__).parent / "kernelbot_template"
 WORDS = {"true": True, "false": False}
 KEYS = ("tests", "benchmarks", "ranking_by", "description")
 RANKINGS = ("last", "mean", "geom")
+NUMBER = re.compile(r"[+-]?\d{1,300}(\.\d*)?([eE][+-]?\d{1,4})?", re.ASCII)
 SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_VALUES = 10_000  # of a spec
 SEED = "seed"  # public seeds are not taken over: every instance is drawn with its own
@@ -72,6 +73,7 @@ def read(source: Path) -> JsonObject:
     if ranking not in RANKINGS:
         raise SettingsError(f"{path}: ranking_by {ranking!r}", f"known: {', '.join(RANKINGS)}")
     tests, benchmarks = (_specs(path, key, found.get(key)) for key in ("tests", "benchmarks"))
+    _settle_numbers([*tests, *benchmarks])
     _settle_booleans(path, [*tests, *benchmarks])
     return {
         "tests": tests,
@@ -131,6 +133,30 @@ def _from_text(text: str) -> Any:
     if not all(colon and name.strip() for name, colon, _ in pairs):
         return text
     return {name.strip(): yaml.safe_load(value) for name, _, value in pairs}
+
+
+def _settle_numbers(specs: list[JsonObject]) -> None:
+    """YAML 1.1 reads 1e-5, and what is quoted, as text: where all that is not null is a number otherwise, it
+    is one, too. Else one shape would be two."""
+    for name in {name for spec in specs for name in spec}:
+        having = [spec for spec in specs if spec.get(name) is not None]
+        numbers = [_number_of(spec[name]) for spec in having]
+        if any(number is None for number in numbers):
+            continue
+        if any(isinstance(spec[name], int | float) or "e" in spec[name].lower() for spec in having):
+            for spec, number in zip(having, numbers, strict=True):
+                spec[name] = number
+
+
+def _number_of(value: Any) -> int | float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str):
+        if not NUMBER.fullmatch(value.strip()):
+            return None
+        text, value = value, float(value)
+        value = int(value) if value.is_integer() and "." not in text else value
+    return value if math.isfinite(value) else None
 
 
 def _settle_booleans(path: Path, specs: list[JsonObject]) -> None:

@@ -11,6 +11,7 @@ from shared.errors import SettingsError
 Row = dict[str, Any]
 
 CHATS = {"messages": ("role", "content"), "conversations": ("from", "value")}
+SETS_UP = ("system", "developer")
 ASKS, ANSWERS = ("user", "human"), ("assistant", "gpt")
 ONE_TURN = "a row is one question and its answer, with a system message or without"
 
@@ -20,7 +21,7 @@ def plain_rows(rows: list[Row], file: str) -> tuple[list[Row], tuple[str, ...]]:
     Raises SettingsError that names the row."""
     for column, keys in CHATS.items():
         if all(isinstance(row.get(column), list) for row in rows):
-            made = [_of_chat(row[column], keys, f"{file}, row {n}") for n, row in enumerate(rows, 1)]
+            made = [_of_chat(row, column, keys, f"{file}, row {n}") for n, row in enumerate(rows, 1)]
             return made, (f"the question and the last reply of {column!r} are the input and the answer",)
     if all("instruction" in row and "output" in row for row in rows) and any(
         row.get("input") for row in rows
@@ -39,13 +40,16 @@ def _of_alpaca(row: Row) -> Row:
     return rest | {"input": asked, "answer": row["output"]}
 
 
-def _of_chat(turns: list[Any], keys: tuple[str, str], where: str) -> Row:
+def _of_chat(row: Row, column: str, keys: tuple[str, str], where: str) -> Row:
+    """Other columns stay beside it, so that the reader names what is not used: a system message, perhaps."""
+    turns: list[Any] = row[column]
     if not all(isinstance(turn, dict) and isinstance(turn.get(keys[1]), str) for turn in turns):
         raise SettingsError(f"{where}: a turn has no text under {keys[1]!r}", ONE_TURN)
     roles = [turn.get(keys[0]) for turn in turns]
-    if roles[:1] == ["system"]:
+    if roles and roles[0] in SETS_UP:
         roles = roles[1:]
     if len(roles) != 2 or roles[0] not in ASKS or roles[1] not in ANSWERS:
         raise SettingsError(f"{where} holds the turns {', '.join(map(str, roles)) or 'none'}", ONE_TURN)
     *asked, answer = (turn[keys[1]].strip() for turn in turns)
-    return {"input": "\n\n".join(asked), "answer": answer}
+    rest = {name: value for name, value in row.items() if name != column}
+    return rest | {"input": "\n\n".join(asked), "answer": answer}

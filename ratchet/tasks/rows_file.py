@@ -35,7 +35,7 @@ def read(file: Path) -> Rows:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise SettingsError(f"{file} is not UTF-8", "convert it: iconv -f ENCODING -t UTF-8") from None
+        raise SettingsError(f"{file} is not UTF-8", _hint_of_bytes(file)) from None
     except OSError as error:
         raise SettingsError(f"can't read {file}: {error.strerror}", "UTF-8, a JSON object a line") from None
     objects = _objects(file, text)
@@ -79,6 +79,7 @@ def _objects(file: Path, text: str) -> list[dict[str, Any]]:
         rows = _json(text, str(file), _hint(file))
         named = [(f"{file}, row {number}", row) for number, row in enumerate(rows, 1)]
     else:
+        _check_lines(file, text)
         lines = enumerate(text.split("\n"), 1)  # splitlines splits at U+2028, too
         places = [(f"{file}, line {number}", line) for number, line in lines if line.strip()]
         named = [(where, _json(line, where, _hint(file))) for where, line in places]
@@ -86,6 +87,26 @@ def _objects(file: Path, text: str) -> list[dict[str, Any]]:
         if not isinstance(row, dict):
             raise SettingsError(f"{where} is not a JSON object", _hint(file))
     return [row for _, row in named]
+
+
+def _check_lines(file: Path, text: str) -> None:
+    """Raises SettingsError for a file that is one object of many lines, which holds the rows perhaps."""
+    if not text.lstrip().startswith("{") or "\n" not in text.strip():
+        return
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):  # lines of objects
+        return
+    listed = [f"its {name!r} is a list: give that alone" for name in _lists(whole)]
+    raise SettingsError(f"{file} is one JSON object", "; ".join(listed[:1]) or _hint(file))
+
+
+def _hint_of_bytes(file: Path) -> str:
+    if file.suffix.lower() in TABLES[3:]:
+        return _hint(file)
+    with file.open("rb") as opened:
+        packed = opened.read(2) in (b"\x1f\x8b", b"PK")
+    return "it is packed: unpack it" if packed else "convert it: iconv -f ENCODING -t UTF-8"
 
 
 def _hint(file: Path) -> str:
@@ -102,13 +123,31 @@ def _hint(file: Path) -> str:
 
 def _json(text: str, where: str, hint: str) -> Any:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_each_once)
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise SettingsError(f"{where} holds half of a surrogate pair, which is no character") from None
     except (ValueError, RecursionError) as error:
         reason = getattr(error, "msg", type(error).__name__)
         raise SettingsError(f"{where} is not JSON: {reason}", hint) from None
+    return found
+
+
+class TwiceError(ValueError):
+    """`msg`, as json's own errors have it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.msg = f"{name!r} stands twice in one object"
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """json takes the last of two values of one name, silently. Raises TwiceError."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise TwiceError(name)
+        found[name] = value
     return found
 
 

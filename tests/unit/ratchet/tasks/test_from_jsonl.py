@@ -1,5 +1,6 @@
 """A task out of a file of rows: columns guessed, splits by content, a metric, and the whole task valid."""
 
+import gzip
 import json
 import random
 import re
@@ -52,6 +53,29 @@ def test_a_row_keeps_its_split_when_the_file_grows() -> None:
     for name, found in before.items():
         assert set(found) <= set(after[name])
     assert 0.1 < len(after["test"]) / 300 < 0.3
+
+
+@pytest.mark.parametrize("change", ["{}?", "{} .", "  {}", "({})"])
+def test_a_question_with_other_punctuation_is_in_the_same_split(change: str) -> None:
+    plain, changed = (
+        from_jsonl.split([(form.format(f"Déjà vu {n}"), "x") for n in range(99)]) for form in ("{}", change)
+    )
+    assert {name: len(found) for name, found in plain.items()} == {
+        name: len(found) for name, found in changed.items()
+    }
+
+
+def test_a_file_that_holds_no_lines_of_rows_is_told_what_it_is(tmp_path: Path) -> None:
+    rows = [{"input": f"q{n}", "answer": "x"} for n in range(50)]
+    told: dict[str, tuple[bytes, str]] = {
+        "a.json": (json.dumps({"data": rows}, indent=1).encode(), "one JSON object .its 'data' is a list"),
+        "a.jsonl.gz": (gzip.compress(json.dumps(rows).encode()), "it is packed: unpack it"),
+        "a.parquet": (b"PAR1\xff", "read_parquet"),
+    }
+    for name, (data, reason) in told.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(SettingsError, match=reason):
+            read(tmp_path / name)
 
 
 def test_a_corrected_answer_makes_a_train_row_whose_answer_the_verifier_alone_gets(tmp_path: Path) -> None:

@@ -172,3 +172,22 @@ def test_a_skeleton_that_fails_half_way_leaves_nothing(odd: Path, tmp_path: Path
     with pytest.raises(SettingsError, match="can't read"):
         create(odd, tmp_path / "mine")
     assert [path.name for path in tmp_path.iterdir()] == ["odd"]
+
+
+def test_a_number_is_one_however_it_is_written(source: Path):
+    """YAML 1.1 reads 1e-5 as text; a quoted size would be another shape than the benchmark's."""
+    (source / "task.yml").write_text(
+        "tests: [{n: '32', eps: 1e-5}, {n: 1e3, eps: 1.0e-5}, {n: 64, eps: 1e-6}]\n"
+        "benchmarks: [{n: 32, eps: 1e-5}]\n"
+    )
+    found = read(source)
+    assert [(spec["n"], spec["eps"]) for spec in found["tests"]] == [(32, 1e-5), (1000, 1e-5), (64, 1e-6)]
+    assert all(type(spec["n"]) is int for spec in found["tests"])
+
+
+def test_a_text_that_looks_like_a_number_stays_one_beside_other_texts(source: Path):
+    (source / "task.yml").write_text(
+        "tests: [{n: '32', v: '1'}, {n: auto, v: '2'}]\nbenchmarks: [{n: 32, v: '3'}]\n"
+    )
+    found = read(source)
+    assert [(spec["n"], spec["v"]) for spec in found["tests"]] == [("32", "1"), ("auto", "2")]

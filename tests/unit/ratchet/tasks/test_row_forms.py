@@ -34,6 +34,7 @@ def test_an_instruction_and_its_input_are_one_input_where_some_have_none(tmp_pat
     [
         ("messages", ("user", "assistant"), "user 0"),
         ("messages", ("system", "user", "assistant"), "system 0\n\nuser 0"),
+        ("messages", ("developer", "user", "assistant"), "developer 0\n\nuser 0"),
         ("conversations", ("human", "gpt"), "human 0"),
     ],
 )
@@ -59,3 +60,8 @@ def test_another_chat_is_refused_by_its_row(tmp_path: Path, last: dict[str, Any]
     rows = [chat(i, "user", "assistant") for i in range(40)]
     with pytest.raises(SettingsError, match=what):
         rows_of(tmp_path, [*rows, last])
+
+
+def test_what_stands_beside_a_chat_is_named_as_not_used(tmp_path: Path) -> None:
+    rows = [chat(n, "human", "gpt", column="conversations") | {"system": f"Rule {n}"} for n in range(40)]
+    assert "not used: system" in " ".join(rows_of(tmp_path, rows).notes)
