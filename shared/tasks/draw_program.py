@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -65,6 +67,31 @@ def _of_posted(verifier: ModuleType, toolchain: str, posted: dict[str, Any]) -> 
     return str(why) or instance
 
 
+def _drawn(verifier: ModuleType, split: str, count: int, seed: int) -> object:
+    """What draw returns. Raises TypeError that says what it should be where JSON has nothing like it."""
+    if not hasattr(verifier, "draw"):
+        raise TypeError("it has no draw(split, count, seed) at its top level")
+    drawn = verifier.draw(split, count, seed)
+    if inspect.iscoroutine(drawn):
+        drawn.close()
+        raise TypeError("draw must not be async: it returns a list of JSON objects")
+    if isinstance(drawn, Iterator):
+        raise TypeError("draw must not be a generator: it returns a list of JSON objects")
+    for number, instance in enumerate(drawn if isinstance(drawn, list | tuple) else (), start=1):
+        if not isinstance(instance, dict):
+            raise TypeError(f"instance {number} is of type {type(instance).__name__}, not a dict")
+        for name, value in instance.items():
+            _check_json(f"instance {number}: {name!r}", value)
+    return drawn
+
+
+def _check_json(what: str, value: object) -> None:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"{what} can't be JSON: {error}; give it as text, number, list or dict") from None
+
+
 def main(arguments: list[str]) -> None:
     requests, replies = private_streams()
     folder, operation, *rest = arguments
@@ -72,7 +99,7 @@ def main(arguments: list[str]) -> None:
     answer: object
     if operation == "draw":
         split, count, seed = rest
-        answer = verifier.draw(split, int(count), int(seed))
+        answer = _drawn(verifier, split, int(count), int(seed))
     elif operation == "posted":
         answer = _of_posted(verifier, rest[0], json.load(requests))
     else:
@@ -81,6 +108,15 @@ def main(arguments: list[str]) -> None:
     data = json.dumps(answer)  # whole before any of it is sent
     with replies:
         replies.write(data.encode())
+    leave()
+
+
+def leave() -> None:
+    """Ends this process, whatever threads the verifier has left running: they would keep it for ever."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from shared.tasks.task import Task
 
 DRAW_TIMEOUT_S = 300.0
 SHOWN = 3  # ids that a message lists
+MOST_LINES, MOST_CHARS = 3, 500  # of an error
+CALLERS = ('draw_program.py"', 'rehearsal/calls.py"')  # which call the verifier: no place of its own
 
 
 def draw(
@@ -99,12 +102,24 @@ def _ask(task: Task, text: str, timeout_s: float, *arguments: str) -> Any:
             f"{task.name}: verifier.{asked} failed: {last_line(stderr) or f'exit code {done.returncode}'}",
             where(stderr) or f"see {task.folder / 'verifier.py'}",
         )
-    return json.loads(done.stdout)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:  # a verifier that has changed json itself, say
+        raise TaskError(
+            f"{task.name}: verifier.{asked} gave what is no JSON: {done.stdout[:80]!r}",
+            f"see {task.folder / 'verifier.py'}",
+        ) from None
 
 
 def last_line(traceback: str) -> str:
-    """What a traceback ends with: the error itself."""
-    return traceback.strip().rpartition("\n")[2].strip()[:500]
+    """What a traceback ends with: the error itself, whose text may have several lines."""
+    if group := re.search(r"\| (\w*ExceptionGroup: .*)", traceback):
+        return group[1].strip()[:MOST_CHARS]
+    _, frame, rest = traceback.rpartition('\n  File "')
+    lines = [line for line in rest.splitlines()[1:] if line.strip()] if frame else []
+    said = itertools.dropwhile(lambda line: line.startswith(" "), lines)
+    error = " ".join(line.strip() for line in itertools.islice(said, MOST_LINES))
+    return (error or traceback.strip().rpartition("\n")[2].strip())[:MOST_CHARS]
 
 
 def where(traceback: str) -> str:
@@ -113,5 +128,6 @@ def where(traceback: str) -> str:
     if missing := re.match(r"ModuleNotFoundError: No module named '(\w+)", last_line(traceback)):
         return f"install {missing[1]}; ./install.sh installs what comes with the extras (train, bio, ...)"
     places = [line.strip() for line in traceback.splitlines() if line.strip().startswith('File "')]
+    places = [place for place in places if not any(caller in place for caller in CALLERS)]
     own = [place for place in places if 'verifier.py"' in place]
     return next(reversed(own or places), "")

@@ -10,7 +10,7 @@ import sys
 from ratchet.tasks.rehearsal import answers, kernels, programs
 from ratchet.tasks.rehearsal.calls import FAILED, Calls
 from shared.messages.records import JsonObject
-from shared.tasks.draw_program import load_verifier, private_streams
+from shared.tasks.draw_program import leave, load_verifier, private_streams
 from shared.tasks.task import Task, load_task
 
 
@@ -19,6 +19,7 @@ def main(arguments: list[str]) -> None:
     calls = Calls(replies)
     _call_all(load_task(arguments[0]), calls, json.load(requests))
     calls.done()
+    leave()
 
 
 def _call_all(task: Task, calls: Calls, asked: JsonObject) -> None:

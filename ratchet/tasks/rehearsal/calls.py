@@ -33,7 +33,7 @@ class Calls:
             return function(*arguments)
         except (Exception, SystemExit) as error:
             text = "".join(traceback.format_exception(error))
-            self.fault(name, f"{name}({shown}) raised {last_line(text)}", where(text))
+            self.fault(name, f"{name}({shown}) raised {last_line(text)}", where(text) or "verifier.py")
             return FAILED
 
     def fault(self, name: str, text: str, place: str = "") -> None:

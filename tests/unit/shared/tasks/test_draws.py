@@ -35,11 +35,25 @@ def task_of(tmp_path: Path) -> Callable[[str], Task]:
         ("def draw(split, count, seed):\n    return [{'id': 'a', 't': '\\ud83d'}]", "half of a surrogate"),
         ("def draw(split, count, seed):\n    return [{'id': 'a', 't': float('nan')}]", "not finite"),
         ("def draw(split, count, seed):\n    return [{'id': 'a', 't': {1, 2}}]", "not JSON serializable"),
+        (
+            "def draw(split, count, seed):\n    return [{'id': 'a', 'n': json}]",
+            "instance 1: 'n' can't be JSON: .*module",
+        ),
+        ("def draw(split, count, seed):\n    return [json]", "instance 1 is of type module, not a dict"),
+        ("def draw(split, count, seed):\n    yield {'id': 'a'}", "draw must not be a generator"),
+        ("async def draw(split, count, seed):\n    return []", "draw must not be async"),
+        ("class Verifier:\n    def draw(self): pass", "it has no draw"),
+        ("json.dumps = lambda value: 'x'\n" + GOOD, "what is no JSON"),
+        ("def draw(split, count, seed):\n    raise ValueError('one\\ntwo\\n')", "ValueError: one two"),
+        (
+            "def draw(split, count, seed):\n    raise ExceptionGroup('many', [ValueError('a')])",
+            "ExceptionGroup: many",
+        ),
         ("def draw(split, count, seed):\n    return {}['x']", "KeyError: 'x'"),
         ("def draw(split, count, seed):\n    sys.exit(0)", "exit code 0"),
         ("def draw(split, count, seed):\n    return input()", "EOFError"),
         ("draw = 3 +", "SyntaxError"),
-        ("", "no attribute 'draw'"),
+        ("", "it has no draw"),
     ],
 )
 def test_a_draw_that_gives_no_instances_is_reported_in_a_line(task_of, verifier: str, message: str):
@@ -50,6 +64,11 @@ def test_a_draw_that_gives_no_instances_is_reported_in_a_line(task_of, verifier:
 def test_a_draw_that_never_ends_is_ended(task_of):
     with pytest.raises(TaskError, match="took longer than 1 s"):
         draw(task_of("def draw(split, count, seed):\n    while True: pass"), "train", 3, 1, timeout_s=1)
+
+
+def test_a_thread_that_is_left_running_holds_no_draw_up(task_of):
+    left = "import threading\nthreading.Thread(target=threading.Event().wait).start()\n"
+    assert len(draw(task_of(left + GOOD), "train", 3, 1, 20.0)) == 3
 
 
 def test_what_a_verifier_prints_is_no_part_of_its_answer(task_of):
