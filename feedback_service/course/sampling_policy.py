@@ -1,13 +1,16 @@
 """Under which release a generation's train attempts run: the live one, with the newest adapter that was not
-promoted where the gate measured a gain of it. Small steps of the weights then add up until they can be
-confirmed, instead of being taken anew from the live adapter. The gate still compares with the live release.
+promoted, unless the gate measured a loss beyond its noise. Small steps of the weights then add up until they
+can be confirmed, instead of being taken anew from the live adapter. The gate still compares with the live
+release.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from statistics import fmean
 
 from feedback_service.course.situation import Situation
+from shared.decisions.intervals import standard_error
 from shared.decisions.levers import Lever, levers_in_use
 from shared.ledger.history.state import Generation
 from shared.messages.evidence import GateRecord
@@ -25,19 +28,20 @@ def sampling_release(now: Situation, levers: tuple[Lever, ...]) -> Release:
         if (past.promoted or past.release) != live:
             break
         if past.weights and past.weights.made and past.arm not in ("weights", "both"):
-            gained = _measured_gain(now, past) > 0
-            return live.model_copy(update={"adapter": past.weights.made}) if gained else live
+            return live if _lost(now, past) else live.model_copy(update={"adapter": past.weights.made})
     return live
 
 
-def _measured_gain(now: Situation, generation: Generation) -> float:
-    """Of the adapter under the harness that is live now: on the confirmed pairs where it was the chosen arm,
-    else on the screen's instances."""
+def _lost(now: Situation, generation: Generation) -> bool:
+    """Whether its adapter scored worse, by more than a standard error, under the harness that is live now: on
+    the confirmed pairs where it was the chosen arm, else on the screen's instances. Unmeasured it counts as
+    lost."""
     if generation.evidence is None:
-        return 0.0
+        return True
     record = get_record(now.store, generation.evidence, GateRecord)
-    if record.chosen == "weights" and record.differences:
-        return fmean(record.differences)
-    arms = ("both", "harness") if generation.promoted else ("weights", "base")
-    with_adapter, without = (record.screen_scores.get(arm, ()) for arm in arms)
-    return fmean(with_adapter) - fmean(without) if with_adapter and without else 0.0
+    differences: Sequence[float] = record.differences
+    if record.chosen != "weights" or not differences:
+        arms = ("both", "harness") if generation.promoted else ("weights", "base")
+        with_adapter, without = (record.screen_scores.get(arm, ()) for arm in arms)
+        differences = [a - b for a, b in zip(with_adapter, without, strict=False)]
+    return len(differences) < 2 or fmean(differences) < -standard_error(differences)

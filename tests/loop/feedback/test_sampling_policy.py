@@ -1,5 +1,5 @@
-"""An adapter whose gain was measured and not confirmed is trained on: the next generation's attempts run
-under it, while the gate goes on comparing with the live release."""
+"""An adapter that was not confirmed, and was no worse, is trained on: the next generation samples under
+it, while the gate goes on comparing with the live release."""
 
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,6 @@ import pytest
 
 from shared.ledger.history.state import RunHistory
 from shared.messages import events as e
-from shared.messages.evidence import GateRecord
-from shared.store.store import get_record
 from tests.loop.toy_world import World
 
 GATE = {"screen_instances": 6, "round_instances": 6, "max_pairs": 12, "test_instances": 6}
@@ -47,7 +45,7 @@ def test_training_goes_on_from_an_adapter_that_gained_too_little_to_be_confirmed
     assert compared == [history.first] * 3
 
 
-@pytest.mark.parametrize("gain", [-0.05, 0.5])
+@pytest.mark.parametrize("gain", [-0.2, 0.5])
 def test_training_starts_from_the_live_adapter_where_the_last_one_lost_or_went_live(
     tmp_path: Path, gain: float
 ) -> None:
@@ -57,20 +55,18 @@ def test_training_starts_from_the_live_adapter_where_the_last_one_lost_or_went_l
     assert train_adapters(world) == live
 
 
-def test_an_adapter_is_trained_on_where_it_led_the_promoted_harness_by_too_little(tmp_path: Path) -> None:
-    outcomes = set()
-    for seed in (3, 4):  # the adapter does nothing: by chance it leads in the one run, not in the other
-        world = Seen(tmp_path / str(seed), lambda harness, adapter: 0.4 * harness, generations=2, seed=seed)
-        first, second = world.run().generations
-        assert first.weights is not None
-        assert second.release is not None
-        assert first.arm == "harness"
-        scores = get_record(world.store, first.evidence or "", GateRecord).screen_scores
-        led = sum(scores["both"]) > sum(scores["harness"])
-        onward = {"adapter": first.weights.made} if led else {}
-        assert second.sampled == second.release.model_copy(update=onward)
-        outcomes.add(led)
-    assert outcomes == {True, False}
+@pytest.mark.parametrize(("effect", "onward"), [(0.0, True), (-0.3, False)])
+def test_after_a_promotion_of_the_harness_alone_training_goes_on_under_it_unless_the_adapter_lost(
+    tmp_path: Path, effect: float, onward: bool
+) -> None:
+    gain = lambda harness, adapter: 0.4 * harness + effect * adapter  # noqa: E731
+    first, second = Seen(tmp_path, gain, generations=2, seed=3).run().generations
+    assert first.weights is not None
+    assert second.release is not None
+    assert first.arm == "harness"
+    assert second.sampled == second.release.model_copy(
+        update={"adapter": first.weights.made} if onward else {}
+    )
 
 
 def test_the_harness_lever_alone_samples_from_the_live_release(tmp_path: Path) -> None:
