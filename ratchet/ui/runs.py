@@ -69,8 +69,8 @@ class RunView:
 
 @contextmanager
 def no_garbage_search() -> Iterator[None]:
-    """While a whole log is read, and later among what was made of it: that stays, and looking for garbage there
-    takes a third of the time."""
+    """While a whole log is read, and later among what was made of it: that stays, and looking for garbage
+    there takes a third of the time."""
     gc.disable()
     try:
         yield
