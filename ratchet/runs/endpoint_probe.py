@@ -87,9 +87,8 @@ def _first_that_answers(
                 found = _ask(chat, section, max_tokens, schema)
             except (ChatError, ChatUnavailableError) as error:
                 beside = isinstance(error, UnknownModelError | UnusableReplyError)
-                if beside and (
-                    names := _names(chat.servers[0])
-                ):  # the address is right, not the model's name
+                names = _names(chat.servers[0]) if beside else ()
+                if names:  # the address is right, not the model's name
                     raise _wrong_name(section, name, names, error) from None
                 trouble = error if trouble is None or not beside else trouble
                 if isinstance(error, UnreachableError | SlowReplyError):

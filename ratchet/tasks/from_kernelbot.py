@@ -152,9 +152,12 @@ def _number_of(value: Any) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str):
-        if not NUMBER.fullmatch(value.strip()):
+        text = value.strip()
+        if not NUMBER.fullmatch(text):
             return None
-        text, value = value, float(value)
+        if text.lstrip("+-").isdigit():
+            return int(text)  # by float a long one would lose its last digits
+        value = float(text)
         value = int(value) if value.is_integer() and "." not in text else value
     return value if math.isfinite(value) else None
 

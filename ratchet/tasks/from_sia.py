@@ -62,9 +62,8 @@ def create(folder: Path, source: Path, metric: str = "") -> list[str]:
             f"no table of {source}/data/public has its answers in data/private, by a common id",
             "a task whose program is scored as a whole can't be imported; write its verifier (docs/tasks.md)",
         )
-    asked, gold, key, answer = max(
-        found, key=lambda one: len(_pairs(*one))
-    )  # a sample submission asks nothing
+    # the most questions, not the most rows: a sample submission asks nothing
+    asked, gold, key, answer = max(found, key=lambda one: len(_pairs(*one)))
     pairs = _pairs(asked, gold, key, answer)
     notes = _train_rows(public, asked, key, answer, pairs)
     if asked is gold:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -68,5 +70,5 @@ def from_feedback(posted: dict[str, Any]) -> Case | str:
 
 
 def plain(text: str) -> str:
-    """Without differences that make no other query."""
-    return " ".join(text.casefold().split())
+    """Without differences that make no other query: as data.py compares them."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text).casefold()) or text

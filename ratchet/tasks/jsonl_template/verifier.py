@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def read_rows(split: str) -> list[Row]:
 
 def plain(text: str) -> str:
     """Without differences that make no other question."""
-    return " ".join(text.casefold().split())
+    return " ".join(re.findall(r"\w+", text.casefold())) or text
 
 
 ROWS = {split: read_rows(split) for split in ("train", "gate", "test")}

@@ -91,7 +91,9 @@ def test_a_corrected_answer_makes_a_train_row_whose_answer_the_verifier_alone_ge
     )
     assert verifier.answers(row) == ["2002"]
     held_back = verifier.draw("test", 1, 0)[0]
-    assert "already" in verifier.from_feedback({"instance": held_back, "right": "1"})
+    for other in ("", "!?"):  # other punctuation makes no other question
+        posted = {"instance": {"input": held_back["input"] + other}, "right": "1"}
+        assert "already" in verifier.from_feedback(posted)
     assert verifier.answers(held_back) == []
     assert "right answer" in verifier.from_feedback({"instance": {"input": "1 plus 1?"}, "right": ""})
 

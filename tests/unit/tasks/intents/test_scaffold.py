@@ -131,7 +131,7 @@ def test_a_posted_right_label_makes_a_train_query_unless_a_split_holds_its_text(
     assert "right label" in verifier.from_feedback(posted | {"right": "no such label"})
     for split in ("gate", "test"):
         text = verifier.draw(split, 1, 1)[0]["text"].upper()
-        assert "already" in verifier.from_feedback({"instance": {"text": f" {text}  "}, "right": label})
+        assert "already" in verifier.from_feedback({"instance": {"text": f" {text} !? "}, "right": label})
 
 
 def test_a_demonstration_is_the_scaffolds_own_request_with_the_right_reply():
