@@ -154,6 +154,7 @@ def why_no_adapters(section: ModelSection) -> str:
 def _why_none(server: Server, base: str) -> str:
     """Asked with an adapter that does not exist, so nothing is loaded; and for the log-probabilities of a
     prompt, without which no adapter could be verified."""
+    _names(server)  # which shows what kind of server it is
     try:
         server.load_adapter("ratchet-probe", NOWHERE)
         return f"{server.url} can't load adapters (it accepts one that does not exist)"

@@ -245,3 +245,14 @@ def parse_prompt_logprobs(body: bytes, token_ids: list[int]) -> list[float] | No
     except (ValueError, LookupError, TypeError):
         return None
     return logprobs if all(map(math.isfinite, logprobs)) else None
+
+
+def why_not_loaded(body: str) -> str:
+    """The reason why an adapter was not loaded, in an answer of status 200; empty: it was."""
+    try:
+        reported = json.loads(body)
+    except ValueError:  # vLLM's is a sentence
+        return ""
+    if not isinstance(reported, dict) or reported.get("success") is not False:
+        return ""
+    return str(reported.get("error_message") or reported.get("message") or body)[:500]

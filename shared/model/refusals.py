@@ -173,7 +173,7 @@ def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refu
         told = reported.get("message") or reported.get("detail")
         error = {"message": told, "code": error} if told else {"message": error}
     places = tuple(_places(reported)) if status in (400, 422) else ()
-    message = error.get("message") or error.get("detail") or error
+    message = error.get("message") or error.get("detail") or error.get("error_message") or error
     text = message if isinstance(message, str) else json.dumps(message)
     if error.get("errors") and message is not error:  # what is wrong in particular, as validators list it
         text = f"{text}: {json.dumps(error['errors'])}"

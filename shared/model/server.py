@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 from urllib.parse import urlsplit
@@ -30,13 +30,14 @@ from shared.errors import (
     UnreachableError,
 )
 from shared.messages.records import JsonObject
+from shared.model import sglang
 from shared.model.address import query_of
-from shared.model.reading import parse_prompt_logprobs
+from shared.model.error_bodies import prepare
+from shared.model.reading import parse_prompt_logprobs, why_not_loaded
 from shared.model.refusals import Refusal, as_error, read_refusal
 
 MAX_BODY_BYTES = 64 << 20  # a reply with its logprobs; more is no reply
 LOAD_TIMEOUT_S = 120.0
-ERROR_BYTES, ERROR_S = 1 << 20, 5.0  # of an error's body: as much as is read of it
 NOWHERE = (httpx2.TooManyRedirects, httpx2.UnsupportedProtocol)  # what no later try removes
 
 
@@ -54,15 +55,17 @@ class Server:
     def __init__(self, url: str, *, api_key: str, headers: Mapping[str, str] | None = None) -> None:
         self.url = url
         self.open_requests = 0
-        base, query = query_of(url)
+        self._base_url, query = query_of(url)
+        self._sglang_base = ""  # of an SGLang server, once its models are listed: that of its adapters
+        self._adapters: set[str] = set()  # names that were listed or loaded as an adapter's
         local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
         http = openai.DefaultHttpxClient(
             trust_env=not local,  # a proxy never leads to this machine
-            event_hooks={"response": [_prepare]},
+            event_hooks={"response": [prepare]},
         )
         self._lock = threading.Lock()
         self._client = openai.OpenAI(
-            base_url=base,
+            base_url=self._base_url,
             api_key=api_key,
             max_retries=0,
             http_client=http,
@@ -96,7 +99,7 @@ class Server:
         create = self._client.chat.completions.with_streaming_response.create
         received = bytearray()
         with create(
-            model=body["model"],
+            model=self._named(body["model"]),
             messages=cast(list[ChatCompletionMessageParam], body["messages"]),
             extra_body={name: value for name, value in body.items() if name not in ("model", "messages")},
             extra_headers={"Idempotency-Key": key} if key else {},
@@ -116,17 +119,24 @@ class Server:
         try:
             listed = json.loads(text)
             models = listed if isinstance(listed, list) else listed["data"]  # some give the bare list
-            return [str(model["id"]) for model in models or ()]
-        except (ValueError, LookupError, TypeError) as error:
+            names = [str(model["id"]) for model in models or ()]
+            self._sglang_base = sglang.base_of(models or [])
+            self._adapters |= {str(model["id"]) for model in models or () if model.get("parent")}
+            return names
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ChatError(f"{self.url}/models lists no models: {text[:200]!r}") from error
 
     def load_adapter(self, name: str, path: str) -> None:
         """Raises ArtifactError for an adapter that is not taken, AdaptersUnsupportedError if none ever
         is."""
+        self._adapters.add(name)
+        body: JsonObject = {"lora_name": name, "lora_path": path}
         try:
-            self._ask("POST", "/load_lora_adapter", {"lora_name": name, "lora_path": path}, LOAD_TIMEOUT_S)
+            answer = self._ask("POST", self._lora_route("/load_lora_adapter"), body, LOAD_TIMEOUT_S)
+            if why := why_not_loaded(answer):
+                raise ArtifactError(f"{self.url} refuses adapter {name}: {why}")
         except RequestRefusedError as error:
-            if "not enabled" in error.message:  # vLLM without --enable-lora
+            if "not enabled" in error.message:  # without --enable-lora
                 raise _unsupported(self.url, error) from error
             if "already" not in error.message:  # vLLM's 400 for one that it has
                 raise ArtifactError(f"{self.url} refuses adapter {name}: {error.message}") from error
@@ -143,20 +153,34 @@ class Server:
     def unload_adapter(self, name: str) -> bool:
         """False: it was not loaded any more, or none may be unloaded."""
         try:
-            self._ask("POST", "/unload_lora_adapter", {"lora_name": name}, LOAD_TIMEOUT_S)
+            route = self._lora_route("/unload_lora_adapter")
+            self._ask("POST", route, {"lora_name": name}, LOAD_TIMEOUT_S)
         except (RequestRefusedError, UnknownModelError, ForbiddenError, EndpointBlockedError):
             return False
         return True
 
     def prompt_logprobs(self, model: str, token_ids: list[int], timeout_s: float) -> list[float]:
         """Log-probabilities of token_ids[1:] under that model."""
-        body: JsonObject = {"model": model, "prompt": token_ids, "max_tokens": 1, "temperature": 0.0}
-        text = self._ask("POST", "/completions", body | {"prompt_logprobs": 0}, timeout_s)
-        logprobs = parse_prompt_logprobs(text.encode(), token_ids)
+        if self._sglang_base:
+            own = sglang.generate_body(token_ids, model if model in self._adapters else None)
+            text = self._ask("POST", sglang.beside(self._base_url, "/generate"), own, timeout_s)
+            logprobs = sglang.parse_generated(text.encode(), token_ids)
+        else:
+            body: JsonObject = {"model": model, "prompt": token_ids, "max_tokens": 1, "temperature": 0.0}
+            text = self._ask("POST", "/completions", body | {"prompt_logprobs": 0}, timeout_s)
+            logprobs = parse_prompt_logprobs(text.encode(), token_ids)
         if logprobs is None:
             hint = "adapters are verified by prompt_logprobs on /v1/completions, as vLLM gives them"
             raise ChatError(f"{self.url} gives no prompt_logprobs for {model}", hint)
         return logprobs
+
+    def _lora_route(self, route: str) -> str:
+        return sglang.beside(self._base_url, route) if self._sglang_base else route
+
+    def _named(self, model: str) -> str:
+        """The name by which the server knows a model."""
+        with_base = self._sglang_base and model in self._adapters
+        return f"{self._sglang_base}:{model}" if with_base else model
 
     def _ask(self, method: str, path: str, body: JsonObject | None, timeout_s: float) -> str:
         try:
@@ -169,33 +193,6 @@ class Server:
             raise _slow(self.url, timeout_s) from error
         except (openai.APIError, httpx2.HTTPError) as error:
             raise _unreachable(self.url, error) from error
-
-
-class _Beginning(httpx2.SyncByteStream):
-    """Of an error's body, of which its status is what counts: the rest may never come."""
-
-    def __init__(self, whole: httpx2.SyncByteStream) -> None:
-        self._whole = whole
-
-    def __iter__(self) -> Iterator[bytes]:
-        received, deadline = 0, time.monotonic() + ERROR_S
-        try:
-            for chunk in self._whole:
-                yield chunk
-                received += len(chunk)
-                if received > ERROR_BYTES or time.monotonic() > deadline:
-                    return
-        except httpx2.HTTPError:
-            return
-
-    def close(self) -> None:
-        self._whole.close()
-
-
-def _prepare(response: httpx2.Response) -> None:
-    response.encoding = "utf-8"  # a charset that a header names may be none
-    if not response.is_success and isinstance(response.stream, httpx2.SyncByteStream):
-        response.stream = _Beginning(response.stream)
 
 
 def _refusal(error: openai.APIStatusError) -> Refusal:
@@ -227,5 +224,6 @@ def _unreachable(url: str, error: Exception) -> ChatError | ChatUnavailableError
 
 
 def _unsupported(url: str, error: ChatError) -> AdaptersUnsupportedError:
-    hint = "run with --levers harness, or serve with vLLM (--enable-lora, VLLM_ALLOW_RUNTIME_LORA_UPDATING)"
+    hint = "run with --levers harness, or serve with SGLang (--enable-lora) or vLLM (also with"
+    hint += " VLLM_ALLOW_RUNTIME_LORA_UPDATING=True)"
     return AdaptersUnsupportedError(f"{url} can't load adapters ({error.message})", hint)
