@@ -126,14 +126,22 @@ def on_demonstrations_requested(event: DemonstrationsRequested, *, deps: Deps) -
     right_answers = deps.answers(task, event.count, event.seed, posted)
     show = partial(demonstrations, deps.store, deps.scaffolds, deps.cache_dir, task, right_answers)
     made, failure = show(event.harness)
+    reasons = [event.reason, f"demonstrate failed: {failure}" if failure else ""]
     if event.patch and (proposed := patched(deps, event.patch)):
-        made = in_prompts_of_both(made, show(proposed)[0], event.count)
-    reason = f"{event.reason}; demonstrate failed: {failure}" if failure else event.reason
+        new, failure = show(proposed)
+        made = in_prompts_of_both(made, new, event.count)
+        reasons.append(f"demonstrate of the proposed harness failed: {failure}" if failure else "")
     place = {"run_id": event.run_id, "generation": event.generation, "join": event.join}
     digest = put_json(deps.store, made) if made.items else ""
     cost = Cost(box_s=round(time.monotonic() - started, 3))
     return [
-        DemonstrationsReady(**place, demonstrations=digest, count=len(made.items), reason=reason, cost=cost)
+        DemonstrationsReady(
+            **place,
+            demonstrations=digest,
+            count=len(made.items),
+            reason="; ".join(filter(None, reasons)),
+            cost=cost,
+        )
     ]
 
 

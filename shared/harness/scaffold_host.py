@@ -18,6 +18,7 @@ Started as a file, so it imports the standard library only, and files of this pa
 import ast
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -68,6 +69,7 @@ def main() -> None:
         _say(answers, {"failed": str(error)})
         return
     _say(answers, {"ready": True})
+    gc.freeze()  # else a collection in a fork copies the pages of every library
     room = bytearray(CAP_BYTES + 1)
     while os.read(requests, 1) == OPENING:
         _serve(partial(call, scaffold, pickled), (requests, answers), room)

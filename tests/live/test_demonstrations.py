@@ -34,6 +34,16 @@ def deps(tmp_path_factory: pytest.TempPathFactory):
     evaluator.close()
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The intents task with 32 train instances."""
+    copy = tmp_path_factory.mktemp("few") / "intents"
+    shutil.copytree(INTENTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    lines = (copy / "data" / "train.jsonl").read_text().splitlines(keepends=True)
+    (copy / "data" / "train.jsonl").write_text("".join(lines[::5]))
+    return copy
+
+
 def ready(
     deps: Deps, task: Path, count: int = 1000, posted: str = "", patch: str = ""
 ) -> DemonstrationsReady:
@@ -64,11 +74,11 @@ def changed(tmp_path: Path, old: str, new: str, file: str) -> Path:
     return copy
 
 
-def test_demonstrations_are_of_train_instances_and_never_of_gate_or_test(deps: Deps) -> None:
-    emitted = ready(deps, INTENTS)
+def test_demonstrations_are_of_train_instances_and_never_of_gate_or_test(deps: Deps, few: Path) -> None:
+    emitted = ready(deps, few)
     items = get_record(deps.store, emitted.demonstrations, Demonstrations).items
     ids = {
-        split: {i["id"] for i in draw(load_task("intents"), split, 1000, 0)}
+        split: {i["id"] for i in draw(load_task(str(few)), split, 1000, 0)}
         for split in ("train", "gate", "test")
     }
     shown = {item.instance_id for item in items}
@@ -85,9 +95,11 @@ def with_one_shot(deps: Deps, base: str = "") -> str:
     return put_json(deps.store, Patch(base=base, edits=(edit,), reason="one example"))
 
 
-def test_an_adapter_learns_the_prompts_of_the_live_harness_and_of_the_proposed_one(deps: Deps) -> None:
-    alone = get_record(deps.store, ready(deps, INTENTS).demonstrations, Demonstrations).items
-    emitted = ready(deps, INTENTS, patch=with_one_shot(deps))
+def test_an_adapter_learns_the_prompts_of_the_live_harness_and_of_the_proposed_one(
+    deps: Deps, few: Path
+) -> None:
+    alone = get_record(deps.store, ready(deps, few).demonstrations, Demonstrations).items
+    emitted = ready(deps, few, patch=with_one_shot(deps))
     both = get_record(deps.store, emitted.demonstrations, Demonstrations).items
     assert emitted.count == 2 * len(alone)
     assert both[: len(alone)] == alone
@@ -103,10 +115,21 @@ def test_where_both_would_be_too_many_every_second_answer_is_in_the_proposed_pro
     assert 0 <= shown.count(2) - shown.count(1) <= 1
 
 
-def test_a_patch_that_does_not_apply_leaves_the_live_prompts(deps: Deps, tmp_path: Path) -> None:
+def test_a_patch_that_does_not_apply_leaves_the_live_prompts(deps: Deps, few: Path, tmp_path: Path) -> None:
     task = changed(tmp_path, "[knobs.shots]", "[knobs.few]", "harness/harness.toml")
     other = put_bundle(deps.store, read_folder(task / "harness"))
-    assert ready(deps, INTENTS, patch=with_one_shot(deps, other)).count == ready(deps, INTENTS).count
+    assert ready(deps, few, patch=with_one_shot(deps, other)).count == ready(deps, few).count
+
+
+def test_a_proposed_scaffold_that_shows_nothing_leaves_the_live_prompts_and_says_why(deps: Deps) -> None:
+    base = put_bundle(deps.store, read_folder(INTENTS / "harness"))
+    old = "    if answer not in names:\n        return []\n"
+    edit = Edit(kind="replace_text", path="scaffold.py", old=old, new="    1 / 0\n" + old)
+    patch = put_json(deps.store, Patch(base=base, edits=(edit,), reason="broken"))
+    emitted = ready(deps, INTENTS, count=30, patch=patch)
+    assert emitted.count == ready(deps, INTENTS, count=30).count
+    assert "demonstrate of the proposed harness failed: " in emitted.reason
+    assert "ZeroDivisionError" in emitted.reason
 
 
 def test_a_verifier_that_would_tell_every_label_is_still_asked_for_train_instances_only(
