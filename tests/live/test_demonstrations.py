@@ -22,6 +22,15 @@ from shared.tasks.task import TASKS, load_task
 
 JOIN = Join(id="j", slot="weights", expected=2)
 INTENTS = TASKS / "intents"
+SCAFFOLD = """
+def step(instance, history, knobs, context):
+    return {"answer": {"content": "x", "samples": []}}
+def demonstrate(instance, answer, knobs, context):
+    if not answer:
+        return []
+    query = "Query: x\\n" * knobs["shots"] + "Query: " + instance["text"]
+    return [{"messages": [{"role": "user", "content": query}], "reply": answer}]
+"""  # imports nothing: the task's own takes seconds to start
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +50,15 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(INTENTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     lines = (copy / "data" / "train.jsonl").read_text().splitlines(keepends=True)
     (copy / "data" / "train.jsonl").write_text("".join(lines[::5]))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory, few: Path) -> Path:
+    """The same with a scaffold that starts at once."""
+    copy = tmp_path_factory.mktemp("quick") / "intents"
+    shutil.copytree(few, copy)
+    (copy / "harness" / "scaffold.py").write_text(SCAFFOLD)
     return copy
 
 
@@ -64,10 +82,10 @@ def ready(
     return emitted
 
 
-def changed(tmp_path: Path, old: str, new: str, file: str) -> Path:
-    """A copy of the intents task with one passage replaced."""
+def changed(task: Path, tmp_path: Path, old: str, new: str, file: str) -> Path:
+    """A copy of a task with one passage replaced."""
     copy = tmp_path / "intents"
-    shutil.copytree(INTENTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(task, copy)
     text = (copy / file).read_text()
     assert text.count(old) == 1
     (copy / file).write_text(text.replace(old, new))
@@ -89,17 +107,17 @@ def test_demonstrations_are_of_train_instances_and_never_of_gate_or_test(deps: D
     assert emitted.cost.box_s > 0
 
 
-def with_one_shot(deps: Deps, base: str = "") -> str:
-    base = base or put_bundle(deps.store, read_folder(INTENTS / "harness"))
+def with_one_shot(deps: Deps, task: Path) -> str:
+    base = put_bundle(deps.store, read_folder(task / "harness"))
     edit = Edit(kind="set_knob", path="shots", old=None, new=1)
     return put_json(deps.store, Patch(base=base, edits=(edit,), reason="one example"))
 
 
 def test_an_adapter_learns_the_prompts_of_the_live_harness_and_of_the_proposed_one(
-    deps: Deps, few: Path
+    deps: Deps, quick: Path
 ) -> None:
-    alone = get_record(deps.store, ready(deps, few).demonstrations, Demonstrations).items
-    emitted = ready(deps, few, patch=with_one_shot(deps))
+    alone = get_record(deps.store, ready(deps, quick).demonstrations, Demonstrations).items
+    emitted = ready(deps, quick, patch=with_one_shot(deps, quick))
     both = get_record(deps.store, emitted.demonstrations, Demonstrations).items
     assert emitted.count == 2 * len(alone)
     assert both[: len(alone)] == alone
@@ -107,37 +125,40 @@ def test_an_adapter_learns_the_prompts_of_the_live_harness_and_of_the_proposed_o
     assert set(queries) == {2}  # its own, and that of the example
 
 
-def test_where_both_would_be_too_many_every_second_answer_is_in_the_proposed_prompts(deps: Deps) -> None:
-    emitted = ready(deps, INTENTS, count=40, patch=with_one_shot(deps))
+def test_where_both_would_be_too_many_every_second_answer_is_in_the_proposed_prompts(
+    deps: Deps, quick: Path
+) -> None:
+    emitted = ready(deps, quick, count=40, patch=with_one_shot(deps, quick))
     items = get_record(deps.store, emitted.demonstrations, Demonstrations).items
     shown = [item.messages[-1].content.count("Query: ") for item in items]
     assert len({item.instance_id for item in items}) == len(items) == emitted.count <= 40
     assert 0 <= shown.count(2) - shown.count(1) <= 1
 
 
-def test_a_patch_that_does_not_apply_leaves_the_live_prompts(deps: Deps, few: Path, tmp_path: Path) -> None:
-    task = changed(tmp_path, "[knobs.shots]", "[knobs.few]", "harness/harness.toml")
-    other = put_bundle(deps.store, read_folder(task / "harness"))
-    assert ready(deps, few, patch=with_one_shot(deps, other)).count == ready(deps, few).count
+def test_a_patch_that_does_not_apply_leaves_the_live_prompts(deps: Deps, quick: Path, tmp_path: Path) -> None:
+    other = changed(quick, tmp_path, "[knobs.shots]", "[knobs.few]", "harness/harness.toml")
+    assert ready(deps, quick, patch=with_one_shot(deps, other)).count == ready(deps, quick).count
 
 
-def test_a_proposed_scaffold_that_shows_nothing_leaves_the_live_prompts_and_says_why(deps: Deps) -> None:
-    base = put_bundle(deps.store, read_folder(INTENTS / "harness"))
-    old = "    if answer not in names:\n        return []\n"
+def test_a_proposed_scaffold_that_shows_nothing_leaves_the_live_prompts_and_says_why(
+    deps: Deps, quick: Path
+) -> None:
+    base = put_bundle(deps.store, read_folder(quick / "harness"))
+    old = "    if not answer:\n        return []\n"
     edit = Edit(kind="replace_text", path="scaffold.py", old=old, new="    1 / 0\n" + old)
     patch = put_json(deps.store, Patch(base=base, edits=(edit,), reason="broken"))
-    emitted = ready(deps, INTENTS, count=30, patch=patch)
-    assert emitted.count == ready(deps, INTENTS, count=30).count
+    emitted = ready(deps, quick, count=30, patch=patch)
+    assert emitted.count == ready(deps, quick, count=30).count
     assert "demonstrate of the proposed harness failed: " in emitted.reason
     assert "ZeroDivisionError" in emitted.reason
 
 
 def test_a_verifier_that_would_tell_every_label_is_still_asked_for_train_instances_only(
-    deps: Deps, tmp_path: Path
+    deps: Deps, quick: Path, tmp_path: Path
 ) -> None:
     tells_all = "return [LABEL[instance['id']]]"
     old = "return [right] if right else []"
-    task = load_task(str(changed(tmp_path, old, tells_all, "verifier.py")))
+    task = load_task(str(changed(quick, tmp_path, old, tells_all, "verifier.py")))
     train = {instance["id"] for instance in draw(task, "train", 1000, 0)}
     evaluator = Evaluator(deps.store, tmp_path / "cache")
     listed = evaluator.answers(task, 1000, 5)
@@ -147,11 +168,12 @@ def test_a_verifier_that_would_tell_every_label_is_still_asked_for_train_instanc
 
 def test_a_query_whose_right_label_a_user_posted_teaches_and_one_that_was_not_posted_does_not(
     deps: Deps,
+    quick: Path,
 ) -> None:
-    labels = json.loads((INTENTS / "public" / "labels.json").read_text())
+    labels = json.loads((quick / "public" / "labels.json").read_text())
     query = {"text": "my pink card is stuck in the machine", "_label": labels[3]}
     posted = put_json(deps.store, [{"id": "posted-1", **query}, {"id": "other-1", **query}])
-    emitted = ready(deps, INTENTS, count=1, posted=posted)
+    emitted = ready(deps, quick, count=1, posted=posted)
     items = get_record(deps.store, emitted.demonstrations, Demonstrations).items
     assert "posted-1" in {item.instance_id for item in items}
     assert "other-1" not in {item.instance_id for item in items}
@@ -165,25 +187,25 @@ def test_the_verifiers_process_returns_no_answers_of_another_split(deps: Deps) -
         verifier.ask("answers", count=1, seed=0, split="test")
 
 
-def test_answers_that_are_no_texts_are_the_verifiers_mistake(deps: Deps, tmp_path: Path) -> None:
+def test_answers_that_are_no_texts_are_the_verifiers_mistake(deps: Deps, quick: Path, tmp_path: Path) -> None:
     old = "return [right] if right else []"
     with pytest.raises(VerifierError, match="list of texts"):
-        ready(deps, changed(tmp_path, old, 'return "label"', "verifier.py"), count=1)
+        ready(deps, changed(quick, tmp_path, old, 'return "label"', "verifier.py"), count=1)
 
 
 @pytest.mark.parametrize(
     ("new", "reason"),
     [
-        ("    1 / 0\n    if answer not in names:\n        return []\n", "ZeroDivisionError"),
+        ("    1 / 0\n    if not answer:\n        return []\n", "ZeroDivisionError"),
         ('    return [{"messages": [], "reply": "x"}]\n', "not a list of demonstrations: shown.0.messages"),
         ("    return answer\n", "not a list of demonstrations"),
         ("    return []\n", ""),
     ],
 )
 def test_a_scaffold_that_shows_nothing_is_an_answer_with_the_reason(
-    deps: Deps, tmp_path: Path, new: str, reason: str
+    deps: Deps, quick: Path, tmp_path: Path, new: str, reason: str
 ) -> None:
-    old = "    if answer not in names:\n        return []\n"
-    emitted = ready(deps, changed(tmp_path, old, new, "harness/scaffold.py"), count=30)
+    old = "    if not answer:\n        return []\n"
+    emitted = ready(deps, changed(quick, tmp_path, old, new, "harness/scaffold.py"), count=30)
     assert (emitted.demonstrations, emitted.count) == ("", 0)
     assert reason in emitted.reason
