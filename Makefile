@@ -1,6 +1,6 @@
 # Every command that a newcomer, a developer or CI types. Each sets up what it needs first.
 PY := .venv/bin/python
-SPREAD := -n 4 --dist loadfile --no-loadscope-reorder# most tests wait for processes: four at a time on two cores
+SPREAD := -n 3 --dist loadfile --no-loadscope-reorder# most tests wait for processes: three at a time on two cores
 
 .PHONY: demo demo-llm test test-all test-live check docs format clean deploy-check k8s-dry-run
 

@@ -27,7 +27,7 @@ from shared.model.answering import patiently
 from shared.model.client import Chat
 from shared.model.opening import open_chat
 from shared.model.options import Options, learned, options_of
-from shared.model.reading import Usage
+from shared.model.replies.reading import Usage
 from shared.model.server import Server
 from shared.model.wire import SampleRequest
 from shared.store.store import LocalStore

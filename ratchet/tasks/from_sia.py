@@ -124,8 +124,8 @@ def _tables(source: Path, side: str) -> list[Table]:
 
 
 def _rows(path: Path) -> list[Row]:
-    """Of a list of objects, of lines of them, or of a table with a header; none: the file is something
-    else."""
+    """Of a list of objects, of lines of them, of an object with ids as its names, or of a table with a
+    header; none: the file is something else."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() in TABLES:
@@ -139,8 +139,20 @@ def _rows(path: Path) -> list[Row]:
         raise SettingsError(f"{path} holds half of a surrogate pair, which is no character") from None
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise SettingsError(f"can't read {path}: {error}", "UTF-8, CSV or JSON") from None
-    listed = found if isinstance(found, list) else []
+    listed = found if isinstance(found, list) else _by_id(found) if isinstance(found, dict) else []
     return listed if all(isinstance(row, dict) for row in listed) else []
+
+
+def _by_id(found: Row) -> list[Row]:
+    """{id: row} or {id: answer} as rows; a list of rows under one name as it is."""
+    values = list(found.values())
+    if len(values) == 1 and isinstance(values[0], list):
+        return values[0]
+    if all(isinstance(value, dict) for value in values):
+        return [{"id": name, **value} for name, value in found.items()]
+    if any(isinstance(value, dict | list) for value in values):
+        return []
+    return [{"id": name, "answer": value} for name, value in found.items()]
 
 
 def _of_table(path: Path, text: str) -> list[Row]:

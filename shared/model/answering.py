@@ -26,8 +26,8 @@ from shared.errors import (
 )
 from shared.messages.records import JsonObject, Sample
 from shared.model.options import Options, learned
-from shared.model.reading import Usage, parse_completion
-from shared.model.refusals import Refusal, as_error
+from shared.model.replies.reading import Usage, parse_completion
+from shared.model.replies.refusals import Refusal, as_error
 from shared.model.server import RefusedError, Server
 from shared.model.wire import SampleRequest
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from shared.config.settings import EndpointSection
 from shared.messages.records import JsonObject, digest_of
-from shared.model.refusals import Refusal
+from shared.model.replies.refusals import Refusal
 
 OLD_NAME, NEW_NAME = "max_tokens", "max_completion_tokens"
 SYSTEM = "system"  # in `omit`: that role, whose text then begins the user's first message

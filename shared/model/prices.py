@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.messages.records import Cost, Sample
-from shared.model.reading import Usage
+from shared.model.replies.reading import Usage
 from shared.model.wire import SampleRequest, tokens_about
 
 MTOK = 1e6

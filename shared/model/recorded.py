@@ -16,7 +16,7 @@ from shared.errors import (
 from shared.messages.records import Sample
 from shared.model.answering import Answering
 from shared.model.options import Options
-from shared.model.reading import Usage
+from shared.model.replies.reading import Usage
 from shared.model.wire import SampleRequest
 from shared.store.store import Store, get_json, put_json
 

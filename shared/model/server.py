@@ -32,9 +32,9 @@ from shared.errors import (
 from shared.messages.records import JsonObject
 from shared.model import sglang
 from shared.model.address import query_of
-from shared.model.error_bodies import prepare
-from shared.model.reading import parse_prompt_logprobs, why_not_loaded
-from shared.model.refusals import Refusal, as_error, read_refusal
+from shared.model.replies.error_bodies import prepare
+from shared.model.replies.reading import parse_prompt_logprobs, why_not_loaded
+from shared.model.replies.refusals import Refusal, as_error, read_refusal
 
 MAX_BODY_BYTES = 64 << 20  # a reply with its logprobs; more is no reply
 LOAD_TIMEOUT_S = 120.0

@@ -14,7 +14,7 @@ from shared.messages.analysis import Analysis
 from shared.messages.evidence import GateRecord
 from shared.messages.proposals import Patch
 from shared.messages.records import AttemptState, Release
-from shared.model.reading import parse_completion
+from shared.model.replies.reading import parse_completion
 from shared.store.shards import get_shard
 from shared.store.store import get_bundle, get_json, get_record
 from tests.loop.toy_world import World

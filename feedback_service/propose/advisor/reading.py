@@ -22,7 +22,7 @@ from feedback_service.propose.advisor.answer import (
 from shared.messages.analysis import Dropped
 from shared.messages.proposals import Edit
 from shared.messages.records import JsonObject
-from shared.model.reply_objects import objects_in
+from shared.model.replies.objects import objects_in
 
 MOST_CHARS = 200_000  # of a reply, its end: the answer comes last
 MOST_DEPTH = 12  # of an edit's value

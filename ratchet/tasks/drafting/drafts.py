@@ -19,7 +19,7 @@ from shared.errors import ChatError, ChatUnavailableError, RatchetError
 from shared.harness.bundle import SCAFFOLD, PatchRefused, load_harness, with_knobs
 from shared.messages.records import Cost
 from shared.model.client import Chat
-from shared.model.reply_objects import objects_in
+from shared.model.replies.objects import objects_in
 from shared.model.wire import SampleRequest
 
 PROMPT = Path(__file__).with_name("draft.md")

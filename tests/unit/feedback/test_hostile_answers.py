@@ -15,7 +15,7 @@ from feedback_service.propose.memory import Memory
 from shared.config.settings import TrainingSection
 from shared.harness.bundle import apply_patch, bundle_digest, load_harness
 from shared.messages.analysis import Draft, Finding
-from shared.model.reading import parse_completion
+from shared.model.replies.reading import parse_completion
 from shared.store.store import LocalStore, get_record, put_json
 from tests.loop.toy_world import KNOBS
 from tests.parts.hostile_answers import TEXT, body_of, read_cases, written

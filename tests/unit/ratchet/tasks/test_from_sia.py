@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,36 @@ def test_questions_with_private_answers_become_a_task_that_validates(tmp_path: P
     assert "Add the numbers {a}" in (tmp_path / "sums/harness/prompts/system.md").read_text()
     checks = validate(str(tmp_path / "sums"))
     assert all(check.ok for check in checks), [check for check in checks if not check.ok]
+
+
+@pytest.mark.parametrize(
+    ("asked", "gold"),
+    [
+        (lambda rows: rows, lambda right: right),  # {id: answer}
+        (lambda rows: {"questions": rows}, lambda right: {n: {"answer": a} for n, a in right.items()}),
+        (
+            lambda rows: {row["id"]: {"question": row["question"]} for row in rows},
+            lambda right: {"answers": [{"id": n, "answer": a} for n, a in right.items()]},
+        ),
+    ],
+)
+def test_rows_may_stand_under_their_ids_or_under_one_name(
+    tmp_path: Path, asked: Callable[[Any], Any], gold: Callable[[Any], Any]
+) -> None:
+    source, rows = sia_folder(tmp_path / "sums_sia"), questions(60)
+    (source / "data/public/meta.json").write_text(json.dumps({"name": "sums", "version": 3}))
+    (source / "data/public/questions.json").write_text(json.dumps(asked(rows)))
+    right = {str(row["id"]): "ABCD"[row["id"] % 4] for row in rows}
+    (source / "data/private/answers.json").write_text(json.dumps(gold(right)))
+    from_sia.create(tmp_path / "sums", source)
+    lines = [
+        json.loads(line)
+        for split in ("train", "gate", "test")
+        for line in (tmp_path / f"sums/data/{split}.jsonl").read_text().splitlines()
+    ]
+    assert {row["input"]: row["answer"] for row in lines} == {
+        row["question"]: right[str(row["id"])] for row in rows
+    }
 
 
 def test_a_table_of_columns_and_a_labelled_train_table_are_taken_together(tmp_path: Path) -> None:

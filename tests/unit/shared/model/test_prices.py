@@ -10,7 +10,7 @@ from shared.ledger.ledger import Ledger
 from shared.ledger.spending import Counter
 from shared.messages.records import Cost, Sample
 from shared.model.prices import Price, cost_of, look_up, most_of
-from shared.model.reading import Usage
+from shared.model.replies.reading import Usage
 from shared.model.spending import Spending
 from shared.model.wire import SampleRequest
 

@@ -8,7 +8,7 @@ import pytest
 
 from shared.errors import ChatUnavailableError, EndpointBlockedError
 from shared.model.client import Chat
-from shared.model.error_bodies import ERROR_BYTES
+from shared.model.replies.error_bodies import ERROR_BYTES
 from shared.model.wire import SampleRequest
 from tests.parts.endpoint import Endpoint, Fault, completion
 

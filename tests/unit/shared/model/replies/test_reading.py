@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.model.reading import Usage, parse_completion
-from shared.model.refusals import Refusal
+from shared.model.replies.reading import Usage, parse_completion
+from shared.model.replies.refusals import Refusal
 from tests.parts.endpoint import completion
 
 
@@ -94,6 +94,32 @@ def message(**fields: Any) -> dict[str, Any]:
 )
 def test_answer_and_reasoning_are_told_apart(body: object, text: str, reasoning: str) -> None:
     assert read(body)[:2] == (text, reasoning)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 0, "message": "ok", "error": None, "data": completion("abc")},
+        {"result": completion("abc")},
+        [completion("abc")],
+    ],
+)
+def test_a_completion_inside_of_another_value_is_used(body: object) -> None:
+    assert read(body)[0] == "abc"
+
+
+def test_an_error_beside_a_wrapped_completion_is_one() -> None:
+    body = {"error": {"message": "broke off", "code": 500}, "data": completion("ab")}
+    refusal = parse_completion(json.dumps(body).encode())
+    assert isinstance(refusal, Refusal)
+    assert refusal.status == 500
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_body_that_names_its_encoding_is_read(encoding: str) -> None:
+    parsed = parse_completion(json.dumps(completion("罪")).encode(encoding))
+    assert not isinstance(parsed, Refusal)
+    assert parsed[0].text == "罪"
 
 
 @pytest.mark.parametrize(

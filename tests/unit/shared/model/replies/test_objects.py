@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from shared.model.reply_objects import MOST_STARTS, objects_in
+from shared.model.replies.objects import MOST_STARTS, objects_in
 
 ANSWER = {"report": "a { in text", "edits": [{"new": {"x": 1}}]}
 WRITTEN = json.dumps(ANSWER)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass
 from typing import Any
 
 from shared.messages.records import JsonObject, Sample
-from shared.model.refusals import Refusal, read_refusal
-from shared.model.streams import assembled
+from shared.model.replies.content import text_and_reasoning
+from shared.model.replies.refusals import Refusal, read_refusal
+from shared.model.replies.streams import assembled
 
 MAX_TEXT = 1_000_000  # characters; an endpoint that ignores max_tokens must not fill the store
 LONGEST_S = 86_400.0  # a day: what is more is no time that a reply took
@@ -26,28 +27,6 @@ BROKEN_OFF = frozenset(  # finish reasons of a reply that its server did not fin
     | {"network_error", "server_error", "insufficient_system_resource"}
 )
 ONLY_REASONING = "reasoning"  # finish_reason of a reply whose tokens all went into reasoning
-_REASONING_FIELDS = (
-    *("reasoning_content", "reasoning", "thinking", "reasoning_text"),
-    *("reasoning_details", "thinking_blocks"),  # typed parts
-)
-_TEXT_FIELDS = ("text", "thinking", "reasoning", "content", "value", "refusal", "summary")  # of a typed part
-_MARKS = (  # what models put round a block of reasoning; more than one may precede an answer
-    (r"<think>", r"</think>"),
-    (r"<thinking>", r"</thinking>"),
-    (r"<thought>", r"</thought>"),
-    (r"<seed:think>", r"</seed:think>"),
-    (r"\[THINK\]", r"\[/THINK\]"),
-    (r"◁think▷", r"◁/think▷"),
-    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>(?:\s*<\|START_RESPONSE\|>)?"),
-    (r"<\|channel\|>analysis<\|message\|>", r"<\|channel\|>final<\|message\|>"),
-)
-_THINK = re.compile(
-    r"\s*(?:" + "|".join(f"{opened}(.*?)(?:{closed}|\\Z)" for opened, closed in _MARKS) + ")", re.S | re.I
-)
-_END_MARKS = re.compile(  # tokens that end a turn, which some servers leave in its text
-    r"(\s*(<\|(im_end|eot_id|eom_id|end|return|endoftext|end_of_text)\|>|<end_of_turn>|<eos>))+\s*\Z"
-)
-_OPENED_BEFORE = re.compile(r"(.*?)</think(?:ing)?>", re.S)  # a chat template opened the block
 
 
 @dataclass(frozen=True)
@@ -62,10 +41,9 @@ class Usage:
 def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
     """The one reply in a completion and its usage; a Refusal where there is none (status 0: without a stated
     reason)."""
-    text = body.decode("utf-8-sig", "replace")
-    reported = assembled(text)
-    whole = isinstance(reported, dict) and isinstance(reported.get("choices"), list)
-    if not whole or _is_error(reported.get("error")):  # beside a reply: the stream of it broke off
+    text = body.decode("utf-16" if body[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig", "replace")
+    reported = _unwrapped(assembled(text))
+    if not _is_completion(reported) or _is_error(reported.get("error")):  # the stream of it broke off
         return _error_inside(reported, text)
     choices = reported["choices"] or [{"finish_reason": "no_choice"}]
     choice = min(choices, key=_place)
@@ -78,6 +56,20 @@ def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
     prompt_ids = _integers(choice.get("prompt_token_ids")) or _integers(reported.get("prompt_token_ids"))
     waited_s = _seconds(reported.get("waited_s"))
     return _sample(choice, prompt_ids, usage).model_copy(update={"waited_s": waited_s}), usage
+
+
+def _is_completion(reported: Any) -> bool:
+    return isinstance(reported, dict) and isinstance(reported.get("choices"), list)
+
+
+def _unwrapped(reported: Any) -> Any:
+    """The one completion in a list, or under a name beside which no error stands."""
+    if isinstance(reported, dict) and not _is_completion(reported) and not _is_error(reported.get("error")):
+        inside = list(reported.values())
+    else:
+        inside = reported if isinstance(reported, list) else []
+    completions = [one for one in inside if _is_completion(one)]
+    return completions[0] if len(completions) == 1 else reported
 
 
 def _place(choice: Any) -> int:
@@ -118,29 +110,14 @@ def _sample(choice: JsonObject, prompt_ids: tuple[int, ...], usage: Usage) -> Sa
     message: JsonObject = (
         reported if isinstance(reported, dict) else {"content": reported or choice.get("text")}
     )
-    text, reasoning = _content(message.get("content"))
-    given = ("".join(_content(message.get(name))) for name in _REASONING_FIELDS)
-    reasoning = reasoning or next(filter(None, given), "")
-    text, inside = _split_thinking(_END_MARKS.sub("", text))
-    if not text.strip():
-        refusal = message.get("refusal")
-        text = (refusal if isinstance(refusal, str) else "") or _called(message) or text
-    reasoning, finish = reasoning or inside, _finish(choice)
+    text, reasoning = text_and_reasoning(message)
+    finish = _finish(choice)
     if (reasoning and not text.strip()) or (not text and finish == "length" and usage.completion_tokens):
         finish = ONLY_REASONING
     if len(text) > MAX_TEXT:
         return Sample(text=text[:MAX_TEXT], finish_reason="too_long")
     plain = Sample(text=text, reasoning=reasoning[:MAX_TEXT], finish_reason=finish)
     return plain.model_copy(update=_tokens(choice, prompt_ids))
-
-
-def _called(message: JsonObject) -> str:
-    """The arguments of a call in the place of an answer: how some providers keep to a schema."""
-    calls = message.get("tool_calls")
-    call = calls[0] if isinstance(calls, list) and calls else message
-    function = (call.get("function") or call.get("function_call")) if isinstance(call, dict) else None
-    arguments = function.get("arguments") if isinstance(function, dict) else None
-    return arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
 
 
 def _tokens(choice: JsonObject, prompt_ids: tuple[int, ...]) -> dict[str, tuple[Any, ...]]:
@@ -165,50 +142,6 @@ def _logprobs(reported: Any) -> tuple[float, ...]:
         return tuple(float(value) for value in values if value is not None)
     except OverflowError:  # an integer beyond any float
         return ()
-
-
-def _content(content: Any) -> tuple[str, str]:
-    """Text and reasoning of a message's content: a string, or typed parts."""
-    if isinstance(content, str):
-        return content, ""
-    if isinstance(content, dict) and any(name in content for name in ("type", *_TEXT_FIELDS)):
-        return _content([content])
-    if not isinstance(content, list):  # an answer in JSON that the server has read
-        return ("" if content is None else json.dumps(content)), ""
-    texts: list[str] = []
-    thoughts: list[str] = []
-    for part in content:
-        if isinstance(part, str):
-            texts.append(part)
-        elif isinstance(part, dict):
-            kind = str(part.get("type", "text"))
-            into = thoughts if "think" in kind or "reason" in kind else texts
-            into.append(_text_of(part))
-    return "".join(texts), "".join(thoughts)
-
-
-def _text_of(part: JsonObject) -> str:
-    for name in _TEXT_FIELDS:
-        value = part.get(name)
-        if isinstance(value, str):
-            return value
-        if isinstance(value, dict | list):
-            inner, thought = _content(value)
-            return inner or thought
-    return ""
-
-
-def _split_thinking(text: str) -> tuple[str, str]:
-    """The answer, and the blocks of reasoning before it."""
-    blocks = []
-    found = _THINK.match(text)
-    if not found and "<think" not in text:
-        found = _OPENED_BEFORE.match(text)
-    while found:
-        blocks.append(next(inside for inside in found.groups() if inside is not None).strip())
-        text = text[found.end() :].lstrip()
-        found = _THINK.match(text)
-    return text, "\n".join(filter(None, blocks))
 
 
 def _usage(reported: Any) -> Usage:

@@ -14,7 +14,7 @@ from shared.errors import (
 )
 from shared.messages.records import JsonObject
 from shared.model.options import Options, learned
-from shared.model.refusals import as_error, read_refusal
+from shared.model.replies.refusals import as_error, read_refusal
 from shared.model.wire import SampleRequest
 
 SENT: JsonObject = {
