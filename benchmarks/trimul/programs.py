@@ -73,7 +73,7 @@ def of_run(name: str) -> tuple[list[str], list[tuple[JsonObject, float]]]:
         if purpose == "train"
         for digest in rollout.results
         for attempt in get_shard(store, digest).attempts
-        for _, evaluation in attempt.tried
+        for _, evaluation in attempt.tried or findings.answered(attempt)
     ]
     return findings.best_contents(history, store, len(met)), met
 

@@ -32,8 +32,9 @@ class Space:
 
 def space_of(harness: Harness, *, trials: bool, first: bool) -> Space:
     """All knobs that a design can move. Left out: pin_FIELD (replies vary that field themselves), the number
-    of exemplars where there is none, what needs a knob that is off, and whatever has one value only. Where an
-    attempt has one answer and no trial, a higher temperature is no `first` idea."""
+    of exemplars where there is none, what needs a knob that is off, what is not to be searched, and whatever
+    has one value only. Where an attempt has one answer and no trial, a higher temperature is no `first`
+    idea."""
     knobs = {name: knob for name, knob in harness.knobs.items() if _movable(name, knob, harness)}
     others = {name: _others(knob) for name, knob in knobs.items()}
     if first and not trials and "temperature" in knobs:
@@ -48,7 +49,7 @@ def space_of(harness: Harness, *, trials: bool, first: bool) -> Space:
 
 def _movable(name: str, knob: Knob, harness: Harness) -> bool:
     idle = name.startswith("pin_") or ("exemplar" in name and not harness.exemplars)
-    return bool(_others(knob)) and not idle
+    return knob.searched and bool(_others(knob)) and not idle
 
 
 def _does_nothing(knob: Knob, harness: Harness, others: Mapping[str, object]) -> bool:

@@ -63,7 +63,8 @@ def _text(value: object) -> str:
 
 
 def _frozen(knob: Knob) -> bool:
-    return len(knob.choices or []) < 2 if knob.kind == "choice" else not _range(knob)
+    one_value = len(knob.choices or []) < 2 if knob.kind == "choice" else not _range(knob)
+    return one_value or not knob.searched
 
 
 def _range(knob: Knob) -> tuple[float, float] | None:

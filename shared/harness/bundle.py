@@ -64,6 +64,7 @@ class Knob(BaseModel):
     high: float | None = None
     doc: str = ""
     needs: str = ""  # a knob without which this one does nothing, while that is 0, false or empty
+    searched: bool = True  # false: it depends on the model, so that users and advisors set it, and no search
 
     def fault(self, value: object) -> str:
         """Why this knob can't have that value; empty where it can."""

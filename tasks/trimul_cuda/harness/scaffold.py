@@ -1,4 +1,4 @@
-"""The seed harness of trimul_cuda: ask for candidates, try them all, answer with the best.
+"""The seed harness of trimul_cuda: ask for candidates, try them if there are several, answer with the best.
 
 A reply is a schedule (JSON, one value for each knob of SPACE), which is rendered to device code for the
 instance's channels with the text of prompts/kernel.md; or fenced CUDA text, which is taken as it is. What is
@@ -37,6 +37,8 @@ def step(instance, history, knobs, context):
     if "try" not in history[-1]["action"]:
         prompts = context["prompts"]
         contents = [candidate(reply, instance, knobs, prompts) for reply in history[-1]["replies"]]
+        if len(contents) == 1:
+            return {"answer": {"content": contents[0], "samples": [0]}}
         return {"try": [{"content": text, "samples": [index]} for index, text in enumerate(contents)]}
     tried = zip(history[-1]["action"]["try"], history[-1]["results"], strict=True)
     best, _ = max(tried, key=lambda pair: (pair[1]["score"], pair[1]["outcome"] == "not_timed"))

@@ -199,6 +199,10 @@ def test_no_knobs_no_search() -> None:
     assert ask(load_harness(harness_files("")), (), 0) is None
 
 
+def test_a_knob_that_depends_on_the_model_is_not_searched() -> None:
+    assert ask(load_harness(harness_files(TEMPERATURE + "searched = false\n")), (), 0) is None
+
+
 def updated(found: Diagnosis, **training: object) -> object:
     return propose_update(found, ["s1"], TrainingSection.model_validate(training), 7)
 

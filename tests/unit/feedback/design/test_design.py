@@ -162,6 +162,7 @@ def test_pins_frozen_knobs_and_exemplars_that_are_not_there_are_left_out() -> No
     made = harness(
         pin_tile=choice("free", "free", 8),
         one=choice(1, 1),
+        verbose=choice(False, False, True).model_copy(update={"searched": False}),
         exemplars=Knob(kind="int", value=0, low=0, high=4),
     )
     assert space_of(made, trials=True, first=True).knobs == {}

@@ -41,17 +41,26 @@ class Seed:
     def schedule(self) -> str:
         return str(self.scaffold.dump(self.scaffold.draw(random.Random(0))))
 
-    def step(self, history: Any = (), knobs: Any = None, exemplars: Any = (), parent: Any = None) -> Any:
+    def step(
+        self,
+        history: Any = (),
+        knobs: Any = None,
+        exemplars: Any = (),
+        parent: Any = None,
+        candidates: int = 0,
+    ) -> Any:
+        many = {"candidates": candidates, "requests": candidates} if candidates else {}
+        limits = self.limits.model_copy(update=many)
         context = {
             "prompts": self.harness.prompts,
             "exemplars": list(exemplars),
             "parent": parent,
-            "limits": self.limits.model_dump(),
+            "limits": limits.model_dump(),
             "seed": 3,
         }
         values = {**self.harness.values, **(knobs or {})}
         action = self.scaffold.step(self.instance, list(history), values, context)
-        return check_action(action, self.limits, reply_count=self.limits.requests)
+        return check_action(action, limits, reply_count=limits.requests)
 
     def candidate(self, reply: str, knobs: Any = None) -> str:
         return str(self.scaffold.candidate(reply, self.instance, knobs or {}, self.harness.prompts))
@@ -84,15 +93,22 @@ def user_texts(action: Any) -> list[str]:
 
 @both
 def test_an_attempt_asks_tries_everything_and_answers_with_the_best(seed: Seed) -> None:
-    asked = seed.step()
-    assert len(asked["ask"]) == seed.limits.candidates
+    asked = seed.step(candidates=2)
+    assert len(asked["ask"]) == 2
     history = [{"action": asked, "replies": [seed.schedule, "nonsense"], "results": []}]
-    tried = seed.step(history)
+    tried = seed.step(history, candidates=2)
     assert [entry["samples"] for entry in tried["try"]] == [[0], [1]]
     assert tried["try"][1]["content"] == "nonsense"
     results = [{"score": 0.2, "outcome": "ok"}, {"score": 0.0, "outcome": "compile_error"}]
     history.append({"action": tried, "replies": [], "results": results})
-    assert seed.step(history)["answer"] == tried["try"][0]
+    assert seed.step(history, candidates=2)["answer"] == tried["try"][0]
+
+
+@both
+def test_the_only_candidate_is_the_answer(seed: Seed) -> None:
+    history = [{"action": seed.step(candidates=1), "replies": [seed.schedule], "results": []}]
+    answer = seed.step(history, candidates=1)["answer"]
+    assert answer == {"content": seed.candidate(seed.schedule), "samples": [0]}
 
 
 @both
