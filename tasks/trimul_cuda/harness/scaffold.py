@@ -32,7 +32,7 @@ FENCED = re.compile(r"```(?:cuda|cu|c\+\+|cpp|c)\s*\n(.*?)```", re.DOTALL | re.I
 
 def step(instance, history, knobs, context):
     if not history:
-        count = context["limits"]["candidates"]
+        count = max(1, context["limits"]["candidates"])
         return {"ask": [_request(instance, knobs, context, number) for number in range(count)]}
     if "try" not in history[-1]["action"]:
         prompts = context["prompts"]

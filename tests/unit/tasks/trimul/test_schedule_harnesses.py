@@ -114,13 +114,13 @@ def test_the_only_candidate_is_the_answer(seed: Seed) -> None:
 @both
 def test_the_seed_harness_shows_a_parent_where_the_archive_chose_one(seed: Seed) -> None:
     asked = seed.step(parent={"reply": seed.schedule, "score": 1.0})
-    assert user_texts(asked) == [f"{seed.shape}\nnear: {seed.schedule}"] * seed.limits.candidates
+    assert user_texts(asked) == [f"{seed.shape}\nnear: {seed.schedule}"] * max(1, seed.limits.candidates)
 
 
 @both
 def test_the_seed_harness_shows_no_exemplar_and_pins_nothing(seed: Seed) -> None:
     asked = seed.step(exemplars=[{"reply": seed.schedule, "score": 1.0}])
-    assert user_texts(asked) == [seed.shape] * seed.limits.candidates
+    assert user_texts(asked) == [seed.shape] * max(1, seed.limits.candidates)
     properties = asked["ask"][0]["schema"]["properties"]
     assert {name: entry["enum"] for name, entry in properties.items()} == seed.scaffold.SPACE
 
