@@ -82,7 +82,8 @@ NO_GAIN: dict[str, Draw] = {
     "rare great losses: 5 % lose 0.94, spread 0.1": rare_losses(0.05, 0.94, 0.1),
     "rare great losses: 2 % lose 0.94, spread 0.05": rare_losses(0.02, 0.94, 0.05),
     "rare great losses: 12 % lose 0.94": rare_losses(0.12, 0.94, 0.0),
-    "rare great losses, the worst found: 6.5 % lose 1, spread 0.1": rare_losses(0.065, 1.0, 0.1),
+    "rare great losses, worst for 48 pairs: 6.5 % lose 1, spread 0.1": rare_losses(0.065, 1.0, 0.1),
+    "rare great losses, worst for 120 pairs: 2.6 % lose 1, spread 0.05": rare_losses(0.026, 1.0, 0.05),
     "drift of the machine": drift,
     "right or wrong": answers(0.0),
 }
