@@ -46,10 +46,10 @@ def test_where_scores_are_times_each_run_is_compared_through_the_first_release_t
 
 
 @pytest.mark.parametrize(
-    ("budget", "levers", "most"), [(600, "both", 1), (600, "harness", 1), (1000, "both", 2)]
+    ("budget", "levers", "most"), [(640, "both", 2), (640, "harness", 3), (1000, "both", 4)]
 )
 def test_no_more_generations_are_announced_than_the_budget_holds(budget, levers, most, tmp_path) -> None:
-    """By hand: 144 train evaluations, 24 an arm of the screen, 72 a round of pairs, 96 at the end."""
+    """By hand: 96 train evaluations, 16 an arm of the screen, 48 a round of pairs, 96 at the end."""
     config = resolve_config("trimul", None, [], None)
     study = Study(config, read_arms([levers]), 1, BudgetSection(evaluations=budget), tmp_path)
     assert config_of(study, study.arms[0], 0).run.generations == most
@@ -80,11 +80,11 @@ def test_runs_of_a_study_differ_in_arm_and_seed_alone(tmp_path) -> None:
         resolve_config("trimul", None, [], None),
         read_arms(["harness", "both"]),
         2,
-        BudgetSection(evaluations=500),
+        BudgetSection(evaluations=400),
         tmp_path,
     )
     one, other = config_of(study, study.arms[0], 1), config_of(study, study.arms[1], 1)
-    assert (one.budget.evaluations, one.run.seed, one.run.levers) == (500, 1, "harness")
+    assert (one.budget.evaluations, one.run.seed, one.run.levers) == (400, 1, "harness")
     assert other == one.model_copy(update={"run": one.run.model_copy(update={"levers": "both"})})
 
 
@@ -99,7 +99,7 @@ def test_a_comparison_goes_on_only_under_the_same_settings(tmp_path) -> None:
         resolve_config("trimul", None, [], None),
         read_arms(["harness"]),
         1,
-        BudgetSection(evaluations=500),
+        BudgetSection(evaluations=400),
         tmp_path / "study",
     )
     _settle(study)
