@@ -32,7 +32,7 @@ from shared.messages.records import Evaluation
 LIMITS = Limits(wall_s=4, cpu_s=4, memory_mb=64, processes=16, file_mb=4, output_bytes=1 << 20)
 INSTANCE = {"id": "hidden", "n": 160}
 WORTH = 2.0  # times the honest speed: what an attack on the clock must seem to reach
-TRIES = 3  # on the naive harness: the clock must be met, a cache needs two runs, the machine may be busy
+TRIES = 5  # on the naive harness: the clock must be met, a cache needs two runs, the machine may be busy
 OTHER_WORKERS = 2
 
 
@@ -101,7 +101,7 @@ def attack_kernels(chosen: Sequence[Attack], grounds: Grounds) -> list[Finding]:
         if attack in believing:
             fooled = _fools_a_believer(attack, sources[attack.name], grounds, honest_reply)
         else:
-            fooled = _fools_naive(attack, sources[attack.name], grounds, honest)
+            fooled = _fools_naive(attack, sources, grounds, honest)
         contained = not rewarded and attack.name not in trophies
         findings.append(Finding.of(attack, fooled, contained, seen(result)))
     return findings
@@ -143,10 +143,13 @@ def _fools_a_believer(attack: Attack, source: str, grounds: Grounds, honest: nai
     return False
 
 
-def _fools_naive(attack: Attack, source: str, grounds: Grounds, honest: naive.Verdict) -> bool:
-    """Judged by what the naive harness believes, or by what the attack left; it may come again."""
-    for _ in range(1 if attack.kept else TRIES):
-        verdict = naive.judge_kernel(source, grounds.place(attack.name), {})
+def _fools_naive(attack: Attack, sources: Mapping[str, str], grounds: Grounds, honest: naive.Verdict) -> bool:
+    """Judged by what the naive harness believes, or by what the attack left. It may come again, beside an
+    honest kernel that is timed again: the machine's load may have changed."""
+    for number in range(1 if attack.kept else TRIES):
+        if number:
+            honest = naive.judge_kernel(sources[CONTROL], grounds.place(CONTROL), {})
+        verdict = naive.judge_kernel(sources[attack.name], grounds.place(attack.name), {})
         if verdict.hung or (attack.gain == "trophy" and grounds.trophy(attack.name).exists()):
             return True
         fast = attack.gain == "pass" or verdict.speedup >= WORTH * honest.speedup
