@@ -59,11 +59,13 @@ def recipe(
     units: int,
     hidden: int,
     *,
+    prompts: int = 1,
     steps: int = 0,
     batch: int = 0,
     learning_rate: float = 0.0,
 ) -> Recipe:
-    """`units`: samples (or pairs) that teach. What the caller gives other than 0 stands."""
+    """`units`: samples (or pairs) that teach; of right answers in several `prompts` each, the answers. What
+    the caller gives other than 0 stands."""
     batch = min(units, batch or min(LARGEST_BATCH, max(SMALLEST_BATCH, units // BATCHES)))
     one_pass = math.ceil(units / batch)
     passes = min(algorithm.passes, max(1, math.ceil(ENOUGH_STEPS / one_pass)))
@@ -71,7 +73,7 @@ def recipe(
         steps=steps or math.ceil(passes * units / batch),
         batch=batch,
         learning_rate=learning_rate or algorithm.rate * rate_for(hidden),
-        one_pass=one_pass if algorithm.imitates and not steps else 0,
+        one_pass=prompts * one_pass if algorithm.imitates and not steps else 0,
     )
 
 

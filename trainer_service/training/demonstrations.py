@@ -4,6 +4,7 @@ server does it. What is learned is the reply and the token that ends it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,13 @@ def read_demonstrations(path: Path, base: Path) -> list[TrainingSample]:
     if not items:
         raise TrainingError("there is no demonstration to learn from")
     return [tokenize(item, tokenizer, end) for item in items]
+
+
+def prompts_an_answer(samples: Sequence[TrainingSample]) -> int:
+    """In how many prompts an answer stands, in the mean: two where a harness is proposed beside the live
+    one."""
+    answers = {(sample.group, sample.token_ids) for sample in samples}
+    return max(1, round(len(samples) / len(answers)))
 
 
 def tokenize(item: Demonstration, tokenizer: Any, end: int) -> TrainingSample:

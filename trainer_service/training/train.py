@@ -30,7 +30,7 @@ from trainer_service.recipe import Recipe, is_learned, read_size, recipe
 from trainer_service.specs import TrainingSample, TrainResult, TrainSpec
 from trainer_service.training import checkpoints, curves, serving
 from trainer_service.training.adapter import fingerprint_of, write_adapter
-from trainer_service.training.demonstrations import read_demonstrations
+from trainer_service.training.demonstrations import prompts_an_answer, read_demonstrations
 from trainer_service.training.device import check_device, choose_dtype, loss_scale
 from trainer_service.training.engine import (
     gather_adapter,
@@ -86,10 +86,12 @@ def train(spec: TrainSpec) -> TrainResult:
     algorithm, dtype = find(spec.algorithm), choose_dtype(spec.precision)
     batch = read_batch(spec, algorithm)
     size = read_size(spec.base)
+    prompts = prompts_an_answer(batch.samples) if algorithm.imitates else 1
     chosen = recipe(
         algorithm,
-        len(batch.samples) // algorithm.unit,
+        max(1, len(batch.samples) // algorithm.unit // prompts),
         size.hidden,
+        prompts=prompts,
         steps=spec.steps,
         batch=spec.batch,
         learning_rate=spec.learning_rate,

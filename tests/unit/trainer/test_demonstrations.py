@@ -9,7 +9,7 @@ from shared.errors import TrainingError
 from shared.messages.proposals import ChatMessage, Demonstration, Demonstrations
 from tests.parts.spelling import write_base
 from tests.parts.tiny_model import write_model
-from trainer_service.training.demonstrations import read_demonstrations
+from trainer_service.training.demonstrations import prompts_an_answer, read_demonstrations
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,14 @@ def test_the_loss_is_on_the_reply_and_its_end_token_and_on_nothing_of_the_prompt
     assert tokenizer.convert_ids_to_tokens(sample.token_ids) == ["a", "b", "c", "<end>"]
     assert sample.free == (True,) * 4
     assert (sample.reward, sample.group, sample.served) == (1.0, "i1", ())
+
+
+def test_an_answer_counts_once_in_whatever_prompts_it_stands(tmp_path, base):
+    once = demonstration("red", "a b c")
+    assert prompts_an_answer(read(tmp_path, base, once)) == 1
+    assert prompts_an_answer(read(tmp_path, base, once, demonstration("blue", "a b c"))) == 2
+    other = demonstration("red", "b c").model_copy(update={"instance_id": "i2"})
+    assert prompts_an_answer(read(tmp_path, base, once, other)) == 1  # every second one in another prompt
 
 
 def test_no_token_reaches_from_the_prompt_into_the_reply(tmp_path):

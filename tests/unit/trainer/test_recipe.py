@@ -36,6 +36,12 @@ def test_few_samples_are_passed_over_again_and_many_once(samples, batch, steps):
     assert (made.batch, made.steps) == (batch, steps)
 
 
+def test_an_answer_in_two_prompts_is_learned_in_as_many_steps_as_in_one():
+    one, two = (recipe(find("supervised"), 151, hidden=576, prompts=prompts) for prompts in (1, 2))
+    assert (one.steps, one.batch, one.one_pass) == (51, 12, 13)
+    assert (two.steps, two.batch, two.one_pass) == (51, 12, 26)  # a pass sees both prompts of each
+
+
 def test_what_is_set_stands():
     made = recipe(find("entropic"), 500, hidden=576, steps=7, batch=10, learning_rate=0.5)
     assert (made.steps, made.batch, made.learning_rate) == (7, 10, 0.5)
