@@ -33,10 +33,10 @@ def read_demonstrations(path: Path, base: Path) -> list[TrainingSample]:
 
 
 def prompts_an_answer(samples: Sequence[TrainingSample]) -> int:
-    """In how many prompts an answer stands, in the mean: two where a harness is proposed beside the live
-    one."""
-    answers = {(sample.group, sample.token_ids) for sample in samples}
-    return max(1, round(len(samples) / len(answers)))
+    """In how many different prompts an answer stands, in the mean: two where a harness is proposed beside the
+    live one."""
+    shown = {(sample.group, sample.token_ids, sample.prompt_ids) for sample in samples}
+    return max(1, round(len(shown) / len({answer[:2] for answer in shown})))
 
 
 def tokenize(item: Demonstration, tokenizer: Any, end: int) -> TrainingSample:

@@ -38,7 +38,7 @@ def test_the_loss_is_on_the_reply_and_its_end_token_and_on_nothing_of_the_prompt
 
 def test_an_answer_counts_once_in_whatever_prompts_it_stands(tmp_path, base):
     once = demonstration("red", "a b c")
-    assert prompts_an_answer(read(tmp_path, base, once)) == 1
+    assert prompts_an_answer(read(tmp_path, base, once, once)) == 1
     assert prompts_an_answer(read(tmp_path, base, once, demonstration("blue", "a b c"))) == 2
     other = demonstration("red", "b c").model_copy(update={"instance_id": "i2"})
     assert prompts_an_answer(read(tmp_path, base, once, other)) == 1  # every second one in another prompt
