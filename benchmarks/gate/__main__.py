@@ -148,9 +148,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--whole-runs", type=int, default=60, help="simulated runs a scenario")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--task", default="trimul", help="whose settings of the gate")
+    parser.add_argument("--pairs", type=int, help="in the place of that task's max_pairs")
     add_options(parser)
     options = parser.parse_args(arguments)
     gate = resolve_config(options.task, None, [], None).gate
+    gate = gate.model_copy(update={"max_pairs": options.pairs or gate.max_pairs})
     started_s = time.monotonic()
     result = {
         **machine_and_date(),

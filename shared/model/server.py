@@ -118,13 +118,13 @@ class Server:
         text = self._ask("GET", "/models", None, LOAD_TIMEOUT_S)
         try:
             listed = json.loads(text)
-            models = listed if isinstance(listed, list) else listed["data"]  # some give the bare list
-            names = [str(model["id"]) for model in models or ()]
-            self._sglang_base = sglang.base_of(models or [])
-            self._adapters |= {str(model["id"]) for model in models or () if model.get("parent")}
-            return names
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            cards = (listed if isinstance(listed, list) else listed["data"]) or []  # some give the bare list
+            names = [str(card["id"]) for card in cards]
+        except (ValueError, LookupError, TypeError) as error:
             raise ChatError(f"{self.url}/models lists no models: {text[:200]!r}") from error
+        self._sglang_base = sglang.base_of(cards)
+        self._adapters |= {str(card["id"]) for card in cards if card.get("parent")}
+        return names
 
     def load_adapter(self, name: str, path: str) -> None:
         """Raises ArtifactError for an adapter that is not taken, AdaptersUnsupportedError if none ever
@@ -170,7 +170,8 @@ class Server:
             text = self._ask("POST", "/completions", body | {"prompt_logprobs": 0}, timeout_s)
             logprobs = parse_prompt_logprobs(text.encode(), token_ids)
         if logprobs is None:
-            hint = "adapters are verified by prompt_logprobs on /v1/completions, as vLLM gives them"
+            hint = "adapters are verified by prompt_logprobs on /v1/completions, as vLLM gives them, or by"
+            hint += " input_token_logprobs of SGLang's /generate"
             raise ChatError(f"{self.url} gives no prompt_logprobs for {model}", hint)
         return logprobs
 
