@@ -66,19 +66,26 @@ def instances_fault(instances: Sequence[JsonObject]) -> str:
     """Why these instances can't be distinguished or stored; empty where they can: an id each (text or a whole
     number), none twice, finite numbers, whole characters."""
     seen: dict[str, int] = {}
+    fault = _unstorable(instances)  # all at once: they are looked at one by one only where there is a fault
     for number, instance in enumerate(instances, start=1):
         name = instance.get("id")
         if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
             return f"instance {number} has no id (text or a whole number): {name!r}"
-        try:
-            json.dumps(instance, allow_nan=False, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            return f"instance {name!a} holds half of a surrogate pair, which is no character"
-        except ValueError:
-            return f"instance {name!a} holds a number that is not finite"
+        if fault and (its := _unstorable(instance)):
+            return f"instance {name!a} {its}"
         if str(name) in seen:
             return f"instances {seen[str(name)]} and {number} share the id {name!r}"
         seen[str(name)] = number
+    return ""
+
+
+def _unstorable(value: Any) -> str:
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair, which is no character"
+    except ValueError:
+        return "holds a number that is not finite"
     return ""
 
 

@@ -101,6 +101,7 @@ class World:
         task = make_task(self.folder / "task", self.knobs)
         self.store: Store = self.on_store or LocalStore(self.folder / "store")
         self.ledger = Ledger(self.ledger_url or f"sqlite:///{self.folder / 'ledger.sqlite'}")
+        self.ledger.database.keep_open()  # as a worker does
         self.ledger.create_schema()
         self.ledger.create_run(self.name)
         self.config: RunConfig = load_config([{"run": {"task": task}}, self.sections])

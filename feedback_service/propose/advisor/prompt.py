@@ -4,6 +4,7 @@ as quoted data, between marks that its text can't hold: they are named after a d
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,22 +58,15 @@ def render(question: Question) -> list[dict[str, str]]:
 
 
 def _render(question: Question, mark: str, quoted: list[str]) -> str:
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-
-    def quote(text: str, most: int) -> str:
-        shown = _cut(text, most)
-        quoted.append(shown)
-        return f"<data-{mark}>\n{shown}\n</data-{mark}>"
-
-    environment.filters |= {"quote": quote, "tojson": _json, "edited": _edited, "last_reply": last_reply}
     harness = load_harness(question.files)
     texts = {f"prompts/{name}.md": text for name, text in sorted(harness.prompts.items())}
     texts |= {SCAFFOLD: harness.scaffold}
     if EXEMPLARS in question.files:
         texts |= {EXEMPLARS: json.dumps(harness.exemplars, indent=1, ensure_ascii=False)}
-    return environment.from_string(PROMPT.read_text(encoding="utf-8")).render(
+    return _template().render(
         question=question,
         mark=mark,
+        quoted=quoted,
         harness=harness,
         texts=texts,
         groups=_groups(question.traces),
@@ -80,6 +74,20 @@ def _render(question: Question, mark: str, quoted: list[str]) -> str:
         steps=MOST_STEPS,
         rates=RATES,
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"quote": _quote, "tojson": _json, "edited": _edited, "last_reply": last_reply}
+    return environment.from_string(PROMPT.read_text(encoding="utf-8"))
+
+
+@jinja2.pass_context
+def _quote(context: jinja2.runtime.Context, text: str, most: int) -> str:
+    shown = _cut(text, most)
+    context["quoted"].append(shown)
+    return f"<data-{context['mark']}>\n{shown}\n</data-{context['mark']}>"
 
 
 def last_reply(trace: Trace) -> str:

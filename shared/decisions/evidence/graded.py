@@ -25,6 +25,7 @@ FEWEST = 3  # pairs before which no spread is known
 STAKES = ((0.995, 0.98), (0.5, 0.02))  # a gain that is small against the bound wants the highest stake
 EARLY = 2.0  # looks before the last use this times 1/alpha, which leaves the last one nearly all of alpha
 LAST = 1.04  # makes up for what those earlier looks use
+PLACES = np.linspace(-9.0, 9.0, 361)  # arctanh of t / sqrt(t^2 + n - 1), at which the table has its values
 MOST_SHARE = 1 - 3e-8  # of t / sqrt(t^2 + n - 1): the table's end
 LEAST = 1 / 3  # of 1/alpha, so that a gainless release passes with 3/LAST alpha at most, whatever its law
 
@@ -42,9 +43,8 @@ def passed_in(runs: Array, alpha: float, min_effect: float, bound: float = 1.0) 
     """Which of many confirmations pass by each pair, each a row of max_pairs differences; for planning and
     for simulation, with the t evidence from a table (off by less than 0.001 in its logarithm)."""
     count, share = standardised(runs - min_effect)
-    grid, table = _t_table(2 ** int(np.ceil(np.log2(len(count)))))  # few sizes, so that one serves many
     place = np.arctanh(np.clip(share, -MOST_SHARE, MOST_SHARE))
-    columns = [np.interp(place[:, n], grid, table[n]) for n in range(len(count))]
+    columns = [np.interp(place[:, n], PLACES, _t_row(n + 1)) for n in range(len(count))]
     wealth, line = _losses(runs, alpha, min_effect, bound, runs.shape[-1])
     return passed(np.stack(columns, axis=1), wealth, line, alpha)
 
@@ -59,11 +59,9 @@ def _losses(
 
 
 @cache
-def _t_table(most: int) -> tuple[Array, Array]:
-    grid = np.linspace(-9.0, 9.0, 361)
-    share = np.broadcast_to(np.tanh(grid), (most, len(grid)))
-    count = np.broadcast_to(np.arange(1.0, most + 1)[:, None], share.shape)
-    return grid, log_mixture(count, share)
+def _t_row(count: int) -> Array:
+    """The t evidence after `count` pairs at PLACES."""
+    return log_mixture(np.full(PLACES.shape, float(count)), np.tanh(PLACES))
 
 
 def passed(evidence: Array, wealth: Array, line: Array, alpha: float) -> Array:
