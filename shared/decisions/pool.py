@@ -13,6 +13,7 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Collection
+from itertools import islice
 
 from shared.config.settings import RunConfig
 from shared.decisions.arms import instance_key
@@ -74,7 +75,7 @@ def sealed_sample(whole: list[JsonObject], count: int, seed: int) -> list[JsonOb
 
 
 def fresh(order: list[JsonObject], used: Collection[str], count: int) -> list[JsonObject]:
-    return [instance for instance in order if instance_key(instance) not in used][:count]
+    return list(islice((instance for instance in order if instance_key(instance) not in used), count))
 
 
 def weights(order: list[JsonObject], group: str) -> dict[str, float]:

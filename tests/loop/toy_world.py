@@ -96,6 +96,7 @@ class World:
     ledger_url: str = ""  # empty: a file in the folder
     on_store: Store | None = None  # None: in the folder
     opened: list[e.RolloutsOpened] = field(default_factory=list)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the knobs, by harness
 
     def __post_init__(self) -> None:
         task = make_task(self.folder / "task", self.knobs)
@@ -190,7 +191,7 @@ class World:
         knobs: dict[str, Any] | None = None,
     ) -> AttemptState:
         rng = random.Random(digest_of([instance, arm, release.digest, seed, *filter(None, [knobs])]))
-        setting = load_harness(get_bundle(self.store, release.harness)).values | (knobs or {})
+        setting = self.settings_of(release.harness) | (knobs or {})
         pinned = setting.get("pin_shape", "free")
         shape = pinned if pinned != "free" else rng.choice(["round", "square"])
         score = 0.3 + self.gain(pinned == "round", release.adapter is not None) + rng.gauss(0, self.spread)
@@ -215,6 +216,11 @@ class World:
         if self.ending:
             turns = (Turn(action={"ask": []}, replies=(Sample(text="", finish_reason=self.ending),)),)
         return AttemptState(plan=plan, turns=turns, answer=tried, final=result)
+
+    def settings_of(self, harness: str) -> dict[str, Any]:
+        if harness not in self.settings:
+            self.settings[harness] = load_harness(get_bundle(self.store, harness)).values
+        return self.settings[harness]
 
     def validate(self, event: e.HarnessProposed) -> list[e.Message]:
         where = {"run_id": self.name, "generation": event.generation, "join": event.join}
