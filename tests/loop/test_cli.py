@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ratchet.program import main
 from ratchet.runs import folder as runs
 from ratchet.runs.request import RunRequest
 from shared.config.settings import load_config
@@ -28,7 +29,6 @@ def ratchet(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complete
     ("arguments", "code", "message"),
     [
         (["run", "tea-making"], 2, "lawbench, trimul"),
-        (["run", "trimul", "--set", "gate.alpah=0.1"], 2, "gate.alpah"),
         (["run", "trimul", "--set", "gate.alpha=7"], 2, "gate.alpha"),
         (["run", "trimul", "--set", "alpha"], 2, "section.key=value"),
         (["run", "trimul", "--levers", "brain"], 2, "run.levers"),
@@ -51,14 +51,30 @@ def ratchet(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complete
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_a_mistake_is_named_with_a_hint(
-    arguments: list[str], code: int, message: str, tmp_path: Path
+    arguments: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = ratchet(*arguments, cwd=tmp_path)
-    assert done.returncode == code
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "hush" not in done.stderr
+    monkeypatch.setattr(sys, "argv", ["ratchet", *arguments])
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr().err
+    assert end.value.code == code
+    assert message in told
+    assert "hush" not in told
     assert not list(tmp_path.glob("runs/*"))  # nothing was begun
+
+
+def test_a_mistake_ends_the_process_with_its_exit_code(tmp_path: Path) -> None:
+    done = ratchet("run", "trimul", "--set", "gate.alpah=0.1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "gate.alpah" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
