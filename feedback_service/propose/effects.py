@@ -1,8 +1,9 @@
 """Main effects over train candidates that are JSON objects: which value of which field goes with better
 scores. A score is credited to what ran: a scaffold that renders its replies may have pinned or cut a field.
 
-Scores are centred within their instance and generation, so that easy instances favour no value. A finding is
-a hint for a patch, not a proof: many values are compared, and only the gate decides whether it holds.
+Scores are centred within their instance and generation, so that easy instances favour no value, and a field
+is judged by what the other fields leave unexplained (ridge regression on all values at once). A finding is a
+hint for a patch, not a proof: many values are compared, and only the gate decides whether it holds.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from feedback_service.propose.diagnosis import Scored
 from shared.decisions.arms import instance_key
@@ -20,8 +24,12 @@ from shared.decisions.arms import instance_key
 RENDERED = re.compile(r"\{.*\}")  # in a line
 FEWEST = 4  # replies with the value, and without it
 CLEAR = 2.0  # standard errors that the difference must exceed
+PRIORS = (0.1, 1.0, 4.0, 16.0, 64.0)  # replies without an effect that are added to each value's own
+MOST_VALUES = 400  # that are fitted at once, the most frequent ones
 
 JsonScalar = bool | int | float | str
+Array = NDArray[np.float64]
+Reply = tuple[dict[str, str], float]  # JSON by field, of those that vary in its instance; the centred score
 
 
 @dataclass(frozen=True)
@@ -36,20 +44,58 @@ class Effect:
     others: int
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """All values at once, over the replies."""
+
+    values: list[tuple[str, str]]  # field, JSON
+    marks_RV: NDArray[np.bool_]  # which reply holds which value
+    scores_R: Array
+    parts_RV: Array  # what each value adds to each reply's score
+    used_V: Array  # degrees of freedom that each value took
+
+
 def main_effects(rounds: Sequence[Sequence[Scored]]) -> list[Effect]:
     """For each field its best value, if that is clearly better than the rest; the surest gains first.
     `rounds`: the replies of each generation, which are compared among themselves alone."""
-    groups: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for replies in (found for scored in rounds for found in _by_instance(scored)):
-        mean = math.fsum(score for _, score in replies) / len(replies)
-        values = [{field: json.dumps(value) for field, value in reply.items()} for reply, _ in replies]
-        for field in sorted({field for reply in values for field in reply}):
-            if len({reply.get(field) for reply in values}) > 1:  # else the instance says nothing of it
-                for reply, (_, score) in zip(values, replies, strict=True):
-                    if field in reply:
-                        groups[field][reply[field]].append(score - mean)
-    best = (_best_value(field, values) for field, values in sorted(groups.items()))
+    replies = [reply for scored in rounds for found in _by_instance(scored) for reply in _centred(found)]
+    counts = Counter(value for fields, _ in replies for value in fields.items())
+    values = sorted(value for value, count in counts.most_common(MOST_VALUES) if count >= FEWEST)
+    if not values:
+        return []
+    fitted = _fit(replies, values)
+    best = (_best_value(field, replies, fitted) for field in sorted({field for field, _ in values}))
     return sorted((effect for effect in best if effect), key=lambda effect: effect.error - effect.gain)
+
+
+def _centred(found: Sequence[tuple[dict[str, JsonScalar], float]]) -> list[Reply]:
+    """Of one instance; without the fields of which it says nothing, as all its replies hold the same."""
+    mean = math.fsum(score for _, score in found) / len(found)
+    texts = [{field: json.dumps(value) for field, value in reply.items()} for reply, _ in found]
+    fields = {field for reply in texts for field in reply}
+    vary = {field for field in fields if len({reply.get(field) for reply in texts}) > 1}
+    return [
+        ({field: text for field, text in reply.items() if field in vary}, score - mean)
+        for reply, (_, score) in zip(texts, found, strict=True)
+    ]
+
+
+def _fit(replies: Sequence[Reply], values: list[tuple[str, str]]) -> _Fitted:
+    """By ridge regression with the one of PRIORS that generalised cross-validation prefers (Golub, Heath &
+    Wahba, Technometrics 1979). Degrees of freedom: the diagonal of the hat matrix, by value."""
+    marks_RV = np.array([[fields.get(field) == text for field, text in values] for fields, _ in replies])
+    scores_R = np.array([score for _, score in replies])
+    apart_RV = marks_RV - marks_RV.mean(0)
+    gram_VV = apart_RV.T @ apart_RV
+    found = []
+    for prior in PRIORS:
+        shrunk_VV = np.linalg.inv(gram_VV + prior * np.eye(len(values)))
+        parts_RV = apart_RV * (shrunk_VV @ (apart_RV.T @ scores_R))
+        used_V = np.diag(shrunk_VV @ gram_VV)
+        error = np.square(scores_R - parts_RV.sum(1)).sum() / max(1.0, len(replies) - used_V.sum()) ** 2
+        found.append((error, parts_RV, used_V))
+    _, parts_RV, used_V = min(found, key=lambda fit: fit[0])
+    return _Fitted(values, marks_RV, scores_R, parts_RV, used_V)
 
 
 def _by_instance(scored: Sequence[Scored]) -> list[list[tuple[dict[str, JsonScalar], float]]]:
@@ -79,22 +125,20 @@ def parse_object(text: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _best_value(field: str, values: dict[str, list[float]]) -> Effect | None:
+def _best_value(field: str, replies: Sequence[Reply], fitted: _Fitted) -> Effect | None:
+    others_V = np.array([name != field for name, _ in fitted.values])
+    left_R = fitted.scores_R - fitted.parts_RV[:, others_V].sum(1)
+    spent = float(fitted.used_V[others_V].sum())  # what the fit of the others took from the noise
+    wide = math.sqrt(len(left_R) / max(1.0, len(left_R) - spent))
+    has_R = np.array([field in fields for fields, _ in replies])
     found = []
-    for value, scores in values.items():
-        rest = [score for other, others in values.items() if other != value for score in others]
+    for value in np.flatnonzero(~others_V):
+        mark_R = fitted.marks_RV[:, value]
+        scores, rest = left_R[mark_R], left_R[has_R & ~mark_R]
         if min(len(scores), len(rest)) >= FEWEST:
-            gain = _mean(scores) - _mean(rest)
-            error = math.sqrt(_variance(scores) / len(scores) + _variance(rest) / len(rest))
+            gain = float(scores.mean() - rest.mean())
+            error = wide * math.sqrt(scores.var(ddof=1) / len(scores) + rest.var(ddof=1) / len(rest))
             if gain > CLEAR * error and gain > 0:
-                found.append(Effect(field, json.loads(value), gain, error, len(scores), len(rest)))
+                best = json.loads(fitted.values[value][1])
+                found.append(Effect(field, best, gain, error, len(scores), len(rest)))
     return max(found, key=lambda effect: effect.gain - effect.error, default=None)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-def _variance(values: Sequence[float]) -> float:
-    mean = _mean(values)
-    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
