@@ -59,6 +59,17 @@ def policy(request, tmp_path_factory):
     return adapted
 
 
+OPENING, EXAMPLES = list(range(10, 34)), list(range(30, 50))
+ALIKE = [  # another prompt each: all open alike, some go on alike
+    sample([*OPENING, *EXAMPLES, 7], [20, 21, 22]),
+    sample([*OPENING, *EXAMPLES, 8, 9], [20, 21]),
+    sample([*OPENING, 5], [40, 41], temperature=0.7),
+    sample([*OPENING, *EXAMPLES], [30, 7]),
+    sample([*OPENING, *EXAMPLES, 8, 9], [23]),
+    sample([3, 4], [50]),
+]
+
+
 def alone(policy, one):
     """Log-probabilities at the sample's temperature and entropies of its free tokens, by the plain way."""
     tokens_1T = torch.tensor([[*one.prompt_ids, *one.token_ids]])
@@ -76,12 +87,12 @@ def gradients(policy, logprobs):
     return torch.autograd.grad(loss, [w for w in policy.parameters() if w.requires_grad])
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_a_batch_gives_each_samples_own_logprobs_entropies_and_gradients(policy, packed):
+@pytest.mark.parametrize(("samples", "packed"), [(SAMPLES, True), (SAMPLES, False), (ALIKE, True)])
+def test_a_batch_gives_each_samples_own_logprobs_entropies_and_gradients(policy, samples, packed):
     assert is_packed(policy)
-    batch = lay_out(SAMPLES, HERE, packed=packed)
-    reading = read(policy, batch, SAMPLES)
-    expected = [alone(policy, one) for one in SAMPLES]
+    batch = lay_out(samples, HERE, packed=packed)
+    reading = read(policy, batch, samples)
+    expected = [alone(policy, one) for one in samples]
     logprobs, entropies = batch.take(reading.logprob_BK), batch.take(reading.entropy_BK)
     for (chosen_K, entropy_K), ours_K, ours_entropy_K in zip(expected, logprobs, entropies, strict=True):
         assert torch.allclose(ours_K, chosen_K, atol=2e-5)
@@ -115,6 +126,16 @@ def test_what_samples_share_stands_in_the_row_once_and_what_predicts_nothing_not
     assert batch.tokens_RT.shape == (1, (4 + 3 + 2 + 0 + 3) + (2 + 5) + (20 + 4))
     twins = [SAMPLES[0], SAMPLES[0].model_copy(update={"token_ids": (20, 21, 22, 99)})]
     assert lay_out(twins, HERE, packed=True).tokens_RT.tolist() == [[5, 6, 7, 8, 20, 21, 22]]
+
+
+def test_what_different_prompts_open_with_alike_stands_in_the_row_once_where_that_saves_work():
+    # The opening, the examples, and then by sample: 7 20 21; 8 9 20; 5 40; 30; 8 9; 3 4.
+    assert lay_out(ALIKE, HERE, packed=True).tokens_RT.numel() == 24 + 20 + 3 + 3 + 2 + 1 + 2 + 2
+    few = [sample([*OPENING[:8], n, *EXAMPLES], [20]) for n in (1, 2)]  # eight tokens are not worth it
+    assert lay_out(few, HERE, packed=True).tokens_RT.numel() == 2 * (8 + 1 + 20)
+    rest = [1] * 1000  # forty branches would be filled up to it
+    uneven = [*(sample([*OPENING, n], [20]) for n in range(100, 140)), sample([*OPENING, 2, *rest], [20])]
+    assert lay_out(uneven, HERE, packed=True).tokens_RT.numel() == 40 * 25 + 24 + 1001
 
 
 def test_a_batch_of_silent_samples_has_a_gradient_of_zero(policy):
