@@ -133,9 +133,9 @@ def test_what_different_prompts_open_with_alike_stands_in_the_row_once_where_tha
     assert lay_out(ALIKE, HERE, packed=True).tokens_RT.numel() == 24 + 20 + 3 + 3 + 2 + 1 + 2 + 2
     few = [sample([*OPENING[:8], n, *EXAMPLES], [20]) for n in (1, 2)]  # eight tokens are not worth it
     assert lay_out(few, HERE, packed=True).tokens_RT.numel() == 2 * (8 + 1 + 20)
-    rest = [1] * 1000  # forty branches would be filled up to it
-    uneven = [*(sample([*OPENING, n], [20]) for n in range(100, 140)), sample([*OPENING, 2, *rest], [20])]
-    assert lay_out(uneven, HERE, packed=True).tokens_RT.numel() == 40 * 25 + 24 + 1001
+    # Of long prompts with several answers each, all branches would be filled up to what is left of a prompt.
+    long = [sample([*OPENING, n, *[1] * 300], [20, m, 21]) for n in (1, 2) for m in range(30, 38)]
+    assert lay_out(long, HERE, packed=True).tokens_RT.numel() == 2 * (325 + 1 + 8)
 
 
 def test_a_batch_of_silent_samples_has_a_gradient_of_zero(policy):
