@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from shared.errors import TrainingError
 from shared.messages.proposals import Demonstration, Demonstrations
+from shared.model.plain_chat import PLAIN_TEMPLATE
 from shared.model.wire import without_system
 from trainer_service.specs import TrainingSample
 
@@ -21,10 +22,7 @@ from trainer_service.specs import TrainingSample
 def read_demonstrations(path: Path, base: Path) -> list[TrainingSample]:
     """One sample a demonstration; each earns 1. Raises TrainingError where the template refuses one."""
     tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-    if not tokenizer.chat_template:
-        raise TrainingError(
-            "the base has no chat template", "add one to its tokenizer_config.json, or train on attempts"
-        )
+    tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE
     end = stop_token(base, tokenizer)
     items = Demonstrations.model_validate_json(path.read_bytes()).items
     if not items:

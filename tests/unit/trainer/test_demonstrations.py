@@ -1,10 +1,12 @@
 """Right replies become samples: in the base's own template, prompt and reply tokenized apart."""
 
-import json
-
 import pytest
+import torch
 from transformers import AutoTokenizer
 
+from agent_service.model_server.loading import load_language_model
+from agent_service.model_server.prompts import Prompter
+from agent_service.model_server.schemas import ChatRequest
 from shared.errors import TrainingError
 from shared.messages.proposals import ChatMessage, Demonstration, Demonstrations
 from tests.parts.spelling import write_base
@@ -64,15 +66,16 @@ def test_what_the_system_says_begins_the_users_message_where_the_template_knows_
     assert AutoTokenizer.from_pretrained(base).decode(sample.prompt_ids) == "be short\n\na tile:"
 
 
-def test_a_base_without_a_chat_template_is_refused_with_what_to_do(tmp_path, base):
-    for path in base.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
-    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
-    config.pop("chat_template", None)
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    with pytest.raises(TrainingError, match="no chat template"):
-        read(tmp_path, tmp_path, demonstration("red", "a"))
+def test_a_base_without_a_chat_template_learns_in_the_very_prompts_that_it_is_asked_in(tmp_path):
+    base = write_model(tmp_path / "bytes")
+    (base / "chat_template.jinja").unlink()
+    said = (ChatMessage(role="system", content="be short"), ChatMessage(role="user", content="a tile"))
+    (sample,) = read(tmp_path, base, Demonstration(instance_id="i1", messages=said, reply="8"))
+    messages = [{"role": one.role, "content": one.content} for one in said]
+    server = Prompter(load_language_model(base, torch.device("cpu")))
+    (row,) = server.chat_rows(ChatRequest(model="m", messages=messages, max_tokens=4))
+    assert sample.prompt_ids == tuple(row.prompt)
+    assert AutoTokenizer.from_pretrained(base).decode(sample.token_ids) == "8</s>"
 
 
 def test_a_template_that_refuses_a_message_names_the_instance(tmp_path, base):
