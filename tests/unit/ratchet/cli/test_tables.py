@@ -50,3 +50,10 @@ def test_a_generation_says_why_an_arm_was_not_measured(capsys: pytest.CaptureFix
     printed = capsys.readouterr().out
     assert f"  weights was not measured: {why}\n" in printed
     assert printed.count(why) == 1
+
+
+def test_a_generation_says_how_its_training_went(capsys: pytest.CaptureFixture[str]) -> None:
+    curves = {"loss": [2.0, 1.5, 1.25], "reward": [0.1, 0.2, 0.4]}
+    weights = {"reason": "grpo: four replies a group", "curves": curves}
+    print_generation(generation(proposals={"harness": None, "weights": weights}))
+    assert "  trained 3 steps: loss 2 to 1.25, reward 0.1 to 0.4\n" in capsys.readouterr().out
