@@ -78,7 +78,8 @@ def drive(folder: RunFolder, stack: Stack, refresh: Callable[[], None], note: Ca
     if ledger.run_state(folder.run_id) == "paused":
         from ratchet.runs.endpoint import require_answers
 
-        require_answers(folder.config())
+        with _stopping_in_order(folder, stack):
+            require_answers(folder.config())
         pausing.go_on(ledger, folder.run_id)
     if ledger.run_state(folder.run_id) == "failed":
         note(f"{reopening.reopen(ledger, folder.run_id)} jobs of a failed run are done again")
