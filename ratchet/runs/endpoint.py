@@ -94,12 +94,16 @@ def settled(section: S, name: str, found: Found, notes: list[str]) -> S:
 
 def with_list_prices(config: RunConfig) -> RunConfig:
     """For a plan, which asks no endpoint."""
-    model = config.model
-    price = look_up(model.url, model.name) if model.url and model.usd_prompt is None else None
+    sections = {"model": _listed(config.model), "advisor": _listed(config.advisor)}
+    return config.model_copy(update=sections)
+
+
+def _listed(section: S) -> S:
+    known = section.usd_prompt is not None or section.usd_completion is not None
+    price = look_up(section.url, section.name) if section.url and not known else None
     if price is None:
-        return config
-    known = {"usd_prompt": price.prompt, "usd_completion": price.completion}
-    return config.model_copy(update={"model": model.model_copy(update=known)})
+        return section
+    return section.model_copy(update={"usd_prompt": price.prompt, "usd_completion": price.completion})
 
 
 def require_answers(config: RunConfig) -> None:
