@@ -18,6 +18,7 @@ from shared.config.settings import RunConfig, TrainingSection
 from shared.errors import ArtifactError, TrainingError
 from shared.messages.events import WeightUpdateProposed
 from shared.messages.proposals import Demonstrations, WeightUpdate
+from shared.messages.records import JsonObject
 from shared.store.signing import SIGNATURE, Origin, check_signature, sign
 from shared.store.store import Store, get_record, list_bundle, materialize, put_bundle, read_folder
 from shared.store.trust import Trust
@@ -46,8 +47,9 @@ def trained_adapter(
     """The digest of the adapter's bundle. Raises TrainingError where it can't be made."""
     check_signed(event, store, trust)
     folder = cache_dir / "training" / event.digest
-    settings = get_record(store, event.config, RunConfig).training
-    spec = write_spec(event, settings, store, cache_dir, folder)
+    config = get_record(store, event.config, RunConfig)
+    settings = config.training
+    spec = write_spec(event, settings, store, cache_dir, folder, config.model.chat_template)
     if not is_done(spec):
         run_child(
             "trainer_service.training.train",
@@ -95,9 +97,15 @@ def is_done(spec: TrainSpec) -> bool:
 
 
 def write_spec(
-    event: WeightUpdateProposed, settings: TrainingSection, store: Store, cache_dir: Path, folder: Path
+    event: WeightUpdateProposed,
+    settings: TrainingSection,
+    store: Store,
+    cache_dir: Path,
+    folder: Path,
+    template: JsonObject | None = None,
 ) -> TrainSpec:
-    """Everything that the child needs, in the job's folder. Refuses before a process is started."""
+    """Everything that the child needs, in the job's folder. `template`: arguments of the chat template.
+    Refuses before a process is started."""
     update = get_record(store, event.update, WeightUpdate)
     base, adapter = starting_point(event, store, cache_dir / "bundles")
     limit = min(settings.max_tokens or sys.maxsize, read_size(base).context)
@@ -113,6 +121,7 @@ def write_spec(
         adapter=adapter,
         samples=folder / "samples.json",
         demonstrations=folder / "demonstrations.json" if demonstrations else None,
+        chat_template=template or {},
         out=folder / "adapter",
         result=folder / "result.json",
         checkpoints=folder / "checkpoints",

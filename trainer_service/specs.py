@@ -7,7 +7,7 @@ A child reads its spec, works, and writes its result last: no result means that 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -89,6 +89,7 @@ class TrainSpec(Spec):
     adapter: Path | None  # the adapter to start from; None: from zero
     samples: Path  # a JSON list of TrainingSample; empty where the algorithm imitates
     demonstrations: Path | None = None  # Demonstrations as JSON, for an algorithm that imitates
+    chat_template: dict[str, Any] = Field(default_factory=dict)  # arguments that the model is asked with
     out: Path  # becomes the adapter's folder
     result: Path  # a TrainResult
     checkpoints: Path

@@ -14,15 +14,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from agent_service.model_server.decoding.self_check import check_reading
 from shared.errors import RatchetError, SettingsError
+from shared.model.plain_chat import PLAIN_TEMPLATE
 
 logger = logging.getLogger(__name__)
 
-# For a model that was never taught a chat's form.
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}\n\n"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
-)
 ENDLESS = 1 << 30  # as a window: wider than any context
 ATTENTION = ("full_attention", "sliding_attention")
 # What configs call the longest context; the default is for those that know no limit (ALiBi).

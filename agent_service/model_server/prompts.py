@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -52,12 +53,12 @@ class Prompter:
         return piece
 
     def _chat_prompt(self, request: ChatRequest) -> list[int]:
-        tokenizer = self._language.tokenizer
-        if not tokenizer.chat_template:
-            raise Refusal("this model has no chat template; use /v1/completions")
+        template, given = self._language.tokenizer.apply_chat_template, request.chat_template_kwargs
+        if taken := sorted(given.keys() & inspect.signature(template).parameters):
+            raise Refusal(f"chat_template_kwargs are the template's own: not {', '.join(taken)}")
         messages: list[dict[str, Any]] = [{"role": m.role, "content": m.text()} for m in request.messages]
         try:
-            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            text = template(messages, tokenize=False, add_generation_prompt=True, **given)
         except Exception as error:  # a template raises what its author wrote into it
             raise Refusal(f"the chat template refuses these messages: {error}") from error
         return self._ids(text, special=False)

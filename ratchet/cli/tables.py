@@ -11,7 +11,8 @@ from rich.table import Table
 
 from ratchet.check import Check
 from ratchet.cli.console import make_console
-from ratchet.reports.formats import interval_text, spent_text
+from ratchet.reports.formats import interval_text, spent_text, unmeasured_texts
+from ratchet.reports.training import curves_text
 from ratchet.runs.earlier.reading import others
 from ratchet.runs.earlier.spread import pooled, spread_text
 from ratchet.runs.earlier.uses import uses_foreseen, uses_text
@@ -111,6 +112,10 @@ def print_generation(generation: dict[str, Any]) -> None:
         proposal = generation["proposals"][lever]
         if proposal:
             console.print(f"  {lever}: {proposal['reason']}", markup=False)
+        if proposal and (told := curves_text(proposal["curves"])):
+            console.print(f"  {told}", markup=False)
+    for line in unmeasured_texts(generation["arm_reasons"]):
+        console.print(f"  {line}", markup=False)
     console.print(f"  cost: {spent_text(generation['cost'])}", markup=False)
     if waited := (generation["gate"].get("evidence") or {}).get("waited_s"):
         arms = ", ".join(f"{arm} {seconds:.3g} s" for arm, seconds in waited.items())

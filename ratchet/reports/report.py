@@ -10,7 +10,7 @@ from typing import Any
 
 from ratchet.reports import baselines
 from ratchet.reports.costs import spent
-from ratchet.reports.formats import interval_text, number_text, spent_text
+from ratchet.reports.formats import interval_text, number_text, spent_text, unmeasured_texts
 from ratchet.reports.show import show_run
 from ratchet.reports.training import curves_by_generation
 from ratchet.reports.wealth import wealth_paths
@@ -63,6 +63,7 @@ def _values(folder: RunFolder) -> dict[str, Any]:
         "endings": endings_text,
         "spent": spent_text,
         "number": number_text,
+        "unmeasured": unmeasured_texts,
         "pictures": own,
         "drawn": task_pictures.draw(task, history, store, found.best, folder.report),
         "baselines": beside,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
+from ratchet.reports.formats import NO_SCREEN
 from ratchet.reports.training import curves_of
 from ratchet.runs.earlier.uses import uses_before
 from ratchet.runs.folder import RunFolder
@@ -99,7 +100,7 @@ def show_generation(generation: Generation, store: Store) -> dict[str, Any]:
     live = generation.promoted or generation.release
     arms = {arm: record.screen.get(arm) if record else None for arm in ARMS}
     intervals = {arm: result.interval if result else None for arm, result in arms.items()}
-    reasons = {arm: result.reason if result else "not measured" for arm, result in arms.items()}
+    reasons = {arm: result.reason if result else NO_SCREEN for arm, result in arms.items()}
     return {
         "generation": generation.number,
         "harness": live.harness if live else None,

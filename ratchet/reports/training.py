@@ -5,7 +5,7 @@ on the same machine, the trainer's progress file.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,15 @@ def curves_of(proposal: Proposal, store: Store) -> dict[str, list[float]] | None
         return None
     series = get_record(store, proposal.curves, TrainingCurves).series
     return {name: list(values) for name, values in series.items()}
+
+
+def curves_text(curves: Mapping[str, Sequence[float]] | None) -> str:
+    """`trained 3 steps: loss 2 to 1.25, reward 0.1 to 0.4`; empty where there are no curves."""
+    series = {name: values for name, values in (curves or {}).items() if values}
+    if not series:
+        return ""
+    ends = [f"{name} {values[0]:.4g} to {values[-1]:.4g}" for name, values in series.items()]
+    return f"trained {max(map(len, series.values()))} steps: {', '.join(ends)}"
 
 
 def curves_by_generation(shown: dict[str, Any]) -> dict[int, dict[str, list[float]]]:

@@ -34,24 +34,33 @@ def settle(config: RunConfig, task: Task | None = None) -> tuple[RunConfig, list
 
 
 def _asked(config: RunConfig, task: Task | None, notes: list[str]) -> RunConfig:
-    from ratchet.runs.endpoint_probe import examine  # openai
-
     if config.advisor.url:
         _require_engine(config.advisor.engine)
         advisor = settled(
             config.advisor,
             "advisor",
-            examine(config.advisor, "advisor", config.advisor.max_tokens, with_schema=True),
+            _found(config.advisor, "advisor", config.advisor.max_tokens, with_schema=True),
             notes,
         )
         config = config.model_copy(update={"advisor": advisor})
     if config.model.url:
         scaffold = (task.folder / "harness" / "scaffold.py").read_text(encoding="utf-8") if task else ""
         max_tokens = task.manifest.attempt.max_tokens if task else MAX_TOKENS
-        found = examine(config.model, "model", max_tokens, with_schema="schema" in scaffold)
+        found = _found(config.model, "model", max_tokens, with_schema="schema" in scaffold)
         config = config.model_copy(update={"model": settled(config.model, "model", found, notes)})
         config = _settle_levers(config, notes)
     return config
+
+
+def _found(section: EndpointSection, name: str, max_tokens: int, with_schema: bool) -> Found:
+    """Of an endpoint before a run. Raises SettingsError, and then nothing was begun."""
+    from ratchet.runs.endpoint_probe import UnusableEndpointError, examine  # openai
+
+    try:
+        return examine(section, name, max_tokens, with_schema)
+    except UnusableEndpointError as error:
+        error.hint = "; ".join(filter(None, (error.hint, "nothing was begun")))
+        raise
 
 
 def _require_engine(name: str) -> None:
@@ -85,12 +94,16 @@ def settled(section: S, name: str, found: Found, notes: list[str]) -> S:
 
 def with_list_prices(config: RunConfig) -> RunConfig:
     """For a plan, which asks no endpoint."""
-    model = config.model
-    price = look_up(model.url, model.name) if model.url and model.usd_prompt is None else None
+    sections = {"model": _listed(config.model), "advisor": _listed(config.advisor)}
+    return config.model_copy(update=sections)
+
+
+def _listed(section: S) -> S:
+    known = section.usd_prompt is not None or section.usd_completion is not None
+    price = look_up(section.url, section.name) if section.url and not known else None
     if price is None:
-        return config
-    known = {"usd_prompt": price.prompt, "usd_completion": price.completion}
-    return config.model_copy(update={"model": model.model_copy(update=known)})
+        return section
+    return section.model_copy(update={"usd_prompt": price.prompt, "usd_completion": price.completion})
 
 
 def require_answers(config: RunConfig) -> None:

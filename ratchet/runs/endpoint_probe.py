@@ -43,6 +43,10 @@ NOWHERE = "/nonexistent/ratchet-probe"
 LOGPROBS_S = 60.0
 
 
+class UnusableEndpointError(SettingsError):
+    """An endpoint that can't be reached, or answers no request like this."""
+
+
 @dataclass(frozen=True)
 class Found:
     """The observed behaviour of an endpoint. `sample` None: it is busy, and no answer was observed."""
@@ -126,7 +130,7 @@ def _ask(chat: Chat, section: EndpointSection, max_tokens: int, schema: JsonObje
 def _unusable(error: ChatError | ChatUnavailableError, name: str) -> SettingsError:
     hint = error.hint if isinstance(error, ChatError) else f"start it, or correct {name}.url"
     hint = hint.replace("api_key_env", f"{name}.api_key_env").replace("timeout_s of", f"{name}.timeout_s of")
-    return SettingsError(error.message, f"{hint}; nothing was begun" if hint else "nothing was begun")
+    return UnusableEndpointError(error.message, hint)
 
 
 def _wrong_name(

@@ -16,13 +16,14 @@ from ratchet.runs import folder as runs
 from ratchet.runs.comparing import by_name, compared
 from ratchet.runs.endpoint import settle
 from ratchet.runs.folder import RunFolder
-from ratchet.runs.follow import follow
+from ratchet.runs.follow import PausedRunError, follow
 from ratchet.runs.instances import load_instances
 from ratchet.runs.own_stack import OwnStack
 from ratchet.runs.request import Override, RunRequest, resolve_config
 from ratchet.tasks import task_data
 from shared.config.settings import RunConfig, StackParts, load_config
 from shared.errors import SettingsError
+from shared.ledger import pausing
 from shared.ledger.history.folding import fold
 from shared.ledger.history.state import RunHistory
 from shared.messages.events import EvaluationRequested
@@ -150,8 +151,17 @@ def request(
     )
     with stack.attach(folder, event) as attached:
         follow(folder, attached, refresh=lambda: None, note=_log.warning)
-    history = fold(folder.open_ledger().events(folder.run_id))
+    return result_of(folder)
+
+
+def result_of(folder: RunFolder) -> dict[str, Any]:
+    """What an evaluation's run measured. Raises PausedRunError where its endpoint refuses everything,
+    SettingsError where it has failed."""
+    ledger = folder.open_ledger()
+    if why := pausing.paused_why(ledger, folder.run_id):
+        raise PausedRunError(f"the evaluation can't go on: {why}", "then give the same command again")
+    history = fold(ledger.events(folder.run_id))
     if history.test is None:
         raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.logs}")
-    found: dict[str, Any] = get_json(objects, history.test)
+    found: dict[str, Any] = get_json(folder.open_store(), history.test)
     return found | {"why": history.why, "logs": folder.logs}

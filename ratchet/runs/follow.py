@@ -19,6 +19,12 @@ POLL_S = 0.5
 WAIT_S = 5.0  # between two attempts while something is unreachable
 
 
+class PausedRunError(RatchetError):
+    """A job failed for a reason that no retry removes (wrong key, empty account). Paid replies are kept."""
+
+    exit_code = 75
+
+
 class Attached(Protocol):
     """A stack that works on the run now."""
 

@@ -9,14 +9,16 @@ from typing import Any
 
 from ratchet.runs import parts
 from ratchet.tasks.task_data import check_settings
-from shared.config.settings import RunConfig, StackParts, load_config, read_toml
+from shared.config.settings import RunConfig, StackParts, TrainingSection, load_config, read_toml
 from shared.errors import SettingsError
 from shared.harness.bundle import PatchRefused, with_knobs
 from shared.harness.folder import read_harness
+from shared.harness.scaffold_check import has_function
 from shared.messages.records import JsonObject, Release
 from shared.store.store import Store
 from shared.store.trust import Trust
-from shared.tasks.task import find_task, load_task, with_limits
+from shared.tasks.task import Task, find_task, load_task, with_limits
+from trainer_service.algorithms import ALGORITHMS
 
 Override = str | Mapping[str, Any]  # `gate.alpha=0.01`, or sections of a config as nested tables
 
@@ -86,6 +88,7 @@ def resolve_config(
     layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})
     config = load_config(layers)
     check_settings(loaded, config)
+    _require_algorithm(loaded, config.training)
     width = loaded.manifest.score.high - loaded.manifest.score.low
     if config.gate.no_worse_margin > width / 2:
         raise SettingsError(
@@ -98,3 +101,16 @@ def resolve_config(
     except PatchRefused as error:
         raise SettingsError(f"harness: {error.message}", "knobs are in the task's harness.toml") from None
     return config
+
+
+def _require_algorithm(task: Task, training: TrainingSection) -> None:
+    """Raises SettingsError for a pinned algorithm that no weight update of the run could use."""
+    name, known = training.algorithm, ", ".join(("auto", *sorted(ALGORITHMS)))
+    if name != "auto" and name not in ALGORITHMS:
+        raise SettingsError(f"training.algorithm: unknown algorithm {name!r}", f"known: {known}")
+    if name != "auto" and ALGORITHMS[name].imitates:
+        verifier = (task.folder / "verifier.py").read_text(encoding="utf-8")
+        why = "" if has_function(verifier, "answers") else f"task {task.name!r} tells no right answers"
+        why = why or ("" if training.demonstrations else "training.demonstrations is 0")
+        if why:
+            raise SettingsError(f"training.algorithm is {name}, and {why}", f"known: {known}")

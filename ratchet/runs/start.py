@@ -17,7 +17,7 @@ import typer
 from ratchet.runs import folder as runs
 from ratchet.runs.control.starting_from import copy_release, require_same_model
 from ratchet.runs.folder import RunFolder
-from ratchet.runs.follow import Stack, follow
+from ratchet.runs.follow import PausedRunError, Stack, follow
 from ratchet.runs.own_stack import OwnStack, how_to_resume, plan_flower
 from ratchet.runs.request import RunRequest
 from ratchet.runs.standing_stack import StandingStack
@@ -28,12 +28,6 @@ from shared.ledger.steering import reopening
 from shared.messages.events import EvaluationRequested, RunStarted
 from shared.store.store import put_json
 from shared.tasks.task import task_of
-
-
-class PausedRunError(RatchetError):
-    """A job failed for a reason that no retry removes (wrong key, empty account). Paid replies are kept."""
-
-    exit_code = 75
 
 
 def stack_for(request: RunRequest) -> Stack:
@@ -84,7 +78,8 @@ def drive(folder: RunFolder, stack: Stack, refresh: Callable[[], None], note: Ca
     if ledger.run_state(folder.run_id) == "paused":
         from ratchet.runs.endpoint import require_answers
 
-        require_answers(folder.config())
+        with _stopping_in_order(folder, stack):
+            require_answers(folder.config())
         pausing.go_on(ledger, folder.run_id)
     if ledger.run_state(folder.run_id) == "failed":
         note(f"{reopening.reopen(ledger, folder.run_id)} jobs of a failed run are done again")

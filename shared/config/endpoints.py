@@ -8,8 +8,13 @@ import re
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+FROM_USER = "from the user"  # validation context: what a stored config may still hold is a mistake there
+OF_REQUEST = frozenset(  # what arms are told apart and paired by, and what harness and limits decide
+    {"model", "messages", "n", "seed", "temperature", "max_tokens", "max_completion_tokens"}
+    | {"logprobs", "return_token_ids", "response_format"}
+)
 SECRET_QUERY = {
     "key",
     "api_key",
@@ -70,6 +75,15 @@ class EndpointSection(Section):
                     "no key or password may stand in a URL: put it in the variable of api_key_env"
                 )
         return url
+
+    @field_validator("extra_body")
+    @classmethod
+    def _nothing_of_the_request(cls, extra: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if info.context == FROM_USER and (taken := sorted(OF_REQUEST & extra.keys())):
+            raise ValueError(
+                f"{', '.join(taken)} stands in every request already; omit leaves out what can be left out"
+            )
+        return extra
 
     @field_validator("headers")
     @classmethod

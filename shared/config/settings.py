@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from shared.config.endpoints import FROM_USER
 from shared.config.endpoints import SECRET_NAME as SECRET_NAME
 from shared.config.endpoints import AdvisorSection as AdvisorSection
 from shared.config.endpoints import EndpointSection as EndpointSection
@@ -29,7 +30,6 @@ from shared.errors import SettingsError
 
 Levers = Literal["both", "auto", "harness", "weights"]  # auto: shared/decisions/lever_choice.py
 WorkerService = Literal["agent", "sandbox", "feedback"]
-FROM_USER = "from the user"  # validation context: unknown keys are mistakes
 RETIRED = {"model": ("temperature",), "training": ("micro_batch",)}  # keys of older versions, by section
 
 

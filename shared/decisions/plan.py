@@ -1,7 +1,8 @@
 """An upper bound of each step's cost, before anything is started: for `--dry-run` and for the budget.
 
 Tokens are the replies' at most; a prompt's are about those of the harness's texts, since it is not known
-beforehand. An attempt's final answer is one evaluation more.
+beforehand, and an advisor's about as many as such a prompt mostly has. An attempt's final answer is one
+evaluation more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from shared.tasks.task import Task
 
 CHARS_A_TOKEN = 4
 LEAST_PROMPT = 8  # tokens
+ADVISOR_PROMPT = 8_000  # tokens, about: instructions, a harness's texts, ten traces
 MTOK = 1e6  # prices are those of a million tokens
 
 
@@ -36,6 +38,7 @@ def plan(config: RunConfig, task: Task) -> list[Step]:
         *([design_step(config, task)] if designs(config, levers_in_use(config)) else []),
         screen_step(config, task),
         confirm_step(config, task, config.gate.max_pairs),
+        *([advisor_step(config)] if config.advisor.url else []),
     ]
     test = test_step(config, task, releases=2)
     generation = _sum("one generation, at most", turn)
@@ -70,6 +73,16 @@ def confirm_step(config: RunConfig, task: Task, pairs: int) -> Step:
 
 def test_step(config: RunConfig, task: Task, releases: int) -> Step:
     return _step(config, task, "sealed test", config.gate.test_instances * releases)
+
+
+def advisor_step(config: RunConfig) -> Step:
+    """A generation's drafts, and one more where none of them can be used. What its prompts show is known
+    only when there are traces."""
+    advisor = config.advisor
+    requests = advisor.drafts + 1
+    tokens, prompt_tokens = requests * advisor.max_tokens, requests * ADVISOR_PROMPT
+    usd = (prompt_tokens * (advisor.usd_prompt or 0.0) + tokens * (advisor.usd_completion or 0.0)) / MTOK
+    return Step(f"advisor, {advisor.drafts} drafts", 0, tokens, prompt_tokens=prompt_tokens, usd=usd)
 
 
 def _step(config: RunConfig, task: Task, name: str, attempts: int) -> Step:

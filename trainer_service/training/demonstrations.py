@@ -14,22 +14,22 @@ from transformers import AutoTokenizer, GenerationConfig
 
 from shared.errors import TrainingError
 from shared.messages.proposals import Demonstration, Demonstrations
+from shared.messages.records import JsonObject
+from shared.model.plain_chat import PLAIN_TEMPLATE
 from shared.model.wire import without_system
 from trainer_service.specs import TrainingSample
 
 
-def read_demonstrations(path: Path, base: Path) -> list[TrainingSample]:
-    """One sample a demonstration; each earns 1. Raises TrainingError where the template refuses one."""
+def read_demonstrations(path: Path, base: Path, template: JsonObject | None = None) -> list[TrainingSample]:
+    """One sample a demonstration; each earns 1. `template`: arguments of the chat template, as the model is
+    asked with them. Raises TrainingError where it refuses one."""
     tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-    if not tokenizer.chat_template:
-        raise TrainingError(
-            "the base has no chat template", "add one to its tokenizer_config.json, or train on attempts"
-        )
+    tokenizer.chat_template = tokenizer.chat_template or PLAIN_TEMPLATE
     end = stop_token(base, tokenizer)
     items = Demonstrations.model_validate_json(path.read_bytes()).items
     if not items:
         raise TrainingError("there is no demonstration to learn from")
-    return [tokenize(item, tokenizer, end) for item in items]
+    return [tokenize(item, tokenizer, end, template or {}) for item in items]
 
 
 def prompts_an_answer(samples: Sequence[TrainingSample]) -> int:
@@ -39,10 +39,10 @@ def prompts_an_answer(samples: Sequence[TrainingSample]) -> int:
     return max(1, round(len(shown) / len({answer[:2] for answer in shown})))
 
 
-def tokenize(item: Demonstration, tokenizer: Any, end: int) -> TrainingSample:
+def tokenize(item: Demonstration, tokenizer: Any, end: int, template: JsonObject) -> TrainingSample:
     messages = [{"role": message.role, "content": message.content} for message in item.messages]
     try:
-        text = _prompt(tokenizer, messages)
+        text = _prompt(tokenizer, messages, template)
     except TemplateError as error:
         raise TrainingError(
             f"the chat template refuses the demonstration of {item.instance_id}: {error}"
@@ -58,9 +58,9 @@ def tokenize(item: Demonstration, tokenizer: Any, end: int) -> TrainingSample:
     )
 
 
-def _prompt(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+def _prompt(tokenizer: Any, messages: list[dict[str, str]], template: JsonObject) -> str:
     """As the model is asked: without a system message where its template knows none."""
-    write = partial(tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True)
+    write = partial(tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True, **template)
     try:
         return str(write(messages))
     except TemplateError:

@@ -118,7 +118,7 @@ def read_batch(spec: TrainSpec, algorithm: Algorithm) -> Batch:
     if algorithm.imitates:
         if spec.demonstrations is None:
             raise TrainingError(f"{spec.algorithm} needs demonstrations", "the task's verifier offers none")
-        everything = read_demonstrations(spec.demonstrations, spec.base)
+        everything = read_demonstrations(spec.demonstrations, spec.base, spec.chat_template)
     else:
         everything = [TrainingSample.model_validate(row) for row in json.loads(spec.samples.read_bytes())]
     size = read_size(spec.base)

@@ -30,13 +30,14 @@ def rollback(
 def export(
     run_name: RunName,
     out: Annotated[Path, typer.Argument(help="A folder that does not exist yet.")],
+    base: Annotated[bool, typer.Option("--base", help="The base model's files, too.")] = False,
     root: Root = RUNS,
 ) -> None:
     """Write out the winner: adapter, harness, best program."""
     from ratchet.runs import folder as runs
     from ratchet.runs.exports.export import export as write_out
 
-    typer.echo("\n".join(write_out(runs.find(run_name, root), out)))
+    typer.echo("\n".join(write_out(runs.find(run_name, root), out, base)))
 
 
 def export_curves(

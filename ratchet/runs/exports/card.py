@@ -17,6 +17,10 @@ from shared.store.store import Store, get_bundle, get_json, get_record
 from shared.tasks.task import Task
 
 TEMPLATE = Path(__file__).parent / "card.md.j2"
+OF_HUB = {
+    "smollm2": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")
+}  # what a package's file was made of
+BESIDE = "path/to/base"  # where `ratchet export --base` has put the weights
 FACTS = ("algorithm", "steps", "batch", "learning_rate", "kl_weight", "precision", "seed", "norm")
 
 
@@ -27,15 +31,18 @@ def write_card(history: RunHistory, release: Release, store: Store, task: Task) 
     files = get_bundle(store, release.adapter)
     facts, config = json.loads(files["ratchet.json"]), json.loads(files["adapter_config.json"])
     settings = get_record(store, history.config, RunConfig)
-    base = settings.model.base.partition("@")[0]  # a hub name without its revision
+    given = settings.model.base.partition("@")[0]  # a hub name without its revision
+    base, _ = OF_HUB.get(given, (given, ""))
     test = get_json(store, history.test) if history.test and not history.evaluation else None
     template = jinja2.Template(
         TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
     )
     text: str = template.render(
-        head=yaml.safe_dump(head(facts["name"], base, task, test), sort_keys=False, allow_unicode=True),
+        head=yaml.safe_dump(head(facts["name"], given, task, test), sort_keys=False, allow_unicode=True),
         name=facts["name"],
         base=base,
+        loads=given if is_loadable(given) else BESIDE,
+        beside=BESIDE,
         task=task.name,
         run=history.run_id,
         test=test,
@@ -48,11 +55,17 @@ def write_card(history: RunHistory, release: Release, store: Store, task: Task) 
     return text
 
 
-def head(name: str, base: str, task: Task, test: dict[str, Any] | None) -> dict[str, Any]:
-    """The card's metadata, as https://huggingface.co/docs/hub/model-cards lists it."""
+def is_loadable(base: str) -> bool:
+    """Whether libraries load it by that name: a folder, or a hub's id."""
+    return Path(base).expanduser().is_dir() or ("/" in base and not base.lower().endswith(".gguf"))
+
+
+def head(name: str, given: str, task: Task, test: dict[str, Any] | None) -> dict[str, Any]:
+    """The card's metadata, as https://huggingface.co/docs/hub/model-cards lists it. `given`: model.base."""
+    base, known = OF_HUB.get(given, (given, ""))
     found: dict[str, Any] = {"base_model": base, "library_name": "peft", "pipeline_tag": "text-generation"}
     found["tags"] = ["lora", "ratchet"]
-    if licence := licence_of(base):
+    if licence := known or licence_of(given):
         found["license"] = licence
     if test:
         score = {"type": "score", "name": task.manifest.score.unit, "value": round(test["last"]["mean"], 4)}

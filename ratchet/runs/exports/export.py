@@ -12,12 +12,13 @@ from ratchet.runs.folder import RunFolder
 from shared.errors import SettingsError
 from shared.ledger.history.folding import fold
 from shared.messages.records import digest_of
-from shared.store.store import Store, get_bundle
+from shared.store.store import Store, get_bundle, materialize
 from shared.tasks.task import load_task
 
 
-def export(folder: RunFolder, out: Path) -> list[str]:
-    """Write `out`; returns a line for each thing written. Raises SettingsError if it is there already."""
+def export(folder: RunFolder, out: Path, with_base: bool = False) -> list[str]:
+    """Write `out`; returns a line for each thing written. `with_base`: the base model, too. Raises
+    SettingsError if it is there already."""
     if out.exists():
         raise SettingsError(f"{out} exists", "export never overwrites: name a new folder")
     store = folder.open_store()
@@ -34,6 +35,8 @@ def export(folder: RunFolder, out: Path) -> list[str]:
         card = write_card(history, history.release, store, task)
         (temporary / "adapter" / "README.md").write_text(card, encoding="utf-8")
         lines.append(f"{out}/adapter   {history.release.adapter[:12]} (PEFT layout, with a model card)")
+    if with_base:
+        lines.append(_export_base(store, history.release.base, temporary, out))
     best = findings.read(history, store).best
     if best:
         (temporary / "best_candidate").write_text(best.candidate.content, encoding="utf-8")
@@ -46,6 +49,15 @@ def export(folder: RunFolder, out: Path) -> list[str]:
     (temporary / "release.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
     temporary.rename(out)
     return lines
+
+
+def _export_base(store: Store, base: str, temporary: Path, out: Path) -> str:
+    """The very weights that the adapter was trained on, file by file. Raises SettingsError where an endpoint
+    keeps them."""
+    if base.startswith("endpoint:"):
+        raise SettingsError("the run's base model is its endpoint's own", "export without --base")
+    materialize(store, base, temporary).rename(temporary / "base")
+    return f"{out}/base   {base[:12]} (Hugging Face format)"
 
 
 def _unpack(store: Store, digest: str, folder: Path) -> None:

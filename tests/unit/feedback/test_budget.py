@@ -65,6 +65,18 @@ def test_the_plan_adds_up() -> None:
     assert steps["the whole run, at most (2 generations)"].attempts == 2 * 52 + 8
 
 
+def test_an_advisors_drafts_are_a_step_with_their_tokens_and_money() -> None:
+    task = Task(Path(), TaskManifest(name="t"))
+    advisor = {"url": "http://host/v1", "drafts": 2, "max_tokens": 1000, "usd_completion": 10.0}
+    asked = plan(load_config([{"run": {"generations": 2}, "advisor": advisor}]), task)
+    alone = plan(load_config([{"run": {"generations": 2}}]), task)
+    step = next(step for step in asked if step.name == "advisor, 2 drafts")
+    assert (step.evaluations, step.tokens, step.usd) == (0, 3 * 1000, pytest.approx(0.03))
+    assert step.prompt_tokens > 3 * 1000
+    assert asked[-1].tokens - alone[-1].tokens == 2 * step.tokens
+    assert asked[-1].usd == pytest.approx(2 * step.usd)
+
+
 def test_a_design_is_a_step_of_its_own_where_the_harness_lever_is_pulled() -> None:
     task = Task(Path(), TaskManifest(name="t"))
     both = load_config([{"rollouts": {"design": 30}}])

@@ -1,10 +1,13 @@
 """Right replies become samples: in the base's own template, prompt and reply tokenized apart."""
 
-import json
-
 import pytest
+import torch
 from transformers import AutoTokenizer
 
+from agent_service.model_server.loading import load_language_model
+from agent_service.model_server.prompts import Prompter
+from agent_service.model_server.refusal import Refusal
+from agent_service.model_server.schemas import ChatRequest
 from shared.errors import TrainingError
 from shared.messages.proposals import ChatMessage, Demonstration, Demonstrations
 from tests.parts.spelling import write_base
@@ -17,10 +20,18 @@ def base(tmp_path_factory):
     return write_base(tmp_path_factory.mktemp("base"))
 
 
-def read(tmp_path, base, *items):
+def read(tmp_path, base, *items, template=None):
     path = tmp_path / "demonstrations.json"
     path.write_text(Demonstrations(items=items).model_dump_json())
-    return read_demonstrations(path, base)
+    return read_demonstrations(path, base, template)
+
+
+def asked(base, messages, **more):
+    """The prompt that the model server makes of them."""
+    server = Prompter(load_language_model(base, torch.device("cpu")))
+    sent = [{"role": one.role, "content": one.content} for one in messages]
+    (row,) = server.chat_rows(ChatRequest(model="m", messages=sent, max_tokens=4, **more))
+    return tuple(row.prompt)
 
 
 def demonstration(content, reply, role="user"):
@@ -64,15 +75,26 @@ def test_what_the_system_says_begins_the_users_message_where_the_template_knows_
     assert AutoTokenizer.from_pretrained(base).decode(sample.prompt_ids) == "be short\n\na tile:"
 
 
-def test_a_base_without_a_chat_template_is_refused_with_what_to_do(tmp_path, base):
-    for path in base.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
-    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
-    config.pop("chat_template", None)
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    with pytest.raises(TrainingError, match="no chat template"):
-        read(tmp_path, tmp_path, demonstration("red", "a"))
+def test_a_base_without_a_chat_template_learns_in_the_very_prompts_that_it_is_asked_in(tmp_path):
+    base = write_model(tmp_path / "bytes")
+    (base / "chat_template.jinja").unlink()
+    said = (ChatMessage(role="system", content="be short"), ChatMessage(role="user", content="a tile"))
+    (sample,) = read(tmp_path, base, Demonstration(instance_id="i1", messages=said, reply="8"))
+    assert sample.prompt_ids == asked(base, said)
+    assert AutoTokenizer.from_pretrained(base).decode(sample.token_ids) == "8</s>"
+
+
+def test_arguments_of_the_chat_template_change_what_is_asked_and_what_is_learned_alike(tmp_path):
+    base = write_model(tmp_path / "bytes")
+    template = "{{ messages[0]['content'] }}{% if enable_thinking is false %} /no_think{% endif %}:"
+    (base / "chat_template.jinja").write_text(template)
+    given = {"enable_thinking": False}
+    (sample,) = read(tmp_path, base, demonstration("a tile", "8"), template=given)
+    assert AutoTokenizer.from_pretrained(base).decode(sample.prompt_ids) == "a tile /no_think:"
+    said = (ChatMessage(role="user", content="a tile"),)
+    assert asked(base, said, chat_template_kwargs=given) == sample.prompt_ids != asked(base, said)
+    with pytest.raises(Refusal, match="the template's own: not tokenize"):
+        asked(base, said, chat_template_kwargs={"tokenize": True})
 
 
 def test_a_template_that_refuses_a_message_names_the_instance(tmp_path, base):

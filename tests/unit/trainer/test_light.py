@@ -15,6 +15,7 @@ from shared.messages.records import AttemptPlan, AttemptState, Evaluation, Relea
 from shared.store.store import LocalStore, put_bundle, put_json
 from trainer_service.base.weights_check import check_finite
 from trainer_service.handlers import Deps, on_base_requested, on_weight_update_proposed
+from trainer_service.specs import TrainResult, TrainSpec
 
 HEAVY = ("torch", "transformers", "peft", "deepspeed", "tokenizers")
 
@@ -64,6 +65,18 @@ def test_an_adapter_of_another_base_is_refused(tmp_path):
     release = release_of_ours(tmp_path).model_copy(update={"adapter": foreign})
     emitted = propose(tmp_path, release, algorithm="grpo", rewards=(0.1, 0.9))
     assert "was trained on another base (ffffffffffff)" in emitted.reason
+
+
+def test_right_replies_are_learned_with_the_template_s_arguments_that_the_model_is_asked_with(tmp_path):
+    store, asked = LocalStore(tmp_path / "store"), {"enable_thinking": False}
+    config = put_json(store, load_config([{"model": {"chat_template": asked}}]))
+    event = proposed(store, release_of_ours(tmp_path)).model_copy(update={"config": config})
+    folder = tmp_path / "cache" / "training" / event.digest
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(TrainResult(refusal="refused before").model_dump_json())
+    (emitted,) = on_weight_update_proposed(event, deps=Deps(store=store, cache_dir=tmp_path / "cache"))
+    assert emitted.reason == "refused before"
+    assert TrainSpec.model_validate_json((folder / "spec.json").read_bytes()).chat_template == asked
 
 
 def release_of_ours(tmp_path, context=512):

@@ -1,7 +1,12 @@
-"""Tables on a pipe, where rich would take 80 columns."""
+"""What `ratchet show` prints: also on a pipe, where rich would take 80 columns."""
 
 import subprocess
 import sys
+from typing import Any
+
+import pytest
+
+from ratchet.cli.tables import print_generation
 
 PRINT = """
 from ratchet.cli.tables import print_run
@@ -13,6 +18,7 @@ generation = {
     "proposals": {"harness": None, "weights": None},
     "cost": {"prompt_tokens": 0, "completion_tokens": 0, "estimated_tokens": 0, "usd": 0.0, "evaluations": 0},
     "endings": {},
+    "arm_reasons": {},
 }
 print_run({"run": "r", "task": "t", "state": "done", "generations": [generation], "final": {"test": None}})
 """
@@ -24,3 +30,30 @@ def test_a_row_of_intervals_stays_on_one_line_in_a_file() -> None:
     row = next(line for line in printed.splitlines() if line.startswith("│ 1 "))
     assert row.count("0.500 [0.250, 0.750]") == 4
     assert "promoted" in row
+
+
+def generation(**changed: Any) -> dict[str, Any]:
+    cost = {"prompt_tokens": 0, "completion_tokens": 0, "estimated_tokens": 0, "usd": 0.0, "evaluations": 0}
+    return {
+        "generation": 1,
+        "gate": {"decision": "promoted", "why": "harness against base"},
+        "proposals": {"harness": None, "weights": None},
+        "cost": cost,
+        "endings": {},
+        "arm_reasons": {},
+    } | changed
+
+
+def test_a_generation_says_why_an_arm_was_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    why = "the policy diverged: 74 nats a token from the base"
+    print_generation(generation(arm_reasons={"weights": why, "both": f"weights: {why}"}))
+    printed = capsys.readouterr().out
+    assert f"  weights was not measured: {why}\n" in printed
+    assert printed.count(why) == 1
+
+
+def test_a_generation_says_how_its_training_went(capsys: pytest.CaptureFixture[str]) -> None:
+    curves = {"loss": [2.0, 1.5, 1.25], "reward": [0.1, 0.2, 0.4]}
+    weights = {"reason": "grpo: four replies a group", "curves": curves}
+    print_generation(generation(proposals={"harness": None, "weights": weights}))
+    assert "  trained 3 steps: loss 2 to 1.25, reward 0.1 to 0.4\n" in capsys.readouterr().out

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,15 @@ def test_both_say_the_same_numbers(pages: tuple[str, str], world: World) -> None
     intervals = re.findall(r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", markdown)
     assert len(intervals) > 8
     assert set(intervals) <= set(re.findall(r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", html))
+
+
+def test_both_say_why_an_arm_was_not_measured(tmp_path: Path) -> None:
+    world = World(tmp_path / "toy", {"run": {"generations": 1}}, fail_training=True)
+    world.run()
+    (world.folder / "config.json").write_text(json.dumps(world.config.model_dump(mode="json")))
+    markdown = report.write(RunFolder(world.folder))
+    for page in (markdown, markdown.with_suffix(".html")):
+        assert "weights was not measured: the loss exploded" in page.read_text()
 
 
 def test_text_of_a_run_is_never_markup(world: World) -> None:

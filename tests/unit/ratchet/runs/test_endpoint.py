@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ratchet.runs.endpoint import require_answers, settle, settled, without_base
+from ratchet.runs.endpoint import require_answers, settle, settled, with_list_prices, without_base
 from ratchet.runs.endpoint_probe import Found
 from shared.config.settings import ModelSection, RunConfig, load_config
 from shared.errors import AdaptersUnsupportedError, SettingsError
@@ -218,6 +218,15 @@ def test_a_cap_on_money_needs_a_price(endpoint: Endpoint) -> None:
         settle(capped)
     priced = capped.model.model_copy(update={"usd_prompt": 0.0, "usd_completion": 0.0})
     settle(capped.model_copy(update={"model": priced}))
+
+
+def test_a_plan_takes_list_prices_for_both_endpoints_where_the_user_gave_none() -> None:
+    place = {"url": "https://api.openai.com/v1", "name": "gpt-4o-mini"}
+    priced = with_list_prices(load_config([{"model": place, "advisor": place | {"usd_completion": 7.0}}]))
+    assert (priced.model.usd_prompt or 0) > 0
+    assert (priced.advisor.usd_prompt, priced.advisor.usd_completion) == (None, 7.0)
+    both = with_list_prices(load_config([{"model": place, "advisor": place}]))
+    assert both.advisor.usd_completion == both.model.usd_completion
 
 
 def test_a_paused_run_goes_on_only_when_its_endpoint_answers(endpoint: Endpoint) -> None:

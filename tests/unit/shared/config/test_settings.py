@@ -79,3 +79,14 @@ def test_an_address_may_be_written_in_many_ways(url: str) -> None:
 def test_a_header_that_has_no_name_is_a_mistake() -> None:
     with pytest.raises(SettingsError, match="'api key' is no name of a header"):
         load_config([{"model": {"headers": {"api key": "env:KEY"}}}])
+
+
+@pytest.mark.parametrize("name", ["model", "seed", "n", "max_completion_tokens"])
+@pytest.mark.parametrize("section", ["model", "advisor"])
+def test_an_extra_body_may_not_replace_what_tells_arms_apart(section: str, name: str) -> None:
+    with pytest.raises(
+        SettingsError, match=rf"{section}\.extra_body: .*{name} stands in every request already"
+    ):
+        load_config([{section: {"extra_body": {name: 1, "user": "me"}}}])
+    stored = RunConfig().model_dump() | {section: {"extra_body": {name: 1}}}
+    assert getattr(RunConfig.model_validate(stored), section).extra_body == {name: 1}

@@ -1,4 +1,4 @@
-"""A key that no request can carry is said before one is sent, and never shown."""
+"""Whose replies a stored one may stand for; and a key that no request can carry, which is never shown."""
 
 import pytest
 
@@ -10,6 +10,31 @@ from shared.store.store import LocalStore
 from tests.parts.endpoint import Endpoint
 
 ASK = SampleRequest(model="seed", messages=[{"role": "user", "content": "hi"}], seed=7, max_tokens=9)
+
+
+def text_of(section: ModelSection, store: LocalStore) -> str:
+    chat = open_chat(section, store)
+    (sample,) = chat.sample([ASK]).replies[0].samples
+    chat.close()
+    return sample.text
+
+
+def test_endpoints_and_settings_that_may_answer_otherwise_share_no_replies(
+    endpoint: Endpoint, store: LocalStore
+) -> None:
+    with Endpoint(lambda body: f"another, top_p {body.get('top_p')}") as other:
+        first = text_of(ModelSection(url=endpoint.url), store)
+        assert text_of(ModelSection(url=other.url), store) == "another, top_p None" != first
+        assert text_of(ModelSection(url=other.url, top_p=0.5), store) == "another, top_p 0.5"
+        assert text_of(ModelSection(url=endpoint.url), store) == first
+
+
+def test_an_address_that_is_written_otherwise_is_the_same_endpoint(
+    endpoint: Endpoint, store: LocalStore
+) -> None:
+    text_of(ModelSection(url=endpoint.url), store)
+    text_of(ModelSection(url=f"{endpoint.url}/chat/completions"), store)
+    assert len(endpoint.asked) == 1
 
 
 def test_the_line_end_of_the_file_that_a_key_came_from_is_no_part_of_it(
