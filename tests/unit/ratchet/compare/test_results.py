@@ -94,6 +94,15 @@ def test_arms_that_make_no_comparison_are_named(names: list[str]) -> None:
         read_arms(names)
 
 
+def test_a_file_of_settings_is_an_arm_and_never_taken_for_one_of_ratchets_own(tmp_path) -> None:
+    for name in ("slow", "random"):
+        (tmp_path / f"{name}.toml").write_text("[training]\nsteps = 7\n")
+    harness, own = read_arms(["harness", f" {tmp_path / 'slow.toml'}"])
+    assert (harness.name, own.name, own.layer) == ("harness", "slow", {"training": {"steps": 7}})
+    with pytest.raises(SettingsError, match="random.toml would be taken for the arm 'random'"):
+        read_arms([str(tmp_path / "random.toml")])
+
+
 def test_a_comparison_goes_on_only_under_the_same_settings(tmp_path) -> None:
     study = Study(
         resolve_config("trimul", None, [], None),
