@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ratchet.compare.arms import BEST_OF_N, CompareArm
-from ratchet.compare.baseline import require_baseline, score_baseline
+from ratchet.compare.baseline import score_baseline
 from ratchet.compare.best_of_n import run_best_of_n, with_n
-from ratchet.compare.search import read_space, run_search
+from ratchet.compare.checks import require_possible
+from ratchet.compare.search import run_search
 from ratchet.runs import start
 from ratchet.runs.folder import RunFolder, find, names
 from ratchet.runs.request import RunRequest
@@ -106,12 +107,10 @@ def most_generations(config: RunConfig, task: Task) -> int:
 
 def _settle(study: Study) -> None:
     """Store the comparison's settings; refuse to continue it under others. Arms and seeds may be added."""
-    for arm in study.arms:  # what can't be done is said before anything is paid for
-        config_of(study, arm, 0)
-        if arm.is_search:
-            read_space(task_of(study.config))
-        if arm.baseline:
-            require_baseline(arm.baseline, task_of(study.config))
+    there = names(study.root)
+    for arm in study.arms:
+        begun = all(folder_name(arm, seed) in there for seed in range(study.seeds))
+        require_possible(arm, config_of(study, arm, 0), begun)
     file = study.root / "study.json"
     stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     arms = {arm.name: arm.layer for arm in study.arms}

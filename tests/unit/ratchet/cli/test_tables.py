@@ -21,7 +21,10 @@ from ratchet.cli.tables import print_comparison
 gain = {"mean": 0.25, "low": 0.125, "high": 0.375, "n": 3}
 print_comparison({
     "runs": [],
-    "arms": {"base": {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 3}, "both": {"mean": 0.75, "low": None, "n": 1}},
+    "arms": {
+        "base": {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 3},
+        "both": {"mean": 0.75, "low": None, "n": 1},
+    },
     "pairs": [{"arm": "both", "minus": "base", "difference": gain, "p": 0.01, "p_holm": 0.02}],
 })
 """

@@ -99,7 +99,7 @@ def test_a_file_of_settings_is_an_arm_and_never_taken_for_one_of_ratchets_own(tm
         (tmp_path / f"{name}.toml").write_text("[training]\nsteps = 7\n")
     harness, own = read_arms(["harness", f" {tmp_path / 'slow.toml'}"])
     assert (harness.name, own.name, own.layer) == ("harness", "slow", {"training": {"steps": 7}})
-    with pytest.raises(SettingsError, match="random.toml would be taken for the arm 'random'"):
+    with pytest.raises(SettingsError, match=r"random\.toml would be taken for the arm 'random'"):
         read_arms([str(tmp_path / "random.toml")])
 
 
