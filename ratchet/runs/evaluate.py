@@ -23,6 +23,7 @@ from ratchet.runs.request import Override, RunRequest, resolve_config
 from ratchet.tasks import task_data
 from shared.config.settings import RunConfig, StackParts, load_config
 from shared.errors import SettingsError
+from shared.ledger import pausing
 from shared.ledger.history.folding import fold
 from shared.ledger.history.state import RunHistory
 from shared.messages.events import EvaluationRequested
@@ -134,9 +135,12 @@ def request(
     instances: list[dict[str, Any]],
     source: RunFolder | None = None,
 ) -> dict[str, Any]:
-    """Drive the evaluation's run to its end; returns what it measured, and in words what it lost ("why")."""
+    """Drive the evaluation's run to its end, from wherever it was interrupted; returns what it measured, and
+    in words what it lost ("why")."""
     stack = OwnStack()
     stack.open_run(folder)
+    ledger = folder.open_ledger()
+    pausing.go_on(ledger, folder.run_id)
     objects = folder.open_store()
     by = signed_by(source, release) if source and release else UNSIGNED
     event = EvaluationRequested(
@@ -150,8 +154,9 @@ def request(
     )
     with stack.attach(folder, event) as attached:
         follow(folder, attached, refresh=lambda: None, note=_log.warning)
-    history = fold(folder.open_ledger().events(folder.run_id))
+    history = fold(ledger.events(folder.run_id))
     if history.test is None:
-        raise SettingsError(f"the evaluation failed: {history.why}", f"logs are in {folder.logs}")
+        why = history.why or pausing.paused_why(ledger, folder.run_id)
+        raise SettingsError(f"the evaluation failed: {why}", f"logs are in {folder.logs}")
     found: dict[str, Any] = get_json(objects, history.test)
     return found | {"why": history.why, "logs": folder.logs}
