@@ -6,6 +6,7 @@ from ratchet.compare.arms import CompareArm
 from ratchet.compare.baseline import require_baseline
 from ratchet.compare.search import read_space
 from ratchet.runs.endpoint import settle
+from ratchet.runs.request import check_config
 from shared.config.settings import RunConfig
 from shared.errors import SettingsError
 from shared.tasks.task import task_of
@@ -15,6 +16,7 @@ def require_possible(arm: CompareArm, config: RunConfig, begun: bool) -> None:
     """Raises SettingsError, AdaptersUnsupportedError where the endpoint has no such lever. `begun`: all of
     the arm's runs are there already, and their endpoint was asked."""
     task = task_of(config)
+    check_config(task, config)  # a file of the user's has its own settings
     if arm.is_search:
         read_space(task)
     if arm.baseline:

@@ -16,7 +16,7 @@ from shared.harness.folder import read_harness
 from shared.messages.records import JsonObject, Release
 from shared.store.store import Store
 from shared.store.trust import Trust
-from shared.tasks.task import find_task, load_task, with_limits
+from shared.tasks.task import Task, find_task, load_task, with_limits
 
 Override = str | Mapping[str, Any]  # `gate.alpha=0.01`, or sections of a config as nested tables
 
@@ -85,6 +85,12 @@ def resolve_config(
     layers = [parts.without_section(layer) for layer in layers]
     layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})
     config = load_config(layers)
+    check_config(loaded, config)
+    return config
+
+
+def check_config(loaded: Task, config: RunConfig) -> None:
+    """Raises SettingsError for settings that the task does not have or that make no sense for it."""
     check_settings(loaded, config)
     width = loaded.manifest.score.high - loaded.manifest.score.low
     if config.gate.no_worse_margin > width / 2:
@@ -97,4 +103,3 @@ def resolve_config(
         with_knobs(read_harness(loaded.folder / "harness"), config.harness)
     except PatchRefused as error:
         raise SettingsError(f"harness: {error.message}", "knobs are in the task's harness.toml") from None
-    return config

@@ -49,6 +49,14 @@ def test_one_lever_never_stands_in_the_table_as_both(endpoint, tmp_path) -> None
     assert not (tmp_path / "study").exists()
 
 
+def test_a_knob_in_an_arms_own_file_that_the_task_does_not_have_is_named_first(endpoint, tmp_path) -> None:
+    own = tmp_path / "cold.toml"
+    own.write_text('run = {levers = "harness"}\nharness = {temprature = 0.1}\n')
+    with pytest.raises(SettingsError, match="temprature"):
+        run_study(study(tmp_path, endpoint, "harness", str(own)), quiet)
+    assert not (tmp_path / "study").exists()
+
+
 def test_runs_that_are_there_are_read_again_without_their_endpoint(endpoint, tmp_path) -> None:
     made = study(tmp_path, endpoint, "both")
     folder = runs.create(RunRequest(made.config, "toy", made.root, "both-seed0"))
