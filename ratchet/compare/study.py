@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +75,13 @@ def run_study(study: Study, note: Callable[[str], None]) -> None:
 def _demand_done(folder: RunFolder) -> None:
     """A comparison with a run that failed would say something of another thing. Raises RatchetError."""
     history = fold(folder.open_ledger().events(folder.run_id))
-    if history.state not in ("done", "budget"):
-        raise RatchetError(
-            f"{folder.run_id} ended as {history.state}: {history.why}",
-            "remove the cause; the same command then continues the comparison",
-        )
+    if history.state in ("done", "budget"):
+        return
+    what = "remove the cause" if history.state == "failed" else f"move {folder.path} away for a new run"
+    raise RatchetError(
+        f"{folder.run_id} ended as {history.state}: {history.why}",
+        f"{what}; the same command then continues the comparison",
+    )
 
 
 def config_of(study: Study, arm: CompareArm, seed: int) -> RunConfig:
@@ -129,5 +132,12 @@ def _settle(study: Study) -> None:
 def _folder(study: Study, name: str, config: RunConfig) -> RunFolder:
     if name in names(study.root):
         return find(name, study.root)
+    _drop_half_made(study.root / name)
     request = RunRequest(config, load_task(config.run.task).name, study.root, name)
     return start.create(request, start.stack_for(request))
+
+
+def _drop_half_made(path: Path) -> None:
+    """A run's folder without a ledger: the process that made it was killed before the run began."""
+    if path.is_dir() and {entry.name for entry in path.iterdir()} <= {"config.json"}:
+        shutil.rmtree(path)

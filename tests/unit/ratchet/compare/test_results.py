@@ -7,7 +7,7 @@ from scipy import stats
 
 from ratchet.compare.arms import read_arms
 from ratchet.compare.results import as_in_one_test, compared_pairs, holm
-from ratchet.compare.study import Study, _demand_done, _settle, config_of, order
+from ratchet.compare.study import Study, _demand_done, _folder, _settle, config_of, order
 from ratchet.runs import folder as folders
 from ratchet.runs.request import RunRequest, resolve_config
 from shared.config.settings import BudgetSection
@@ -133,6 +133,20 @@ def test_a_run_that_failed_or_was_stopped_ends_the_comparison_with_its_reason(
     ledger.submit([RunFinished(run_id=folder.run_id, state=state, why="two instances share an id")])
     if counts:
         _demand_done(folder)
-    else:
-        with pytest.raises(RatchetError, match=f"ended as {state}: two instances share an id"):
-            _demand_done(folder)
+        return
+    with pytest.raises(RatchetError, match=f"ended as {state}: two instances share an id") as caught:
+        _demand_done(folder)
+    hint = "remove the cause" if state == "failed" else f"move {folder.path} away"  # nothing continues it
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_run_whose_creation_was_cut_off_is_created_again_and_nothing_else_is_dropped(tmp_path) -> None:
+    config = resolve_config("trimul", None, [], None)
+    study = Study(config, read_arms(["both"]), 1, BudgetSection(evaluations=400), tmp_path)
+    (tmp_path / "both-seed0").mkdir()
+    (tmp_path / "both-seed0" / "config.json").write_text("{")  # killed while it wrote
+    assert _folder(study, "both-seed0", config).config() == config
+    (tmp_path / "both-seed1").mkdir()
+    (tmp_path / "both-seed1" / "notes.md").write_text("mine")
+    with pytest.raises(SettingsError, match="exists"):
+        _folder(study, "both-seed1", config)
