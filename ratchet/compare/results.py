@@ -65,7 +65,7 @@ def as_in_one_test(sealed: SealedScores, firsts: SealedScores, timed: bool) -> S
         }
         for arm, found in sealed.items()
     }
-    return {BASE: base, **moved}
+    return ({BASE: base} if base else {}) | moved
 
 
 def _mean_scores(found: Sequence[Scores]) -> Scores:

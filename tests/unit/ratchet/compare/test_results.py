@@ -88,10 +88,17 @@ def test_runs_of_a_study_differ_in_arm_and_seed_alone(tmp_path) -> None:
     assert other == one.model_copy(update={"run": one.run.model_copy(update={"levers": "both"})})
 
 
-@pytest.mark.parametrize("names", [["base"], ["both", "both"], ["brain"], ["none.toml"]])
+@pytest.mark.parametrize(
+    "names", [["base"], ["both", "both"], ["brain"], ["none.toml"], ["base", "optuna", "best-of-n"]]
+)
 def test_arms_that_make_no_comparison_are_named(names: list[str]) -> None:
-    with pytest.raises(SettingsError, match="arm"):
+    with pytest.raises(SettingsError, match=r"arm|base is scored by runs"):
         read_arms(names)
+
+
+def test_the_first_release_is_no_arm_where_no_run_scored_it() -> None:
+    sealed = {"optuna": {0: {"a": 0.9}}, "random": {0: {"a": 0.5}}}
+    assert as_in_one_test(sealed, {}, timed=True) == sealed
 
 
 def test_a_file_of_settings_is_an_arm_and_never_taken_for_one_of_ratchets_own(tmp_path) -> None:
