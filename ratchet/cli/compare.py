@@ -45,8 +45,8 @@ def compare(
     from ratchet.compare.results import read_runs
 
     if len(what) > 1:
-        place = root / (name or "compare-" + "-".join(what))
         result = read_runs(what, root)
+        place = root / (name or "-".join(["compare", *result["arms"]]))
     else:
         caps = {"evaluations": budget, "tokens": tokens, "wall_s": seconds}
         place, result = _studied(what[0], arms.split(","), seeds, caps, name, config, set_ or [], root)

@@ -25,7 +25,7 @@ def bench(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Without one, all are listed.", show_default=False)] = "",
 ) -> None:
-    """Run a benchmark: `ratchet bench gate --json`; `ratchet bench gate --help` has its options."""
+    """Run a benchmark: `ratchet bench gate --json`. `ratchet bench gate --help` has its options."""
     from ratchet.cli import bench as benchmarks
 
     if name in ("", "-h", "--help"):
@@ -39,7 +39,7 @@ def bench(
 def train(
     job: Annotated[Path, typer.Argument(help="The job's JSON file; docs/weights.md has its keys.")],
 ) -> None:
-    """Make one weight update by hand, without a run: an adapter's folder from samples or right replies."""
+    """Make one weight update by hand, without a run. It writes an adapter's folder."""
     argv = [sys.executable, "-m", "trainer_service.job", str(job)]  # its imports are not the command line's
     code = subprocess.run(argv).returncode
     if code:
@@ -71,10 +71,10 @@ def chaos(
     seed: Annotated[int | None, typer.Option(help="Of the random part; it is printed.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Break workers, broker, database and network under real jobs: is none lost, none done twice?
+    """Break a stack under real jobs: is one lost, or done twice?
 
-    A stack of its own, in a temporary folder. The exit code is 1 where a row fails, or where the control,
-    with the reconciler switched off, loses nothing."""
+    Workers, broker, database and network of a stack of its own, in a temporary folder. The exit code is 1
+    where a row fails, or where the control, with the reconciler switched off, loses nothing."""
     from ratchet.chaos import command
     from ratchet.chaos.report import table
 
@@ -92,7 +92,7 @@ def soak(
     database: Annotated[str, typer.Option(help="sqlite, or postgresql (a private one).")] = "sqlite",
     as_json: AsJson = False,
 ) -> None:
-    """Work for hours, and tell whether memory, descriptors, disk, rows or the broker's memory grow.
+    """Work for hours, and tell whether anything grows. Memory, descriptors, disk, rows, the broker's memory.
 
     A stack of its own, in a temporary folder. The exit code is 1 where something grows."""
     from ratchet.soak import command
@@ -111,7 +111,7 @@ def doctor(
     set_: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check this machine layer by layer, or with --model an endpoint, with a hint for each gap.
+    """Check this machine, or with --model an endpoint. Each layer has a hint for what is missing.
 
     `--set model.name=NAME` and the other keys of [model] are as in a run."""
     from ratchet.cli import tables

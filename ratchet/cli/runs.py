@@ -114,7 +114,7 @@ def resume(
     broker: Broker = None,
     as_json: AsJson = False,
 ) -> None:
-    """Continue an interrupted, paused or failed run; nothing is done twice. A URL moves a part."""
+    """Continue an interrupted, paused or failed run. Nothing is done twice. A URL moves a part."""
     from ratchet.runs import folder as runs
     from ratchet.runs import start
 
@@ -135,7 +135,7 @@ def watch(run_name: RunName, root: Root = RUNS) -> None:
 
 
 def show(run_name: RunName, root: Root = RUNS, as_json: AsJson = False) -> None:
-    """What a run did: proposals, arms, decisions, costs, final test."""
+    """What a run did: proposals, decisions, costs, final test."""
     from ratchet.cli import stack as stack_commands
     from ratchet.cli import tables
     from ratchet.reports.show import show_run
@@ -167,7 +167,7 @@ def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8700,
     follow: Annotated[bool, typer.Option(help="Switch to each release that the run promotes.")] = False,
 ) -> None:
-    """Answer the OpenAI chat API with a release, harness and adapter."""
+    """Answer the OpenAI chat API with a release, whole."""
     from ratchet.serving import serve as serving
 
     serving.serve(release, root, host, port, follow)
@@ -205,7 +205,7 @@ def evaluate(
 
 
 def report(run_name: RunName, root: Root = RUNS) -> None:
-    """Write a run's report, with pictures, into its report/ folder."""
+    """Write a run's report, with pictures, into RUN/report."""
     from ratchet.reports import report as reports
     from ratchet.runs import folder as runs
 

@@ -57,7 +57,7 @@ def metrics(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = METRICS_PORT,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
 ) -> None:
-    """Serve a stack's metrics for Prometheus, read from its ledger."""
+    """Serve a stack's metrics for Prometheus from its ledger."""
     from ratchet.monitoring import metrics_server
 
     metrics_server.serve(stack, host, port)

@@ -78,7 +78,7 @@ def print_runs(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def print_comparison(result: dict[str, Any]) -> None:
-    """`ratchet compare`: runs, and which pairs of arms differ."""
+    """`ratchet compare`: runs, what each arm scored on the sealed test, and which pairs of arms differ."""
     table = Table(title="runs", title_justify="left")
     names = ("arm", "seed", "sealed", "promoted", "best", "last 16", "evaluations", "tokens", "minutes")
     for column in names:
@@ -90,20 +90,27 @@ def print_comparison(result: dict[str, Any]) -> None:
         spent = [f"{cost['evaluations']:,}", f"{cost['tokens']:,}", f"{cost['wall_s'] / 60:.1f}"]
         table.add_row(row["arm"], str(row["seed"]), sealed, str(row.get("promoted", "-")), best, last, *spent)
     console.print(table)
+    table = Table(title="sealed test", title_justify="left")
+    for column in ("arm", "mean [95 %]", "n"):
+        table.add_column(column, justify="right" if column == "n" else "left")
+    for arm, found in result["arms"].items():
+        table.add_row(arm, _mean_text(found), str(found["n"]))
+    console.print(table)
     table = Table(title="sealed test, paired", title_justify="left")
     for column in ("pair", "difference [95 %]", "p", "p corrected (Holm)"):
         table.add_column(column)
     for row in result["pairs"]:
         values = [f"{row[name]:.3g}" if row.get(name) is not None else "-" for name in ("p", "p_holm")]
-        table.add_row(f"{row['arm']} minus {row['minus']}", _difference_text(row["difference"]), *values)
+        table.add_row(f"{row['arm']} minus {row['minus']}", _mean_text(row["difference"], "+.3f"), *values)
     console.print(table)
 
 
-def _difference_text(found: dict[str, Any]) -> str:
+def _mean_text(found: dict[str, Any], form: str = ".3f") -> str:
+    """Of one seed alone there is a mean without an interval."""
     if found["mean"] is None:
         return "-"
-    span = "" if found["low"] is None else f" [{found['low']:+.3f}, {found['high']:+.3f}]"
-    return f"{found['mean']:+.3f}{span}"
+    span = "" if found["low"] is None else f" [{found['low']:{form}}, {found['high']:{form}}]"
+    return f"{found['mean']:{form}}{span}"
 
 
 def print_generation(generation: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ def init(
     ] = "",
     set_: Overrides = None,
 ) -> None:
-    """Make a new task that works; then put your own problem into it.
+    """Make a new task that works, to put your own problem into.
 
     ratchet init sums --examples rows.jsonl --describe "Add the numbers." --set advisor.url=URL
     """
@@ -91,7 +91,7 @@ def _endpoints(overrides: list[str]) -> RunConfig:
 
 
 def validate(task: TaskName, as_json: AsJson = False) -> None:
-    """Try a task part by part: manifest, splits, harness, verifier."""
+    """Try a task: manifest, splits, harness, verifier."""
     from ratchet.cli import tables
     from ratchet.tasks import validate as validation
 

@@ -44,10 +44,13 @@ class CompareArm:
 
 def read_arms(names: Sequence[str]) -> list[CompareArm]:
     """Arms by name, or TOML files of the user's, named by their file name. Raises SettingsError."""
-    arms = [_read(name) for name in names if name != BASE]
+    plain = [name.strip() for name in names]
+    arms = [_read(name) for name in plain if name != BASE]
     seen = [arm.name for arm in arms]
     if len(set(seen)) < len(seen) or not arms:
         raise SettingsError(f"arms must differ and do something: {', '.join(names)}", _hint())
+    if BASE in plain and not any(arm.has_base for arm in arms):
+        raise SettingsError("base is scored by runs that pull a lever, and there is none", _hint())
     return arms
 
 
@@ -58,8 +61,14 @@ def _read(name: str) -> CompareArm:
         return CompareArm(name)
     file = Path(name)
     if file.suffix == ".toml" and file.is_file():
-        return CompareArm(file.stem, read_toml(file))
+        return _of_file(file)
     raise SettingsError(f"unknown arm {name!r}", _hint())
+
+
+def _of_file(file: Path) -> CompareArm:
+    if file.stem in (BASE, BEST_OF_N, *LEVERS, *SEARCHES) or file.stem.startswith(BASELINE):
+        raise SettingsError(f"{file.name} would be taken for the arm {file.stem!r}", "give it another name")
+    return CompareArm(file.stem, read_toml(file))
 
 
 def _hint() -> str:

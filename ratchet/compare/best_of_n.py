@@ -4,7 +4,7 @@ it holds, and no learning. What n means a task says itself (`[best_of_n]` in its
 
 from __future__ import annotations
 
-import time
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,14 @@ from typing import Any
 from ratchet.compare.outcome import is_finished, write_outcome
 from ratchet.runs import evaluate
 from ratchet.runs import folder as runs
+from ratchet.runs.endpoint import settle
+from ratchet.runs.folder import RunFolder
 from ratchet.runs.request import RunRequest
 from shared.config.settings import RunConfig, load_config
 from shared.decisions.pool import sealed_instances
 from shared.errors import LostInstancesError, SettingsError
 from shared.ledger.history.folding import fold
+from shared.ledger.steering.reopening import OPEN
 from shared.tasks.draws import draw
 from shared.tasks.task import task_of
 
@@ -29,7 +32,8 @@ def with_n(config: RunConfig) -> RunConfig:
             f"{task.name} does not say what best of n is", "[best_of_n] in its task.toml does"
         )
     n = max(config.budget.evaluations // config.gate.test_instances - 1, 1)
-    return load_config([config.model_dump(mode="json"), _replaced(task.manifest.best_of_n, n)])
+    no_training = {"run": {"levers": "harness"}}  # no endpoint is asked for adapters
+    return load_config([config.model_dump(mode="json"), _replaced(task.manifest.best_of_n, n), no_training])
 
 
 def run_best_of_n(config: RunConfig, folder: Path) -> None:
@@ -37,16 +41,29 @@ def run_best_of_n(config: RunConfig, folder: Path) -> None:
     in the folder."""
     if is_finished(folder):
         return
-    task, started_s = task_of(config), time.monotonic()
+    task, run = task_of(config), open_try(config, folder)
     sealed = sealed_instances(config, task, partial(draw, task))
-    run = runs.create(RunRequest(config, label=folder.name, root=folder.parent))  # a try has a number
-    found = evaluate.request(run, config, None, sealed)
+    found = evaluate.request(run, run.config(), None, sealed)
     if found["lost"]:
         raise LostInstancesError(found["why"], f"logs are in {found['logs']}")
-    cost = fold(run.open_ledger().events(run.run_id)).cost
+    history = fold(run.open_ledger().events(run.run_id))
+    tokens = history.cost.prompt_tokens + history.cost.completion_tokens
     scores = {row["id"]: row["score"] for row in found["instances"]}
-    tokens = cost.prompt_tokens + cost.completion_tokens
-    write_outcome(folder, scores, cost.evaluations, time.monotonic() - started_s, tokens=tokens)
+    write_outcome(folder, scores, history.cost.evaluations, history.elapsed_s, tokens=tokens)
+
+
+def open_try(config: RunConfig, folder: Path) -> RunFolder:
+    """The evaluation's run: the last one where that was interrupted, else a new one, with the next number,
+    whose settings are as its endpoint needs them."""
+    begun = [
+        name for name in runs.names(folder.parent) if re.fullmatch(rf"{re.escape(folder.name)}-\d+", name)
+    ]
+    if begun:
+        last = runs.find(max(begun, key=lambda name: int(name.rpartition("-")[2])), folder.parent)
+        if last.open_ledger().run_state(last.run_id) in OPEN:
+            return last
+    settled, _ = settle(config, task_of(config))
+    return runs.create(RunRequest(settled, label=folder.name, root=folder.parent))
 
 
 def _replaced(layer: Any, n: int) -> Any:

@@ -21,6 +21,7 @@ from ratchet.compare.outcome import read_outcome
 from ratchet.compare.study import Study, folder_name, order
 from ratchet.runs.folder import RunFolder, find
 from shared.decisions.intervals import interval_json
+from shared.errors import SettingsError
 from shared.ledger.history.folding import fold
 from shared.ledger.history.state import RunHistory
 from shared.messages.evidence import GateRecord
@@ -64,7 +65,7 @@ def as_in_one_test(sealed: SealedScores, firsts: SealedScores, timed: bool) -> S
         }
         for arm, found in sealed.items()
     }
-    return {BASE: base, **moved}
+    return ({BASE: base} if base else {}) | moved
 
 
 def _mean_scores(found: Sequence[Scores]) -> Scores:
@@ -78,19 +79,31 @@ def _moved(last: Scores, first: Scores, base: Scores) -> Scores:
 
 
 def read_runs(runs: Sequence[str], root: Path) -> JsonObject:
-    """The same of finished runs, each an arm of its own, with a paired t-test over sealed instances."""
+    """The same of finished runs, each an arm of its own, with a paired t-test over sealed instances. Raises
+    SettingsError for a run without its sealed test, and for one that is named twice."""
     rows, by_run = [], {}
-    for name in runs:
-        folder = find(name, root)
+    for label, folder in _by_label([find(name, root) for name in runs]).items():
         row, _, last = _run(folder)
-        rows.append({"arm": name, "seed": folder.config().run.seed, **row})
-        by_run[name] = last
+        if not last:
+            raise SettingsError(f"{label} has no sealed test: it is {row['state']}", "compare ended runs")
+        rows.append({"arm": label, "seed": folder.config().run.seed, **row})
+        by_run[label] = last
     pairs = []
     for earlier, later in combinations(by_run, 2):
         both = sorted(by_run[earlier].keys() & by_run[later].keys())
         pairs.append(_pair(later, earlier, [by_run[later][one] - by_run[earlier][one] for one in both]))
     arms = {name: interval_json(list(scores.values())) for name, scores in by_run.items()}
     return {"runs": rows, "arms": arms, "pairs": _corrected(pairs)}
+
+
+def _by_label(folders: Sequence[RunFolder]) -> dict[str, RunFolder]:
+    """By their names; where two have the same one, by the folder above as well."""
+    names = [folder.run_id for folder in folders]
+    alike = len(set(names)) < len(names)
+    found = {f"{one.path.parent.name}-{one.run_id}" if alike else one.run_id: one for one in folders}
+    if len(found) < len(folders):
+        raise SettingsError(f"a run can't be compared with itself: {', '.join(names)}", "name other runs")
+    return found
 
 
 def _compared(rows: list[JsonObject], sealed: SealedScores) -> JsonObject:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ratchet.compare.arms import BEST_OF_N, CompareArm
-from ratchet.compare.baseline import require_baseline, score_baseline
+from ratchet.compare.baseline import score_baseline
 from ratchet.compare.best_of_n import run_best_of_n, with_n
-from ratchet.compare.search import read_space, run_search
+from ratchet.compare.checks import require_possible
+from ratchet.compare.search import run_search
 from ratchet.runs import start
 from ratchet.runs.folder import RunFolder, find, names
 from ratchet.runs.request import RunRequest
@@ -73,11 +75,13 @@ def run_study(study: Study, note: Callable[[str], None]) -> None:
 def _demand_done(folder: RunFolder) -> None:
     """A comparison with a run that failed would say something of another thing. Raises RatchetError."""
     history = fold(folder.open_ledger().events(folder.run_id))
-    if history.state not in ("done", "budget"):
-        raise RatchetError(
-            f"{folder.run_id} ended as {history.state}: {history.why}",
-            "remove the cause; the same command then continues the comparison",
-        )
+    if history.state in ("done", "budget"):
+        return
+    what = "remove the cause" if history.state == "failed" else f"move {folder.path} away for a new run"
+    raise RatchetError(
+        f"{folder.run_id} ended as {history.state}: {history.why}",
+        f"{what}; the same command then continues the comparison",
+    )
 
 
 def config_of(study: Study, arm: CompareArm, seed: int) -> RunConfig:
@@ -106,12 +110,10 @@ def most_generations(config: RunConfig, task: Task) -> int:
 
 def _settle(study: Study) -> None:
     """Store the comparison's settings; refuse to continue it under others. Arms and seeds may be added."""
-    for arm in study.arms:  # what can't be done is said before anything is paid for
-        config_of(study, arm, 0)
-        if arm.is_search:
-            read_space(task_of(study.config))
-        if arm.baseline:
-            require_baseline(arm.baseline, task_of(study.config))
+    there = names(study.root)
+    for arm in study.arms:
+        begun = all(folder_name(arm, seed) in there for seed in range(study.seeds))
+        require_possible(arm, config_of(study, arm, 0), begun)
     file = study.root / "study.json"
     stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     arms = {arm.name: arm.layer for arm in study.arms}
@@ -130,5 +132,12 @@ def _settle(study: Study) -> None:
 def _folder(study: Study, name: str, config: RunConfig) -> RunFolder:
     if name in names(study.root):
         return find(name, study.root)
+    _drop_half_made(study.root / name)
     request = RunRequest(config, load_task(config.run.task).name, study.root, name)
     return start.create(request, start.stack_for(request))
+
+
+def _drop_half_made(path: Path) -> None:
+    """A run's folder without a ledger: the process that made it was killed before the run began."""
+    if path.is_dir() and {entry.name for entry in path.iterdir()} <= {"config.json"}:
+        shutil.rmtree(path)

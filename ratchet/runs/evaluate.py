@@ -135,9 +135,12 @@ def request(
     instances: list[dict[str, Any]],
     source: RunFolder | None = None,
 ) -> dict[str, Any]:
-    """Drive the evaluation's run to its end; returns what it measured, and in words what it lost ("why")."""
+    """Drive the evaluation's run to its end, from wherever it was interrupted; returns what it measured, and
+    in words what it lost ("why")."""
     stack = OwnStack()
     stack.open_run(folder)
+    ledger = folder.open_ledger()
+    pausing.go_on(ledger, folder.run_id)
     objects = folder.open_store()
     by = signed_by(source, release) if source and release else UNSIGNED
     event = EvaluationRequested(

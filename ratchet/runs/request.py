@@ -87,6 +87,12 @@ def resolve_config(
     layers = [parts.without_section(layer) for layer in layers]
     layers.append({"run": {"task": loaded.reference} | ({"levers": levers} if levers else {})})
     config = load_config(layers)
+    check_config(loaded, config)
+    return config
+
+
+def check_config(loaded: Task, config: RunConfig) -> None:
+    """Raises SettingsError for settings that the task does not have or that make no sense for it."""
     check_settings(loaded, config)
     _require_algorithm(loaded, config.training)
     width = loaded.manifest.score.high - loaded.manifest.score.low
@@ -100,7 +106,6 @@ def resolve_config(
         with_knobs(read_harness(loaded.folder / "harness"), config.harness)
     except PatchRefused as error:
         raise SettingsError(f"harness: {error.message}", "knobs are in the task's harness.toml") from None
-    return config
 
 
 def _require_algorithm(task: Task, training: TrainingSection) -> None:

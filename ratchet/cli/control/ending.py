@@ -8,7 +8,7 @@ from ratchet.cli.options import RUNS, Root, RunName
 
 
 def stop(run_name: RunName, root: Root = RUNS) -> None:
-    """End a run after the present generation, with its final test."""
+    """End a run after this generation, with its final test."""
     from ratchet.api.run import open_run
 
     found = open_run(run_name, root)

@@ -10,7 +10,7 @@ from ratchet.cli.options import RUNS, AsJson, Overrides, Root, RunName
 
 
 def retry(run_name: RunName, root: Root = RUNS) -> None:
-    """Try a run's dead jobs again, where their loss has not been counted yet; reopen a failed run."""
+    """Try a run's dead jobs again; reopen a failed run. A job whose loss was counted stays lost."""
     from ratchet.runs import folder as runs
     from shared.ledger.steering.reopening import reopen
     from shared.ledger.steering.reviving import revive
@@ -35,7 +35,7 @@ def extend(
     root: Root = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Raise a run's limits; one that has ended continues, and nothing is paid twice.
+    """Raise a run's limits; one that has ended continues. Nothing is paid twice.
 
     --set takes budget.* and convergence.*. Generations beyond the first limit share alpha / 2, those of a
     second raise alpha / 4, and so on: docs/gate.md."""

@@ -45,7 +45,7 @@ def export_curves(
     tracker: Annotated[str, typer.Option("--to", help="mlflow or trackio, where it is installed.")],
     root: Root = RUNS,
 ) -> None:
-    """Hand the training curves of a run on to an experiment tracker: one experiment run an adapter."""
+    """Hand a run's training curves on to an experiment tracker. Each adapter is an experiment run."""
     from ratchet.reports.trackers import export_curves as hand_on
     from ratchet.runs import folder as runs
 

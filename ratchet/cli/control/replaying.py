@@ -23,7 +23,7 @@ def replay(
     root: Root = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Derive every decision of a run again, from its ledger and store alone.
+    """Derive every decision of a run again, from what is stored.
 
     No model and no sandbox is asked. The exit code is 3 where a decision differs from the stored one. With
     --harness, another harness's scaffold steps over the stored train traces, as far as they can answer it."""

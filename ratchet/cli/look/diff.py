@@ -18,7 +18,7 @@ Named = Annotated[str, typer.Argument(help="RUN (its live release) or RUN:GENERA
 
 
 def diff(first: Named, second: Named, root: Root = RUNS, as_json: AsJson = False) -> None:
-    """What lies between two releases: harness, knobs, adapters, scores by instance.
+    """What lies between two releases, from texts to scores. Scores are shown by instance.
 
     `ratchet diff mine:0 mine` says what a whole run changed."""
     from ratchet.cli.tables import console

@@ -25,7 +25,7 @@ def trace(
     root: Root = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """A run's attempts, or one whole: prompts, replies, candidates, outcomes.
+    """A run's attempts, or one whole: prompts, replies, outcomes.
 
     Attempts on the sealed test are shown once the run has ended."""
     from ratchet.cli.tables import console

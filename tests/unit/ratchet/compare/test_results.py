@@ -7,7 +7,7 @@ from scipy import stats
 
 from ratchet.compare.arms import read_arms
 from ratchet.compare.results import as_in_one_test, compared_pairs, holm
-from ratchet.compare.study import Study, _demand_done, _settle, config_of, order
+from ratchet.compare.study import Study, _demand_done, _folder, _settle, config_of, order
 from ratchet.runs import folder as folders
 from ratchet.runs.request import RunRequest, resolve_config
 from shared.config.settings import BudgetSection
@@ -88,10 +88,26 @@ def test_runs_of_a_study_differ_in_arm_and_seed_alone(tmp_path) -> None:
     assert other == one.model_copy(update={"run": one.run.model_copy(update={"levers": "both"})})
 
 
-@pytest.mark.parametrize("names", [["base"], ["both", "both"], ["brain"], ["none.toml"]])
+@pytest.mark.parametrize(
+    "names", [["base"], ["both", "both"], ["brain"], ["none.toml"], ["base", "optuna", "best-of-n"]]
+)
 def test_arms_that_make_no_comparison_are_named(names: list[str]) -> None:
-    with pytest.raises(SettingsError, match="arm"):
+    with pytest.raises(SettingsError, match=r"arm|base is scored by runs"):
         read_arms(names)
+
+
+def test_the_first_release_is_no_arm_where_no_run_scored_it() -> None:
+    sealed = {"optuna": {0: {"a": 0.9}}, "random": {0: {"a": 0.5}}}
+    assert as_in_one_test(sealed, {}, timed=True) == sealed
+
+
+def test_a_file_of_settings_is_an_arm_and_never_taken_for_one_of_ratchets_own(tmp_path) -> None:
+    for name in ("slow", "random"):
+        (tmp_path / f"{name}.toml").write_text("[training]\nsteps = 7\n")
+    harness, own = read_arms(["harness", f" {tmp_path / 'slow.toml'}"])
+    assert (harness.name, own.name, own.layer) == ("harness", "slow", {"training": {"steps": 7}})
+    with pytest.raises(SettingsError, match=r"random\.toml would be taken for the arm 'random'"):
+        read_arms([str(tmp_path / "random.toml")])
 
 
 def test_a_comparison_goes_on_only_under_the_same_settings(tmp_path) -> None:
@@ -124,6 +140,20 @@ def test_a_run_that_failed_or_was_stopped_ends_the_comparison_with_its_reason(
     ledger.submit([RunFinished(run_id=folder.run_id, state=state, why="two instances share an id")])
     if counts:
         _demand_done(folder)
-    else:
-        with pytest.raises(RatchetError, match=f"ended as {state}: two instances share an id"):
-            _demand_done(folder)
+        return
+    with pytest.raises(RatchetError, match=f"ended as {state}: two instances share an id") as caught:
+        _demand_done(folder)
+    hint = "remove the cause" if state == "failed" else f"move {folder.path} away"  # nothing continues it
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_run_whose_creation_was_cut_off_is_created_again_and_nothing_else_is_dropped(tmp_path) -> None:
+    config = resolve_config("trimul", None, [], None)
+    study = Study(config, read_arms(["both"]), 1, BudgetSection(evaluations=400), tmp_path)
+    (tmp_path / "both-seed0").mkdir()
+    (tmp_path / "both-seed0" / "config.json").write_text("{")  # killed while it wrote
+    assert _folder(study, "both-seed0", config).config() == config
+    (tmp_path / "both-seed1").mkdir()
+    (tmp_path / "both-seed1" / "notes.md").write_text("mine")
+    with pytest.raises(SettingsError, match="exists"):
+        _folder(study, "both-seed1", config)
