@@ -9,7 +9,14 @@ from typing import Any
 
 from ratchet.runs import parts
 from ratchet.tasks.task_data import check_settings
-from shared.config.settings import RunConfig, StackParts, TrainingSection, load_config, read_toml
+from shared.config.settings import (
+    ModelSection,
+    RunConfig,
+    StackParts,
+    TrainingSection,
+    load_config,
+    read_toml,
+)
 from shared.errors import SettingsError
 from shared.harness.bundle import PatchRefused, with_knobs
 from shared.harness.folder import read_harness
@@ -95,6 +102,7 @@ def check_config(loaded: Task, config: RunConfig) -> None:
     """Raises SettingsError for settings that the task does not have or that make no sense for it."""
     check_settings(loaded, config)
     _require_algorithm(loaded, config.training)
+    _require_served(config.model)
     width = loaded.manifest.score.high - loaded.manifest.score.low
     if config.gate.no_worse_margin > width / 2:
         raise SettingsError(
@@ -106,6 +114,18 @@ def check_config(loaded: Task, config: RunConfig) -> None:
         with_knobs(read_harness(loaded.folder / "harness"), config.harness)
     except PatchRefused as error:
         raise SettingsError(f"harness: {error.message}", "knobs are in the task's harness.toml") from None
+
+
+def _require_served(model: ModelSection) -> None:
+    """Raises SettingsError for a parameter that Ratchet's own server does not know: it would refuse every
+    request."""
+    given = {"stop": model.stop, "reasoning_effort": model.reasoning_effort, "extra_body": model.extra_body}
+    for name, value in given.items():
+        if value and not model.url:
+            raise SettingsError(
+                f"model.{name}: Ratchet's own server, which a run without model.url uses, does not take it",
+                "leave it out, or serve the model yourself and give model.url",
+            )
 
 
 def _require_algorithm(task: Task, training: TrainingSection) -> None:

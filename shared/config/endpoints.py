@@ -15,6 +15,7 @@ OF_REQUEST = frozenset(  # what arms are told apart and paired by, and what harn
     {"model", "messages", "n", "seed", "temperature", "max_tokens", "max_completion_tokens"}
     | {"logprobs", "return_token_ids", "response_format"}
 )
+CAN_BE_OMITTED = OF_REQUEST - {"model", "messages"} | {"system"}
 SECRET_QUERY = {
     "key",
     "api_key",
@@ -75,6 +76,14 @@ class EndpointSection(Section):
                     "no key or password may stand in a URL: put it in the variable of api_key_env"
                 )
         return url
+
+    @field_validator("omit")
+    @classmethod
+    def _sent_at_all(cls, omit: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if info.context == FROM_USER and (strange := sorted(set(omit) - CAN_BE_OMITTED)):
+            known = ", ".join(sorted(CAN_BE_OMITTED))
+            raise ValueError(f"no request holds {', '.join(strange)}; what can be left out: {known}")
+        return omit
 
     @field_validator("extra_body")
     @classmethod

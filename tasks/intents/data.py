@@ -95,6 +95,9 @@ def read_line(line: str, where: str) -> Case:
 def import_cases(cases: list[Case], into: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """Gate and test take as many of each label, then train. The same query twice is taken once: otherwise one
     copy could be shown as a labelled case of the other."""
+    per_label = wanted["per_label"]
+    if not isinstance(per_label, int) or isinstance(per_label, bool) or per_label < 1:
+        raise DataError(f"data.per_label is a whole number of at least 1, not {per_label!r}")
     groups: defaultdict[str, list[Case]] = defaultdict(list)
     texts = set()
     for case in random.Random(SEED).sample(cases, len(cases)):
@@ -109,7 +112,7 @@ def import_cases(cases: list[Case], into: Path, wanted: dict[str, Any]) -> dict[
         for split, share in (("test", TEST_SHARE), ("gate", GATE_SHARE)):
             count = min(-(-wanted[split] // len(groups)), size // share)
             splits[split] += [group.pop() for _ in range(count)]
-        splits["train"] += group[: wanted["per_label"]]
+        splits["train"] += group[:per_label]
     for split, chosen in splits.items():
         if not chosen:
             raise DataError(f"no query is left for the {split} split: five or more of a label are needed")

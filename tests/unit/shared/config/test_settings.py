@@ -90,3 +90,12 @@ def test_an_extra_body_may_not_replace_what_tells_arms_apart(section: str, name:
         load_config([{section: {"extra_body": {name: 1, "user": "me"}}}])
     stored = RunConfig().model_dump() | {section: {"extra_body": {name: 1}}}
     assert getattr(RunConfig.model_validate(stored), section).extra_body == {name: 1}
+
+
+@pytest.mark.parametrize("section", ["model", "advisor"])
+def test_what_no_request_holds_can_not_be_left_out(section: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{section}\.omit: .*no request holds sead; .*seed"):
+        load_config([{section: {"omit": ["sead", "seed"]}}])
+    assert load_config([{section: {"omit": ["seed", "system"]}}])
+    stored = RunConfig().model_dump() | {section: {"omit": ["sead"]}}
+    assert getattr(RunConfig.model_validate(stored), section).omit == ("sead",)

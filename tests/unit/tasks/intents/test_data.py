@@ -38,6 +38,15 @@ def test_more_labelled_cases_are_taken_where_the_run_wants_them(tmp_path, monkey
     assert Counter(case["label"] for case in splits["train"])["pin"] == 20
 
 
+@pytest.mark.parametrize("per_label", [0, -3, 2.5, True, "ten"])
+def test_a_number_of_labelled_cases_that_is_none_is_named(per_label, tmp_path, monkeypatch):
+    path = write(tmp_path / "mine.jsonl", CASES)
+    wanted = {"per_label": per_label, "gate": 24, "test": 12}
+    code, _, err = ask("import", path, tmp_path / "task", monkeypatch, wanted)
+    assert code == 2
+    assert f"data.per_label is a whole number of at least 1, not {per_label!r}" in err
+
+
 def test_gate_and_test_leave_a_small_label_something_to_learn_from(tmp_path, monkeypatch):
     _, splits = imported(tmp_path, monkeypatch, [*CASES[:40], *CASES[40:45]], gate=1000, test=1000)
     counts = {split: Counter(case["label"] for case in cases)["cash"] for split, cases in splits.items()}
