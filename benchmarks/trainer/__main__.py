@@ -7,7 +7,7 @@ Each run is a process of its own, so that its peak memory is its own; the conten
 other work on the machine slows all of them. `vs_torch` and `vs_trl` are medians of the rounds' ratios: above
 1 this trainer is quicker. Time is that of the optimizer steps after the first, without loading and imports.
 A token counts once for every sample that holds it, however often it is read: with `--shared` 8 samples in a
-row have one prompt.
+row have one prompt, and all prompts begin with the same `--opening` tokens.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> JsonObject:
     parser.add_argument("--prompt-tokens", type=int, default=160)
     parser.add_argument("--reply-tokens", type=int, default=48)
     parser.add_argument("--shared", type=int, default=1, metavar="N", help="samples that share a prompt")
+    parser.add_argument("--opening", type=int, default=0, metavar="N", help="tokens that all prompts share")
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=2)

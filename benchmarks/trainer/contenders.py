@@ -58,16 +58,17 @@ def base_folder(spec: JsonObject) -> Path:
 
 
 def draw_samples(spec: JsonObject, vocabulary: int) -> list[TrainingSample]:
-    """`batch` for each step; `shared` samples in a row have one prompt."""
+    """`batch` for each step; `shared` samples in a row have one prompt, and all prompts begin alike."""
     draw = random.Random(0)
 
     def ids(most: int) -> tuple[int, ...]:
         return tuple(draw.randrange(3, vocabulary) for _ in range(draw.randint(most // 2, most)))
 
+    opening = tuple(draw.randrange(3, vocabulary) for _ in range(spec["opening"]))
     samples = []
     prompt: tuple[int, ...] = ()
     for number in range(spec["batch"] * spec["steps"]):
-        prompt = prompt if number % spec["shared"] else ids(spec["prompt_tokens"])
+        prompt = prompt if number % spec["shared"] else opening + ids(spec["prompt_tokens"] - len(opening))
         reply = ids(spec["reply_tokens"])
         free = (True,) * len(reply)
         samples.append(TrainingSample(prompt_ids=prompt, token_ids=reply, free=free, reward=1.0, group="g"))
