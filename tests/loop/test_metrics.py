@@ -30,6 +30,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture
 def collector(world: World, tmp_path: Path) -> StackCollector:
+    world.ledger.database.engine.dispose()  # as when its workers have ended: all is in the file
     shutil.copytree(world.folder, tmp_path, dirs_exist_ok=True)
     return StackCollector(
         StackSettings(
