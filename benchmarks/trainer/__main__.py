@@ -50,6 +50,8 @@ def main(arguments: list[str]) -> JsonObject:
     )
     parser.add_argument("--json", action="store_true", help="accepted for likeness: JSON is all it prints")
     asked = vars(parser.parse_args(arguments))
+    if not 0 <= asked["opening"] < asked["prompt_tokens"] - 1:
+        parser.error("--opening must leave a prompt two tokens of its own: see --prompt-tokens")
     growth, rounds = asked.pop("growth"), asked.pop("rounds")
     asked.pop("json")
     names = [name for name in PROGRAMS if name != "trl" or find_spec("trl")]
