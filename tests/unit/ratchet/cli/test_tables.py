@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ratchet.cli.tables import print_generation
+from ratchet.reports.formats import NO_SCREEN, unmeasured_texts
 
 PRINT = """
 from ratchet.cli.tables import print_run
@@ -80,3 +81,9 @@ def test_a_generation_says_how_its_training_went(capsys: pytest.CaptureFixture[s
     weights = {"reason": "grpo: four replies a group", "curves": curves}
     print_generation(generation(proposals={"harness": None, "weights": weights}))
     assert "  trained 3 steps: loss 2 to 1.25, reward 0.1 to 0.4\n" in capsys.readouterr().out
+
+
+def test_of_a_generation_without_a_screen_no_arm_gets_a_line_of_its_own() -> None:
+    assert unmeasured_texts({"harness": NO_SCREEN, "weights": "not proposed", "both": NO_SCREEN}) == [
+        "weights was not measured: not proposed"
+    ]
