@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ratchet.cli.options import RUNS, AsJson, ConfigFile, Overrides, Root
+from shared.machine import machine_and_date
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,6 +51,7 @@ def compare(
     else:
         caps = {"evaluations": budget, "tokens": tokens, "wall_s": seconds}
         place, result = _studied(what[0], arms.split(","), seeds, caps, name, config, set_ or [], root)
+    result = {**machine_and_date(), **result}
     written = _write(result, place)
     if as_json:
         typer.echo(json.dumps(result, indent=2))

@@ -96,14 +96,9 @@ def config_of(study: Study, arm: CompareArm, seed: int) -> RunConfig:
 
 
 def most_generations(config: RunConfig, task: Task) -> int:
-    """That the budget's evaluations may hold, the sealed test kept aside: each with one round of pairs at
-    least."""
-    needed = (
-        plan.train_step(config, task),
-        plan.design_step(config, task),
-        plan.screen_step(config, task),
-        plan.confirm_step(config, task, config.gate.round_instances),
-    )
+    """That the budget's evaluations may hold, the sealed test kept aside: a screen that shows no gain ends a
+    generation without a confirmation, and a run of such generations must not end before its budget."""
+    needed = (plan.train_step(config, task), plan.design_step(config, task), plan.screen_step(config, task))
     left = config.budget.evaluations - plan.test_step(config, task, releases=2).evaluations
     return max(1, left // max(1, sum(step.evaluations for step in needed)))
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 
 from ratchet.reports.formats import number_text
 from ratchet.ui import pages
 from ratchet.ui.attempts import attempt_page, attempts_page, cut
-from ratchet.ui.comparisons import comparison_page, comparisons
+from ratchet.ui.comparisons import comparison_page, comparisons, picture_path
 from ratchet.ui.generation import generation_page
 from ratchet.ui.lineage import lineage_page
 from ratchet.ui.runs import Runs
@@ -75,6 +75,10 @@ def _add_lists(app: FastAPI, runs: Runs, templates: Jinja2Templates) -> None:
     @app.get("/comparisons/{name}")
     def comparison(request: Request, name: str) -> HTMLResponse:
         return templates.TemplateResponse(request, "comparison.html", comparison_page(root, name))
+
+    @app.get("/comparisons/{name}/{file}")
+    def picture(name: str, file: str) -> FileResponse:
+        return FileResponse(picture_path(root, name, file))
 
     @app.get("/compare")
     def compare(request: Request, run: Annotated[list[str], Query()]) -> HTMLResponse:

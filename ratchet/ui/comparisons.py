@@ -1,4 +1,6 @@
-"""What `ratchet compare` wrote under a root of runs: comparison.json, as its page shows it. It only reads."""
+"""What `ratchet compare` wrote under a root of runs, comparison.json and its pictures, as a page shows it. It
+only reads.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,10 @@ from ratchet.reports.formats import interval_text
 from shared.errors import SettingsError
 
 FILE = "comparison.json"
+PICTURES = {
+    "sealed.png": "Sealed scores by arm",
+    "candidates.png": "Confirmed gain and train candidates over evaluations, by arm",
+}
 
 
 def comparisons(root: Path) -> list[str]:
@@ -24,9 +30,19 @@ def comparison_page(root: Path, name: str) -> dict[str, Any]:
     try:
         found = json.loads((root / name / FILE).read_text(encoding="utf-8"))
         parts = {part: found[part] for part in ("runs", "pairs", "arms")}
-        return {"name": name, "interval_text": _difference, **parts}
+        pictures = {file: text for file, text in PICTURES.items() if (root / name / file).is_file()}
+        measured = {part: found.get(part, "") for part in ("machine", "date")}
+        return {"name": name, "interval_text": _difference, "pictures": pictures, **measured, **parts}
     except (OSError, ValueError, KeyError) as error:
         raise SettingsError(f"{root / name / FILE} can't be read: {error}") from None
+
+
+def picture_path(root: Path, name: str, file: str) -> Path:
+    """Raises SettingsError for any other file than a comparison's pictures."""
+    path = root / name / file
+    if name not in comparisons(root) or file not in PICTURES or not path.is_file():
+        raise SettingsError(f"no picture {file!r} of a comparison {name!r} in {root}")
+    return path
 
 
 def _difference(found: dict[str, Any]) -> str:

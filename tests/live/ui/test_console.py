@@ -46,6 +46,22 @@ def test_every_page_of_a_finished_run_is_there(client: TestClient) -> None:
     assert "toy" in page(client, "/compare?run=toy&run=toy")
 
 
+def test_a_comparison_shows_its_pictures_and_no_other_file(tmp_path: Path) -> None:
+    place = tmp_path / "compared"
+    place.mkdir()
+    (place / "comparison.json").write_text('{"runs": [], "pairs": [], "arms": {}, "machine": "a machine"}')
+    (place / "sealed.png").write_bytes(b"\x89PNG")
+    client = client_of(tmp_path)
+
+    shown = page(client, "/comparisons/compared")
+    assert re.findall(r'src="(/comparisons/[^"]+)"', shown) == ["/comparisons/compared/sealed.png"]
+    assert "a machine" in shown
+    picture = client.get("/comparisons/compared/sealed.png")
+    assert (picture.content, picture.headers["content-type"]) == (b"\x89PNG", "image/png")
+    for path in ("compared/candidates.png", "compared/comparison.json", "none/sealed.png"):
+        assert client.get(f"/comparisons/{path}").status_code == 404, path
+
+
 def test_what_is_not_there_is_a_page_that_says_so(client: TestClient) -> None:
     for path in ("/runs/none", "/runs/toy/generations/99", "/runs/toy/attempts/00/0", "/runs/..%2Ftoy"):
         answer = client.get(path)
