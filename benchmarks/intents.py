@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def taken(path: Path, count: int, folder: Path) -> Path:
     """A file with `count` of the queries, drawn once and for all."""
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     if count == 0 or count >= len(lines):
         return path
     part = folder / path.name

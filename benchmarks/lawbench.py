@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> JsonObject:
 
 def evaluate(task: Task, count: int, root: Path) -> RunFolder:
     """The seed release on so many train cases; where the task has fewer, again and again under other ids."""
-    lines = (task.folder / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (task.folder / "data" / "train.jsonl").read_text(encoding="utf-8").strip().split("\n")
     cases = [json.loads(lines[number % len(lines)]) for number in range(count)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cases.jsonl"

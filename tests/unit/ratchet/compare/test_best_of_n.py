@@ -7,6 +7,7 @@ import pytest
 
 from ratchet.compare.best_of_n import open_try, with_n
 from ratchet.runs.folder import RunFolder
+from ratchet.tasks.new_task import create
 from shared.config.settings import RunConfig, load_config
 from shared.messages.events import RunFinished
 from tests.loop.toy_world import make_task
@@ -40,6 +41,12 @@ def begun(run: RunFolder) -> RunFolder:
 def test_the_budget_is_divided_among_the_sealed_instances(tmp_path: Path) -> None:
     tries = config(tmp_path).attempt
     assert (tries["candidates"], tries["requests"]) == (9, 9)  # and the answer's own evaluation
+
+
+def test_a_new_task_says_what_its_best_of_n_is(tmp_path: Path) -> None:
+    create(tmp_path / "words")
+    settings = {"run": {"task": str(tmp_path / "words")}, "budget": {"evaluations": 5 * 48}}
+    assert with_n(load_config([settings, {"gate": {"test_instances": 48}}])).attempt["candidates"] == 4
 
 
 def test_its_endpoint_may_be_named_without_its_route_and_need_not_load_adapters(endpoint, tmp_path) -> None:
