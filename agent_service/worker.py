@@ -60,9 +60,9 @@ def _adapters_by_endpoint(
 
 
 def endpoint_of(model: ModelSection, base: str, stack: StackSettings) -> ServedModel:
-    """The run's endpoint, else the stack's, else the server that the stack has for this very base.
-    Raises ChatUnavailableError while that one is not known yet."""
-    url = model.url or stack.model_url
+    """The run's endpoint, where it answers now, else the stack's, else the server that the stack has for this
+    very base. Raises ChatUnavailableError while that one is not known yet."""
+    url = (stack.moved_model_url or model.url) if model.url else stack.model_url
     if url:
         return ServedModel(url=url, name=model.name)
     if stack.models_dir is None:

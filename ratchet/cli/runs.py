@@ -112,6 +112,9 @@ def resume(
     ledger: LedgerUrl = None,
     store: StoreUrl = None,
     broker: Broker = None,
+    model_url: Annotated[
+        str | None, typer.Option(help="Where the run's endpoint answers now, if it has moved.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue an interrupted, paused or failed run. Nothing is done twice. A URL moves a part."""
@@ -119,6 +122,10 @@ def resume(
     from ratchet.runs import start
 
     folder = runs.find(run_name, root)
+    if model_url:
+        from ratchet.runs.endpoint import move
+
+        move(folder, model_url)
     folder.move_parts(ledger_url=ledger, store_url=store, broker_url=broker)
     drive_to_end(folder, start.stack_of(folder), as_json)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, TypeVar
 
-from shared.config.settings import EndpointSection, RunConfig
+from shared.config.settings import EndpointSection, RunConfig, load_config
 from shared.decisions.levers import serves_own_base, why_off
 from shared.errors import AdaptersUnsupportedError, SettingsError, ToolMissingError
 from shared.model.options import STREAMED
@@ -16,6 +16,7 @@ from shared.tasks.task import Task
 
 if TYPE_CHECKING:
     from ratchet.runs.endpoint_probe import Found
+    from ratchet.runs.folder import RunFolder
 
 MAX_TOKENS = 256
 S = TypeVar("S", bound=EndpointSection)
@@ -112,6 +113,25 @@ def require_answers(config: RunConfig) -> None:
         from ratchet.runs.endpoint_probe import examine  # openai
 
         examine(config.model, "model", MAX_TOKENS)
+
+
+def move(folder: RunFolder, url: str) -> None:
+    """From now on the run asks its endpoint at this address; replies that it has stay its own. Raises
+    SettingsError where the run asks none, or where this one can't be used: nothing is changed then."""
+    from ratchet.runs.endpoint_probe import examine  # openai
+
+    config = folder.config()
+    if not config.model.url:
+        raise SettingsError(
+            f"{folder.run_id} asks no endpoint of yours: Ratchet serves its model", "leave --model-url out"
+        )
+    if folder.stack:
+        raise SettingsError(
+            f"{folder.run_id} is in the stack {folder.stack}, whose workers know its address from its config",
+            f"start a run from its release: `ratchet run TASK --from {folder.run_id} --set model.url=URL`",
+        )
+    moved = load_config([config.model_dump(mode="json"), {"model": {"url": url}}])
+    folder.move_parts(moved_model_url=examine(moved.model, "model", MAX_TOKENS).url)
 
 
 def _settle_levers(config: RunConfig, notes: list[str]) -> RunConfig:

@@ -116,7 +116,13 @@ class RunFolder:
         return self.path / "report"
 
     def config(self) -> RunConfig:
-        return RunConfig.model_validate(json.loads((self.path / "config.json").read_text(encoding="utf-8")))
+        """As the run was made, but for the address of an endpoint that has moved since."""
+        text = (self.path / "config.json").read_text(encoding="utf-8")
+        config = RunConfig.model_validate(json.loads(text))
+        if not (config.model.url and self.parts.moved_model_url):
+            return config
+        moved = config.model.model_copy(update={"url": self.parts.moved_model_url})
+        return config.model_copy(update={"model": moved})
 
     def origin(self) -> JsonObject:
         """Of a run that starts from a release of another, what RunStarted says of it; else nothing."""

@@ -149,6 +149,9 @@ class StackParts(Section):
         "env:AWS_SESSION_TOKEN", pattern=SECRET_NAME.pattern
     )  # where it is temporary
     broker_password: str = Field("env:REDIS_PASSWORD", pattern=SECRET_NAME.pattern)
+    moved_model_url: str = (
+        ""  # where the endpoint of model.url answers now; `ratchet resume --model-url` sets it
+    )
     signing_key: str = Field("", pattern=SECRET_NAME.pattern + "|^$")  # of adapters, the trainer's alone; a
     # file is made at first use. Empty: beside the runs
     outage_s: float = Field(900.0, gt=0)  # how long an endpoint, a store or a ledger may be unreachable

@@ -22,9 +22,10 @@ def open_chat(
     section: EndpointSection, store: Store, *, url: str = "", api_key: str = "", concurrency: int = 1
 ) -> Chat:
     """`url` and `api_key`: where the section names none, as for a model that the stack serves: its replies
-    depend on the weights alone. A user's endpoint shares none with another."""
+    depend on the weights alone. A user's endpoint shares none with another, and keeps its replies when it has
+    moved to `url`."""
     return Chat(
-        section.url or url,
+        url or section.url,
         store,
         api_key=api_key or _key(section.api_key_env) or NO_KEY,
         timeout_s=section.timeout_s,

@@ -82,3 +82,32 @@ def test_an_account_that_runs_dry_pauses_the_run_and_a_resume_pays_nothing_twice
     assert json.loads(done.stdout)["state"] == "done"
     taken = [json.dumps(body, sort_keys=True) for body in endpoint.asked[:paid]]
     assert not set(taken) & {json.dumps(body, sort_keys=True) for body in endpoint.asked[paid:]}
+
+
+@pytest.mark.slow
+def test_a_run_whose_endpoint_has_moved_goes_on_there_and_pays_nothing_twice(tmp_path: Path) -> None:
+    new_task.create(tmp_path / "words")
+
+    class Closing(Endpoint):
+        def respond(self, path: str, body: Body) -> Fault:
+            if path.endswith("/completions") and len(self.asked) > 6:
+                return Fault(404, b'{"error": {"message": "The model `seed` does not exist."}}')
+            return super().respond(path, body)
+
+    def answer(body: Body) -> str:
+        return "abcde"[: 2 + body.get("seed", 0) % 4]
+
+    with Closing(answer) as old, Endpoint(answer) as new:
+        settings = (*SMALL, f"model.url='{old.url}'", "rollouts.shard=4", "gate.test_instances=2")
+        options = [word for setting in settings for word in ("--set", setting)]
+        command = [RATCHET, "run", "words", "--name", "r", "--levers", "harness", *options]
+        paused = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=170)
+        assert paused.returncode == 75, paused.stderr
+        asked_before = len(old.asked)
+        again = [RATCHET, "resume", "r", "--json", "--model-url", new.url.removesuffix("/v1")]
+        done = subprocess.run(again, capture_output=True, text=True, cwd=tmp_path, timeout=170)
+        assert len(old.asked) == asked_before
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"] == "done"
+    paid = [json.dumps(body, sort_keys=True) for body in old.asked[:6]]
+    assert not set(paid) & {json.dumps(body, sort_keys=True) for body in new.asked}

@@ -3,12 +3,15 @@
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ratchet.runs.endpoint import require_answers, settle, settled, with_list_prices, without_base
+from ratchet.runs import folder as runs
+from ratchet.runs.endpoint import move, require_answers, settle, settled, with_list_prices, without_base
 from ratchet.runs.endpoint_probe import Found
+from ratchet.runs.request import RunRequest
 from shared.config.settings import ModelSection, RunConfig, load_config
 from shared.errors import AdaptersUnsupportedError, SettingsError
 from shared.model.options import Options
@@ -257,3 +260,22 @@ def test_a_run_of_the_harness_alone_needs_no_files_of_an_endpoints_model() -> No
     assert without_base(config("http://127.0.0.1:1/v1", levers="harness")).model.base == "seed"
     own = load_config([{"run": {"levers": "harness"}, "model": {"base": "/a/folder"}}])
     assert without_base(own) == own
+
+
+def test_a_run_whose_endpoint_has_moved_asks_it_there(endpoint: Endpoint, tmp_path: Path) -> None:
+    folder = runs.create(RunRequest(config("http://127.0.0.1:9/v1"), "words", tmp_path))
+    move(folder, endpoint.url.removesuffix("/v1"))
+    assert runs.find(folder.run_id, tmp_path).config().model.url == endpoint.url
+    require_answers(folder.config())
+
+
+def test_a_run_moves_to_no_address_that_does_not_serve_its_model(endpoint: Endpoint, tmp_path: Path) -> None:
+    folder = runs.create(RunRequest(config(endpoint.url, name="big"), "words", tmp_path))
+    with pytest.raises(SettingsError, match="does not serve 'big'"):
+        move(folder, endpoint.url)
+    with pytest.raises(SettingsError, match=r"model\.url"):
+        move(folder, "ftp://127.0.0.1/v1")
+    own = runs.create(RunRequest(load_config([]), "words", tmp_path))
+    with pytest.raises(SettingsError, match="asks no endpoint of yours"):
+        move(own, endpoint.url)
+    assert not any((made.path / "parts.json").exists() for made in (folder, own))

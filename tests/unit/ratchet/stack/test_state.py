@@ -142,6 +142,9 @@ def test_each_base_has_its_server_and_a_runs_own_endpoint_wins(tmp_path: Path) -
     assert {base: endpoint_of(ModelSection(), base, stack) for base in served} == served
     own = ModelSection(url="http://mine/v1", name="big")
     assert endpoint_of(own, "abc", stack) == ServedModel(url="http://mine/v1", name="big")
+    moved = stack.model_copy(update={"moved_model_url": "http://there/v1"})
+    assert endpoint_of(own, "abc", moved).url == "http://there/v1"
+    assert endpoint_of(ModelSection(), "abc", moved) == served["abc"]
     served_models.withdraw(tmp_path, "abc")
     with pytest.raises(ChatUnavailableError):
         endpoint_of(ModelSection(), "abc", stack)

@@ -12,8 +12,8 @@ from tests.parts.endpoint import Endpoint
 ASK = SampleRequest(model="seed", messages=[{"role": "user", "content": "hi"}], seed=7, max_tokens=9)
 
 
-def text_of(section: ModelSection, store: LocalStore) -> str:
-    chat = open_chat(section, store)
+def text_of(section: ModelSection, store: LocalStore, url: str = "") -> str:
+    chat = open_chat(section, store, url=url)
     (sample,) = chat.sample([ASK]).replies[0].samples
     chat.close()
     return sample.text
@@ -35,6 +35,14 @@ def test_an_address_that_is_written_otherwise_is_the_same_endpoint(
     text_of(ModelSection(url=endpoint.url), store)
     text_of(ModelSection(url=f"{endpoint.url}/chat/completions"), store)
     assert len(endpoint.asked) == 1
+
+
+def test_an_endpoint_that_has_moved_keeps_its_replies(endpoint: Endpoint, store: LocalStore) -> None:
+    section = ModelSection(url=endpoint.url)
+    first = text_of(section, store)
+    with Endpoint(lambda _: "from there") as there:
+        assert text_of(section, store, there.url) == first
+        assert text_of(section.model_copy(update={"top_p": 0.5}), store, there.url) == "from there"
 
 
 def test_the_line_end_of_the_file_that_a_key_came_from_is_no_part_of_it(
