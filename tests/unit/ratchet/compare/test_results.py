@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from ratchet.compare.arms import read_arms
-from ratchet.compare.results import as_in_one_test, compared_pairs, holm
+from ratchet.compare.results import as_in_one_test, compared_pairs, holm, t_test
 from ratchet.compare.study import Study, _demand_done, _folder, _settle, config_of, order
 from ratchet.runs import folder as folders
 from ratchet.runs.request import RunRequest, resolve_config
@@ -60,6 +60,13 @@ def test_one_seed_gives_a_difference_and_no_claim() -> None:
     assert row["difference"] == {"mean": 1.0, "low": None, "high": None, "n": 1}
     assert row["p"] is None
     assert "p_holm" not in row
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"), [([0.0, 0.0, 0.0], 1.0), ([0.1, 0.1, 0.1], None), ([0.1], None)]
+)
+def test_equal_differences_are_no_evidence(differences: list[float], p: float | None) -> None:
+    assert t_test(differences) == p
 
 
 def test_holms_correction_is_that_of_his_paper() -> None:
