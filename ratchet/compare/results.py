@@ -206,8 +206,8 @@ def _pair(later: str, earlier: str, differences: list[float]) -> JsonObject:
 
 
 def t_test(differences: list[float]) -> float | None:
-    """Two-sided p-value of a mean difference of zero; None: fewer than two differences, or all the same one, whose
-    spread could not be seen. Where all are zero nothing speaks against zero: 1."""
+    """Two-sided p-value of a mean difference of zero. None: fewer than two differences, or all the same, so
+    that no spread could be seen. Where all are zero nothing speaks against zero: 1."""
     if len(differences) < 2:
         return None
     if np.ptp(differences) == 0:

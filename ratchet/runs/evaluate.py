@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from ratchet.runs import checks, parts
 from ratchet.runs import folder as runs
 from ratchet.runs.comparing import by_name, compared
@@ -72,7 +74,9 @@ def score(
     """The evaluation's own run, and what it measured. `moved`: where the release is stored (parts_beside);
     `source`: the run that made it."""
     checks.require_tools(own)
-    config, _ = settle(config, own)
+    config, notes = settle(config, own)
+    for note in notes:
+        typer.echo(note, err=True)
     checks.require_parts(moved)
     with _instances(own, instances, root) as (copy, loaded):
         check_instances(load_task(str(copy)) if copy else own, loaded)
@@ -92,8 +96,9 @@ def _instances(task: Task, path: Path, root: Path) -> Iterator[tuple[Path | None
 
 
 def parts_beside(source: RunFolder) -> StackParts:
-    """On the store of the run that made the release; in its ledger too, where that is no file of its own."""
-    theirs = source.parts
+    """On the store of the run that made the release; in its ledger too, where that is no file of its own. An
+    endpoint's new address stands in the run's config already, where another one may replace it."""
+    theirs = source.parts.model_copy(update={"moved_model_url": ""})
     own_file = theirs.ledger_url.startswith("sqlite:")
     return theirs.model_copy(update={"ledger_url": ""}) if own_file else theirs
 

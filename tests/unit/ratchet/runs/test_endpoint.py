@@ -11,6 +11,7 @@ import pytest
 from ratchet.runs import folder as runs
 from ratchet.runs.endpoint import move, require_answers, settle, settled, with_list_prices, without_base
 from ratchet.runs.endpoint_probe import Found
+from ratchet.runs.evaluate import parts_beside
 from ratchet.runs.request import RunRequest
 from shared.config.settings import ModelSection, RunConfig, load_config
 from shared.errors import AdaptersUnsupportedError, SettingsError
@@ -267,6 +268,7 @@ def test_a_run_whose_endpoint_has_moved_asks_it_there(endpoint: Endpoint, tmp_pa
     move(folder, endpoint.url.removesuffix("/v1"))
     assert runs.find(folder.run_id, tmp_path).config().model.url == endpoint.url
     require_answers(folder.config())
+    assert parts_beside(folder).moved_model_url == ""  # an evaluation may ask yet another endpoint
 
 
 def test_a_run_moves_to_no_address_that_does_not_serve_its_model(endpoint: Endpoint, tmp_path: Path) -> None:
