@@ -19,6 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from sandbox_service.toolchains.cuda import extended_launch
+from sandbox_service.toolchains.cuda.extended_launch import ExtendedModule, LaunchError
+
 WARM_S = 0.02  # of memory traffic before a timed window: brings the clocks up, and flushes L2 many times
 SMALL_SHARED_BYTES = 48 << 10  # above it, a kernel needs an attribute set
 L2_TIMES = 2
@@ -63,13 +66,18 @@ class Runner:
     ) -> None:
         """`inputs` and `outputs` give [offset, bytes] in the arena's file."""
         with open(cubin, "rb") as file:
-            self._module = self._driver.module_from_buffer(file.read())
+            image = file.read()
+        self._module = self._driver.module_from_buffer(image)
+        if any(extended_launch.is_extended(launch) for launch in launches):
+            self._extended = ExtendedModule(image)
         self._launches = [(self._kernel(launch), launch) for launch in launches]
         with open(arena, "r+b") as file:
             self._arena = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint8)
         self._inputs, self._outputs, self._scratch = inputs, outputs, scratch
 
     def _kernel(self, launch: Mapping[str, Any]) -> Any:
+        if extended_launch.is_extended(launch):
+            return self._extended.function(launch["kernel"], launch["shared_bytes"])
         kernel = self._module.get_function(launch["kernel"])
         if launch["shared_bytes"] > SMALL_SHARED_BYTES:
             attribute = self._driver.function_attribute.MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -112,6 +120,9 @@ class Runner:
         return {"event_s": first.time_till(last) / 1e3, "wall_s": wall_s, "nonce": nonce}
 
     def _call(self, kernel: Any, launch: Mapping[str, Any]) -> Callable[[], None]:
+        if extended_launch.is_extended(launch):
+            values = extended_launch.values_of(launch["args"], self._buffers)
+            return lambda: self._extended.launch(kernel, launch, values)
         given = [
             int(self._buffers[value]) if isinstance(value, str) else next(iter(value.values()))
             for value in launch["args"]
@@ -149,7 +160,7 @@ def main(arguments: list[str]) -> None:
         request = json.loads(line)
         try:
             value = operations[request.pop("operation")](**request)
-        except (driver.Error, MemoryError) as error:
+        except (driver.Error, LaunchError, MemoryError) as error:
             reply({"error": str(error)})
             os._exit(3)  # no clean-up in a context that may be broken
         reply({"value": value})

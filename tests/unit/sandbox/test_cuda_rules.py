@@ -97,6 +97,10 @@ def launch(**changes: object) -> dict[str, object]:
         {"grid": [2**31 - 1, 65535, 1]},
         {"shared_bytes": 1 << 20},
         {"shared_bytes": -1},
+        {"cluster": [3, 3, 1], "grid": [9, 9, 1]},
+        {"cluster": [0, 1, 1]},
+        {"cluster": [2, 1, 1], "grid": [3, 1, 1]},
+        {"overlaps": True},
     ],
 )
 def test_geometry_outside_of_cudas_limits_is_the_candidates_fault(changes: dict[str, object]):
@@ -104,14 +108,17 @@ def test_geometry_outside_of_cudas_limits_is_the_candidates_fault(changes: dict[
         checked("task", [launch(**changes)], {"out"})
 
 
-@pytest.mark.parametrize("changes", [{"args": ["nothing"]}, {"grid": "all"}, {"args": [{"f64": 1}]}])
+@pytest.mark.parametrize(
+    "changes", [{"args": ["nothing"]}, {"grid": "all"}, {"args": [{"f64": 1}]}, {"overlaps": 1}]
+)
 def test_a_malformed_launch_is_the_tasks_fault(changes: dict[str, object]):
     with pytest.raises(TaskError, match="task"):
         checked("task", [launch(**changes)], {"out"})
 
 
 def test_launches_survive_the_way_between_processes():
-    made = checked("task", [launch(args=["out", {"i32": 3}, {"f32": 0.5}])], {"out"})
+    clustered = launch(grid=[4, 2, 1], cluster=[2, 2, 1], overlaps=True)
+    made = checked("task", [launch(args=["out", {"i32": 3}, {"f32": 0.5}]), clustered], {"out"})
     again = json.loads(json.dumps([item.model_dump(mode="json") for item in made]))
     assert checked("task", again, {"out"}) == made
 
