@@ -40,7 +40,7 @@ def standin_text(
 ) -> str:
     """A C++ file: header, candidate, and a `ratchet_call` that makes the launches in order.
 
-    The second call of a process runs every block's threads backwards: an answer that depends on their order
+    The second call of a process runs every block's threads in another order: an answer that depends on it
     differs between the two.
     """
     body = EXTERN_SHARED.sub(r"static \1 *\2 = (\1 *)standin::dynamic_shared;", source)
@@ -55,9 +55,9 @@ def standin_text(
 
 
 def _launch_line(launch: Launch, places: Mapping[str, str]) -> str:
-    grid, block = (", ".join(map(str, sizes)) for sizes in (launch.grid, launch.block))
+    sizes = ", ".join(f"{{{x}, {y}, {z}}}" for x, y, z in (launch.grid, launch.block, launch.cluster))
     given = ", ".join(_argument(argument, places) for argument in launch.args)
-    return f"  standin::launch({{{grid}}}, {{{block}}}, calls & 1, [&] {{ {launch.kernel}({given}); }});"
+    return f"  standin::launch({sizes}, calls & 1, [&] {{ {launch.kernel}({given}); }});"
 
 
 def _argument(argument: Argument, places: Mapping[str, str]) -> str:

@@ -34,6 +34,61 @@ DYNAMIC += "if (i < n) out[i] = s[threadIdx.x] * b[i] + s[threadIdx.x]; }"
 HALF = (
     "#include <cuda_fp16.h>\n" + HEAD + AT + "if (i < n) out[i] = a[i] * b[i] + a[i]; half h = 1; (void)h; }"
 )
+CLUSTER = (
+    """// launch: {"cluster": 4}
+#include <hopper.h>
+__device__ float of(const float *a, int at, int n) { return at < n ? a[at] : 0; }
+"""
+    + HEAD
+)
+# Each block gives the next one what that one needs, which then says that it has read it.
+PASSED_ON = (
+    CLUSTER
+    + AT
+    + """__shared__ float s[256]; __shared__ uint64_t read;
+unsigned rank = hopper::cluster_rank(), next = (rank + 1) % hopper::cluster_blocks();
+if (threadIdx.x == 0) { hopper::barrier_init(&read, 256); hopper::barriers_ready(); }
+hopper::cluster_meet();
+int theirs = (blockIdx.x - rank + next) * 256 + threadIdx.x;
+hopper::of_block(s, next)[threadIdx.x] = of(a, theirs, n);
+hopper::cluster_meet();
+float v = s[threadIdx.x];
+hopper::arrive_at(&read, next);
+hopper::wait(&read, 0);
+s[threadIdx.x] = -1;
+if (i < n) out[i] = v * b[i] + v;
+hopper::cluster_meet(); }"""
+)
+# The first block loads for all four at once;
+MULTICAST = (
+    CLUSTER
+    + AT
+    + """__shared__ __align__(16) float s[256]; __shared__ uint64_t there;
+if (threadIdx.x == 0) { hopper::barrier_init(&there, 1); hopper::barriers_ready(); }
+hopper::cluster_meet();
+if (threadIdx.x == 0) {
+    hopper::arrive_expect(&there, 1024);
+    if (hopper::cluster_rank() == 0) hopper::bulk_load_to(s, b, 1024, &there, RANKS);
+}
+hopper::wait(&there, 0);
+float first = s[threadIdx.x];
+if (i < n) out[i] = a[i] * b[i] + a[i] + (first - b[threadIdx.x]);
+hopper::cluster_meet(); }"""
+)
+# Thread 32 writes over what the first warp has read.
+SIGNAL = (
+    "#include <hopper.h>\n"
+    + HEAD
+    + AT
+    + """__shared__ float s[32]; __shared__ uint64_t read;
+if (threadIdx.x == 0) { hopper::barrier_init(&read, 1); hopper::barriers_ready(); }
+if (threadIdx.x < 32) s[threadIdx.x] = 1;
+__syncthreads();
+float v = 1;
+if (threadIdx.x < 32) { v = s[threadIdx.x]; {sync} if (threadIdx.x == 0) hopper::arrive(&read); }
+else if (threadIdx.x == 32) { hopper::wait(&read, 0); for (int k = 0; k < 32; k++) s[k] = -1; }
+if (i < n) out[i] = v * a[i] * b[i] + v * a[i]; }"""
+)
 TENSOR = "#include <mma.h>\n" + HONEST
 FOREVER = HEAD + "if (threadIdx.x) __syncthreads(); else __syncwarp(); }"
 CORPUS = {
@@ -45,6 +100,31 @@ CORPUS = {
     "has dynamic shared memory": ("not_timed", "right on the CPU", DYNAMIC),
     "uses half precision": ("not_timed", "right on the CPU", HALF),
     "uses tensor cores": ("not_timed", "correctness is not known", TENSOR),
+    "signals when its warp has read": (
+        "not_timed",
+        "right on the CPU",
+        SIGNAL.replace("{sync}", "__syncwarp();"),
+    ),
+    "signals before its warp has read": ("wrong", "on the CPU", SIGNAL.replace("{sync}", "")),
+    "hands on within a cluster": ("not_timed", "right on the CPU", PASSED_ON),
+    "lacks a meeting of the cluster": (
+        "wrong",
+        "on the CPU",
+        PASSED_ON.replace("hopper::cluster_meet();\nfloat v", "float v"),
+    ),
+    "signals the wrong block": ("crashed", "on the CPU", PASSED_ON.replace("&read, next", "&read, 0")),
+    "names a block that is not there": (
+        "crashed",
+        "on the CPU",
+        PASSED_ON.replace("% hopper::cluster_blocks()", ""),
+    ),
+    "loads for a whole cluster": ("not_timed", "right on the CPU", MULTICAST.replace("RANKS", "15")),
+    "loads for half of a cluster": ("crashed", "on the CPU", MULTICAST.replace("RANKS", "3")),
+    "has too large a cluster": (
+        "refused",
+        "1 to 8 blocks",
+        PASSED_ON.replace('"cluster": 4', '"cluster": 16'),
+    ),
     "waits for ever": ("crashed", "on the CPU", FOREVER),
     "does not compile": ("compile_error", "nothing", HEAD + "out[0] = nothing; }"),
     "has another name": ("compile_error", "no kernel named tiny", HONEST.replace("tiny", "other")),
@@ -166,10 +246,6 @@ def test_a_schedule_on_tensor_cores_is_right_on_the_cpu_and_never_scored(schedul
             "        hopper::wait(full + slot, (count / PRODUCT_RING) & 1);\n",
             "",
         ),  # a tile that is not there yet
-        (
-            "        __syncwarp();\n        if (lane == 0) hopper::arrive",
-            "        if (lane == 0) hopper::arrive",
-        ),
     ],
 )
 def test_a_schedule_with_a_fault_is_wrong_on_the_cpu(schedule: str, right: str, wrong: str, tmp_path: Path):

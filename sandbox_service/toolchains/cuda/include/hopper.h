@@ -41,6 +41,38 @@ __device__ __forceinline__ void pass(int id, int threads) {
     asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+// Blocks of one cluster, by the "cluster" of the launch: how many, which one this is, and all their threads meeting (also
+// before a block may end that others still read from). Barriers that others use are ready after barriers_ready() and this.
+__device__ __forceinline__ unsigned cluster_blocks() {
+    unsigned count;
+    asm volatile("mov.u32 %0, %%cluster_nctarank;" : "=r"(count));
+    return count;
+}
+__device__ __forceinline__ unsigned cluster_rank() {
+    unsigned rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+    return rank;
+}
+__device__ __forceinline__ void cluster_meet() {
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+// Where the block of that rank has what this one has at `shared`.
+template <class T> __device__ __forceinline__ T *of_block(T *shared, unsigned rank) {
+    uint64_t there;
+    asm volatile("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"((uint64_t)shared), "r"(rank));
+    return (T *)there;
+}
+// Arrives at the same barrier of the block of that rank.
+__device__ __forceinline__ void arrive_at(uint64_t *barrier, unsigned rank) {
+    asm volatile(
+        "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}" ::"r"(shared_address(barrier)), "r"(rank) : "memory");
+}
+// Of a launch that "overlaps": what the one before has written is there only after wait_previous(). That one may let it
+// begin before its own end.
+__device__ __forceinline__ void wait_previous() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
+__device__ __forceinline__ void let_next_begin() { asm volatile("griddepcontrol.launch_dependents;" ::: "memory"); }
+
 // Registers of each thread from here on, for whole warpgroups; together they must fit.
 template <int COUNT> __device__ __forceinline__ void more_registers() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(COUNT));
@@ -53,6 +85,13 @@ template <int COUNT> __device__ __forceinline__ void fewer_registers() {
 __device__ __forceinline__ void bulk_load(void *shared, const void *global, unsigned bytes, uint64_t *barrier) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(shared_address(shared)),
                  "l"(global), "r"(bytes), "r"(shared_address(barrier)) : "memory");
+}
+// The same to the same place of each block of the cluster whose bit is in `ranks`; each counts it at its own barrier.
+__device__ __forceinline__ void bulk_load_to(void *shared, const void *global, unsigned bytes, uint64_t *barrier, unsigned ranks) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1], %2, [%3], %4;" ::"r"(
+            shared_address(shared)),
+        "l"(global), "r"(bytes), "r"(shared_address(barrier)), "h"((uint16_t)ranks) : "memory");
 }
 __device__ __forceinline__ void prefetch(const void *global, unsigned bytes) {
     asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
@@ -201,6 +240,12 @@ __device__ __forceinline__ float tanh_fast(float x) {
     float y;
     asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
+}
+// Of two halves in one register.
+__device__ __forceinline__ uint32_t tanh_fast_pair(uint32_t pair) {
+    uint32_t both;
+    asm("tanh.approx.f16x2 %0, %1;" : "=r"(both) : "r"(pair));
+    return both;
 }
 
 }  // namespace hopper

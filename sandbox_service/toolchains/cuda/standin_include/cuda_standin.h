@@ -1,7 +1,7 @@
-// Runs plain CUDA C++ on a CPU, for its answer alone: the threads of a block are fibers of one thread, and
-// __syncthreads and the warp's collectives are meetings between them. A missing barrier shows, since each fiber
-// runs as far as it can. Tensor cores and
-// bulk copies are there as <hopper.h> has them; wmma, other asynchronous copies and inline PTX do not compile.
+// Runs plain CUDA C++ on a CPU, for its answer alone: the threads of a block, or of a cluster's blocks, are fibers of
+// one thread, and __syncthreads and the warp's collectives are meetings between them. A missing barrier shows, since
+// each fiber runs as far as it can. Tensor cores, bulk copies and clusters are there as <hopper.h> has them; wmma,
+// other asynchronous copies, cooperative_groups and inline PTX do not compile.
 #pragma once
 #include <math.h>
 #include <setjmp.h>
@@ -20,7 +20,7 @@
 #define __forceinline__ inline
 #define __restrict__
 #define __launch_bounds__(...)
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 #define __shared__ static __attribute__((section("standin_shared")))
 
 struct uint3 { unsigned x, y, z; };
@@ -56,21 +56,53 @@ inline void __threadfence_block() {}
 
 namespace standin {
 constexpr size_t STACK = 64 << 10;
-enum { WARP = 32, MOST = 1024 };
+enum { WARP = 32, MOST = 1024, CLUSTER = 8 };
 struct Meeting { int members, came; unsigned turn; };
 inline char dynamic_shared[232448] __attribute__((aligned(1024)));
-inline ucontext_t fibers[MOST];
-inline jmp_buf home, places[MOST];  // where to go on; swapcontext would ask the kernel each time
-inline bool ended[MOST];
-inline long long slots[MOST];
-inline Meeting block_meeting, warps[MOST / WARP], named[16];
-inline int now, progress;
-inline uint3 thread_index, block_index;
+extern "C" char __start_standin_shared[] __attribute__((weak, visibility("hidden")));
+extern "C" char __stop_standin_shared[] __attribute__((weak, visibility("hidden")));
+
+// A block of a cluster. Shared memory is at one address for all: while a block runs it is there, else in `kept`.
+struct Block {
+    uint3 index;
+    Meeting all, warps[MOST / WARP], named[16];
+    long long slots[MOST];
+    bool ended[MOST];
+    ucontext_t fibers[MOST];
+    jmp_buf places[MOST];  // where to go on; swapcontext would ask the kernel each time
+    char *kept, *stacks;
+};
+inline Block *blocks = (Block *)calloc(CLUSTER, sizeof(Block)), *block = blocks;  // `block`: the one that runs
+inline jmp_buf home;
+inline Meeting cluster_meeting;
+inline int now, progress, cluster_blocks;  // `now`: the thread that runs, of its block
+inline uint3 thread_index;
 inline dim3 block_size, grid_size;
 inline void (*body)(void *);
 inline void *body_args;
 inline void swap_home() {
-    if (!_setjmp(places[now])) _longjmp(home, 1);
+    if (!_setjmp(block->places[now])) _longjmp(home, 1);
+}
+
+inline size_t static_bytes() { return __start_standin_shared ? __stop_standin_shared - __start_standin_shared : 0; }
+inline void become(Block *next) {
+    if (next == block) return;
+    if (static_bytes()) memcpy(block->kept + sizeof dynamic_shared, __start_standin_shared, static_bytes());
+    memcpy(block->kept, dynamic_shared, sizeof dynamic_shared);
+    block = next;
+    memcpy(dynamic_shared, block->kept, sizeof dynamic_shared);
+    if (static_bytes()) memcpy(__start_standin_shared, block->kept + sizeof dynamic_shared, static_bytes());
+}
+// Where another block of the cluster has what this one has at `shared`.
+inline char *elsewhere(const void *shared, unsigned rank) {
+    auto at = (const char *)shared;
+    if (rank >= (unsigned)cluster_blocks) abort();
+    if (blocks + rank == block) return (char *)at;
+    if (at >= dynamic_shared && at < dynamic_shared + sizeof dynamic_shared)
+        return blocks[rank].kept + (at - dynamic_shared);
+    if (static_bytes() && at >= __start_standin_shared && at < __stop_standin_shared)
+        return blocks[rank].kept + sizeof dynamic_shared + (at - __start_standin_shared);
+    abort();
 }
 
 inline void meet(Meeting &at) {
@@ -84,62 +116,89 @@ inline void leave(Meeting &at) {  // who has returned is not waited for
 }
 inline void run_fiber() {
     body(body_args);
-    ended[now] = true;
+    block->ended[now] = true;
     progress++;
-    leave(block_meeting);
-    leave(warps[now / WARP]);
+    leave(block->all);
+    leave(block->warps[now / WARP]);
+    leave(cluster_meeting);
     _longjmp(home, 1);
 }
 inline void go_on(bool started) {
     if (_setjmp(home)) return;
-    if (started) _longjmp(places[now], 1);
-    setcontext(&fibers[now]);
+    if (started) _longjmp(block->places[now], 1);
+    setcontext(&block->fibers[now]);
 }
-extern "C" char __start_standin_shared[] __attribute__((weak, visibility("hidden")));
-extern "C" char __stop_standin_shared[] __attribute__((weak, visibility("hidden")));
 
-inline void run_block(bool backwards) {
-    static char *stacks = (char *)malloc(MOST * STACK);
-    int count = block_size.x * block_size.y * block_size.z;
-    if (__start_standin_shared) memset(__start_standin_shared, 0xff, __stop_standin_shared - __start_standin_shared);
-    memset(dynamic_shared, 0xff, sizeof dynamic_shared);
-    block_meeting = {count, 0, 0};
-    for (Meeting &one : named) one = {0, 0, 0};
-    for (int w = 0; w * WARP < count; w++) warps[w] = {std::min<int>(WARP, count - w * WARP), 0, 0};
+inline void prepare(Block *made, uint3 index, int count) {
+    if (!made->kept) made->kept = (char *)malloc(sizeof dynamic_shared + static_bytes());
+    if (!made->stacks) made->stacks = (char *)malloc(MOST * STACK);
+    if (made != block) memset(made->kept, 0xff, sizeof dynamic_shared + static_bytes());
+    made->index = index;
+    made->all = {count, 0, 0};
+    for (Meeting &one : made->named) one = {0, 0, 0};
+    for (int w = 0; w * WARP < count; w++) made->warps[w] = {std::min<int>(WARP, count - w * WARP), 0, 0};
     for (int t = 0; t < count; t++) {
-        ended[t] = false;
-        getcontext(&fibers[t]);
-        fibers[t].uc_stack = {stacks + t * STACK, 0, STACK};
-        makecontext(&fibers[t], run_fiber, 0);
+        made->ended[t] = false;
+        getcontext(&made->fibers[t]);
+        made->fibers[t].uc_stack = {made->stacks + t * STACK, 0, STACK};
+        makecontext(&made->fibers[t], run_fiber, 0);
     }
+}
+// In which order threads run: by number, or backwards but for each warp's first, which often signals for the others.
+inline std::vector<int> order_of(int threads, bool backwards) {
+    std::vector<int> order;
+    if (!backwards)
+        for (int t = 0; t < threads; t++) order.push_back(t);
+    else {
+        for (int t = 0; t < threads; t += WARP) order.push_back(t);
+        for (int t = threads - 1; t >= 0; t--)
+            if (t % WARP) order.push_back(t);
+    }
+    return order;
+}
+// The threads of a cluster's blocks, each as far as it can, until all have returned.
+inline void run_cluster(uint3 first, dim3 cluster, bool backwards) {
+    int count = block_size.x * block_size.y * block_size.z, size = cluster.x * cluster.y * cluster.z;
+    cluster_blocks = size;
+    cluster_meeting = {count * size, 0, 0};
+    block = blocks;
+    memset(dynamic_shared, 0xff, sizeof dynamic_shared);
+    if (static_bytes()) memset(__start_standin_shared, 0xff, static_bytes());
+    for (int rank = 0; rank < size; rank++) {
+        unsigned x = cluster.x, y = cluster.y;
+        uint3 index = {first.x + rank % x, first.y + rank / x % y, first.z + rank / x / y};
+        prepare(blocks + rank, index, count);
+    }
+    auto order = order_of(count * size, backwards);
     bool started = false;
-    for (int left = count; left; started = true) {
+    for (int left = count * size; left; started = true) {
         progress = 0;
-        for (int n = 0; n < count; n++) {
-            now = backwards ? count - 1 - n : n;
-            if (ended[now]) continue;
+        for (int at : order) {
+            if (blocks[at / count].ended[at % count]) continue;
+            become(blocks + at / count);
+            now = at % count;
             unsigned x = block_size.x, y = block_size.y;
             thread_index = {now % x, now / x % y, now / x / y};
             go_on(started);
-            left -= ended[now];
+            left -= block->ended[now];
         }
         if (!progress) { fputs("threads of a block wait for each other for ever\n", stderr); exit(3); }
     }
 }
-template <class Body> void launch(dim3 grid, dim3 block, bool backwards, Body kernel) {
-    grid_size = grid, block_size = block;
+template <class Body> void launch(dim3 grid, dim3 threads, dim3 cluster, bool backwards, Body kernel) {
+    grid_size = grid, block_size = threads;
     body = [](void *it) { (*(Body *)it)(); }, body_args = &kernel;
-    for (unsigned z = 0; z < grid.z; z++)
-        for (unsigned y = 0; y < grid.y; y++)
-            for (unsigned x = 0; x < grid.x; x++) block_index = {x, y, z}, run_block(backwards);
+    for (unsigned z = 0; z < grid.z; z += cluster.z)
+        for (unsigned y = 0; y < grid.y; y += cluster.y)
+            for (unsigned x = 0; x < grid.x; x += cluster.x) run_cluster({x, y, z}, cluster, backwards);
 }
 template <class T> T exchange(T value, int from) {
     static_assert(sizeof(T) <= 8);
     int me = now;
-    memcpy(&slots[me], &value, sizeof value);
-    meet(warps[me / WARP]);
-    memcpy(&value, &slots[me / WARP * WARP + from % WARP], sizeof value);
-    meet(warps[me / WARP]);
+    memcpy(&block->slots[me], &value, sizeof value);
+    meet(block->warps[me / WARP]);
+    memcpy(&value, &block->slots[me / WARP * WARP + from % WARP], sizeof value);
+    meet(block->warps[me / WARP]);
     return value;
 }
 inline int lane() { return now % WARP; }
@@ -147,12 +206,12 @@ struct Pointer { void *p; template <class T> operator T *() const { return (T *)
 }  // namespace standin
 
 #define threadIdx (standin::thread_index)
-#define blockIdx (standin::block_index)
+#define blockIdx (standin::block->index)
 #define blockDim (standin::block_size)
 #define gridDim (standin::grid_size)
 #define warpSize 32
-inline void __syncthreads() { standin::meet(standin::block_meeting); }
-inline void __syncwarp(unsigned = ~0u) { standin::meet(standin::warps[standin::now / 32]); }
+inline void __syncthreads() { standin::meet(standin::block->all); }
+inline void __syncwarp(unsigned = ~0u) { standin::meet(standin::block->warps[standin::now / 32]); }
 inline int in_warp(int lane, int me, int width) { return lane / width == me / width && lane >= 0 ? lane : me; }
 template <class T> T __shfl_sync(unsigned, T v, int from, int w = 32) {
     return standin::exchange(v, standin::lane() / w * w + from % w);

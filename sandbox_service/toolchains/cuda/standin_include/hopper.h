@@ -24,16 +24,23 @@ inline void wait(uint64_t *at, unsigned parity) {
     while (((volatile Barrier *)at)->phase == parity) standin::swap_home();
 }
 inline void meet(int id, int threads) {
-    standin::Meeting &at = standin::named[id];
+    standin::Meeting &at = standin::block->named[id];
     at.members = threads;
     standin::meet(at);
 }
 inline void pass(int id, int threads) {
-    standin::Meeting &at = standin::named[id];
+    standin::Meeting &at = standin::block->named[id];
     at.members = threads;
     standin::progress++;
     if (++at.came == at.members) at.came = 0, at.turn++;
 }
+inline unsigned cluster_blocks() { return standin::cluster_blocks; }
+inline unsigned cluster_rank() { return standin::block - standin::blocks; }
+inline void cluster_meet() { standin::meet(standin::cluster_meeting); }
+template <class T> T *of_block(T *shared, unsigned rank) { return (T *)standin::elsewhere(shared, rank); }
+inline void arrive_at(uint64_t *at, unsigned rank) { arrive((uint64_t *)standin::elsewhere(at, rank)); }
+inline void wait_previous() {}  // launches come one after another here
+inline void let_next_begin() {}
 template <int COUNT> void more_registers() {}
 template <int COUNT> void fewer_registers() {}
 inline void bulk_load(void *shared, const void *global, unsigned bytes, uint64_t *at) {
@@ -42,6 +49,17 @@ inline void bulk_load(void *shared, const void *global, unsigned bytes, uint64_t
     Barrier *b = (Barrier *)at;
     b->bytes -= bytes;
     turn(b);
+}
+inline void bulk_load_to(void *shared, const void *global, unsigned bytes, uint64_t *at, unsigned ranks) {
+    if (!ranks || ranks >> standin::cluster_blocks) abort();
+    for (unsigned rank = 0; rank < (unsigned)standin::cluster_blocks; rank++)
+        if (ranks >> rank & 1) {
+            if (bytes % 16 || (uintptr_t)global % 16 || shared_address(shared) % 16) abort();
+            memcpy(standin::elsewhere(shared, rank), global, bytes);
+            Barrier *b = (Barrier *)standin::elsewhere(at, rank);
+            b->bytes -= bytes;
+            turn(b);
+        }
 }
 inline void prefetch(const void *global, unsigned bytes) { if (bytes % 16 || (uintptr_t)global % 16) abort(); }
 inline void writes_visible() {}
@@ -122,5 +140,12 @@ inline void load_transposed(uint32_t (&r)[4], const void *shared) {
     }
 }
 inline float tanh_fast(float x) { return tanhf(x); }
+inline uint32_t tanh_fast_pair(uint32_t pair) {
+    _Float16 both[2];
+    memcpy(both, &pair, 4);
+    for (_Float16 &one : both) one = tanhf(one);
+    memcpy(&pair, both, 4);
+    return pair;
+}
 
 }  // namespace hopper

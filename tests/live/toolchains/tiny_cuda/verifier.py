@@ -43,10 +43,11 @@ def scratch(instance):
 
 
 def launch(instance, meta):
-    threads = meta.get("threads", 256)
-    grid = [-(-instance["n"] // threads), 1, 1]
+    threads, cluster = meta.get("threads", 256), meta.get("cluster", 1)
+    grid = [-(-instance["n"] // (threads * cluster)) * cluster, 1, 1]
     args = ["a", "b", "out", {"i32": instance["n"]}]
-    return [{"kernel": "tiny", "grid": grid, "block": [threads, 1, 1], "shared_bytes": 0, "args": args}]
+    plain = {"kernel": "tiny", "grid": grid, "block": [threads, 1, 1], "shared_bytes": 0, "args": args}
+    return [{**plain, "cluster": [cluster, 1, 1]}]
 
 
 def floor_s(instance, device):
