@@ -47,6 +47,7 @@ DEFAULTS = {
 SHARED_BYTES_MOST = 227 << 10
 THREADS = (32, 1024)  # of a block
 BLOCKS_MOST = 65_535
+GIVEN = {"tile", "blocks", "block", "shared_bytes", "cluster", "overlaps"}  # of a kernel, by `// launch:`
 LINE = 128
 
 # Half-precision matrix products and memory traffic as measured on one device, per second. One that is not
@@ -124,13 +125,11 @@ def launch(instance, meta):
 
 def _tiled(meta, kernel, extents, args):
     """A launch whose grid covers `extents` in tiles, an extent without a tile being one block's alone; or one
-    of so many `blocks`, which share the work out among themselves."""
+    of so many `blocks`, which share the work out among themselves. Whole clusters: some blocks may be beyond."""
     given = meta.get(kernel, {})
-    if not isinstance(given, dict) or set(given) - {"tile", "blocks", "block", "shared_bytes"}:
-        raise ValueError(
-            f"{kernel}: give an object with tile or blocks, block and shared_bytes, not {given!r}"
-        )
-    chosen = {"shared_bytes": 0, **DEFAULTS[kernel], **given}
+    if not isinstance(given, dict) or set(given) - GIVEN:
+        raise ValueError(f"{kernel}: give an object with some of {', '.join(sorted(GIVEN))}, not {given!r}")
+    chosen = {"shared_bytes": 0, "cluster": [1], "overlaps": False, **DEFAULTS[kernel], **given}
     tile = _whole(kernel, "tile", chosen["tile"], len(extents))
     block = _whole(kernel, "block", chosen["block"], 3)
     if not THREADS[0] <= math.prod(block) <= THREADS[1]:
@@ -145,11 +144,16 @@ def _tiled(meta, kernel, extents, args):
         grid = _whole(kernel, "blocks", [chosen["blocks"]], 1)
         if grid[0] > BLOCKS_MOST:
             raise ValueError(f"{kernel}: blocks is 1 to {BLOCKS_MOST}, not {grid[0]}")
+    if type(chosen["overlaps"]) is not bool:
+        raise ValueError(f"{kernel}: overlaps is true or false, not {chosen['overlaps']!r}")
+    cluster = [*_whole(kernel, "cluster", chosen["cluster"], 3), 1, 1][:3]
     return {
         "kernel": kernel,
-        "grid": [*grid, 1, 1][:3],
+        "grid": [-(-count // size) * size for count, size in zip([*grid, 1, 1], cluster, strict=False)],
         "block": [*block, 1, 1][:3],
         "shared_bytes": shared,
+        "cluster": cluster,
+        "overlaps": chosen["overlaps"],
         "args": args,
     }
 

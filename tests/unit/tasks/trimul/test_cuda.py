@@ -62,9 +62,23 @@ def test_weights_are_prepared_where_it_is_asked_for_and_blocks_may_be_counted(ve
     assert launches[2]["grid"] == [132, 1, 1]
 
 
+def test_a_grid_is_whole_clusters_and_a_kernel_may_overlap_the_one_before(verifier: Any):
+    asked = {
+        "product": {"tile": [8, 8], "cluster": [2, 3], "overlaps": True},
+        "finish": {"blocks": 132, "cluster": [8]},
+    }
+    project, product, finish = verifier.launch({"B": 1, "N": 33, "C": 128}, asked)
+    assert (project["cluster"], project["overlaps"]) == ([1, 1, 1], False)
+    assert (product["grid"][:2], product["cluster"], product["overlaps"]) == ([6, 6], [2, 3, 1], True)
+    assert finish["grid"] == [136, 1, 1]
+
+
 @pytest.mark.parametrize(
     "meta",
     [
+        {"project": {"cluster": 2}},
+        {"product": {"cluster": [0]}},
+        {"finish": {"overlaps": 1}},
         {"warm_up": {}},
         {"product": {"blocks": 0}},
         {"product": {"blocks": 1 << 20}},
