@@ -125,7 +125,7 @@ def launch(instance, meta):
 
 def _tiled(meta, kernel, extents, args):
     """A launch whose grid covers `extents` in tiles, an extent without a tile being one block's alone; or one
-    of so many `blocks`, which share the work out among themselves. Whole clusters: some blocks may be beyond."""
+    of so many `blocks`, which share the work out among themselves. Rounded up to whole clusters."""
     given = meta.get(kernel, {})
     if not isinstance(given, dict) or set(given) - GIVEN:
         raise ValueError(f"{kernel}: give an object with some of {', '.join(sorted(GIVEN))}, not {given!r}")
