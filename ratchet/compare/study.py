@@ -96,11 +96,12 @@ def config_of(study: Study, arm: CompareArm, seed: int) -> RunConfig:
 
 
 def most_generations(config: RunConfig, task: Task) -> int:
-    """That the budget's evaluations may hold, the sealed test kept aside: a screen that shows no gain ends a
-    generation without a confirmation, and a run of such generations must not end before its budget."""
-    needed = (plan.train_step(config, task), plan.design_step(config, task), plan.screen_step(config, task))
+    """That the budget's evaluations may hold, the sealed test kept aside, where each costs as little as it
+    can: one evaluation an attempt, no design, and a screen that shows no gain. A run of such generations must
+    not end before its budget."""
+    least = plan.train_step(config, task).attempts + plan.screen_step(config, task).attempts
     left = config.budget.evaluations - plan.test_step(config, task, releases=2).evaluations
-    return max(1, left // max(1, sum(step.evaluations for step in needed)))
+    return max(1, left // max(1, least))
 
 
 def _settle(study: Study) -> None:

@@ -55,6 +55,15 @@ def test_no_more_generations_are_announced_than_the_budget_holds(budget, levers,
     assert config_of(study, study.arms[0], 0).run.generations == most
 
 
+def test_what_a_generation_may_do_without_is_not_counted_in_the_generations_announced(tmp_path) -> None:
+    """By hand: of intents 32 train attempts, 128 of a design, 32 of a screen, 160 at the end; of denoising 36
+    of two evaluations each, 16 and 48."""
+    for task, budget, most in (("intents", 520, 5), ("denoising", 300, 4)):
+        config = resolve_config(task, None, [], None)
+        study = Study(config, read_arms(["harness"]), 1, BudgetSection(evaluations=budget), tmp_path)
+        assert config_of(study, study.arms[0], 0).run.generations == most
+
+
 def test_one_seed_gives_a_difference_and_no_claim() -> None:
     (row,) = compared_pairs({"base": {0: {"a": 0.0}}, "both": {0: {"a": 1.0}}})
     assert row["difference"] == {"mean": 1.0, "low": None, "high": None, "n": 1}
