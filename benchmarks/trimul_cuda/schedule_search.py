@@ -17,7 +17,7 @@ BATCH = 8  # schedules that are measured together
 SEARCH_KEEP = 0.4  # of the knobs, on average, as they are by hand
 # Which knobs are whose: the kernels do not touch each other's, so that the best of each may be put together.
 KNOBS = {
-    "project": ("positions", "ring", "prefetch", "sigmoid"),
+    "project": ("positions", "ring", "cluster", "prefetch", "sigmoid"),
     "product": ("tile_j", "product_ring", "product_blocks"),
     "finish": ("finish_groups", "finish_depth", "finish_blocks"),
 }

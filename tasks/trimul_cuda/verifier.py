@@ -91,8 +91,9 @@ def _instance(split, b, n, c, distribution, mask, rng):
 
 
 def small(instance):
-    """What makes an instance small: no tile divides it, there are two batches, and the mask is a real one."""
-    return {"B": 2, "N": 11, "mask": "random"}
+    """What makes an instance small: no tile divides it, there are several batches, pairs of blocks don't
+    divide the lines, and the mask is a real one."""
+    return {"B": 3, "N": 11, "mask": "random"}
 
 
 def scratch(instance):

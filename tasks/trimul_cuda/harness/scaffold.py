@@ -12,6 +12,7 @@ import re
 SPACE = {
     "positions": [64, 128, 256],  # of a line that a block projects at a time
     "ring": [2, 3, 4, 6, 8, 12, 16, 20],  # stages of 8 KB that the projections' weights come through
+    "cluster": [1, 2],  # blocks that each fetch a part of those stages for all
     "prefetch": [0, 1, 3, 5],  # pass of five in which the next positions come into the L2 cache; 0: none
     "sigmoid": ["tanh", "exp"],  # tanh.approx, or an exponential and a division
     "tile_j": [64, 128, 256],  # of a block of the product, beside 128 lines i
@@ -162,6 +163,7 @@ def render(schedule, instance, kernel):
         "project": {
             "blocks": MULTIPROCESSORS,
             "block": [384],
+            "cluster": [chosen["cluster"]],
             "shared_bytes": _project_bytes(chosen, channels),
         },
         "product": {

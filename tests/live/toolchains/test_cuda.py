@@ -217,15 +217,51 @@ def test_the_plain_triangle_is_right_and_one_without_barriers_or_mask_is_not(tmp
     assert [evaluation.outcome for evaluation in found] == ["not_timed", "wrong", "wrong"]
 
 
-@pytest.fixture(scope="module")
-def schedule() -> str:
+def rendered(**knobs: object) -> str:
     """A whole program on tensor cores, with bulk copies and barriers."""
     harness = load_task("trimul_cuda").folder / "harness"
     spec = importlib.util.spec_from_file_location("scaffold", harness / "scaffold.py")
     scaffold = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(scaffold)
-    drawn = {name: choices[0] for name, choices in scaffold.SPACE.items()}
+    drawn = {name: choices[0] for name, choices in scaffold.SPACE.items()} | knobs
     return scaffold.render(drawn, {"C": 128}, (harness / "prompts" / "kernel.md").read_text())
+
+
+@pytest.fixture(scope="module")
+def schedule() -> str:
+    return rendered()
+
+
+@pytest.fixture(scope="module")
+def clustered() -> str:
+    """Pairs of blocks that share what they fetch, four in all: some of their turns lie beyond the tiles."""
+    text = rendered(cluster=2)
+    assert '"project": {"blocks": 132' in text
+    return text.replace('"project": {"blocks": 132', '"project": {"blocks": 4')
+
+
+@on_cpu
+def test_blocks_of_a_cluster_fetch_for_each_other(clustered: str, tmp_path: Path):
+    (found,) = evaluate(load_task("trimul_cuda").folder, TRIMUL, tmp_path, clustered)
+    assert (found.outcome, found.score) == ("not_timed", 0.0)
+    assert "right on the CPU" in found.detail
+
+
+@pytest.mark.slow
+@on_cpu
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("(1 << CLUSTER) - 1", "1"),  # the second block waits for what was brought to the first alone
+        ("rank < CLUSTER; rank++", "rank < 1; rank++"),  # stages are given back to one block alone
+        ("hopper::cluster_rank() * part", "0 * part"),  # both bring the same part
+        ("const int first = blockIdx.x / CLUSTER * CLUSTER", "const int first = blockIdx.x"),
+    ],
+)
+def test_a_cluster_with_a_fault_is_wrong_on_the_cpu(clustered: str, right: str, wrong: str, tmp_path: Path):
+    assert right in clustered
+    (found,) = evaluate(load_task("trimul_cuda").folder, TRIMUL, tmp_path, clustered.replace(right, wrong))
+    assert found.outcome in ("wrong", "crashed"), found.detail
 
 
 @on_cpu
