@@ -14,7 +14,7 @@ SPACE = {
     "ring": [2, 3, 4, 6, 8, 12, 16, 20],  # stages of 8 KB that the projections' weights come through
     "cluster": [1, 2],  # blocks that each fetch a part of those stages for all
     "prefetch": [0, 1, 3, 5],  # pass of five in which the next positions come into the L2 cache; 0: none
-    "sigmoid": ["tanh", "exp"],  # tanh.approx, or an exponential and a division
+    "sigmoid": ["tanh", "exp", "pair"],  # tanh.approx; exponential and division; tanh.approx of two halves
     "tile_j": [64, 128, 256],  # of a block of the product, beside 128 lines i
     "product_ring": [2, 3, 4, 5, 6],  # its stages
     "product_blocks": [1, 2],  # of the product on a multiprocessor

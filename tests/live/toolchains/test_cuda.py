@@ -234,8 +234,8 @@ def schedule() -> str:
 
 @pytest.fixture(scope="module")
 def clustered() -> str:
-    """Pairs of blocks that share what they fetch, four in all: some of their turns lie beyond the tiles."""
-    text = rendered(cluster=2)
+    """Pairs of blocks that share what they fetch, four in all, and gates two at a time."""
+    text = rendered(cluster=2, sigmoid="pair")
     assert '"project": {"blocks": 132' in text
     return text.replace('"project": {"blocks": 132', '"project": {"blocks": 4')
 
