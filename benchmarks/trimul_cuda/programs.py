@@ -23,7 +23,14 @@ from shared.tasks.task import load_task
 # Set by hand. The seed harness does not hold it.
 HAND: JsonObject = {
     **{"positions": 256, "ring": 20, "cluster": 1, "prefetch": 1, "sigmoid": "tanh", "tile_j": 256},
-    **{"product_ring": 4, "product_blocks": 1, "finish_groups": 3, "finish_depth": 2, "finish_blocks": 1},
+    **{
+        "product_ring": 4,
+        "product_blocks": 1,
+        "finish_groups": 3,
+        "finish_depth": 2,
+        "finish_blocks": 1,
+        "overlap": 0,
+    },
 }
 
 

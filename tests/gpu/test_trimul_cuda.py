@@ -21,9 +21,23 @@ KERNEL = (HARNESS / "prompts" / "kernel.md").read_text()
 SHAPE = {"id": "one", "B": 2, "N": 192, "C": 128, "mask": "random", "distribution": "cauchy", "seed": 1}
 WIDE = {**SHAPE, "B": 1, "C": 384, "distribution": "normal"}
 LARGE = {"positions": 256, "ring": 20, "prefetch": 1, "sigmoid": "tanh", "tile_j": 256, "product_ring": 4}
-LARGE |= {"cluster": 1, "product_blocks": 1, "finish_groups": 3, "finish_depth": 2, "finish_blocks": 1}
+LARGE |= {
+    "cluster": 1,
+    "product_blocks": 1,
+    "finish_groups": 3,
+    "finish_depth": 2,
+    "finish_blocks": 1,
+    "overlap": 0,
+}
 SMALL = {"positions": 64, "ring": 3, "prefetch": 0, "sigmoid": "exp", "tile_j": 64, "product_ring": 2}
-SMALL |= {"cluster": 2, "product_blocks": 2, "finish_groups": 1, "finish_depth": 2, "finish_blocks": 2}
+SMALL |= {
+    "cluster": 2,
+    "product_blocks": 2,
+    "finish_groups": 1,
+    "finish_depth": 2,
+    "finish_blocks": 2,
+    "overlap": 1,
+}
 
 
 def scaffold():

@@ -57,6 +57,7 @@ def standin_text(
 def _launch_line(launch: Launch, places: Mapping[str, str]) -> str:
     sizes = ", ".join(f"{{{x}, {y}, {z}}}" for x, y, z in (launch.grid, launch.block, launch.cluster))
     given = ", ".join(_argument(argument, places) for argument in launch.args)
+    sizes += ", true" if launch.overlaps else ", false"
     return f"  standin::launch({sizes}, calls & 1, [&] {{ {launch.kernel}({given}); }});"
 
 

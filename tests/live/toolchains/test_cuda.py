@@ -234,8 +234,8 @@ def schedule() -> str:
 
 @pytest.fixture(scope="module")
 def clustered() -> str:
-    """Pairs of blocks that share what they fetch, four in all, and gates two at a time."""
-    text = rendered(cluster=2, sigmoid="pair")
+    """Pairs of blocks that share what they fetch, four in all; gates two at a time; kernels that overlap."""
+    text = rendered(cluster=2, sigmoid="pair", overlap=1)
     assert '"project": {"blocks": 132' in text
     return text.replace('"project": {"blocks": 132', '"project": {"blocks": 4')
 
@@ -255,6 +255,7 @@ def test_blocks_of_a_cluster_fetch_for_each_other(clustered: str, tmp_path: Path
         ("(1 << CLUSTER) - 1", "1"),  # the second block waits for what was brought to the first alone
         ("rank < CLUSTER; rank++", "rank < 1; rank++"),  # stages are given back to one block alone
         ("hopper::cluster_rank() * part", "0 * part"),  # both bring the same part
+        ("    hopper::wait_previous();\n", ""),
         ("const int first = blockIdx.x / CLUSTER * CLUSTER", "const int first = blockIdx.x"),
     ],
 )

@@ -76,6 +76,7 @@ inline Block *blocks = (Block *)calloc(CLUSTER, sizeof(Block)), *block = blocks;
 inline jmp_buf home;
 inline Meeting cluster_meeting;
 inline int now, progress, cluster_blocks;  // `now`: the thread that runs, of its block
+inline bool waited;  // whether any block has, for the launch before
 inline uint3 thread_index;
 inline dim3 block_size, grid_size;
 inline void (*body)(void *);
@@ -185,12 +186,13 @@ inline void run_cluster(uint3 first, dim3 cluster, bool backwards) {
         if (!progress) { fputs("threads of a block wait for each other for ever\n", stderr); exit(3); }
     }
 }
-template <class Body> void launch(dim3 grid, dim3 threads, dim3 cluster, bool backwards, Body kernel) {
-    grid_size = grid, block_size = threads;
+template <class Body> void launch(dim3 grid, dim3 threads, dim3 cluster, bool overlaps, bool backwards, Body kernel) {
+    grid_size = grid, block_size = threads, waited = false;
     body = [](void *it) { (*(Body *)it)(); }, body_args = &kernel;
     for (unsigned z = 0; z < grid.z; z += cluster.z)
         for (unsigned y = 0; y < grid.y; y += cluster.y)
             for (unsigned x = 0; x < grid.x; x += cluster.x) run_cluster({x, y, z}, cluster, backwards);
+    if (overlaps && !waited) { fputs("a kernel never waits for the one that it overlaps\n", stderr); exit(3); }
 }
 template <class T> T exchange(T value, int from) {
     static_assert(sizeof(T) <= 8);

@@ -39,7 +39,7 @@ inline unsigned cluster_rank() { return standin::block - standin::blocks; }
 inline void cluster_meet() { standin::meet(standin::cluster_meeting); }
 template <class T> T *of_block(T *shared, unsigned rank) { return (T *)standin::elsewhere(shared, rank); }
 inline void arrive_at(uint64_t *at, unsigned rank) { arrive((uint64_t *)standin::elsewhere(at, rank)); }
-inline void wait_previous() {}  // launches come one after another here
+inline void wait_previous() { standin::waited = true; }  // launches come one after another here
 inline void let_next_begin() {}
 template <int COUNT> void more_registers() {}
 template <int COUNT> void fewer_registers() {}
