@@ -1,25 +1,17 @@
 """CUDA candidates through the whole evaluator on a machine without a GPU: nvcc in the box, then the CPU."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
-from sandbox_service.evaluate import Evaluator
 from sandbox_service.toolchains.cuda.compiler import CudaCompiler, find_nvcc
-from sandbox_service.toolchains.cuda.process import CudaKernel, NoDeviceError
 from shared.box.open import open_box
 from shared.errors import TaskError, ToolMissingError
-from shared.messages.records import Block, CandidateBatch, Evaluation
-from shared.store.store import LocalStore
+from shared.messages.records import Evaluation
 from shared.tasks.task import load_task
+from tests.parts.cuda import AT, HEAD, HONEST, TINY, TRIMUL, evaluate, on_cpu, rendered
 
-TINY = Path(__file__).parent / "tiny_cuda"
 NAIVE = (Path(__file__).parents[3] / "tasks" / "trimul_cuda" / "naive.cu").read_text()
-TRIMUL = {"id": "t", "B": 1, "N": 192, "C": 128, "mask": "random", "distribution": "normal", "seed": 1}
-HEAD = 'extern "C" __global__ void tiny(const float *a, const float *b, float *out, int n) {\n'
-AT = "int i = blockIdx.x * blockDim.x + threadIdx.x;\n"
-HONEST = HEAD + AT + "if (i < n) out[i] = a[i] * b[i] + a[i]; }"
 SWAPPED = HEAD + AT + "__shared__ float s[256]; s[threadIdx.x] = i < n ? a[i] : 0; {sync}"
 SWAPPED += "float v = s[255 - threadIdx.x]; {sync} s[threadIdx.x] = v; {sync} v = s[255 - threadIdx.x];"
 SWAPPED += "if (i < n) out[i] = v * b[i] + v; }"
@@ -33,47 +25,6 @@ DYNAMIC = HEAD + AT + "extern __shared__ float s[]; s[threadIdx.x] = i < n ? a[i
 DYNAMIC += "if (i < n) out[i] = s[threadIdx.x] * b[i] + s[threadIdx.x]; }"
 HALF = (
     "#include <cuda_fp16.h>\n" + HEAD + AT + "if (i < n) out[i] = a[i] * b[i] + a[i]; half h = 1; (void)h; }"
-)
-CLUSTER = (
-    """// launch: {"cluster": 4}
-#include <hopper.h>
-__device__ float of(const float *a, int at, int n) { return at < n ? a[at] : 0; }
-"""
-    + HEAD
-)
-# Each block gives the next one what that one needs, which then says that it has read it.
-PASSED_ON = (
-    CLUSTER
-    + AT
-    + """__shared__ float s[256]; __shared__ uint64_t read;
-unsigned rank = hopper::cluster_rank(), next = (rank + 1) % hopper::cluster_blocks();
-if (threadIdx.x == 0) { hopper::barrier_init(&read, 256); hopper::barriers_ready(); }
-hopper::cluster_meet();
-int theirs = (blockIdx.x - rank + next) * 256 + threadIdx.x;
-hopper::of_block(s, next)[threadIdx.x] = of(a, theirs, n);
-hopper::cluster_meet();
-float v = s[threadIdx.x];
-hopper::arrive_at(&read, next);
-hopper::wait(&read, 0);
-s[threadIdx.x] = -1;
-if (i < n) out[i] = v * b[i] + v;
-hopper::cluster_meet(); }"""
-)
-# The first block loads for all four at once;
-MULTICAST = (
-    CLUSTER
-    + AT
-    + """__shared__ __align__(16) float s[256]; __shared__ uint64_t there;
-if (threadIdx.x == 0) { hopper::barrier_init(&there, 1); hopper::barriers_ready(); }
-hopper::cluster_meet();
-if (threadIdx.x == 0) {
-    hopper::arrive_expect(&there, 1024);
-    if (hopper::cluster_rank() == 0) hopper::bulk_load_to(s, b, 1024, &there, RANKS);
-}
-hopper::wait(&there, 0);
-float first = s[threadIdx.x];
-if (i < n) out[i] = a[i] * b[i] + a[i] + (first - b[threadIdx.x]);
-hopper::cluster_meet(); }"""
 )
 # Thread 32 writes over what the first warp has read.
 SIGNAL = (
@@ -106,25 +57,6 @@ CORPUS = {
         SIGNAL.replace("{sync}", "__syncwarp();"),
     ),
     "signals before its warp has read": ("wrong", "on the CPU", SIGNAL.replace("{sync}", "")),
-    "hands on within a cluster": ("not_timed", "right on the CPU", PASSED_ON),
-    "lacks a meeting of the cluster": (
-        "wrong",
-        "on the CPU",
-        PASSED_ON.replace("hopper::cluster_meet();\nfloat v", "float v"),
-    ),
-    "signals the wrong block": ("crashed", "on the CPU", PASSED_ON.replace("&read, next", "&read, 0")),
-    "names a block that is not there": (
-        "crashed",
-        "on the CPU",
-        PASSED_ON.replace("% hopper::cluster_blocks()", ""),
-    ),
-    "loads for a whole cluster": ("not_timed", "right on the CPU", MULTICAST.replace("RANKS", "15")),
-    "loads for half of a cluster": ("crashed", "on the CPU", MULTICAST.replace("RANKS", "3")),
-    "has too large a cluster": (
-        "refused",
-        "1 to 8 blocks",
-        PASSED_ON.replace('"cluster": 4', '"cluster": 16'),
-    ),
     "waits for ever": ("crashed", "on the CPU", FOREVER),
     "does not compile": ("compile_error", "nothing", HEAD + "out[0] = nothing; }"),
     "has another name": ("compile_error", "no kernel named tiny", HONEST.replace("tiny", "other")),
@@ -149,27 +81,7 @@ CORPUS = {
 }
 
 
-def without_a_gpu() -> bool:
-    try:
-        with CudaKernel():
-            return False
-    except NoDeviceError:
-        return True
-
-
 pytestmark = pytest.mark.skipif(find_nvcc() is None, reason="nvcc is not installed")
-on_cpu = pytest.mark.skipif(not without_a_gpu(), reason="there is a GPU: tests/gpu looks at it")
-
-
-def evaluate(task: Path, instance: dict[str, object], folder: Path, *sources: str) -> list[Evaluation]:
-    evaluator = Evaluator(LocalStore(folder / "store"), folder / "cache")
-    entries = tuple((str(index), source) for index, source in enumerate(sources))
-    block = Block(instance=instance, entries=entries)
-    try:
-        batch = CandidateBatch(task=str(task), check="public", fresh=False, blocks=(block,))
-        return list(evaluator.evaluate(batch).blocks[0])
-    finally:
-        evaluator.close()
 
 
 @pytest.fixture(scope="module")
@@ -217,52 +129,9 @@ def test_the_plain_triangle_is_right_and_one_without_barriers_or_mask_is_not(tmp
     assert [evaluation.outcome for evaluation in found] == ["not_timed", "wrong", "wrong"]
 
 
-def rendered(**knobs: object) -> str:
-    """A whole program on tensor cores, with bulk copies and barriers."""
-    harness = load_task("trimul_cuda").folder / "harness"
-    spec = importlib.util.spec_from_file_location("scaffold", harness / "scaffold.py")
-    scaffold = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(scaffold)
-    drawn = {name: choices[0] for name, choices in scaffold.SPACE.items()} | knobs
-    return scaffold.render(drawn, {"C": 128}, (harness / "prompts" / "kernel.md").read_text())
-
-
 @pytest.fixture(scope="module")
 def schedule() -> str:
     return rendered()
-
-
-@pytest.fixture(scope="module")
-def clustered() -> str:
-    """Pairs of blocks that share what they fetch, four in all; gates two at a time; kernels that overlap."""
-    text = rendered(cluster=2, sigmoid="pair", overlap=1)
-    assert '"project": {"blocks": 132' in text
-    return text.replace('"project": {"blocks": 132', '"project": {"blocks": 4')
-
-
-@on_cpu
-def test_blocks_of_a_cluster_fetch_for_each_other(clustered: str, tmp_path: Path):
-    (found,) = evaluate(load_task("trimul_cuda").folder, TRIMUL, tmp_path, clustered)
-    assert (found.outcome, found.score) == ("not_timed", 0.0)
-    assert "right on the CPU" in found.detail
-
-
-@pytest.mark.slow
-@on_cpu
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ("(1 << CLUSTER) - 1", "1"),  # the second block waits for what was brought to the first alone
-        ("rank < CLUSTER; rank++", "rank < 1; rank++"),  # stages are given back to one block alone
-        ("hopper::cluster_rank() * part", "0 * part"),  # both bring the same part
-        ("    hopper::wait_previous();\n", ""),
-        ("const int first = blockIdx.x / CLUSTER * CLUSTER", "const int first = blockIdx.x"),
-    ],
-)
-def test_a_cluster_with_a_fault_is_wrong_on_the_cpu(clustered: str, right: str, wrong: str, tmp_path: Path):
-    assert right in clustered
-    (found,) = evaluate(load_task("trimul_cuda").folder, TRIMUL, tmp_path, clustered.replace(right, wrong))
-    assert found.outcome in ("wrong", "crashed"), found.detail
 
 
 @on_cpu
