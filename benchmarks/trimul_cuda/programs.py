@@ -7,6 +7,7 @@ import os
 import selectors
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -66,7 +67,7 @@ class TorchProcess:
 
     def __init__(self, python: str, reply_s: float) -> None:
         self._reply_s = reply_s
-        self._argv = [python, str(Path(__file__).with_name("_trimul_gpu.py"))]
+        self._argv = [python, str(Path(__file__).with_name("torch_side.py"))]
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, operation: str, **fields: Any) -> JsonObject:
@@ -82,7 +83,8 @@ class TorchProcess:
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write((json.dumps({"operation": operation, **fields}) + "\n").encode())
+        with suppress(BrokenPipeError):  # it has ended already, and said why
+            process.stdin.write((json.dumps({"operation": operation, **fields}) + "\n").encode())
         data, deadline = b"", time.monotonic() + self._reply_s
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -104,7 +106,7 @@ class TorchProcess:
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
             self._process = None
 
     def __enter__(self) -> TorchProcess:

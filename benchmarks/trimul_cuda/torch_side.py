@@ -2,17 +2,18 @@
 
 One JSON request a line on stdin, one reply a line on stdout. It draws inputs on the GPU, launches cubins by
 the driver's own calls beside torch eager and torch.compile, checks every output against float64, and times by
-CUDA events and by the wall clock. It imports nothing of Ratchet, and holds no box: for trusted cubins only.
+CUDA events and by the wall clock. It needs one file of Ratchet, and holds no box: for trusted cubins only.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import random
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -24,55 +25,36 @@ TOLERANCE, RMS_TOLERANCE = 2e-2, 2e-3  # as the task's verifier has them
 FLUSH_S = 0.01  # of memory traffic before each run: an awake GPU, an L2 cache full of something else
 BUSY_FLUSHES = 8  # more of it, enqueued in front of what is timed: no launch waits for the host
 CHUNK = 1 << 26  # numbers compared at a time
-DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+LAUNCHING = Path(__file__).resolve().parents[2] / "sandbox_service/toolchains/cuda/extended_launch.py"
+launching: Any = ModuleType("launching")  # by its file: the interpreter need not have Ratchet installed
+exec(compile(LAUNCHING.read_text(encoding="utf-8"), LAUNCHING, "exec"), vars(launching))
 
 
 class Cubin:
     """A loaded cubin with its launches; a call runs them on the current stream."""
 
     def __init__(self, path: str, launches: list[dict[str, Any]]) -> None:
-        self._cuda = ctypes.CDLL("libcuda.so.1")
-        self._module, self._kernels, self._launches = ctypes.c_void_p(), [], launches
         with open(path, "rb") as file:
-            self._did("cuModuleLoadData", ctypes.byref(self._module), file.read())
-        for launch in launches:
-            kernel = ctypes.c_void_p()
-            self._did("cuModuleGetFunction", ctypes.byref(kernel), self._module, launch["kernel"].encode())
-            if launch["shared_bytes"]:
-                self._did("cuFuncSetAttribute", kernel, DYNAMIC_SHARED, launch["shared_bytes"])
-            self._kernels.append(kernel)
+            self._module = launching.ExtendedModule(file.read())
+        self._launches = [
+            (self._module.function(launch["kernel"], launch["shared_bytes"]), launch) for launch in launches
+        ]
 
     def calls(self, buffers: Tensors) -> list[Callable[[], None]]:
         """The launches in order, each ready to go."""
-        return [
-            self._call(kernel, launch, buffers)
-            for kernel, launch in zip(self._kernels, self._launches, strict=True)
-        ]
+        places = {name: tensor.data_ptr() for name, tensor in buffers.items()}
+        return [self._call(function, launch, places) for function, launch in self._launches]
 
-    def _call(self, kernel: ctypes.c_void_p, launch: dict[str, Any], buffers: Tensors) -> Callable[[], None]:
-        values = [
-            ctypes.c_void_p(buffers[given].data_ptr())
-            if isinstance(given, str)
-            else ctypes.c_int(given["i32"])
-            for given in launch["args"]
-        ]
-        pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
-        sizes = [*launch["grid"], *launch["block"], launch["shared_bytes"]]
+    def _call(self, function: Any, launch: dict[str, Any], places: dict[str, int]) -> Callable[[], None]:
+        values = launching.values_of(launch["args"], places)
 
-        def call(kept: list[Any] = values) -> None:  # the arguments must outlive the call
-            stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
-            self._did("cuLaunchKernel", kernel, *sizes, stream, pointers, None)
+        def call() -> None:
+            self._module.launch(function, launch, values, torch.cuda.current_stream().cuda_stream)
 
         return call
 
     def unload(self) -> None:
-        self._did("cuModuleUnload", self._module)
-
-    def _did(self, name: str, *arguments: Any) -> None:
-        if code := getattr(self._cuda, name)(*arguments):
-            text = ctypes.c_char_p()
-            self._cuda.cuGetErrorString(code, ctypes.byref(text))
-            raise RuntimeError(f"{name}: {(text.value or b'?').decode()}")
+        self._module.unload()
 
 
 def make_inputs(shape: dict[str, Any]) -> Tensors:
@@ -248,7 +230,7 @@ def main() -> None:
         request = json.loads(line)
         try:
             reply = {"value": operations[request.pop("operation")](**request)}
-        except RuntimeError as error:  # torch's, CUDA's: after those this process is of no use
+        except (RuntimeError, launching.LaunchError) as error:  # after those this process is of no use
             reply = {"error": str(error)[:2000]}
         print(json.dumps(reply), flush=True)
         if "error" in reply:

@@ -57,18 +57,24 @@ class ExtendedModule:
         self._ask("cuFuncSetAttribute", found, SHARED_BYTES_ATTRIBUTE, shared_bytes)
         return found
 
-    def launch(self, function: ctypes.c_void_p, launch: Mapping[str, Any], values: Sequence[Any]) -> None:
-        """`values`: ctypes numbers, one an argument."""
+    def launch(
+        self, function: ctypes.c_void_p, launch: Mapping[str, Any], values: Sequence[Any], stream: int = 0
+    ) -> None:
+        """`values`: ctypes numbers, one an argument. `stream`: the driver's handle; 0: its default stream."""
         places = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
         attributes = _attributes(launch)
         config = Config(
             grid=Three(*launch["grid"]),
             block=Three(*launch["block"]),
             shared_bytes=launch["shared_bytes"],
+            stream=stream,
             attributes=attributes,
             attribute_count=len(attributes),
         )
         self._ask("cuLaunchKernelEx", ctypes.byref(config), function, places, None)
+
+    def unload(self) -> None:
+        self._ask("cuModuleUnload", self._module)
 
     def _ask(self, name: str, *arguments: Any) -> None:
         if (code := getattr(self._driver, name)(*arguments)) != 0:

@@ -33,6 +33,9 @@ CUresult cuFuncSetAttribute(CUfunction f, CUfunction_attribute attribute, int va
     if (f == (CUfunction)0x22 && attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) shared = value;
     return CUDA_SUCCESS;
 }
+CUresult cuModuleUnload(CUmodule module) {
+    return module == (CUmodule)0x11 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
 CUresult cuGetErrorString(CUresult error, const char **text) {
     *text = error == CUDA_ERROR_INVALID_CLUSTER_SIZE ? "invalid cluster size" : "another error";
     return CUDA_SUCCESS;
@@ -54,7 +57,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig *c, CUfunction f, void **p, void 
             c->gridDimX, c->gridDimY, c->gridDimZ, c->blockDimX, c->blockDimY, c->blockDimZ,
             c->sharedMemBytes, shared);
     fprintf(file, "\\"cluster\\": [%u, %u, %u], \\"overlaps\\": %d, \\"others\\": %d, \\"stream\\": %d, ",
-            x, y, z, overlaps, others, c->hStream != 0);
+            x, y, z, overlaps, others, (int)(size_t)c->hStream);
     fprintf(file, "\\"args\\": [%llu, %d, %lld, %.3f]}",
             *(CUdeviceptr *)p[0], *(int *)p[1], *(long long *)p[2], *(float *)p[3]);
     fclose(file);
@@ -95,7 +98,8 @@ def test_the_driver_gets_what_was_asked_for(asked, cluster, overlaps, library: P
     launch = dumped(shared_bytes=99_000, **asked)
     assert is_extended(launch)
     module = ExtendedModule(b"cubin", str(library))
-    module.launch(module.function("tiny", 99_000), launch, values_of(launch["args"], {"a": 1 << 44}))
+    module.launch(module.function("tiny", 99_000), launch, values_of(launch["args"], {"a": 1 << 44}), 7)
+    module.unload()
     assert json.loads((library.parent / "seen.json").read_text()) == {
         "grid": [8, 2, 1],
         "block": [64, 2, 1],
@@ -103,7 +107,7 @@ def test_the_driver_gets_what_was_asked_for(asked, cluster, overlaps, library: P
         "cluster": cluster,
         "overlaps": overlaps,
         "others": 0,
-        "stream": 0,
+        "stream": 7,
         "args": [1 << 44, -5, 1 << 40, 0.5],
     }
 
