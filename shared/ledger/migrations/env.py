@@ -1,4 +1,4 @@
-"""Alembic runs this file. The connection, with its open transaction, comes from shared/migrating.py."""
+"""Alembic runs this file. The connection, with its open transaction, comes from shared/ledger/migrate.py."""
 
 from alembic import context
 
