@@ -12,8 +12,9 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from runpy import run_path
 from time import perf_counter
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -26,8 +27,9 @@ FLUSH_S = 0.01  # of memory traffic before each run: an awake GPU, an L2 cache f
 BUSY_FLUSHES = 8  # more of it, enqueued in front of what is timed: no launch waits for the host
 CHUNK = 1 << 26  # numbers compared at a time
 LAUNCHING = Path(__file__).resolve().parents[2] / "sandbox_service/toolchains/cuda/extended_launch.py"
-launching: Any = ModuleType("launching")  # by its file: the interpreter need not have Ratchet installed
-exec(compile(LAUNCHING.read_text(encoding="utf-8"), LAUNCHING, "exec"), vars(launching))
+launching: Any = SimpleNamespace(
+    **run_path(str(LAUNCHING))
+)  # the interpreter need not have Ratchet installed
 
 
 class Cubin:

@@ -41,6 +41,20 @@ def evaluate(task: Path, instance: dict[str, object], folder: Path, *sources: st
         evaluator.close()
 
 
+def evaluate_corpus(corpus: dict[str, tuple[str, str, str]], folder: Path) -> dict[str, Evaluation]:
+    """By name. A case: the outcome, a part of its detail, and the source."""
+    sources = [source for _, _, source in corpus.values()]
+    made = evaluate(TINY, {"id": "one", "n": 100_000}, folder, *sources)
+    return dict(zip(corpus, made, strict=True))
+
+
+def assert_ends_as(case: tuple[str, str, str], found: Evaluation) -> None:
+    outcome, message, _ = case
+    assert found.outcome == outcome, found.detail
+    assert message in found.detail
+    assert len(found.detail) <= 1500
+
+
 def rendered(**knobs: object) -> str:
     """A whole program on tensor cores, with bulk copies and barriers."""
     harness = load_task("trimul_cuda").folder / "harness"

@@ -21,7 +21,7 @@ SPACE = {
     "finish_groups": [1, 2, 3, 4],  # of 128 threads that finish 64 positions each
     "finish_depth": [1, 2, 3, 4],  # stages of 32 KB for each group
     "finish_blocks": [1, 2],  # on a multiprocessor
-    "overlap": [0, 1],  # a kernel comes up while the one before it ends
+    "overlap": [0, 1],  # a kernel begins while the one before it ends
 }
 MULTIPROCESSORS = 132  # of an H100 or H200; on another device the same grid is right, and slower
 SHARED_BYTES = 232448  # of a multiprocessor, and most of a block

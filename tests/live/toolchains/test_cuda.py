@@ -9,7 +9,17 @@ from shared.box.open import open_box
 from shared.errors import TaskError, ToolMissingError
 from shared.messages.records import Evaluation
 from shared.tasks.task import load_task
-from tests.parts.cuda import AT, HEAD, HONEST, TINY, TRIMUL, evaluate, on_cpu, rendered
+from tests.parts.cuda import (
+    AT,
+    HEAD,
+    HONEST,
+    TRIMUL,
+    assert_ends_as,
+    evaluate,
+    evaluate_corpus,
+    on_cpu,
+    rendered,
+)
 
 NAIVE = (Path(__file__).parents[3] / "tasks" / "trimul_cuda" / "naive.cu").read_text()
 SWAPPED = HEAD + AT + "__shared__ float s[256]; s[threadIdx.x] = i < n ? a[i] : 0; {sync}"
@@ -86,19 +96,13 @@ pytestmark = pytest.mark.skipif(find_nvcc() is None, reason="nvcc is not install
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluation]:
-    folder = tmp_path_factory.mktemp("cuda")
-    sources = [source for _, _, source in CORPUS.values()]
-    made = evaluate(TINY, {"id": "one", "n": 100_000}, folder, *sources)
-    return dict(zip(CORPUS, made, strict=True))
+    return evaluate_corpus(CORPUS, tmp_path_factory.mktemp("cuda"))
 
 
 @on_cpu
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_candidate_ends_as_what_it_is(name: str, found: dict[str, Evaluation]):
-    outcome, message, _ = CORPUS[name]
-    assert found[name].outcome == outcome, found[name].detail
-    assert message in found[name].detail
-    assert len(found[name].detail) <= 1500
+    assert_ends_as(CORPUS[name], found[name])
 
 
 @on_cpu

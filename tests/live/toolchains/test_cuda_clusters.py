@@ -8,7 +8,16 @@ import pytest
 from sandbox_service.toolchains.cuda.compiler import find_nvcc
 from shared.messages.records import Evaluation
 from shared.tasks.task import load_task
-from tests.parts.cuda import AT, HEAD, TINY, TRIMUL, evaluate, on_cpu, rendered
+from tests.parts.cuda import (
+    AT,
+    HEAD,
+    TRIMUL,
+    assert_ends_as,
+    evaluate,
+    evaluate_corpus,
+    on_cpu,
+    rendered,
+)
 
 CLUSTER = (
     """// launch: {"cluster": 4}
@@ -35,7 +44,7 @@ s[threadIdx.x] = -1;
 if (i < n) out[i] = v * b[i] + v;
 hopper::cluster_meet(); }"""
 )
-# The first block loads for all four at once;
+# The first block loads for all four at once.
 MULTICAST = (
     CLUSTER
     + AT
@@ -77,18 +86,13 @@ pytestmark = pytest.mark.skipif(find_nvcc() is None, reason="nvcc is not install
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluation]:
-    folder = tmp_path_factory.mktemp("cuda")
-    sources = [source for _, _, source in CORPUS.values()]
-    made = evaluate(TINY, {"id": "one", "n": 100_000}, folder, *sources)
-    return dict(zip(CORPUS, made, strict=True))
+    return evaluate_corpus(CORPUS, tmp_path_factory.mktemp("cuda"))
 
 
 @on_cpu
 @pytest.mark.parametrize("name", CORPUS)
 def test_a_cluster_ends_as_what_it_is(name: str, found: dict[str, Evaluation]):
-    outcome, message, _ = CORPUS[name]
-    assert found[name].outcome == outcome, found[name].detail
-    assert message in found[name].detail
+    assert_ends_as(CORPUS[name], found[name])
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +116,7 @@ def test_blocks_of_a_cluster_fetch_for_each_other(clustered: str, tmp_path: Path
     ("right", "wrong"),
     [
         ("(1 << CLUSTER) - 1", "1"),  # the second block waits for what was brought to the first alone
-        ("rank < CLUSTER; rank++", "rank < 1; rank++"),  # stages are given back to one block alone
+        ("rank < CLUSTER; rank++", "rank < 1; rank++"),  # stages are released to one block alone
         ("hopper::cluster_rank() * part", "0 * part"),  # both bring the same part
         ("    hopper::wait_previous();\n", ""),
         ("const int first = blockIdx.x / CLUSTER * CLUSTER", "const int first = blockIdx.x"),

@@ -86,7 +86,7 @@ inline void swap_home() {
 }
 
 inline size_t static_bytes() { return __start_standin_shared ? __stop_standin_shared - __start_standin_shared : 0; }
-inline void become(Block *next) {
+inline void activate(Block *next) {
     if (next == block) return;
     if (static_bytes()) memcpy(block->kept + sizeof dynamic_shared, __start_standin_shared, static_bytes());
     memcpy(block->kept, dynamic_shared, sizeof dynamic_shared);
@@ -95,7 +95,7 @@ inline void become(Block *next) {
     if (static_bytes()) memcpy(__start_standin_shared, block->kept + sizeof dynamic_shared, static_bytes());
 }
 // Where another block of the cluster has what this one has at `shared`.
-inline char *elsewhere(const void *shared, unsigned rank) {
+inline char *address_in(const void *shared, unsigned rank) {
     auto at = (const char *)shared;
     if (rank >= (unsigned)cluster_blocks) abort();
     if (blocks + rank == block) return (char *)at;
@@ -176,7 +176,7 @@ inline void run_cluster(uint3 first, dim3 cluster, bool backwards) {
         progress = 0;
         for (int at : order) {
             if (blocks[at / count].ended[at % count]) continue;
-            become(blocks + at / count);
+            activate(blocks + at / count);
             now = at % count;
             unsigned x = block_size.x, y = block_size.y;
             thread_index = {now % x, now / x % y, now / x / y};

@@ -37,8 +37,8 @@ inline void pass(int id, int threads) {
 inline unsigned cluster_blocks() { return standin::cluster_blocks; }
 inline unsigned cluster_rank() { return standin::block - standin::blocks; }
 inline void cluster_meet() { standin::meet(standin::cluster_meeting); }
-template <class T> T *of_block(T *shared, unsigned rank) { return (T *)standin::elsewhere(shared, rank); }
-inline void arrive_at(uint64_t *at, unsigned rank) { arrive((uint64_t *)standin::elsewhere(at, rank)); }
+template <class T> T *of_block(T *shared, unsigned rank) { return (T *)standin::address_in(shared, rank); }
+inline void arrive_at(uint64_t *at, unsigned rank) { arrive((uint64_t *)standin::address_in(at, rank)); }
 inline void wait_previous() { standin::waited = true; }  // launches come one after another here
 inline void let_next_begin() {}
 template <int COUNT> void more_registers() {}
@@ -55,8 +55,8 @@ inline void bulk_load_to(void *shared, const void *global, unsigned bytes, uint6
     for (unsigned rank = 0; rank < (unsigned)standin::cluster_blocks; rank++)
         if (ranks >> rank & 1) {
             if (bytes % 16 || (uintptr_t)global % 16 || shared_address(shared) % 16) abort();
-            memcpy(standin::elsewhere(shared, rank), global, bytes);
-            Barrier *b = (Barrier *)standin::elsewhere(at, rank);
+            memcpy(standin::address_in(shared, rank), global, bytes);
+            Barrier *b = (Barrier *)standin::address_in(at, rank);
             b->bytes -= bytes;
             turn(b);
         }

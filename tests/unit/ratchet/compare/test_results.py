@@ -49,7 +49,7 @@ def test_where_scores_are_times_each_run_is_compared_through_the_first_release_t
     ("budget", "levers", "most"), [(640, "both", 3), (640, "harness", 4), (1000, "both", 5)]
 )
 def test_no_more_generations_are_announced_than_the_budget_holds(budget, levers, most, tmp_path) -> None:
-    """By hand: 96 train evaluations, 16 an arm of the screen, 96 at the end. None confirms anything."""
+    """By hand: 96 train evaluations, 16 an arm of the screen, 96 at the end, no confirmation."""
     config = resolve_config("trimul", None, [], None)
     study = Study(config, read_arms([levers]), 1, BudgetSection(evaluations=budget), tmp_path)
     assert config_of(study, study.arms[0], 0).run.generations == most
