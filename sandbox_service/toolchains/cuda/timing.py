@@ -14,6 +14,7 @@ ROUNDS: dict[Check, int] = {"public": 4, "final": 8}  # even: every order is fol
 CLOCK_SHARE = 0.10  # by which two clocks of one window may differ, and on top:
 LAUNCH_S = 600e-6  # what the runner's clock sees of the last flushes, of launching and synchronising
 PIPE_S = 0.05  # what the parent's clock sees of pipes, JSON and a busy machine
+CLOCK_RETRIES = 2  # rounds of one evaluation that are timed again, on new inputs, because the machine stalled
 FLOOR_SHARE = 0.9  # of the physical floor: its rates are measured ones, and may be a little low
 CANARIES = 2  # failures in a row that make a GPU faulty
 IDLE = 0x1  # NVML's reason for an idle GPU

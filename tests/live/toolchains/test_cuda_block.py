@@ -27,6 +27,8 @@ EXPECTED = {
     "answers wrongly": "wrong",
     "is right only once": "wrong",
     "fakes its clock": "refused",
+    "always stalls": "refused",
+    "stalls once": "ok",
 }
 
 
@@ -57,13 +59,14 @@ def test_every_candidate_ends_as_what_it_is_and_the_next_is_not_harmed(bench: Cu
 
     assert {name: evaluation.outcome for name, evaluation in found.items()} == EXPECTED
     assert all(evaluation.score == -1.0 for evaluation in found.values() if evaluation.outcome != "ok")
-    assert found["is fast"].metrics["rounds"] == 4
+    assert found["is fast"].metrics["rounds"] == found["stalls once"].metrics["rounds"] == 4
     assert found["is fast"].metrics["speedup"] > 1
     assert "clocks do not agree" in found["fakes its clock"].detail
+    assert "clocks do not agree" in found["always stalls"].detail
 
 
 def test_a_time_under_the_physical_floor_is_refused(bench: CudaBench, tmp_path: Path):
-    bench.verifier.floor_s = lambda instance, device: 0.005
+    bench.verifier.floor_s = lambda instance, device: 0.02
 
     (found,) = evaluate(bench, tmp_path, "is fast")
 

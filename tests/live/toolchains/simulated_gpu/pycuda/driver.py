@@ -15,7 +15,8 @@ function_attribute = SimpleNamespace(MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
 device_attribute = SimpleNamespace(L2_CACHE_SIZE=38)
 MEMORY: dict[int, np.ndarray] = {}
 ADDRESSES = iter(range(1 << 20, 1 << 40, 1 << 20))
-FASTEST_S = 0.002
+FASTEST_S = 0.005
+STALL_S = 0.05
 
 
 class Error(Exception):
@@ -38,12 +39,18 @@ def init():
     pass
 
 
+def synchronize():
+    """Late after a stalled run, as on a machine that stands still after the last event."""
+    time.sleep(Kernel.stall_s)
+    Kernel.stall_s = 0.0
+
+
 class Device:
     def __init__(self, index):
         pass
 
     def make_context(self):
-        return SimpleNamespace(synchronize=lambda: None)
+        return SimpleNamespace(synchronize=synchronize)
 
     def get_attribute(self, name):
         return 1 << 16
@@ -103,6 +110,8 @@ module_from_buffer = Module
 
 
 class Kernel:
+    stall_s = 0.0
+
     def __init__(self, name):
         self.name = name
         self.calls = 0
@@ -134,6 +143,8 @@ class Kernel:
         wrote = {"writes nothing": 0, "writes half": n // 2}.get(how, n)
         if how == "is right only once" and self.calls > 1:
             wrote //= 2
+        if how == "always stalls" or (how == "stalls once" and self.calls == 3):
+            Kernel.stall_s = STALL_S
         result = x * y + (0 if how == "answers wrongly" else x)
         MEMORY[out].view(np.float32)[:wrote] = result[:wrote]
         if how not in ("is impossibly fast",):
