@@ -23,6 +23,10 @@ class Prompter:
         self._language = language
         self._grammars = Grammars(language.tokenizer, language.vocab, language.stop_tokens)
 
+    @property
+    def on_gpu(self) -> bool:
+        return self._language.device.type == "cuda"
+
     def chat_rows(self, request: ChatRequest) -> list[Row]:
         prompt = self._chat_prompt(request)
         room = self._language.context - len(prompt)

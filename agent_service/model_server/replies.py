@@ -1,5 +1,5 @@
 """Replies to clients, in OpenAI's shapes with vLLM's `token_ids`, `prompt_token_ids` and `prompt_logprobs`,
-and our own `free_tokens`: for each token of the answer, whether more than one was allowed.
+and our own `free_tokens` (for each token of the answer, whether more than one was allowed) and `gpu_s`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def chat_reply(
         if request.logprobs:
             choice["logprobs"] = {"content": _chat_logprobs(answer, prompter)}
         choices.append(choice | _extensions(request.return_token_ids, answer))
-    reply = _head("chat.completion", request.model, prompt, answers) | {"choices": choices}
+    reply = _head("chat.completion", request.model, prompt, answers, prompter) | {"choices": choices}
     return reply | ({"prompt_token_ids": list(prompt)} if request.return_token_ids else {})
 
 
@@ -50,7 +50,7 @@ def completion_reply(
         if request.return_token_ids:
             choice["prompt_token_ids"] = list(prompt)
         choices.append(choice | _extensions(request.return_token_ids, answer))
-    return _head("text_completion", request.model, prompt, answers) | {"choices": choices}
+    return _head("text_completion", request.model, prompt, answers, prompter) | {"choices": choices}
 
 
 def models_reply(names: Sequence[str]) -> Json:
@@ -73,12 +73,15 @@ def error_reply(refusal: Refusal) -> Json:
     return {"error": {"message": str(refusal), "type": refusal.kind, "param": None, "code": refusal.status}}
 
 
-def _head(kind: str, model: str, prompt: Sequence[int], answers: Sequence[Answer]) -> Json:
+def _head(
+    kind: str, model: str, prompt: Sequence[int], answers: Sequence[Answer], prompter: Prompter
+) -> Json:
     answered = sum(len(answer.tokens) for answer in answers)
     usage = {
         "prompt_tokens": len(prompt),
         "completion_tokens": answered,
         "total_tokens": len(prompt) + answered,
+        "gpu_s": sum(answer.device_s for answer in answers) if prompter.on_gpu else 0.0,
     }
     name = f"{'chatcmpl' if kind.startswith('chat') else 'cmpl'}-{uuid.uuid4().hex}"
     return {"id": name, "object": kind, "created": int(time.time()), "model": model, "usage": usage}

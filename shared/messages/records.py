@@ -74,7 +74,7 @@ class Cost(Record):
     model_s: float = 0.0  # seconds spent waiting for the model endpoint
     box_s: float = 0.0  # seconds of compiling, running and timing candidates
     train_s: float = 0.0
-    gpu_s: float = 0.0
+    gpu_s: float = 0.0  # of training, and of replies of our own model server
     usd: float = 0.0
     estimated_tokens: int = 0  # of the tokens above: not reported by the endpoint, estimated
 

@@ -11,6 +11,7 @@ from shared.model.replies.refusals import Refusal
 
 OLD_NAME, NEW_NAME = "max_tokens", "max_completion_tokens"
 SYSTEM = "system"  # in `omit`: that role, whose text then begins the user's first message
+CHANGING = ("response_format", SYSTEM, "temperature")  # without one of these, replies are others
 STREAMED: JsonObject = {"stream": True}
 OPTIONAL = ("return_token_ids", "logprobs", "seed", "temperature", "n", "response_format")
 
@@ -25,7 +26,9 @@ class Options:
 
     @property
     def key(self) -> str:
-        """What distinguishes replies: not what the endpoint refused, which no reply was made with."""
+        """What distinguishes replies."""
+        if omitted := sorted(self.omit.intersection(CHANGING)):
+            return digest_of({"added": self.added, "omit": omitted})
         return digest_of(self.added) if self.added else ""
 
     def after(self, refusal: Refusal, sent: JsonObject) -> Options | None:

@@ -52,7 +52,13 @@ def cost_of(request: SampleRequest, sample: Sample, usage: Usage, price: Price) 
         completion = reported or tokens_about(sample.text + sample.reasoning)
         estimated += 0 if reported else completion
     usd = usage.usd if usage.usd is not None else price.usd(prompt, completion)
-    return Cost(prompt_tokens=prompt, completion_tokens=completion, usd=usd, estimated_tokens=estimated)
+    return Cost(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        gpu_s=usage.gpu_s,
+        usd=usd,
+        estimated_tokens=estimated,
+    )
 
 
 def most_of(request: SampleRequest, price: Price) -> Cost:

@@ -6,6 +6,7 @@ so that a timed block never waits long.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,6 +39,10 @@ class Batch:
         self._prefixes = prefixes
         self._device = device
         self._all = [Progress.begin(row, stop_tokens) for row in rows]
+        self._row_s = (
+            0.0  # the share in the batch's time up to `_shared_at_s` of each row that is not settled
+        )
+        self._shared_at_s = time.perf_counter()
 
     def run(self) -> None:
         """Decode to the end, settling each row's future as it finishes. Raises what the model raises."""
@@ -127,11 +132,18 @@ class Batch:
             progress.unread = []
         self._logits_BV = logits_BLV[:, -1]
 
+    def _share_time(self) -> None:
+        now_s, live = time.perf_counter(), sum(not p.row.future.done() for p in self._all)
+        self._row_s += (now_s - self._shared_at_s) / max(1, live)
+        self._shared_at_s = now_s
+
     def _settle_finished(self) -> None:
         """Answer the rows that are over; once enough are, take them out of the batch."""
+        self._share_time()
         for progress in self._all:
             if progress.over and not progress.row.future.done():
-                answer = Answer(progress.tokens, progress.logprobs, progress.free, progress.finish)
+                columns = (progress.tokens, progress.logprobs, progress.free)
+                answer = Answer(*columns, progress.finish, self._row_s)
                 settle(progress.row.future, answer)
         live = [index for index, progress in enumerate(self._all) if not progress.over]
         if len(live) <= (1 - WASTE) * len(self._all):

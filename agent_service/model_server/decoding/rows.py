@@ -18,13 +18,14 @@ T = TypeVar("T")
 class Answer:
     """The tokens of one row, the stop token among them. `logprobs[t]` is of token t under the full
     vocabulary's softmax at temperature 1, before grammar and top_p. `free[t]`: more than one token was
-    allowed at t.
+    allowed at t. `device_s`: its share of its batch's time.
     """
 
     tokens: list[int]
     logprobs: list[float]
     free: list[bool]
     finish: str  # "stop" or "length"
+    device_s: float = 0.0
 
 
 @dataclass

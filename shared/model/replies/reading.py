@@ -31,11 +31,13 @@ ONLY_REASONING = "reasoning"  # finish_reason of a reply whose tokens all went i
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens as the endpoint reports them; None: it does not. `usd`: the charge that a gateway reports."""
+    """Tokens as the endpoint reports them; None: it does not. `usd`: the charge that a gateway reports.
+    `gpu_s`: what our own server reports."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     usd: float | None = None
+    gpu_s: float = 0.0
 
 
 def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
@@ -149,10 +151,11 @@ def _usage(reported: Any) -> Usage:
         return Usage()
     prompt = _count(reported.get("prompt_tokens") or reported.get("input_tokens")) or None  # 0: no count
     completion = _count(reported.get("completion_tokens") or reported.get("output_tokens")) or None
-    return Usage(prompt, completion, _charge(reported.get("cost")))
+    gpu_s = _amount(reported.get("gpu_s")) or 0.0
+    return Usage(prompt, completion, _amount(reported.get("cost")), gpu_s)
 
 
-def _charge(value: Any) -> float | None:
+def _amount(value: Any) -> float | None:
     known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS
     return float(value) if known else None
 

@@ -1,7 +1,9 @@
 """The cost of a batch: shared beginnings are read once, rows are as many as memory allows."""
 
 import logging
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,15 @@ def test_a_beginning_that_prompts_share_is_read_once_and_not_again_in_the_next_b
     assert adapters.read == 60 + 3 * 3
     answers(engine, [ask(20, 21)])
     assert adapters.read == 60 + 3 * 3 + 2
+
+
+def test_a_batch_s_time_is_shared_among_its_rows_while_they_last(counted: tuple[Engine, Counted]) -> None:
+    engine, _ = counted
+    started_s = time.perf_counter()
+    short, *long = answers(engine, [ask(1), *(replace(ask(2, index=i), max_tokens=20) for i in range(2))])
+    whole_s = time.perf_counter() - started_s
+    assert 0 < short.device_s < long[0].device_s == long[1].device_s
+    assert sum(answer.device_s for answer in (short, *long)) <= whole_s
 
 
 def test_a_beginning_that_only_an_earlier_prompt_has_is_found_too(counted: tuple[Engine, Counted]) -> None:

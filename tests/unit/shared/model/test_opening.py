@@ -29,6 +29,13 @@ def test_endpoints_and_settings_that_may_answer_otherwise_share_no_replies(
         assert text_of(ModelSection(url=endpoint.url), store) == first
 
 
+def test_replies_made_without_a_temperature_or_a_system_message_are_others(store: LocalStore) -> None:
+    with Endpoint(lambda body: f"at {body.get('temperature')}") as endpoint:
+        assert text_of(ModelSection(url=endpoint.url), store) == "at 1.0"
+        assert text_of(ModelSection(url=endpoint.url, omit=("temperature",)), store) == "at None"
+        assert text_of(ModelSection(url=endpoint.url, omit=("seed", "logprobs")), store) == "at 1.0"
+
+
 def test_an_address_that_is_written_otherwise_is_the_same_endpoint(
     endpoint: Endpoint, store: LocalStore
 ) -> None:

@@ -35,6 +35,10 @@ def test_what_a_gateway_charged_wins_over_the_list() -> None:
     assert cost_of(ASK, Sample(text="abc"), Usage(1000, 500, usd=0.5), PRICE).usd == 0.5
 
 
+def test_seconds_of_a_gpu_that_the_server_reports_are_counted() -> None:
+    assert cost_of(ASK, Sample(text="abc"), Usage(1000, 500, gpu_s=0.25), PRICE).gpu_s == 0.25
+
+
 def test_nothing_is_known_of_a_server_of_ones_own() -> None:
     assert look_up("http://127.0.0.1:8000/v1", "gpt-4o") is None
 

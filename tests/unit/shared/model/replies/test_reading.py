@@ -83,6 +83,8 @@ def test_how_a_reply_ended_has_a_name(body: object, ending: str) -> None:
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": 0.5}, Usage(3, 2, 0.5)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": float("inf")}, Usage(3, 2)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": True}, Usage(3, 2)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "gpu_s": 0.25}, Usage(3, 2, None, 0.25)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "gpu_s": -1}, Usage(3, 2)),
         ({"prompt_tokens": 3, "completion_tokens": 1e300}, Usage(3, None)),
         ({"prompt_tokens": -5, "completion_tokens": 2}, Usage(None, 2)),
         ({"input_tokens": 3, "output_tokens": 2}, Usage(3, 2)),
