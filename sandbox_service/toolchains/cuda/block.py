@@ -185,8 +185,10 @@ def _round(
     limit_s: float,
     timed: Timed,
 ) -> tuple[int, str] | None:
-    """One round on inputs of its own, added to `timed`. If a program's clocks disagree nothing is added, and its
-    index and the fault are given."""
+    """One round on inputs of its own, added to `timed` unless the clocks of a program disagree.
+
+    Gives that program's index and the fault, or None.
+    """
     inputs = bench.verifier.make_inputs(instance, bench.rng)
     runs: dict[int, Run] = {}
     outputs: dict[int, Arrays] = {}
