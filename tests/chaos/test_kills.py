@@ -108,6 +108,7 @@ def test_a_broker_killed_and_every_doorbell_lost(folder: Path, stack: LocalStack
     run.assert_every_effect_once()
 
 
+@pytest.mark.slow
 def test_a_job_that_always_kills_its_worker_is_given_up_and_the_queue_moves_on(
     folder: Path, stack: LocalStack
 ) -> None:

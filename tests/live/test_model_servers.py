@@ -83,6 +83,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.servers.close()
 
 
+@pytest.mark.slow
 def test_a_server_forgets_an_ended_run_s_adapters_and_goes_after_the_last_run(world: World) -> None:
     world.start("one")
     world.start("two")

@@ -151,6 +151,7 @@ def test_a_dry_run_prints_the_config_and_what_each_step_costs(tmp_path: Path) ->
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_new_task_is_valid_and_a_broken_one_is_not(tmp_path: Path) -> None:
     assert ratchet("init", "words", cwd=tmp_path).returncode == 0
     assert ratchet("validate", "words", cwd=tmp_path).returncode == 0

@@ -132,6 +132,7 @@ def test_orders_in_a_candidates_text_change_no_decision_limit_or_score(tmp_path:
     assert (history.state, history.why) == (calm.state, calm.why)
 
 
+@pytest.mark.slow
 def test_text_of_a_candidate_can_not_close_the_marks_around_it(tmp_path: Path):
     _, _, first = injected_run(tmp_path / "first", ORDER)
     system = first[0]["messages"][0]["content"]

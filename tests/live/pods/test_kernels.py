@@ -73,6 +73,7 @@ def _loaded(kernels: list[Kernel]) -> list[Kernel]:
     return kernels
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("boxes_are_pods")
 def test_candidates_are_scored_by_their_speed_beside_the_baseline(tmp_path: Path) -> None:
     sources = {"quick": QUICK, "slow": SLOW, "wrong": QUICK.replace("+ a[i]", ""), "no program": "int"}

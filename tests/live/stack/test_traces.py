@@ -53,6 +53,7 @@ def listening(collector: Collector) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_jobs_of_four_services_are_one_trace_and_their_logs_are_json_and_rotated(tmp_path: Path) -> None:
     collector, run = Collector(), EchoRun(tmp_path, "run-1")
     run.ledger.create_schema()

@@ -2,6 +2,7 @@
 score."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ void tiny(const float *a, const float *b, float *out, int64_t n) {
 """
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
 LEAVES = "void exit(int); "
 HALF = HONEST.replace("i < n", "i < n / 2")
 OFF = HONEST.replace("+ a[i]", "+ 2 * a[i]")
@@ -31,15 +33,15 @@ SOMETIMES = OFF.replace("2 * a[i]", "(a[0] > -1 ? 2 : 1) * a[i]")  # mostly, so 
 @pytest.mark.parametrize(
     ("baseline", "reason"),
     [
-        ("void tiny(void) {}", "itself fails on instance 'one' .no_output"),
         ("void tiny(void) { __builtin_trap(); }", "itself fails on instance 'one' .crashed"),
-        ("void tiny(float *a) { *(volatile float *)8 = a[0]; }", "Segmentation fault"),
-        (LEAVES + "void tiny(void) { exit(0); }", "exit code 0"),
         (HALF, "never written"),
-        (OFF, "elements are off"),
         (SOMETIMES, "elements are off"),
-        ('void tiny(void) { for (;;) { __asm__ volatile (""); } }', "timeout"),
         ("no C at all", "did not compile"),
+        slow("void tiny(void) {}", "itself fails on instance 'one' .no_output"),
+        slow("void tiny(float *a) { *(volatile float *)8 = a[0]; }", "Segmentation fault"),
+        slow(LEAVES + "void tiny(void) { exit(0); }", "exit code 0"),
+        slow(OFF, "elements are off"),
+        slow('void tiny(void) { for (;;) { __asm__ volatile (""); } }', "timeout"),
     ],
 )
 def test_a_broken_baseline_is_named_at_once_and_blames_no_candidate(tmp_path, baseline, reason):

@@ -6,6 +6,7 @@ a disk that was full.
 import json
 import shutil
 import statistics
+from functools import partial
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from trainer_service.job import prepare, read_job
 from trainer_service.training import checkpoints
 
 STEPS = 4
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def killed_within(folder):
 
 
 @pytest.mark.parametrize("killed", [killed_before, killed_within])
-@pytest.mark.parametrize("algorithm", ["supervised", "reinforce", "grpo", "ppo", "dpo"])
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo", *map(slow, ("dpo", "reinforce", "supervised"))])
 def test_a_killed_training_resumes_to_the_same_bits(speller, samples, tmp_path, algorithm, killed):
     kept = tmp_path / "kept"
     settings = {"algorithm": algorithm, "steps": STEPS, "checkpoints": kept}

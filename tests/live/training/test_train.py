@@ -27,6 +27,7 @@ from trainer_service.training.checkpoints import MARKER
 from trainer_service.training.model import sequence_logprobs
 from trainer_service.training.train import train
 
+pytestmark = pytest.mark.slow  # `make demo` does the same; the objectives are tried on a smaller model
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -126,7 +127,6 @@ def test_steps_without_a_finite_gradient_are_not_applied_and_three_end_it(
     assert not (tmp_path / "one" / "adapter").exists()
 
 
-@pytest.mark.slow
 def test_a_killed_training_resumes_and_ends_in_the_same_weights(stack, first_samples, engine_room):
     event = stack.propose(first_samples)
     folder = stack.deps.cache_dir / "training" / event.digest
@@ -183,7 +183,6 @@ def check_fingerprint(stack, published):
     assert facts["base"] == stack.base_ready.base
 
 
-@pytest.mark.slow
 def test_two_processes_under_the_deepspeed_launcher_train_what_one_does(stack, first_samples, engine_room):
     event = stack.propose(first_samples, processes=2, zero_stage=2)
     (emitted,) = on_weight_update_proposed(event, deps=stack.deps)

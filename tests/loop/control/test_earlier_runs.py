@@ -74,6 +74,7 @@ def test_a_run_that_is_about_to_start_hears_of_the_cases_that_it_would_be_judged
     assert uses_text(uses_foreseen(others(tmp_path, "toy"), fresh, task)) == []
 
 
+@pytest.mark.slow
 def test_the_start_the_report_and_show_print_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = world(tmp_path, "first"), world(tmp_path, "second")
     first.run()

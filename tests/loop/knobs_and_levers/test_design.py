@@ -160,6 +160,7 @@ def test_the_weights_lever_alone_opens_none(tmp_path: Path) -> None:
     assert "design" not in purposes(made.opened)
 
 
+@pytest.mark.slow
 def test_equal_configs_try_the_same_settings(tmp_path: Path) -> None:
     one, other = world(tmp_path / "one"), world(tmp_path / "other")
     one.run()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from ratchet.reports.show import show_json
 from shared.messages.events import RolloutsOpened
 from tests.loop.toy_world import World
@@ -36,6 +38,7 @@ def test_a_lever_is_pulled_alone_and_the_reason_is_in_the_log_and_in_the_table(t
         assert arms in ([], [["base", lever]])
 
 
+@pytest.mark.slow
 def test_equal_runs_choose_alike(tmp_path: Path) -> None:
     one, other = world(tmp_path / "one", "auto", 4), world(tmp_path / "other", "auto", 4)
     one.run()

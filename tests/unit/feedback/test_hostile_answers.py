@@ -29,6 +29,7 @@ FILES = {
     "exemplars.json": b"[]\n",
 }
 BASE = bundle_digest(FILES)
+PIN = {"kind": "set_knob", "path": "pin_shape", "new": "round"}
 STATES = [shard([attempt(f"i{n % 3}", 0.1 * n) for n in range(9)])]
 
 
@@ -68,6 +69,55 @@ def test_nothing_in_an_answer_raises_or_leaves_its_bounds(case: dict, tmp_path: 
         fault=found.fault,
     )
     assert get_record(store, put_json(store, draft), Draft) == draft
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ({"kind": "set_knob", "path": "alpha", "new": 1}, "no such knob"),
+        ({"kind": "set_knob", "path": "temperature", "new": 7}, "not in [0, 1]"),
+        ({"kind": "set_knob", "path": "temperature", "new": 10**400}, "is not in [0, 1]"),
+        ({"kind": "replace_text", "path": "verifier.py", "old": "a", "new": "b"}, "can be edited"),
+        ({"kind": "replace_text", "path": "../task.toml", "old": "a", "new": "b"}, "can be edited"),
+        ({"kind": "run", "path": "x"}, "kind"),
+        ("temperature", "valid dictionary"),
+    ],
+)
+def test_a_bad_edit_is_dropped_alone_with_a_reason(edit: object, said: str) -> None:
+    found = read(json.dumps({"harness": {"edits": [edit, PIN]}}))
+    patch = patch_of(found, BASE, FILES, Memory((), ()), 4)
+    assert patch is not None
+    assert [kept.path for kept in patch.edits] == ["pin_shape"]
+    [dropped] = found.dropped
+    assert dropped.part == "harness.edits.0"
+    assert said in dropped.why
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("steps", 10**400),
+        ("steps", 97),
+        ("steps", True),
+        ("learning_rate", 10**400),
+        ("learning_rate", 0.5),
+        ("learning_rate", "NaN"),
+        ("kl_weight", 0.3),  # the config has 0.02
+        ("algorithm", "hope"),
+        ("algorithm", "supervised"),  # no right answers are offered
+        ("leave_out", ["a999"]),
+        ("leave_out", [f"a{number}" for number in range(1, 10)]),  # all there are
+        ("budget", 1),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_setting_of_the_update_that_is_out_of_bounds_is_dropped_alone(name: str, value: object) -> None:
+    good = "learning_rate" if name == "steps" else "steps"
+    found = read(json.dumps({"weights": {name: value, good: {"steps": 5, "learning_rate": 0.001}[good]}}))
+    learning = learning_of(found, TrainingSection(), STATES, offers_answers=False)
+    assert learning is not None
+    assert learning.model_dump(exclude_defaults=True).keys() == {good, "evidence"}
+    assert [dropped.part for dropped in found.dropped] == [f"weights.{name}"]
 
 
 def test_a_good_answer_within_thinking_fences_or_parts_is_found() -> None:

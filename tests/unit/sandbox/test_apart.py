@@ -52,7 +52,7 @@ def evaluate(tmp_path: Path) -> Iterator[Callable[..., tuple[tuple[Evaluation, .
         yield run
 
 
-@pytest.mark.parametrize("content", ["kill", "crash"])
+@pytest.mark.parametrize("content", ["kill", pytest.param("crash", marks=pytest.mark.slow)])
 def test_what_ends_the_verifier_gets_the_lowest_score_and_the_others_theirs(evaluate, content: str) -> None:
     ((good, bad, fine), (other,)) = evaluate(a=["x", content, "y"], b=["z"])
 
@@ -74,6 +74,7 @@ def test_an_instance_that_can_t_be_evaluated_is_lost_alone(evaluate) -> None:
     assert [one.outcome for one in lost] == ["lost", "lost"]
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_evaluated_the_batch_is_an_error(evaluate) -> None:
     with pytest.raises(BoxError, match="signal 9"):
         evaluate(lost=["x", "y"])

@@ -97,6 +97,7 @@ def test_an_interrupted_search_continues_and_evaluates_nothing_twice(name: str, 
     ]
 
 
+@pytest.mark.slow
 def test_every_seed_of_a_search_is_an_arm_of_the_comparison(task, tmp_path) -> None:
     budget = BudgetSection(evaluations=EVALUATIONS)
     study = Study(config(task), read_arms(["random", "cmaes"]), 2, budget, tmp_path / "study")

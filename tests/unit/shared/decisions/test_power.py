@@ -39,6 +39,7 @@ def test_half_the_gain_needs_more_than_twice_the_pairs() -> None:
     assert many > 2 * few  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_what_no_number_of_pairs_finds_is_said() -> None:
     assert pairs_needed("graded", 0.01, 0.1, TERMS) is None
     assert smallest_gain("graded", 0.1, Terms(0.001, 0.01, 1.0, 3)) is None

@@ -226,6 +226,7 @@ def test_the_seed_corpus_has_the_scaffold_s_messages_and_answers_of_the_right_fo
     assert 0.6 < sum(copied) / len(copied) < 0.95
 
 
+@pytest.mark.slow
 def test_every_cuda_schedule_is_made_to_fit_at_every_number_of_channels() -> None:
     rng, verifier = random.Random(1), load_verifier(CUDA.task.folder)
     for channels in (128, 256, 384, 768):
