@@ -78,8 +78,9 @@ def step_was_applied(engine: Any) -> bool:
 
 @contextmanager
 def machine_busy() -> Iterator[None]:
-    """The machine's shared lock, for all ranks at once. Only rank 0 takes it: if each did, a rank that waits
-    for a timed block and one that holds the lock and waits for that rank would deadlock."""
+    """The machine's shared lock, for all ranks at once; held for one micro-batch, so that a timed block never
+    waits long. Only rank 0 takes it: if each did, a rank that waits for a timed block and one that holds the
+    lock and waits for that rank would deadlock."""
     if dist.get_rank() == 0:
         with busy():
             dist.barrier()

@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from trainer_service.specs import TrainingSample
 from trainer_service.training import serving
+from trainer_service.training.engine import machine_busy
 from trainer_service.training.reading.attention import is_packed
 from trainer_service.training.reading.layout import lay_out
 from trainer_service.training.reading.read import read
@@ -75,7 +76,8 @@ def answer_logprobs(
     for part in pack([(i,) for i in range(len(samples))], lambda i: samples[i], micro_tokens, packed):
         chosen = [samples[i] for (i,) in part]
         batch = lay_out(chosen, engine.device, packed=packed)
-        reading = read(engine, batch, chosen)
+        with machine_busy():
+            reading = read(engine, batch, chosen)
         plain |= zip([i for (i,) in part], batch.take(reading.plain_BK), strict=True)
         tempered |= zip([i for (i,) in part], batch.take(reading.logprob_BK), strict=True)
     everything = range(len(samples))

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from trainer_service.algorithms.algorithm import Loss
-from trainer_service.training.engine import step_with_norm, sum_over_ranks
+from trainer_service.training.engine import machine_busy, step_with_norm, sum_over_ranks
 from trainer_service.training.lessons import Lesson, Unit, micro_batches
 from trainer_service.training.loss import Terms, k3, total_loss
 from trainer_service.training.reading.attention import is_packed
@@ -41,11 +41,13 @@ def take_step(engine: Any, chosen: Sequence[Unit], objective: Objective) -> dict
     sums = torch.zeros(3, device=engine.device)
     for number, part in enumerate(parts):
         engine.set_gradient_accumulation_boundary(number == len(parts) - 1)
-        terms, entropy_BK = read_terms(engine, part, objective.loss)
-        loss = total_loss(objective.loss, terms, objective.kl_weight)
-        engine.backward(loss * factor, scale_wrt_gas=False)
+        with machine_busy():
+            terms, entropy_BK = read_terms(engine, part, objective.loss)
+            loss = total_loss(objective.loss, terms, objective.kl_weight)
+            engine.backward(loss * factor, scale_wrt_gas=False)
         sums += torch.stack([loss.detach(), masked(k3(terms), terms), masked(entropy_BK, terms)])
-    norm = step_with_norm(engine) / objective.loss_scale
+    with machine_busy():
+        norm = step_with_norm(engine) / objective.loss_scale
     loss_sum, kl_sum, entropy_sum = sum_over_ranks(sums).tolist()
     lessons = [lesson for unit in chosen for lesson in unit]
     free_tokens = sum(map(free_count, lessons))

@@ -135,15 +135,14 @@ def read_lessons(
 ) -> tuple[list[Lesson], serving.Gap]:
     if algorithm.loss == "cloning":
         return unprepared(batch.samples, batch.weights), serving.Gap()
-    with machine_busy():
-        lessons, gap = prepare(
-            engine,
-            batch.samples,
-            batch.weights,
-            spec.micro_tokens,
-            fresh=spec.adapter is None,
-            with_base=spec.kl_weight != 0,
-        )
+    lessons, gap = prepare(
+        engine,
+        batch.samples,
+        batch.weights,
+        spec.micro_tokens,
+        fresh=spec.adapter is None,
+        with_base=spec.kl_weight != 0,
+    )
     serving.check(gap, spec.max_gap)
     return lessons, gap
 
@@ -173,8 +172,7 @@ def learn(
             break
         if has_diverged(algorithm.loss, taken, spec.max_kl):
             break
-        with machine_busy():
-            watched = take_step(engine, units, objective)
+        watched = take_step(engine, units, objective)
         applied = step_was_applied(engine)
         bad.note(step, watched["loss"], applied)
         taken.append(watched)
@@ -226,9 +224,9 @@ def publish(
     engine: Any, samples: Sequence[TrainingSample], chosen: Recipe, spec: TrainSpec
 ) -> dict[str, float]:
     """The adapter's folder, if the policy has not diverged and the adapter read back is the one trained."""
+    kl = mean_divergence(engine, samples, spec.micro_tokens)
+    check_divergence(kl, spec.max_kl)
     with machine_busy():
-        kl = mean_divergence(engine, samples, spec.micro_tokens)
-        check_divergence(kl, spec.max_kl)
         fingerprint = fingerprint_of(engine.module, samples)
     adapter = gather_adapter(engine)
     engine.destroy()
@@ -249,7 +247,10 @@ def mean_divergence(engine: Any, samples: Sequence[TrainingSample], micro_tokens
     some = samples[::every][:DIVERGENCE_SAMPLES]
     policy, device = engine.module, engine.device
     parts = pack([(sample,) for sample in some], lambda sample: sample, micro_tokens, is_packed(policy))
-    found = [divergence_from_base(policy, [sample for (sample,) in part], device) for part in parts]
+    found = []
+    for part in parts:
+        with machine_busy():
+            found.append(divergence_from_base(policy, [sample for (sample,) in part], device))
     return float(torch.cat(found).mean())
 
 

@@ -2,11 +2,15 @@
 
 import os
 import subprocess
+import sys
+import threading
+import traceback
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from shared.box.machine_lock import quiet
 from shared.errors import TrainingError
 from tests.parts.spelling import mean_reward
 from trainer_service.training import checkpoints
@@ -110,3 +114,23 @@ def test_ppos_value_head_is_trained_along_and_not_published(speller, samples, tm
     speller.update(tmp_path / "one", samples, algorithm="ppo", steps=3, zero_stage=stage)
     names = load_file(tmp_path / "one" / "adapter" / "adapter_model.safetensors").keys()
     assert all(".lora_" in name for name in names)
+
+
+def test_a_timed_block_waits_for_a_micro_batch_and_not_for_a_whole_step(speller, samples, tmp_path):
+    within, over, trainer = 0, threading.Event(), threading.get_ident()
+
+    def time_blocks():
+        nonlocal within
+        while not over.is_set():
+            with quiet():
+                stack = traceback.extract_stack(sys._current_frames()[trainer])
+                within += any(frame.name == "take_step" for frame in stack)
+
+    timed = threading.Thread(target=time_blocks)
+    timed.start()
+    try:
+        speller.update(tmp_path / "one", samples, steps=1, micro_tokens=1)
+    finally:
+        over.set()
+        timed.join()
+    assert within >= len(samples) - 2
