@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from shared.messages.records import Evaluation
 LIMITS = Limits(wall_s=4, cpu_s=4, memory_mb=64, processes=16, file_mb=4, output_bytes=1 << 20)
 INSTANCE = {"id": "hidden", "n": 160}
 WORTH = 2.0  # times the honest speed: what an attack on the clock must seem to reach
+SEED = {"RATCHET_ATTACK_SEED": "17"}
 TRIES = 5  # on the naive harness: the clock must be met, a cache needs two runs, the machine may be busy
 OTHER_WORKERS = 2
 
@@ -113,8 +115,7 @@ def attack_box(attack: Attack, grounds: Grounds) -> Finding:
     words = [str(grounds.port), str(grounds.secret)]
     tail = [str(grounds.folder), str(os.getpid()), str(FOLDER.parent)]
     python = [sys.executable, "-I", "-S"]
-    env = {"RATCHET_ATTACK_SEED": "17"}
-    fooled = _escapes_plain(attack, [*python, str(attack.path), *words, str(plain), *tail], plain, env)
+    fooled = _escapes_plain(attack, [*python, str(attack.path), *words, str(plain), *tail], plain, SEED)
     binds = [Bind(attack.path, "/attack.py"), Bind(boxed, "/out", writable=True)]
     result = open_box().run([*python, "/attack.py", *words, "/out", *tail], binds=binds, limits=LIMITS)
     escaped = _succeeded(attack, boxed, result.stdout, lambda path: read_regular(path) or b"")
@@ -195,6 +196,7 @@ def _grounds() -> Iterator[Grounds]:
         tempfile.TemporaryDirectory(prefix="ratchet-attacks-", ignore_cleanup_errors=True) as folder,
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.socket(socket.AF_UNIX) as abstract,
+        _harness_process(),
     ):
         port = listener.getsockname()[1]
         abstract.bind(f"\0ratchet-attack-{port}")
@@ -204,6 +206,17 @@ def _grounds() -> Iterator[Grounds]:
         grounds = Grounds(Path(folder), secret, port)
         (grounds.place("another-job") / "result").write_text("secret")
         yield grounds
+
+
+@contextmanager
+def _harness_process() -> Iterator[None]:
+    """A process of the harness, whose environment holds the seed."""
+    process = subprocess.Popen(["sleep", "infinity"], env={**os.environ, **SEED})
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _answers(n: int) -> str:

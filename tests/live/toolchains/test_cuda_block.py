@@ -66,7 +66,7 @@ def test_every_candidate_ends_as_what_it_is_and_the_next_is_not_harmed(bench: Cu
 
 
 def test_a_time_under_the_physical_floor_is_refused(bench: CudaBench, tmp_path: Path):
-    bench.verifier.floor_s = lambda instance, device: 0.02
+    bench.verifier.floor_s = lambda instance, device: 0.05
 
     (found,) = evaluate(bench, tmp_path, "is fast")
 

@@ -15,7 +15,7 @@ function_attribute = SimpleNamespace(MAX_DYNAMIC_SHARED_SIZE_BYTES=8)
 device_attribute = SimpleNamespace(L2_CACHE_SIZE=38)
 MEMORY: dict[int, np.ndarray] = {}
 ADDRESSES = iter(range(1 << 20, 1 << 40, 1 << 20))
-FASTEST_S = 0.005
+FASTEST_S = 0.01
 STALL_S = 0.05
 
 
