@@ -227,6 +227,7 @@ def assert_serves_and_ends(services: tuple[str, ...], url: str, root: Path, pyth
             process.wait()
 
 
+@pytest.mark.slow
 def test_a_worker_of_the_cluster_comes_up_is_probed_and_ends_on_sigterm(broker: str, tmp_path: Path) -> None:
     (tmp_path / "code").symlink_to(ROOT)
     assert not is_fresh(tmp_path, "feedback")

@@ -87,6 +87,7 @@ def test_candidates_are_scored_by_their_speed_beside_the_baseline(tmp_path: Path
     assert found["quick"].score > 0 > found["slow"].score
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("boxes_are_pods")
 @pytest.mark.skipif(find_nvcc() is None, reason="nvcc is not installed")
 def test_cuda_candidates_are_compiled_in_one_pod_and_checked_on_the_cpu_in_another(tmp_path: Path) -> None:

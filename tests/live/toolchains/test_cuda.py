@@ -119,6 +119,7 @@ def test_registers_and_spills_stand_beside_the_evaluation(found: dict[str, Evalu
     assert "registers" in found["honest"].detail
 
 
+@pytest.mark.slow
 @on_cpu
 def test_the_plain_triangle_is_right_and_one_without_barriers_or_mask_is_not(tmp_path: Path):
     unmasked = NAIVE.replace("mask[first + r]", "1.0f")
@@ -138,6 +139,7 @@ def schedule() -> str:
     return rendered()
 
 
+@pytest.mark.slow
 @on_cpu
 def test_a_schedule_on_tensor_cores_is_right_on_the_cpu_and_never_scored(schedule: str, tmp_path: Path):
     (found,) = evaluate(load_task("trimul_cuda").folder, TRIMUL, tmp_path, schedule)

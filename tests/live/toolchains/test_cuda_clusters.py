@@ -103,6 +103,7 @@ def clustered() -> str:
     return text.replace('"project": {"blocks": 132', '"project": {"blocks": 4')
 
 
+@pytest.mark.slow
 @on_cpu
 def test_blocks_of_a_cluster_fetch_for_each_other(clustered: str, tmp_path: Path):
     (found,) = evaluate(load_task("trimul_cuda").folder, TRIMUL, tmp_path, clustered)

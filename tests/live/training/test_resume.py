@@ -104,6 +104,7 @@ def test_a_training_that_found_the_disk_full_resumes_to_the_same_bits(speller, s
     assert all(torch.equal(whole[name], later[name]) for name in whole)
 
 
+@pytest.mark.slow
 def test_supervised_training_ends_where_its_answers_are_known_also_when_it_is_resumed(tmp_path, engine_room):
     """64 demonstrations are passes of 8 steps, four at most. This base can be as good as certain."""
     sharp = Speller(write_base(tmp_path / "base", initializer_range=0.5))

@@ -18,6 +18,8 @@ from tests.parts.pages import client_of, page
 
 GENERATIONS = 500
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -80,6 +80,7 @@ def test_where_nothing_can_be_evaluated_the_batch_is_an_error(evaluate) -> None:
         evaluate(lost=["x", "y"])
 
 
+@pytest.mark.slow
 def test_a_verifier_that_breaks_on_the_control_too_ends_the_run(evaluate) -> None:
     with pytest.raises(VerifierError, match="exit code 3"):
         evaluate(a=["x"], broken=["x"])

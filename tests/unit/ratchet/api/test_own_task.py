@@ -46,6 +46,7 @@ def test_a_class_of_functions_becomes_a_task_that_validates(tmp_path: Path) -> N
         made.draw("test", 1)
 
 
+@pytest.mark.slow
 def test_a_task_without_trials_and_examples_validates_too(tmp_path: Path) -> None:
     class Fixed:
         draw = Words.__dict__["draw"]

@@ -100,6 +100,7 @@ def test_of_several_drafts_the_one_that_answers_best_on_train_rows_is_kept(tmp_p
     assert all(check.ok for check in validate(str(tmp_path / "sums")))
 
 
+@pytest.mark.slow
 def test_where_no_draft_is_better_the_template_stays(tmp_path: Path) -> None:
     lines = drafted(tmp_path, Model(draft("Add.")))
     assert any("kept: the template" in line for line in lines)

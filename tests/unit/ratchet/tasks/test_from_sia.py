@@ -39,6 +39,7 @@ def questions(count: int) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.slow
 def test_questions_with_private_answers_become_a_task_that_validates(tmp_path: Path) -> None:
     source, rows = sia_folder(tmp_path / "sums_sia"), questions(200)
     (source / "data/public/questions.json").write_text(json.dumps(rows))
@@ -55,6 +56,7 @@ def test_questions_with_private_answers_become_a_task_that_validates(tmp_path: P
     assert all(check.ok for check in checks), [check for check in checks if not check.ok]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "gold"),
     [
@@ -104,6 +106,7 @@ def test_a_table_of_columns_and_a_labelled_train_table_are_taken_together(tmp_pa
     assert {row["input"]: row["answer"] for row in rows}["Age: 20\nCabin: B0"] == "True"
 
 
+@pytest.mark.slow
 def test_a_private_table_with_its_questions_joins_a_public_one_of_the_same_columns(tmp_path: Path) -> None:
     source = sia_folder(tmp_path / "cases")
     cases = [{"id": n, "text": f"case {n}", "label": f"charge {n % 3}"} for n in range(80)]
@@ -166,6 +169,7 @@ def test_a_sample_submission_tells_no_answer(tmp_path: Path) -> None:
     assert found == {f"case {n}": f"charge {n % 3}" for n in range(80)}
 
 
+@pytest.mark.slow
 def test_the_index_that_pandas_writes_is_no_id(tmp_path: Path) -> None:
     """The rows of the two tables need not stand in one order."""
     asked = [{"": n} | row for n, row in enumerate(ASKED)]
@@ -174,6 +178,7 @@ def test_the_index_that_pandas_writes_is_no_id(tmp_path: Path) -> None:
     assert found == {f"case {n}": f"charge {n % 3}" for n in range(80)}
 
 
+@pytest.mark.slow
 def test_train_rows_join_by_the_columns_of_the_questions_alone(tmp_path: Path) -> None:
     train = [{"text": f"old {n}", "label": "x", "difficulty": "hard"} for n in range(50)]
     other = [{"fact": "y", "label": "x"}]
@@ -183,12 +188,14 @@ def test_train_rows_join_by_the_columns_of_the_questions_alone(tmp_path: Path) -
     assert any("public/other.csv: left out, as no train table: it has no text" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_a_text_holds_any_kind_of_line_end(tmp_path: Path) -> None:
     asked = [row | {"text": f"case {row['id']}\u2028\x85of\nmany lines"} for row in ASKED]
     found, _ = made(tmp_path, {"test.csv": asked})
     assert found["case 7\u2028\x85of\nmany lines"] == "charge 1"
 
 
+@pytest.mark.slow
 def test_tables_with_other_separators_are_read(tmp_path: Path) -> None:
     text = "".join(f"{row['id']}; {row['text']}\n" for row in ASKED)
     found, _ = made(tmp_path, {"test.csv": f"id; text\n{text}"})
