@@ -8,25 +8,20 @@ from sandbox_service.attacks.corpus import EXPLOITS, NOT_APPLICABLE, attacks
 from sandbox_service.attacks.finding import Finding
 from sandbox_service.attacks.run import run
 from shared.box.bubblewrap.cgroup import can_make_groups
+from tests.parts.slow import chosen, one_in
 
 pytestmark = pytest.mark.timeout(900)  # they run in the first test's fixture: minutes, on a busy machine
 ATTACKS = {attack.name: attack for attack in attacks()}
-SHARE = 4  # one in so many is tried in `make test`, the others with the slow ones
-CASES = [
-    pytest.param(name, marks=[pytest.mark.slow] if place % SHARE else [])
-    for place, name in enumerate(ATTACKS)
-]
 
 
 @pytest.fixture(scope="module")
 def found(request: pytest.FixtureRequest) -> dict[str, Finding]:
     """Of the attacks that are tried in this session, run together."""
-    beside = [item for item in request.session.items if item.path == request.path]
-    chosen = [item.callspec.params["name"] for item in beside if hasattr(item, "callspec")]
-    return {finding.name: finding for finding in run([name for name in chosen if name in ATTACKS])}
+    names = [name for name in chosen(request, "name") if name in ATTACKS]
+    return {finding.name: finding for finding in run(names)}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", one_in(4, ATTACKS))
 def test_an_attack_works_on_a_naive_harness_and_not_here(name: str, found: dict[str, Finding]) -> None:
     if ATTACKS[name].needs and name not in found:
         assert not can_make_groups()

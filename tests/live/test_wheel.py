@@ -108,6 +108,7 @@ def test_the_machine_is_found_ready(bin_folder: Path, tmp_path: Path) -> None:
     ask(bin_folder, "ratchet", "doctor", cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_new_task_is_made_and_tried(bin_folder: Path, tmp_path: Path) -> None:
     ask(bin_folder, "ratchet", "init", "mine", cwd=tmp_path)
 

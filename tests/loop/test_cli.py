@@ -136,6 +136,7 @@ def test_help_teaches_every_command_and_loads_nothing_heavy(tmp_path: Path) -> N
     assert "..." not in shown.partition("Commands:")[2]  # no sentence is cut at 80 columns
 
 
+@pytest.mark.slow
 def test_a_bad_line_of_instances_is_named_by_its_number(tmp_path: Path) -> None:
     (tmp_path / "some.jsonl").write_text('{"N": 16}\nnot json\n')
     done = ratchet("eval", "trimul", "--release", "seed", "--instances", "some.jsonl", cwd=tmp_path)

@@ -33,6 +33,7 @@ from tests.chaos.nemesis import Driven
 from tests.live.stack import browser
 from tests.parts.endpoint import Endpoint, Fault
 
+pytestmark = pytest.mark.slow
 RATCHET = str(Path(sys.executable).with_name("ratchet"))
 SMALL = ("run.generations=1", "rollouts.instances=4", "gate.screen_instances=2", "gate.max_pairs=2")
 

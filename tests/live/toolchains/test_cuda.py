@@ -20,6 +20,7 @@ from tests.parts.cuda import (
     on_cpu,
     rendered,
 )
+from tests.parts.slow import chosen, one_in
 
 NAIVE = (Path(__file__).parents[3] / "tasks" / "trimul_cuda" / "naive.cu").read_text()
 SWAPPED = HEAD + AT + "__shared__ float s[256]; s[threadIdx.x] = i < n ? a[i] : 0; {sync}"
@@ -95,12 +96,13 @@ pytestmark = pytest.mark.skipif(find_nvcc() is None, reason="nvcc is not install
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluation]:
-    return evaluate_corpus(CORPUS, tmp_path_factory.mktemp("cuda"))
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluation]:
+    names = chosen(request, "name")
+    return evaluate_corpus({name: CORPUS[name] for name in names}, tmp_path_factory.mktemp("cuda"))
 
 
 @on_cpu
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", one_in(2, CORPUS))
 def test_a_candidate_ends_as_what_it_is(name: str, found: dict[str, Evaluation]):
     assert_ends_as(CORPUS[name], found[name])
 

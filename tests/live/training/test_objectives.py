@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from shared.errors import TrainingError
+from tests.parts.slow import one_in
 from tests.parts.spelling import LETTERS, WORDS, mean_reward, share_of_right_letters
 from trainer_service.algorithms import ALGORITHMS
 
@@ -30,7 +31,7 @@ def learn(
     return earned
 
 
-@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+@pytest.mark.parametrize("algorithm", one_in(2, sorted(ALGORITHMS)))
 def test_one_update_moves_the_policy_towards_the_optimum(speller, tmp_path, algorithm):
     before = mean_reward(speller.sample(None, 64, 10_000))
     (after,) = learn(speller, tmp_path, algorithm, updates=1)

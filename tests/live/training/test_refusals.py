@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from shared.box.machine_lock import quiet
 from shared.errors import TrainingError
+from tests.parts.slow import one_in
 from tests.parts.spelling import mean_reward
 from trainer_service.training import checkpoints
 
@@ -89,7 +90,7 @@ def test_a_full_disk_within_a_checkpoint_publishes_nothing_and_the_training_goes
     assert all(torch.equal(later[name], whole[name]) for name in whole)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("precision", one_in(2, ["bfloat16", "float16"]))
 def test_half_precision_with_recomputed_layers_learns_and_keeps_the_adapter_whole(
     speller, samples, tmp_path, precision
 ):
@@ -109,7 +110,7 @@ def test_recomputed_layers_and_small_micro_batches_change_nothing(speller, sampl
         assert other.curves[name] == pytest.approx(series, rel=1e-3, abs=1e-5), name
 
 
-@pytest.mark.parametrize("stage", [0, pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("stage", one_in(3, [0, 2, 3]))
 def test_ppos_value_head_is_trained_along_and_not_published(speller, samples, tmp_path, stage):
     speller.update(tmp_path / "one", samples, algorithm="ppo", steps=3, zero_stage=stage)
     names = load_file(tmp_path / "one" / "adapter" / "adapter_model.safetensors").keys()

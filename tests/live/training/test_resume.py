@@ -6,12 +6,12 @@ a disk that was full.
 import json
 import shutil
 import statistics
-from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.parts.slow import one_in
 from tests.parts.small_disk import enlarge, small_disk
 from tests.parts.spelling import Speller, demonstrations, write_base
 from trainer_service.child import run_child
@@ -19,7 +19,6 @@ from trainer_service.job import prepare, read_job
 from trainer_service.training import checkpoints
 
 STEPS = 4
-slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def killed_within(folder):
 
 
 @pytest.mark.parametrize("killed", [killed_before, killed_within])
-@pytest.mark.parametrize("algorithm", ["grpo", "ppo", *map(slow, ("dpo", "reinforce", "supervised"))])
+@pytest.mark.parametrize("algorithm", one_in(3, ["grpo", "dpo", "reinforce", "ppo", "supervised"]))
 def test_a_killed_training_resumes_to_the_same_bits(speller, samples, tmp_path, algorithm, killed):
     kept = tmp_path / "kept"
     settings = {"algorithm": algorithm, "steps": STEPS, "checkpoints": kept}

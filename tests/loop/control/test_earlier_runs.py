@@ -51,6 +51,7 @@ def test_cases_that_another_run_used_before_are_counted_and_said(tmp_path: Path)
     assert test.startswith("the sealed test was opened by 1 earlier run of this folder (first) on 4 of 4")
 
 
+@pytest.mark.slow
 def test_a_later_run_and_a_run_on_other_cases_or_of_another_task_have_used_nothing(tmp_path: Path) -> None:
     made, later, elsewhere = (world(tmp_path, name, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     other = world(tmp_path, "d")

@@ -220,6 +220,7 @@ def test_a_gate_instance_serves_once_a_run_and_when_none_is_left_nothing_more_is
     assert "the gate split is exhausted" in last.why
 
 
+@pytest.mark.slow
 def test_a_patch_that_did_not_help_the_old_weights_is_tried_on_the_new_ones_and_only_once(
     tmp_path: Path,
 ) -> None:

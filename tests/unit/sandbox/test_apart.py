@@ -67,6 +67,7 @@ def test_one_candidate_alone_in_its_batch_is_told_from_a_broken_machine_by_a_con
     assert bad.outcome == "crashed"
 
 
+@pytest.mark.slow
 def test_an_instance_that_can_t_be_evaluated_is_lost_alone(evaluate) -> None:
     (good, lost) = evaluate(a=["x"], lost=["x", "y"])
 

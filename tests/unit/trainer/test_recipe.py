@@ -116,6 +116,7 @@ def test_samples_of_one_prompt_share_a_step_but_fill_a_quarter_of_it_at_most():
     assert len({id(unit) for step in steps for unit in step}) == 64
 
 
+@pytest.mark.slow
 def test_a_short_training_is_saved_after_every_step_and_a_long_one_in_sixteen_parts():
     assert [step for step in range(1, 7) if is_due(step, 6)] == [1, 2, 3, 4, 5, 6]
     assert [step for step in range(1, 101) if is_due(step, 100)] == [*range(6, 101, 6), 100]
