@@ -251,6 +251,7 @@ def test_a_client_that_goes_away_neither_wedges_the_queue_nor_is_logged_as_an_er
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
+@pytest.mark.slow
 def test_the_program_says_when_it_is_ready_and_ends_with_its_parent(folder: Path) -> None:
     """The parent is a small program of its own, killed the hard way."""
     serve = [sys.executable, "-m", "agent_service.model_server", "--model", str(folder / "base")]

@@ -99,6 +99,7 @@ def test_a_folder_that_can_not_hold_runs_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_instance_that_the_task_can_not_take_is_named(tmp_path: Path) -> None:
     (tmp_path / "some.jsonl").write_text('{"B": 1, "N": 16, "C": 32, "mask": "ones"}\n')
     done = ratchet("eval", "trimul", "--release", "seed", "--instances", "some.jsonl", cwd=tmp_path)

@@ -127,6 +127,7 @@ time.sleep(600)"""
     assert len(box.sweep(datetime.now(UTC) + timedelta(seconds=90))) == 1
 
 
+@pytest.mark.slow
 def test_candidates_are_scored_in_pods_of_their_own(
     cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def test_the_sealed_test_is_not_opened_anew_for_the_same_releases(tmp_path: Path
     assert made.history().test is not None
 
 
+@pytest.mark.slow
 def test_after_another_promotion_the_same_sealed_instances_are_opened_once_more_and_it_is_said(
     tmp_path: Path,
 ) -> None:
@@ -75,6 +76,7 @@ def test_after_another_promotion_the_same_sealed_instances_are_opened_once_more_
     assert "(opened for the 2. time, on the same instances)" in history.why
 
 
+@pytest.mark.slow
 def test_an_idle_run_that_is_extended_counts_its_barren_generations_anew(tmp_path: Path) -> None:
     made = world(
         tmp_path, {"run": {"generations": 9}, "convergence": {"window": 1, "idle": 2}},

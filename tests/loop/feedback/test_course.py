@@ -204,6 +204,7 @@ def draw(split, count, seed):
 """
 
 
+@pytest.mark.slow
 def test_a_gate_instance_serves_once_a_run_and_when_none_is_left_nothing_more_is_promoted(
     tmp_path: Path,
 ) -> None:

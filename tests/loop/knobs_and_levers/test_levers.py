@@ -20,6 +20,7 @@ def opened(made: World, purpose: str) -> list[RolloutsOpened]:
     return [event for event in made.opened if event.purpose == purpose]
 
 
+@pytest.mark.slow
 def test_a_lever_is_pulled_alone_and_the_reason_is_in_the_log_and_in_the_table(tmp_path: Path) -> None:
     made = world(tmp_path, "auto")
     history = made.run()

@@ -17,6 +17,7 @@ from tests.unit.feedback.design.knobs import ATTEMPTS, CORNER, INSTANCES, SIX, c
 TEMPERATURE = Knob(kind="float", value=0.2, low=0.0, high=1.0)
 
 
+@pytest.mark.slow
 def test_the_best_corner_is_found_in_nine_of_ten_designs_of_128_attempts() -> None:
     results = [knobs.experiment(knobs.surface, seed) for seed in range(10)]
     assert all(len(observations) <= ATTEMPTS + len(INSTANCES) for _, observations in results)

@@ -35,6 +35,7 @@ def right(answer: str, wanted: str) -> float:
     return float(answer.strip() == wanted)
 
 
+@pytest.mark.slow
 def test_a_class_of_functions_becomes_a_task_that_validates(tmp_path: Path) -> None:
     made = task(prompt="length {length}", max_tokens=24, place=tmp_path)(Words)
     assert (made.name, made.folder.name[:6]) == ("words", "words-")

@@ -44,6 +44,7 @@ def test_the_shape_of_answers_is_told_from_the_rows(answers: list[str], kind: st
     assert (shape.kind, shape.metric) == (kind, metric)
 
 
+@pytest.mark.slow
 def test_without_a_model_the_template_of_that_shape_is_tried_and_valid(tmp_path: Path) -> None:
     lines = from_jsonl.create(tmp_path / "sums", rows_file(tmp_path), describe=TASK)
     assert "answers: a number; drafts of the first harness:" in lines

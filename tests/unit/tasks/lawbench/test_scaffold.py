@@ -132,6 +132,7 @@ def test_the_full_style_lists_charges_and_similar_cases_but_never_the_case_itsel
     assert "[虐待被监管人]" in text
 
 
+@pytest.mark.slow
 def test_the_seed_corpus_shows_the_form_alone_and_its_answers_fit_the_schema():
     command = [sys.executable, str(FOLDER / "seed_corpus.py"), "300", "1"]
     rows = [json.loads(row) for row in subprocess.check_output(command, text=True).splitlines()]
