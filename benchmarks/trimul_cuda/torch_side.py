@@ -27,9 +27,8 @@ FLUSH_S = 0.01  # of memory traffic before each run: an awake GPU, an L2 cache f
 BUSY_FLUSHES = 8  # more of it, enqueued in front of what is timed: no launch waits for the host
 CHUNK = 1 << 26  # numbers compared at a time
 LAUNCHING = Path(__file__).resolve().parents[2] / "sandbox_service/toolchains/cuda/extended_launch.py"
-launching: Any = SimpleNamespace(
-    **run_path(str(LAUNCHING))
-)  # the interpreter need not have Ratchet installed
+# By its file: the interpreter need not have Ratchet installed.
+launching: Any = SimpleNamespace(**run_path(str(LAUNCHING)))
 
 
 class Cubin:

@@ -1,6 +1,7 @@
 """One lock for a user's work on a machine: `quiet` (exclusive) around a timed block, `busy` (shared) around
-whatever would disturb it: model batches, training steps, compiling. Advisory file locks; the kernel drops a
-dead holder's. A turnstile keeps a stream of busy holders from starving the one that wants quiet.
+whatever would disturb it: steps of decoding, micro-batches of training, compiling. Advisory file locks;
+the kernel drops a dead holder's. A turnstile keeps a stream of busy holders from starving the one that wants
+quiet.
 
 It lies in a folder of the user's own, where no other user can hold or replace it; or in SHARED, if the
 machine's administrator has made that for users who share the machine.

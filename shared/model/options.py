@@ -11,7 +11,7 @@ from shared.model.replies.refusals import Refusal
 
 OLD_NAME, NEW_NAME = "max_tokens", "max_completion_tokens"
 SYSTEM = "system"  # in `omit`: that role, whose text then begins the user's first message
-CHANGING = ("response_format", SYSTEM, "temperature")  # without one of these, replies are others
+CHANGING = ("response_format", SYSTEM, "temperature")  # parameters that change what is answered
 STREAMED: JsonObject = {"stream": True}
 OPTIONAL = ("return_token_ids", "logprobs", "seed", "temperature", "n", "response_format")
 
@@ -26,7 +26,7 @@ class Options:
 
     @property
     def key(self) -> str:
-        """What distinguishes replies."""
+        """What distinguishes replies, beside the request."""
         if omitted := sorted(self.omit.intersection(CHANGING)):
             return digest_of({"added": self.added, "omit": omitted})
         return digest_of(self.added) if self.added else ""

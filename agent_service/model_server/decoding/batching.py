@@ -39,9 +39,7 @@ class Batch:
         self._prefixes = prefixes
         self._device = device
         self._all = [Progress.begin(row, stop_tokens) for row in rows]
-        self._row_s = (
-            0.0  # the share in the batch's time up to `_shared_at_s` of each row that is not settled
-        )
+        self._row_s = 0.0  # of the batch's time up to `_shared_at_s`: the share of a row that is not settled
         self._shared_at_s = time.perf_counter()
 
     def run(self) -> None:

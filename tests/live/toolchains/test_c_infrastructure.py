@@ -2,7 +2,6 @@
 score."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from shared.config.settings import StackSettings
 from shared.errors import ToolMissingError, VerifierError
 from shared.messages.records import Block, CandidateBatch
 from shared.store.store import LocalStore
+from tests.parts.slow import one_in
 
 TASK = Path(__file__).parent / "tiny_kernel"
 HONEST = """
@@ -23,7 +23,6 @@ void tiny(const float *a, const float *b, float *out, int64_t n) {
 """
 
 
-slow = partial(pytest.param, marks=pytest.mark.slow)
 LEAVES = "void exit(int); "
 HALF = HONEST.replace("i < n", "i < n / 2")
 OFF = HONEST.replace("+ a[i]", "+ 2 * a[i]")
@@ -32,17 +31,20 @@ SOMETIMES = OFF.replace("2 * a[i]", "(a[0] > -1 ? 2 : 1) * a[i]")  # mostly, so 
 
 @pytest.mark.parametrize(
     ("baseline", "reason"),
-    [
-        ("void tiny(void) { __builtin_trap(); }", "itself fails on instance 'one' .crashed"),
-        (HALF, "never written"),
-        (SOMETIMES, "elements are off"),
-        ("no C at all", "did not compile"),
-        slow("void tiny(void) {}", "itself fails on instance 'one' .no_output"),
-        slow("void tiny(float *a) { *(volatile float *)8 = a[0]; }", "Segmentation fault"),
-        slow(LEAVES + "void tiny(void) { exit(0); }", "exit code 0"),
-        slow(OFF, "elements are off"),
-        slow('void tiny(void) { for (;;) { __asm__ volatile (""); } }', "timeout"),
-    ],
+    one_in(
+        2,
+        [
+            ("void tiny(void) { __builtin_trap(); }", "itself fails on instance 'one' .crashed"),
+            ("void tiny(void) {}", "itself fails on instance 'one' .no_output"),
+            (HALF, "never written"),
+            ("void tiny(float *a) { *(volatile float *)8 = a[0]; }", "Segmentation fault"),
+            (SOMETIMES, "elements are off"),
+            (OFF, "elements are off"),
+            ("no C at all", "did not compile"),
+            ('void tiny(void) { for (;;) { __asm__ volatile (""); } }', "timeout"),
+            (LEAVES + "void tiny(void) { exit(0); }", "exit code 0"),
+        ],
+    ),
 )
 def test_a_broken_baseline_is_named_at_once_and_blames_no_candidate(tmp_path, baseline, reason):
     task = tmp_path / "task"

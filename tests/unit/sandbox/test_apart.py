@@ -13,6 +13,7 @@ from sandbox_service.evaluate import Evaluator
 from shared.errors import BoxError, VerifierError
 from shared.messages.records import Block, CandidateBatch, Evaluation
 from shared.store.store import LocalStore
+from tests.parts.slow import one_in
 
 VERIFIER = """
 import os, signal
@@ -52,7 +53,7 @@ def evaluate(tmp_path: Path) -> Iterator[Callable[..., tuple[tuple[Evaluation, .
         yield run
 
 
-@pytest.mark.parametrize("content", ["kill", pytest.param("crash", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("content", one_in(2, ["kill", "crash"]))
 def test_what_ends_the_verifier_gets_the_lowest_score_and_the_others_theirs(evaluate, content: str) -> None:
     ((good, bad, fine), (other,)) = evaluate(a=["x", content, "y"], b=["z"])
 

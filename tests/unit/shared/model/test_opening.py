@@ -34,6 +34,7 @@ def test_replies_made_without_a_temperature_or_a_system_message_are_others(store
         assert text_of(ModelSection(url=endpoint.url), store) == "at 1.0"
         assert text_of(ModelSection(url=endpoint.url, omit=("temperature",)), store) == "at None"
         assert text_of(ModelSection(url=endpoint.url, omit=("seed", "logprobs")), store) == "at 1.0"
+        assert len(endpoint.asked) == 2  # the last one was there
 
 
 def test_an_address_that_is_written_otherwise_is_the_same_endpoint(
