@@ -17,11 +17,12 @@ import numpy as np
 from shared.messages.records import Check
 
 # Seconds of a block that go to the baseline, and the fewest and most rounds: a short run is repeated until
-# its noise averages out, a long one averages over its own noise.
-BASELINE_S: dict[Check, float] = {"public": 0.3, "final": 0.6}
+# its noise averages out, a long one averages over its own noise. What remains is little beside what separates
+# one attempt of a policy from the next, so that more instances tell more than more rounds.
+BASELINE_S: dict[Check, float] = {"public": 0.2, "final": 0.4}
 FEWEST: dict[Check, int] = {"public": 3, "final": 5}
-MOST: dict[Check, int] = {"public": 9, "final": 15}
-SLOW_BASELINE_S = 0.5
+MOST: dict[Check, int] = {"public": 7, "final": 9}
+SLOW_BASELINE_S = 0.2
 FEWEST_IF_SLOW: dict[Check, int] = {"public": 2, "final": 3}
 PATIENCE = 10  # times the baseline that a candidate may take; its score has long been the lowest then
 GRACE_S = 1.0  # on top, because a busy machine can hold up anything

@@ -19,8 +19,9 @@ from shared.decisions.arms import Paired
 from shared.decisions.evidence.betting import log_wealth
 from shared.decisions.evidence.claims import CLAIMS, Finding, Terms, could_pass
 from shared.decisions.intervals import standard_error, t_interval
+from shared.decisions.picking import pick
 from shared.messages.evidence import ArmResult, GateRecord, Interval, Rail
-from shared.messages.records import ARMS, Arm
+from shared.messages.records import ARMS
 from shared.tasks.task import ScoreSection
 
 FEWEST_PAIRS = 2  # below this nothing is compared
@@ -32,7 +33,6 @@ HOPE = {
     "right_or_wrong": 3.0,
 }  # standard errors: a round is cheaper than a gain
 FEWEST_LOST = 2  # one lost pair alone shows nothing
-TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -61,28 +61,6 @@ def screened(
         bound=bounds.high - bounds.low,
         lost=paired.lost,
     )
-
-
-def pick(paired: Paired, margin: float = 0.0) -> str:
-    """The arm with the highest mean gain over base; ties prefer nothing, harness, weights, both. `both`
-    must also lead the better of its parts by a standard error of the pairs, or that part is picked: half
-    of what is promoted would be unproven else, for the confirmation compares with base alone. `margin`: what
-    the harness arm may lose, so the others must lead it by that much."""
-    gains = {arm: math.fsum(paired.differences(arm)) for arm in ARMS if arm in paired.scores}
-    if "harness" in gains:
-        gains["harness"] += margin * len(paired.instances)
-    best = _first_of_best(gains)
-    if best == "both" and {"harness", "weights"} <= set(gains):
-        part: Arm = "harness" if gains["harness"] >= gains["weights"] else "weights"
-        lead = paired.differences("both", part)
-        if math.fsum(lead) / len(lead) < standard_error(lead):
-            return _first_of_best({arm: gain for arm, gain in gains.items() if arm != "both"})
-    return best
-
-
-def _first_of_best(gains: Mapping[Arm, float]) -> Arm:
-    best = max(gains.values())
-    return next(arm for arm in ARMS if arm in gains and gains[arm] >= best - TIE)
 
 
 def confirmed(

@@ -56,8 +56,8 @@ def test_programs_run_in_a_random_order_and_then_in_its_mirror():
 
 
 def test_short_baselines_get_more_rounds_and_final_checks_more_than_public_ones():
-    assert [timing.rounds_for("public", base_s) for base_s in (0.001, 0.05, 0.3, 2.0)] == [9, 6, 3, 2]
-    assert [timing.rounds_for("final", base_s) for base_s in (0.001, 0.05, 0.3, 2.0)] == [15, 12, 5, 3]
+    assert [timing.rounds_for("public", base_s) for base_s in (0.001, 0.05, 0.1, 0.3)] == [7, 4, 3, 2]
+    assert [timing.rounds_for("final", base_s) for base_s in (0.001, 0.05, 0.1, 0.3)] == [9, 8, 5, 3]
 
 
 def test_patience_follows_the_baseline_and_never_exceeds_the_task_s_limit():

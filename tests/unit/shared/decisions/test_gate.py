@@ -7,7 +7,7 @@ import pytest
 from shared.config.settings import GateSection
 from shared.decisions.arms import pair
 from shared.decisions.evidence.claims import CLAIMS
-from shared.decisions.gate import confirmed, decide, futile, pick, screened
+from shared.decisions.gate import confirmed, decide, futile, screened
 from shared.decisions.intervals import t_interval
 from shared.errors import TaskError
 from shared.messages.evidence import GateRecord
@@ -17,7 +17,6 @@ from tests.unit.feedback.attempts import attempt, compared, shard
 
 BOUNDS = ScoreSection(low=0.0, high=1.0)
 EVEN_NORMAL = [NormalDist().inv_cdf((i * 37 % 48 + 0.5) / 48) for i in range(48)]  # mean 0, spread 1, mixed
-NAMES = ("base", "harness", "weights", "both")
 
 
 def paired_means(**means: float):  # type: ignore[no-untyped-def]
@@ -45,33 +44,6 @@ def test_an_interval_is_student_s() -> None:
 def test_one_value_says_nothing_about_spread() -> None:
     interval = t_interval([0.4], 0.0, 1.0)
     assert (interval.low, interval.high) == (0.0, 1.0)
-
-
-def test_the_screen_picks_the_highest_mean() -> None:
-    assert pick(paired_means(base=0.3, harness=0.4, weights=0.6, both=0.5)) == "weights"
-
-
-@pytest.mark.parametrize(
-    ("means", "picked"),
-    [
-        ((0.5, 0.5, 0.5, 0.5), "base"),
-        ((0.5, 0.6, 0.6, 0.6), "harness"),
-        ((0.5, 0.4, 0.6, 0.6), "weights"),
-        ((0.5, 0.4, 0.4, 0.4), "base"),
-    ],
-)
-def test_ties_prefer_nothing_then_harness_then_weights(means: tuple[float, ...], picked: str) -> None:
-    assert pick(paired_means(**dict(zip(NAMES, means, strict=True)))) == picked
-
-
-def test_both_is_picked_only_where_it_clearly_leads_the_better_of_its_parts() -> None:
-    parts = {"base": [0.2, 0.4, 0.3, 0.3], "harness": [0.5, 0.7, 0.6, 0.6], "weights": [0.2, 0.5, 0.3, 0.2]}
-    rides_along = parts | {"both": [0.7, 0.6, 0.6, 0.52]}  # +0.005 of harness, standard error 0.07
-    adds = parts | {"both": [0.7, 0.9, 0.7, 0.8]}
-    for arms, picked in ((rides_along, "harness"), (adds, "both")):
-        scores = {arm: {f"i{n}": score for n, score in enumerate(row)} for arm, row in arms.items()}
-        paired = pair([compared(scores)], list(arms), [{"id": f"i{n}"} for n in range(4)], BOUNDS)
-        assert pick(paired) == picked
 
 
 def test_seeds_are_averaged_within_an_instance() -> None:
