@@ -32,7 +32,7 @@ def pick(paired: Paired, margin: float = 0.0) -> str:
 
 
 def added_effect(beside: Sequence[float], alone: Sequence[float]) -> Sequence[float]:
-    """A lever's effect, one value an instance, from what it brings `beside` the other lever (both - other) and
+    """A lever's effect, one value an instance, from what it brings `beside` the other (both - other) and
     `alone` (lever - base). Where the two do not differ clearly, their mean tells more than either: the main
     effect of a factorial design of two factors. Else only the first counts: the other lever comes along."""
     interaction = [a - b for a, b in zip(beside, alone, strict=True)]
