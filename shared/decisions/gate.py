@@ -18,8 +18,8 @@ from shared.decisions import rails
 from shared.decisions.arms import Paired
 from shared.decisions.evidence.betting import log_wealth
 from shared.decisions.evidence.claims import CLAIMS, Finding, Terms, could_pass
+from shared.decisions.evidence.picking import pick
 from shared.decisions.intervals import standard_error, t_interval
-from shared.decisions.picking import pick
 from shared.messages.evidence import ArmResult, GateRecord, Interval, Rail
 from shared.messages.records import ARMS
 from shared.tasks.task import ScoreSection

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.decisions.arms import Paired, pair
-from shared.decisions.picking import added_effect, pick
+from shared.decisions.evidence.picking import added_effect, pick
 from shared.tasks.task import ScoreSection
 from tests.unit.feedback.attempts import compared
 
