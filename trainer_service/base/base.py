@@ -20,21 +20,23 @@ from shared.tasks.task import load_task
 from trainer_service.base.model_files import check_model_folder, is_immutable, model_files
 from trainer_service.base.pretrained import model_folder
 from trainer_service.base.seed_base import seed_folder, seed_key
+from trainer_service.base.targets_check import check_targets
 
 
 def base_bundle(config: RunConfig, store: Store, cache_dir: Path) -> tuple[str, float]:
     """The digest of the run's base model, and the seconds that were spent on training it now.
     Raises ArtifactError, SettingsError, TrainingError or TaskError where it can't be made."""
     if config.model.base != "seed":
-        return _put(
-            model_folder(config.model.base, cache_dir, config.training.threads), store, cache_dir
-        ), 0.0
+        folder = model_folder(config.model.base, cache_dir, config.training.threads)
+        check_targets(folder, config.training.lora_targets)
+        return _put(folder, store, cache_dir), 0.0
     task = load_task(config.run.task)
     key = seed_key(task)
     known = store.lookup("base", key)
     if known is not None and store.has(known):  # built by another machine, or before the cache was deleted
         return known, 0.0
     folder, train_s = seed_folder(task, cache_dir, config.training.threads)
+    check_targets(folder, config.training.lora_targets)
     return store.bind("base", key, _put(folder, store, cache_dir)), train_s
 
 

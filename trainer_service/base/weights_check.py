@@ -38,6 +38,17 @@ def check_finite(path: Path) -> None:
             raise ArtifactError(f"{path.name} is longer than its tensors", "download it again")
 
 
+def shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Of each tensor, by name; reads the header alone. Raises ArtifactError for a damaged file."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(size))
+            return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            raise ArtifactError(f"{path.name} is no safetensors file: {error!r}") from None
+
+
 def _tensors(path: Path, data: mmap.mmap) -> tuple[int, dict[str, tuple[str, int, int]]]:
     """Where the values begin; and of each tensor its type, its beginning and its end from there."""
     start = 8 + int.from_bytes(data[:8], "little")
