@@ -1,4 +1,4 @@
-"""Checks the names in `training.lora_targets` before anything is paid for, from the headers of the weights alone.
+"""Checks the names in `training.lora_targets` before anything is paid for, from the weights' headers alone.
 Whether a name is that of a linear layer is known when the model is loaded: training/targets.py.
 """
 
