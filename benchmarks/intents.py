@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.arms import Measured, Scores, measured, paired
 from ratchet.runs.folder import RunFolder, find
+from shared.children import end_with_parent
 from shared.decisions.intervals import t_interval
 from shared.ledger.history.folding import fold
 from shared.machine import machine_and_date
@@ -87,7 +88,8 @@ def run_seed(data: Path, seed: int, per_label: int, sets: Sequence[str], root: P
         words = ["run", "intents", "--data", str(data), "--name", name]
         for setting in (*sets, f"run.seed={seed}"):
             words += ["--set", setting]
-    subprocess.run([*RATCHET, *words, "--root", str(root)], stdout=sys.stderr, check=True)
+    command = [*RATCHET, *words, "--root", str(root)]
+    subprocess.run(command, stdout=sys.stderr, check=True, preexec_fn=end_with_parent)
     return find(name, root)
 
 

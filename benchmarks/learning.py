@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ratchet.reports.show import show_run
 from ratchet.runs.folder import RunFolder, find
+from shared.children import end_with_parent
 from shared.machine import machine_and_date
 from shared.messages.records import JsonObject
 
@@ -53,7 +54,8 @@ def run_seed(task: str, seed: int, levers: str, root: Path) -> RunFolder:
     folder = RunFolder((root / name).resolve())
     words = ["resume", name] if (folder.path / "ledger.sqlite").exists() else None
     words = words or ["run", task, "--name", name, "--levers", levers, "--set", f"run.seed={seed}"]
-    subprocess.run([*RATCHET, *words, "--root", str(root)], stdout=sys.stderr, check=True)
+    command = [*RATCHET, *words, "--root", str(root)]
+    subprocess.run(command, stdout=sys.stderr, check=True, preexec_fn=end_with_parent)
     return folder
 
 

@@ -27,6 +27,11 @@ def die_with_parent() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def end_with_parent() -> None:
+    """The same for children that end in order: SIGTERM."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 @contextmanager
 def no_fork() -> Iterator[None]:
     """No fork that continues in Python happens inside. A SQLite connection does not survive one: the child

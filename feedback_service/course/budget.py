@@ -24,12 +24,13 @@ def over_budget(history: RunHistory, budget: BudgetSection, *steps: Step) -> str
     return ""
 
 
-def training_over_budget(history: RunHistory, budget: BudgetSection) -> str:
-    """Which cap a weight update would break if it cost as much as the dearest so far; empty: it fits."""
+def training_over_budget(history: RunHistory, budget: BudgetSection, processes: int) -> str:
+    """Which cap a weight update by so many processes would break if it cost as much as the dearest so far;
+    empty: it fits. A generation's gpu_s holds the replies' too, which are not the update's."""
     past = [generation.cost for generation in history.generations]
     foreseen = {
         "wall_s": max((cost.train_s for cost in past), default=0.0),
-        "gpu_s": max((cost.gpu_s for cost in past), default=0.0),
+        "gpu_s": max((min(cost.gpu_s, cost.train_s * processes) for cost in past), default=0.0),
     }
     spent = _spent(history)
     for name, more in foreseen.items():

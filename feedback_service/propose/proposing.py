@@ -171,7 +171,7 @@ def _update(
     update = propose_update(diagnosis, shards, now.config.training, seed, advised, ready, bounds.ranks_only)
     if isinstance(update, str):
         return WeightUpdateFailed(**where, reason=update)
-    if broken := training_over_budget(now.history, now.config.budget):
+    if broken := training_over_budget(now.history, now.config.budget, now.config.training.processes):
         return WeightUpdateFailed(**where, reason=broken)
     start = _sampled(generation)
     onward = "; from the adapter that was not promoted yet" if start != generation.release else ""

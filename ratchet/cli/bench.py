@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shared.children import end_with_parent
 from shared.errors import SettingsError
 from shared.packaged import TOP
 
@@ -23,7 +24,8 @@ def run(name: str, arguments: list[str]) -> None:
     known = _programs()
     if name not in known:
         raise SettingsError(f"unknown benchmark {name!r}", f"known: {', '.join(sorted(known))}")
-    done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=TOP)
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    done = subprocess.run(command, cwd=TOP, preexec_fn=end_with_parent)
     if done.returncode != 0:
         sys.exit(done.returncode)
 

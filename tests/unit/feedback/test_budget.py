@@ -107,11 +107,10 @@ def test_money_is_foreseen_before_anything_is_spent(tmp_path: Path) -> None:
 
 def test_a_weight_update_is_foreseen_as_the_dearest_so_far() -> None:
     history = spent(gpu_s=50)
-    history.all[1] = Generation(1, cost=Cost(train_s=20, gpu_s=40))
-    assert training_over_budget(history, BudgetSection()) == ""
-    assert training_over_budget(history, BudgetSection(gpu_s=91)) == ""
-    assert training_over_budget(history, BudgetSection(gpu_s=90)).startswith(
-        "a weight update might use 40 gpu_s"
-    )
-    assert training_over_budget(history, BudgetSection(wall_s=121)) == ""  # 100 s have gone by
-    assert "wall_s" in training_over_budget(history, BudgetSection(wall_s=120))
+    history.all[1] = Generation(1, cost=Cost(train_s=20, gpu_s=45))  # two GPUs for 20 s, and 5 s of replies
+    assert training_over_budget(history, BudgetSection(), 2) == ""
+    assert training_over_budget(history, BudgetSection(gpu_s=91), 2) == ""
+    told = training_over_budget(history, BudgetSection(gpu_s=90), 2)
+    assert told.startswith("a weight update might use 40 gpu_s")
+    assert training_over_budget(history, BudgetSection(wall_s=121), 2) == ""  # 100 s have gone by
+    assert "wall_s" in training_over_budget(history, BudgetSection(wall_s=120), 2)

@@ -1,5 +1,10 @@
 """`ratchet bench` lists its benchmarks, and each one's --help is its own."""
 
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -24,3 +29,16 @@ def test_help_after_a_name_is_the_benchmarks_own(capfd: pytest.CaptureFixture[st
 
     assert done.exit_code == 0
     assert "usage: ratchet bench gate" in capfd.readouterr().out
+
+
+def test_a_benchmark_ends_with_its_command() -> None:
+    command = psutil.Popen(
+        [sys.executable, "-m", "ratchet.cli.main", "bench", "gate"], stdout=subprocess.DEVNULL
+    )
+    deadline_s = time.monotonic() + 30
+    while not command.children() and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    (program,) = command.children()
+    command.terminate()
+    command.wait(10)
+    program.wait(20)  # raises TimeoutExpired where it runs on
