@@ -5,6 +5,7 @@ log and the adapter's own files say, and nothing else.
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,11 @@ def head(name: str, given: str, task: Task, test: dict[str, Any] | None) -> dict
 
 
 def licence_of(base: str) -> str:
-    """What the card of a base in a folder names; empty where it names none."""
-    card = Path(base).expanduser() / "README.md"
+    """What the card of a base in a folder names, or a GGUF file itself; empty where it names none."""
+    place = Path(base).expanduser()
+    if place.suffix.lower() == ".gguf" and place.is_file() and find_spec("gguf"):
+        return licence_in(place)
+    card = place / "README.md"
     if not card.is_file():
         return ""
     parts = card.read_text(encoding="utf-8", errors="replace").split("---")
@@ -87,6 +91,17 @@ def licence_of(base: str) -> str:
     except yaml.YAMLError:
         return ""
     return str(named.get("license", "")) if isinstance(named, dict) else ""
+
+
+def licence_in(file: Path) -> str:
+    """Of a GGUF file's own metadata."""
+    from gguf import GGUFReader
+
+    try:
+        named = GGUFReader(file).get_field("general.license")
+    except (ValueError, OSError, IndexError):  # it was converted once; what lies there now is another file
+        return ""
+    return str(named.contents()) if named else ""
 
 
 def reason_of(history: RunHistory, adapter: str) -> str:

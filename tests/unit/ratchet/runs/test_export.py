@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from ratchet.runs import folder as runs
+from ratchet.runs.exports.card import licence_of
 from ratchet.runs.exports.export import export
 from ratchet.runs.folder import RunFolder
 from ratchet.runs.request import RunRequest
@@ -66,6 +67,21 @@ def test_a_model_of_a_hub_is_loaded_by_its_id(tmp_path: Path) -> None:
     export(promoted(tmp_path / "runs", "Qwen/Qwen3-0.6B@main"), tmp_path / "out")
     assert "vllm serve Qwen/Qwen3-0.6B --enable-lora" in card(tmp_path / "out")
     assert "--base" not in card(tmp_path / "out")
+
+
+def test_the_card_names_the_licence_that_a_gguf_file_states(tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    file = tmp_path / "model.gguf"
+    for licence in ("apache-2.0", None):
+        writer = gguf.GGUFWriter(file, "llama")
+        if licence:
+            writer.add_license(licence)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.close()
+        assert licence_of(str(file)) == (licence or "")
+    file.write_bytes(b"another file by now")
+    assert licence_of(str(file)) == ""
 
 
 def test_an_endpoints_own_weights_can_not_be_exported(tmp_path: Path) -> None:
