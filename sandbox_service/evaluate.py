@@ -7,6 +7,7 @@ and its kin), so that the job is tried again; it never becomes a score.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from sandbox_service.toolchains.python import toolchain as python
 from sandbox_service.verify.process import VerifierProcess
 from shared.errors import TaskError
 from shared.messages.records import (
+    GPU_S,
     UNSCORED,
     BatchScores,
     Block,
@@ -72,16 +74,17 @@ class Evaluator:
         unfinished = [sheet for sheet in sheets if sheet.waiting]
         made = self._run(task, batch.check, [(sheet.block.instance, sheet.waiting) for sheet in unfinished])
         keeps = not batch.fresh and verifier == self._digest(task)
-        evaluations = 0
+        measured = [evaluation for found in made for evaluation in found]
+        gpu_s = math.fsum(evaluation.metrics.get(GPU_S, 0.0) for evaluation in measured)
         for sheet, found in zip(unfinished, made, strict=True):
-            evaluations += len(found)
             if keeps:
                 found = [
                     self._keep(key(sheet.block.instance, content), evaluation)
                     for content, evaluation in zip(sheet.waiting, found, strict=True)
                 ]
             sheet.fill(found)
-        cost = Cost(evaluations=evaluations, box_s=round(time.monotonic() - started, 3))
+        box_s = round(time.monotonic() - started, 3)
+        cost = Cost(evaluations=len(measured), box_s=box_s, gpu_s=gpu_s)
         blocks = tuple(sheet.results() for sheet in sheets)
         return BatchScores(blocks=blocks, cost=cost, verifier=verifier)
 

@@ -96,7 +96,7 @@ class BudgetSection(Section):
     evaluations: int = Field(0, ge=0)
     tokens: int = Field(0, ge=0)
     wall_s: float = Field(0.0, ge=0)
-    gpu_s: float = Field(0.0, ge=0)  # of training and of the replies of our own server; not of candidates
+    gpu_s: float = Field(0.0, ge=0)  # of training, of replies of our own server, of CUDA candidates
     usd: float = Field(0.0, ge=0)
 
 

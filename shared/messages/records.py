@@ -34,6 +34,7 @@ Outcome = Literal[
 
 GATE_PURPOSES: frozenset[str] = frozenset({"screen", "confirm", "test", "eval"})  # never from the cache
 UNSCORED: frozenset[str] = frozenset({"not_timed", "lost"})  # outcomes without a score
+GPU_S = "gpu_s"  # metric of an evaluation: for how long it held a GPU
 ARMS: tuple[Arm, ...] = ("base", "harness", "weights", "both")  # also the order in which ties prefer
 
 
@@ -74,7 +75,7 @@ class Cost(Record):
     model_s: float = 0.0  # seconds spent waiting for the model endpoint
     box_s: float = 0.0  # seconds of compiling, running and timing candidates
     train_s: float = 0.0
-    gpu_s: float = 0.0  # of training, and of replies of our own model server
+    gpu_s: float = 0.0  # of training, of replies of our own model server, of candidates that ran on one
     usd: float = 0.0
     estimated_tokens: int = 0  # of the tokens above: not reported by the endpoint, estimated
 

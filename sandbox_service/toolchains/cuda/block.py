@@ -9,6 +9,7 @@ After a crash or a hang a canary tests whether the GPU still works.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from sandbox_service.verify.layout import Arrays
 from sandbox_service.verify.verifier import bounded, check_outputs
 from shared.box.machine_lock import busy, quiet
 from shared.errors import BoxError
-from shared.messages.records import Check, Evaluation, JsonObject
+from shared.messages.records import GPU_S, Check, Evaluation, JsonObject
 from shared.tasks.task import TaskManifest
 
 CANARY_INTS = 1 << 20
@@ -83,15 +84,20 @@ def plan(verifier: Any, task: str, instance: JsonObject, meta: JsonObject) -> tu
 def evaluate_cuda(
     bench: CudaBench, instance: JsonObject, check: Check, baseline: Program, candidates: Sequence[Program]
 ) -> list[Evaluation]:
-    """One Evaluation per candidate. Raises NoDeviceError without a GPU, BoxError for a broken one."""
+    """One Evaluation per candidate, with the seconds for which it held the GPU as the metric `gpu_s`. Raises
+    NoDeviceError without a GPU, BoxError for a broken one."""
     with CudaKernel() as anchor:
         cuda_health.refuse_quarantined(bench.folder, anchor.device["pci"])
         with _ours(), _loaded(bench, instance, baseline, anchor) as inputs:
             with busy():
                 first_s = _first_run(bench, instance, anchor, inputs).event_s
-            return [
-                _evaluate_one(bench, instance, check, anchor, candidate, first_s) for candidate in candidates
-            ]
+            found = []
+            for candidate in candidates:
+                began_s = time.monotonic()
+                evaluation = _evaluate_one(bench, instance, check, anchor, candidate, first_s)
+                held = {GPU_S: time.monotonic() - began_s}
+                found.append(evaluation.model_copy(update={"metrics": evaluation.metrics | held}))
+            return found
 
 
 def _first_run(bench: CudaBench, instance: JsonObject, kernel: CudaKernel, inputs: Arrays) -> Run:

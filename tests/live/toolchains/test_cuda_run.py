@@ -41,6 +41,7 @@ def test_a_run_compiles_times_scores_and_decides_on_a_simulated_gpu(tmp_path: Pa
     assert (shown["state"], generation["arms"]["base"]["n"]) == ("done", 2)
     assert generation["gate"]["decision"] in ("promoted", "rejected")
     assert shown["final"]["test"]["last"]["n"] == 4
+    assert generation["cost"]["gpu_s"] > 0.01  # candidates held the GPU; nothing was trained, nothing served
     low = -1.0  # of what does not compile; what does is timed beside a baseline that is as fast
     assert low < shown["final"]["test"]["last"]["mean"] < 0.5
     assert show_run(find("gpu", tmp_path / "runs"))["state"] == "done"
