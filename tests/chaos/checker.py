@@ -20,7 +20,7 @@ from shared.messages.routes import JOINED_INTO
 
 _DONE = re.compile(r"\b\w+ ([0-9a-f]{12}) done in ")
 _GAVE_AGAIN = re.compile(r" gave (\S+) again$", re.MULTILINE)
-_ANSWERED = re.compile(r"^(\S+ [0-9:]+,\d+) .* answered (\S+): \d+ tokens in ([\d.]+) s")
+_ANSWERED = re.compile(r"^(\S+) .* answered (\S+): \d+ tokens in ([\d.]+) s")
 _SLACK_S = 0.05  # between a log line's clock and a file's
 # The message that a done job emits, where that is one. Joined messages are emitted besides.
 _ONE_ANSWER: dict[type[e.Message], tuple[type[e.Message], ...]] = {
@@ -169,7 +169,7 @@ def answered(folder: RunFolder) -> Iterator[Answered]:
     """From the model server's log."""
     for line in _model_servers(folder).splitlines():
         if found := _ANSWERED.match(line):
-            at = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
+            at = datetime.fromisoformat(found[1]).timestamp()
             yield Answered(found[2], at - float(found[3]), at)
 
 
