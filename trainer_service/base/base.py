@@ -28,20 +28,19 @@ def base_bundle(config: RunConfig, store: Store, cache_dir: Path) -> tuple[str, 
     Raises ArtifactError, SettingsError, TrainingError or TaskError where it can't be made."""
     if config.model.base != "seed":
         folder = model_folder(config.model.base, cache_dir, config.training.threads)
-        check_targets(folder, config.training.lora_targets)
-        return _put(folder, store, cache_dir), 0.0
+        return _put(folder, config, store, cache_dir), 0.0
     task = load_task(config.run.task)
     key = seed_key(task)
     known = store.lookup("base", key)
     if known is not None and store.has(known):  # built by another machine, or before the cache was deleted
         return known, 0.0
     folder, train_s = seed_folder(task, cache_dir, config.training.threads)
-    check_targets(folder, config.training.lora_targets)
-    return store.bind("base", key, _put(folder, store, cache_dir)), train_s
+    return store.bind("base", key, _put(folder, config, store, cache_dir)), train_s
 
 
-def _put(folder: Path, store: Store, cache_dir: Path) -> str:
+def _put(folder: Path, config: RunConfig, store: Store, cache_dir: Path) -> str:
     check_model_folder(folder)
+    check_targets(folder, config.training.lora_targets)
     return put_folder(store, keep(folder, cache_dir), shared=True)
 
 

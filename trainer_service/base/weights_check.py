@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ EXPONENTS = {
     "F16": (np.uint16, 0x7C00),
     "BF16": (np.uint16, 0x7F80),
 }
+T = TypeVar("T")
 CHUNK = 1 << 24  # values at a time
 
 
@@ -39,22 +41,22 @@ def check_finite(path: Path) -> None:
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Of each tensor, by name; reads the header alone. Raises ArtifactError for a damaged file."""
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        try:
-            header = json.loads(file.read(size))
-            return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-            raise ArtifactError(f"{path.name} is no safetensors file: {error!r}") from None
+    """Of each tensor, by name, of a file that check_finite has passed; reads the header alone."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _header(path, data, lambda entry: tuple(map(int, entry["shape"])))[1]
 
 
 def _tensors(path: Path, data: mmap.mmap) -> tuple[int, dict[str, tuple[str, int, int]]]:
     """Where the values begin; and of each tensor its type, its beginning and its end from there."""
+    return _header(path, data, _place)
+
+
+def _header(path: Path, data: mmap.mmap, read: Callable[[Any], T]) -> tuple[int, dict[str, T]]:
+    """Where the values begin; and what `read` takes from each tensor's entry."""
     start = 8 + int.from_bytes(data[:8], "little")
     try:
         header = json.loads(data[8:start])
-        return start, {name: _place(entry) for name, entry in header.items() if name != "__metadata__"}
+        return start, {name: read(entry) for name, entry in header.items() if name != "__metadata__"}
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ArtifactError(f"{path.name} is no safetensors file: {error!r}") from None
 

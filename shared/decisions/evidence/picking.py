@@ -24,7 +24,7 @@ def pick(paired: Paired, margin: float = 0.0) -> str:
         gains["harness"] += margin * len(paired.instances)
     best = _first_of_best(gains)
     if best == "both" and set(LEVERS) <= set(gains):
-        part, added = sorted(LEVERS, key=lambda lever: gains[lever] < gains[_other(lever)])
+        part, added = LEVERS if gains["harness"] >= gains["weights"] else LEVERS[::-1]
         effect = added_effect(paired.differences("both", part), paired.differences(added))
         if math.fsum(effect) / len(effect) < standard_error(effect):
             return _first_of_best({arm: gain for arm, gain in gains.items() if arm != "both"})
@@ -39,10 +39,6 @@ def added_effect(beside: Sequence[float], alone: Sequence[float]) -> Sequence[fl
     if abs(math.fsum(interaction)) / len(interaction) > INTERACTION * standard_error(interaction):
         return beside
     return [(a + b) / 2 for a, b in zip(beside, alone, strict=True)]
-
-
-def _other(lever: Arm) -> Arm:
-    return "weights" if lever == "harness" else "harness"
 
 
 def _first_of_best(gains: Mapping[Arm, float]) -> Arm:
