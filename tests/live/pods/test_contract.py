@@ -39,6 +39,14 @@ def test_a_program_that_is_not_there_ends_as_in_a_shell(box: PodBox) -> None:
     assert box.run(["no-such-program"], limits=QUICK).exit_code == 127
 
 
+def test_input_that_a_program_does_not_read_costs_nothing_of_what_it_says(box: PodBox) -> None:
+    for command, code in ((["echo", "said"], 0), (["no-such-program"], 127)):
+        result = box.run(command, limits=QUICK, stdin=bytes(8 << 20))
+
+        assert (result.outcome == "ok", result.exit_code) == (code == 0, code)
+        assert result.stdout == (b"said\n" if code == 0 else b"")
+
+
 def test_the_environment_holds_only_what_the_box_sets(box: PodBox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
 

@@ -32,6 +32,7 @@ from shared.box.pods.inside import kernels, wire
 from shared.box.pods.inside.program import Program, end_all
 
 HELLO_TIMEOUT_S = 20.0
+END_TIMEOUT_S = 20.0  # for the service to read the last of what was sent
 PR_SET_DUMPABLE = 4
 GIVEN_FD = "LISTEN_FDS"  # a listener that was handed over, as systemd and the in-memory cluster do
 
@@ -52,6 +53,7 @@ def main() -> None:
     connection.settimeout(None)
     with contextlib.suppress(ConnectionError):
         _serve(connection, order)
+        _await_end(connection)
     end_all()
 
 
@@ -90,6 +92,16 @@ def _serve(connection: socket.socket, order: dict[str, Any]) -> None:
         if writable:
             wire.send(connection, wire.FILES, wire.pack(target, str(index)))
     wire.send(connection, wire.FILES)
+
+
+def _await_end(connection: socket.socket) -> None:
+    """Until the service has closed the connection: closed here with unread input in it, such as stdin that
+    the program did not want, it would be reset, and what the service has not read yet would be lost."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(END_TIMEOUT_S)
+        while connection.recv(wire.CHUNK_BYTES):
+            pass
 
 
 def _unpack(connection: socket.socket, order: dict[str, Any]) -> None:

@@ -39,7 +39,10 @@ def receive(connection: socket.socket, most_bytes: int = MOST_BYTES) -> tuple[by
 def _exactly(connection: socket.socket, size: int) -> bytes | None:
     data = bytearray()
     while len(data) < size:
-        more = connection.recv(min(size - len(data), 1 << 20))
+        try:
+            more = connection.recv(min(size - len(data), 1 << 20))
+        except ConnectionResetError:
+            return None
         if not more:
             return None
         data += more
