@@ -16,6 +16,7 @@ from shared.ledger.ledger import Ledger
 from shared.messages import events as e
 from tests.chaos.checker import RunRecord, paid_twice, violations
 from tests.chaos.nemesis import Driven, Nemesis, gone
+from trainer_service.training.checkpoints import MARKER
 
 SMALL = {
     "run.generations": 1,
@@ -72,7 +73,7 @@ def test_a_run_ends_by_itself_though_each_of_its_parts_is_killed(root: Path) -> 
         nemesis.after(e.CandidatesScored)
         nemesis.kill("valkey-server")
         nemesis.after(e.WeightUpdateProposed)
-        driven.until(lambda: list(root.glob("runs/.cache/training/*/checkpoints/step_*/complete")))
+        driven.until(lambda: list(root.glob(f"runs/.cache/training/*/checkpoints/step_*/{MARKER}")))
         nemesis.kill("trainer_service.training.train")
         assert driven.end() == 0, driven.output()
     finally:
