@@ -75,7 +75,7 @@ class TrainingSection(Section):
     steps: int = Field(0, ge=0, le=10_000)
     learning_rate: float = Field(0.0, ge=0, le=1.0)
     batch: int = Field(0, ge=0)  # samples (or pairs) a step
-    kl_weight: float = Field(0.02, ge=0)  # of the divergence from the base, in units of the score
+    kl_weight: float = Field(0.05, ge=0)  # of the divergence from the base: a share of the advantages' spread
     lora_rank: int = Field(8, ge=1, le=512)
     lora_targets: tuple[str, ...] = ()  # names of projections, e.g. ["q_proj", "v_proj"]; empty: all
     device: Literal["auto", "cpu"] = "auto"  # auto: the GPU where there is one; unusable, it is an error

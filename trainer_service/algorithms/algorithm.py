@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -35,6 +37,11 @@ class Algorithm:
     imitates: bool = False  # learns from demonstrations; attempts are not read
     passes: int = 4  # over the samples, at most, where the config does not give the steps
     rate: float = 1.0  # its learning rate as a share of the model's
+
+
+def spread(weights: Sequence[float]) -> float:
+    """Root mean square of the advantages of one update."""
+    return math.sqrt(statistics.fmean(weight * weight for weight in weights))
 
 
 def nonzero(weights: Sequence[float]) -> Taught:

@@ -17,6 +17,7 @@ from shared.errors import TrainingError
 
 MAX_BAD_STEPS = 3  # in one update; every step sees other samples, so one may well be unlucky
 SAMPLED = frozenset({"truncated", "clipped", "proximal"})  # losses that stay near the policy that sampled
+MOST_NATS = 50.0  # more is as bad, and no overflow
 MAX_RELATIVE_NORM = 5.0  # of a LoRA product against its base weight; a healthy update adds about 0.2
 
 
@@ -50,8 +51,10 @@ class BadSteps:
 
 def has_diverged(loss: str, taken: Sequence[Mapping[str, float]], bound: float) -> bool:
     """Whether the last step met a policy further from the base than may be published: its samples say nothing
-    of it any more, and further steps ruin it."""
-    return loss in SAMPLED and len(taken) > 0 and taken[-1].get("kl", 0.0) > bound
+    of it any more, and further steps ruin it. Measured by k3 of the tokens' mean: what they all have lost
+    counts, and no single token that the policy has rightly given up."""
+    drift = taken[-1].get("drift", 0.0) if loss in SAMPLED and taken else 0.0
+    return math.exp(min(-drift, MOST_NATS)) + drift - 1 > bound
 
 
 def check_divergence(kl: float, bound: float) -> None:

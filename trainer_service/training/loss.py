@@ -106,7 +106,8 @@ def total_loss(loss: str, terms: Terms, kl_weight: float) -> torch.Tensor:
 
 
 def k3(terms: Terms) -> torch.Tensor:
-    """Schulman's estimate of KL(policy || base) from the policy's own tokens: never negative. Only watched,
-    never minimised. Axes BK."""
-    difference_BK = -drift(terms)
-    return difference_BK.exp() - difference_BK - 1
+    """Schulman's estimate of KL(policy || base): never negative. The tokens come from the policy that
+    sampled, so each counts by its ratio; else one that the policy has given up since would outweigh all
+    others. Only watched, never minimised. Axes BK."""
+    ratio_BK = (terms.policy_BK - terms.behaviour_BK).detach().exp()
+    return (terms.base_BK - terms.behaviour_BK).exp() - ratio_BK * (1 - drift(terms))

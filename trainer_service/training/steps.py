@@ -12,7 +12,7 @@ import torch.distributed as dist
 from trainer_service.algorithms.algorithm import Loss
 from trainer_service.training.engine import machine_busy, step_with_norm, sum_over_ranks
 from trainer_service.training.lessons import Lesson, Unit, micro_batches
-from trainer_service.training.loss import Terms, k3, total_loss
+from trainer_service.training.loss import Terms, drift, k3, total_loss
 from trainer_service.training.reading.attention import is_packed
 from trainer_service.training.reading.layout import lay_out
 from trainer_service.training.reading.read import read
@@ -26,33 +26,35 @@ class Objective:
     """What all steps of an update share."""
 
     loss: Loss
-    kl_weight: float
+    kl_weight: float  # in units of the score
     mean_length: float  # free tokens of a sample, over the whole update
     micro_tokens: int
     loss_scale: float
 
 
 def take_step(engine: Any, chosen: Sequence[Unit], objective: Objective) -> dict[str, float]:
-    """One optimizer step over all ranks' parts; returns what is WATCHED, the same on every rank."""
+    """One optimizer step over all ranks' parts; returns what is WATCHED, and the mean log(policy / base) of
+    the sampled tokens (`drift`), the same on every rank."""
     parts = micro_batches(chosen, objective.micro_tokens, is_packed(engine.module))
     divisor = DIVISORS[objective.loss](chosen, objective.mean_length)
     # DeepSpeed averages gradients over the ranks; the divisor counts the samples of all of them.
     factor = dist.get_world_size() * objective.loss_scale / divisor
-    sums = torch.zeros(3, device=engine.device)
+    sums = torch.zeros(4, device=engine.device)
     for number, part in enumerate(parts):
         engine.set_gradient_accumulation_boundary(number == len(parts) - 1)
         with machine_busy():
             terms, entropy_BK = read_terms(engine, part, objective.loss)
             loss = total_loss(objective.loss, terms, objective.kl_weight)
             engine.backward(loss * factor, scale_wrt_gas=False)
-        sums += torch.stack([loss.detach(), masked(k3(terms), terms), masked(entropy_BK, terms)])
+        watched = (masked(k3(terms), terms), masked(drift(terms), terms), masked(entropy_BK, terms))
+        sums += torch.stack([loss.detach(), *watched])
     with machine_busy():
         norm = step_with_norm(engine) / objective.loss_scale
-    loss_sum, kl_sum, entropy_sum = sum_over_ranks(sums).tolist()
+    loss_sum, kl_sum, drift_sum, entropy_sum = sum_over_ranks(sums).tolist()
     lessons = [lesson for unit in chosen for lesson in unit]
     free_tokens = sum(map(free_count, lessons))
-    kl = {"kl": kl_sum / free_tokens} if lessons[0].based else {}
-    return kl | {
+    far = {"kl": kl_sum / free_tokens, "drift": drift_sum / free_tokens} if lessons[0].based else {}
+    return far | {
         "loss": loss_sum / divisor,
         "entropy": entropy_sum / free_tokens,
         "reward": sum(lesson.sample.reward for lesson in lessons) / len(lessons),

@@ -24,7 +24,7 @@ import torch.distributed as dist
 from shared.children import die_with_parent
 from shared.errors import TrainingError
 from trainer_service.algorithms import find
-from trainer_service.algorithms.algorithm import Algorithm
+from trainer_service.algorithms.algorithm import Algorithm, spread
 from trainer_service.batch import teaching, within_limit
 from trainer_service.recipe import Recipe, is_learned, read_size, recipe
 from trainer_service.specs import TrainingSample, TrainResult, TrainSpec
@@ -153,7 +153,7 @@ def learn(
     """From the last complete checkpoint on, until nothing is left to learn or the policy diverges."""
     objective = Objective(
         loss=algorithm.loss,
-        kl_weight=spec.kl_weight,
+        kl_weight=spec.kl_weight * spread([lesson.weight for lesson in lessons]),
         mean_length=sum(map(free_count, lessons)) / len(lessons),
         micro_tokens=spec.micro_tokens,
         loss_scale=scale,

@@ -50,6 +50,21 @@ def test_an_update_tells_its_curves_and_what_it_measured(speller, tmp_path):
     assert result.metrics["serving_gap"] < 1e-4  # the same policy, read by the same kernels
 
 
+@pytest.mark.parametrize("algorithm", ["reinforce", "grpo", "entropic"])
+def test_the_unit_of_the_score_changes_nothing_but_rounding(speller, tmp_path, algorithm):
+    """Rewards a tenth as large: the advantages and the penalty that holds the policy to its base shrink
+    alike, and Adam divides by the gradient's size."""
+    samples = speller.sample(None, 8, 0)
+    smaller = [sample.model_copy(update={"reward": sample.reward / 10}) for sample in samples]
+    plain, small = (
+        speller.update(tmp_path / name, given, algorithm=algorithm, steps=6, kl_weight=0.5)
+        for name, given in (("plain", samples), ("small", smaller))
+    )
+
+    assert plain.curves["kl"][-1] > 0.1
+    assert small.curves["kl"] == pytest.approx(plain.curves["kl"], rel=0.02, abs=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_supervised_beats_all_where_labels_exist(speller, tmp_path):

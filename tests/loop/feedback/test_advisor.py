@@ -112,7 +112,7 @@ def test_bad_edits_are_dropped_alone_and_the_record_has_the_reasons(tmp_path: Pa
 @pytest.mark.parametrize(
     ("good", "bad"),
     [
-        ({"steps": 5}, {"learning_rate": 0.5, "kl_weight": 0.3, "algorithm": "hope", "budget": 1}),
+        ({"steps": 5}, {"learning_rate": 0.5, "kl_weight": 0.6, "algorithm": "hope", "budget": 1}),
         ({"learning_rate": 0.001}, {"steps": 97, "algorithm": "supervised", "leave_out": ["a999"]}),
     ],
 )
@@ -124,7 +124,7 @@ def test_what_is_out_of_bounds_is_left_to_the_rules_and_the_rest_stands(
     assert {one.part for one in dropped} == {f"weights.{name}" for name in bad}
     update, (name, value) = trained(made, history), next(iter(good.items()))
     assert getattr(update, name) == value
-    rules = WeightUpdate(**update.model_dump() | {"steps": 0, "learning_rate": 0.0, "kl_weight": 0.02})
+    rules = WeightUpdate(**update.model_dump() | {"steps": 0, "learning_rate": 0.0, "kl_weight": 0.05})
     assert update == rules.model_copy(update=good)
     assert "advisor" not in update.reason
 

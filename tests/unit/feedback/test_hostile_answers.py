@@ -54,7 +54,7 @@ def test_nothing_in_an_answer_raises_or_leaves_its_bounds(case: dict, tmp_path: 
     if learning is not None:
         assert learning.steps is None or 1 <= learning.steps <= MOST_STEPS
         assert learning.learning_rate is None or RATES[0] <= learning.learning_rate <= RATES[1]
-        assert learning.kl_weight is None or 0.002 <= learning.kl_weight <= 0.2
+        assert learning.kl_weight is None or 0.005 <= learning.kl_weight <= 0.5
         assert learning.algorithm != "supervised"
     assert found.fault or found.dropped or patch or learning or not found.edits
     store = LocalStore(tmp_path)
@@ -102,7 +102,7 @@ def test_a_bad_edit_is_dropped_alone_with_a_reason(edit: object, said: str) -> N
         ("learning_rate", 10**400),
         ("learning_rate", 0.5),
         ("learning_rate", "NaN"),
-        ("kl_weight", 0.3),  # the config has 0.02
+        ("kl_weight", 0.6),  # the config has 0.05
         ("algorithm", "hope"),
         ("algorithm", "supervised"),  # no right answers are offered
         ("leave_out", ["a999"]),

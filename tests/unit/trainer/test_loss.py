@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from shared.errors import TrainingError
-from trainer_service.training.guards import BadSteps, CarefulAdamW, check_adapter, check_divergence
+from trainer_service.training.guards import (
+    BadSteps,
+    CarefulAdamW,
+    check_adapter,
+    check_divergence,
+    has_diverged,
+)
 from trainer_service.training.loss import Terms, k3, total_loss
 from trainer_service.training.values import advantages_and_returns
 
@@ -105,7 +111,37 @@ def test_k3_as_a_loss_would_descend_the_divergence_of_base_from_the_policy():
 
 def test_the_divergence_that_is_watched_is_schulmans_k3():
     # base / policy = 2: k3 = 2 - ln 2 - 1
-    assert float(k3(terms(policy=-LN2, base=0.0))) == pytest.approx(1 - LN2)
+    assert float(k3(terms(policy=-LN2, behaviour=-LN2, base=0.0))) == pytest.approx(1 - LN2)
+
+
+def test_a_token_that_the_policy_has_given_up_is_watched_by_its_ratio():
+    # Sampled and base 1/2 each, policy e^-20: its mass is elsewhere, and this token adds 1 at most.
+    assert float(k3(terms(policy=-20.0, behaviour=-LN2, base=-LN2))) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_watched_divergence_is_right_on_average_over_tokens_of_an_older_policy():
+    def watched(t):
+        return (t.correction_BK * k3(t)).sum()
+
+    policy_V, base_V, older_V = (
+        torch.tensor(v).log() for v in ([0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.2, 0.2, 0.6])
+    )
+    drawn = Terms(
+        *(x[:, None] for x in (policy_V, older_V, base_V)),
+        torch.ones(3, 1),
+        torch.zeros(3),
+        older_V.exp()[:, None],
+    )
+    exact = float((policy_V.exp() * (policy_V - base_V)).sum())
+    assert float(watched(drawn)) == pytest.approx(exact, rel=1e-5)
+
+
+def test_a_policy_has_diverged_where_the_sampled_tokens_have_lost_much_on_the_whole():
+    near, far = {"drift": -0.5, "kl": 1e4}, {"drift": -3.0, "kl": 1.0}
+    assert not has_diverged("clipped", [near], bound=10.0)
+    assert has_diverged("clipped", [near, far], bound=10.0)  # e^3 - 3 - 1 = 16.1
+    assert not has_diverged("cloning", [far], bound=10.0)
+    assert not has_diverged("clipped", [], bound=10.0)
 
 
 def test_advantages_of_three_tokens_by_hand():
