@@ -12,8 +12,9 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ RENDERED = re.compile(r"\{.*\}")  # in a line
 FEWEST = 4  # replies with the value, and without it
 CLEAR = 2.0  # standard errors that the difference must exceed
 PRIORS = (0.1, 1.0, 4.0, 16.0, 64.0)  # replies without an effect that are added to each value's own
+NOTHING: Mapping[str, Container[str]] = MappingProxyType({})
 MOST_VALUES = 400  # that are fitted at once, the most frequent ones
 
 JsonScalar = bool | int | float | str
@@ -34,7 +36,8 @@ Reply = tuple[dict[str, str], float]  # JSON by field, of those that vary in its
 
 @dataclass(frozen=True)
 class Effect:
-    """Replies with field == value scored `gain` better than the other `others` replies."""
+    """Replies with field == value scored `gain` better than `others` replies: those with another value, or
+    with the `pinned` one where there is one."""
 
     field: str
     value: JsonScalar
@@ -42,6 +45,7 @@ class Effect:
     error: float  # standard error of the gain
     count: int
     others: int
+    pinned: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,20 @@ class _Fitted:
     used_V: Array  # degrees of freedom that each value took
 
 
-def main_effects(rounds: Sequence[Sequence[Scored]]) -> list[Effect]:
+def main_effects(
+    rounds: Sequence[Sequence[Scored]], pinned: Mapping[str, Container[str]] = NOTHING
+) -> list[Effect]:
     """For each field its best value, if that is clearly better than the rest; the surest gains first.
-    `rounds`: the replies of each generation, which are compared among themselves alone."""
+    `rounds`: the replies of each generation, which are compared among themselves alone. `pinned`: the JSON of
+    the value that a field is held at; where replies had that, another one must be better than it."""
     replies = [reply for scored in rounds for found in _by_instance(scored) for reply in _centred(found)]
     counts = Counter(value for fields, _ in replies for value in fields.items())
     values = sorted(value for value, count in counts.most_common(MOST_VALUES) if count >= FEWEST)
     if not values:
         return []
     fitted = _fit(replies, values)
-    best = (_best_value(field, replies, fitted) for field in sorted({field for field, _ in values}))
+    fields = sorted({field for field, _ in values})
+    best = (_best_value(field, replies, fitted, pinned.get(field, ())) for field in fields)
     return sorted((effect for effect in best if effect), key=lambda effect: effect.error - effect.gain)
 
 
@@ -125,20 +133,24 @@ def parse_object(text: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _best_value(field: str, replies: Sequence[Reply], fitted: _Fitted) -> Effect | None:
+def _best_value(
+    field: str, replies: Sequence[Reply], fitted: _Fitted, pinned: Container[str]
+) -> Effect | None:
     others_V = np.array([name != field for name, _ in fitted.values])
     left_R = fitted.scores_R - fitted.parts_RV[:, others_V].sum(1)
     spent = float(fitted.used_V[others_V].sum())  # what the fit of the others took from the noise
     wide = math.sqrt(len(left_R) / max(1.0, len(left_R) - spent))
     has_R = np.array([field in fields for fields, _ in replies])
+    held_R = np.array([fields.get(field, "") in pinned for fields, _ in replies])
+    against_R = held_R if held_R.any() else has_R
     found = []
     for value in np.flatnonzero(~others_V):
         mark_R = fitted.marks_RV[:, value]
-        scores, rest = left_R[mark_R], left_R[has_R & ~mark_R]
+        scores, rest = left_R[mark_R], left_R[against_R & ~mark_R]
         if min(len(scores), len(rest)) >= FEWEST:
             gain = float(scores.mean() - rest.mean())
             error = wide * math.sqrt(scores.var(ddof=1) / len(scores) + rest.var(ddof=1) / len(rest))
             if gain > CLEAR * error and gain > 0:
                 best = json.loads(fitted.values[value][1])
-                found.append(Effect(field, best, gain, error, len(scores), len(rest)))
+                found.append(Effect(field, best, gain, error, len(scores), len(rest), bool(held_R.any())))
     return max(found, key=lambda effect: effect.gain - effect.error, default=None)

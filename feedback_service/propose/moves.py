@@ -17,6 +17,7 @@ from shared.harness.bundle import EXEMPLARS, MAX_EXEMPLAR_BYTES, MAX_EXEMPLARS, 
 from shared.messages.proposals import Edit
 from shared.messages.records import JsonObject, canonical_json
 
+PIN = "pin_"
 MANY_FAIL = 0.25  # share of candidates: above it sampling is too random
 FEW_DIFFER = 0.5  # share of distinct candidates: below it sampling is not random enough
 STEP = 0.25  # of a knob's range
@@ -48,15 +49,18 @@ def pin_moves(harness: Harness, diagnosis: Diagnosis) -> list[Move]:
     """Fix a field of the replies at the value that clearly scored best, where a knob pin_FIELD offers that
     value."""
     moves = []
-    for effect in main_effects([diagnosis.scored, *diagnosis.earlier]):
-        knob = harness.knobs.get(f"pin_{effect.field}")
+    pins = {name.removeprefix(PIN): knob for name, knob in harness.knobs.items() if name.startswith(PIN)}
+    pinned = {field: (json.dumps(knob.value), str(knob.value)) for field, knob in pins.items()}
+    for effect in main_effects([diagnosis.scored, *diagnosis.earlier], pinned):
+        knob = pins.get(effect.field)
         choice = matching_choice(knob, effect.value) if knob else None
         if knob and choice is not None and choice != knob.value:
+            against = f"with {knob.value}" if effect.pinned else "without"
             reason = (
                 f"pin {effect.field} to {effect.value}: {effect.count} replies with it scored "
-                f"{effect.gain:+.3f} (standard error {effect.error:.3f}) against {effect.others} without"
+                f"{effect.gain:+.3f} (standard error {effect.error:.3f}) against {effect.others} {against}"
             )
-            moves.append(Move((_set(f"pin_{effect.field}", choice),), reason))
+            moves.append(Move((_set(f"{PIN}{effect.field}", choice),), reason))
     return moves
 
 

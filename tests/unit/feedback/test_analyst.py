@@ -111,6 +111,20 @@ def test_generations_add_up_but_an_instance_with_one_value_of_a_field_says_nothi
     assert twice.gain == pytest.approx(0.3)
 
 
+def test_a_field_that_is_pinned_moves_to_a_value_that_is_better_than_that_one_alone() -> None:
+    """16 and 32 are alike, and both better than 8: pinned at 16, the field stays; at 8, it moves."""
+    scored = diagnose([shard(tiles({8: 0.2, 16: 0.5, 32: 0.5}))], BOUNDS).scored
+    assert main_effects([scored], {"tile": ("16",)}) == []
+    [found] = main_effects([scored], {"tile": ("8",)})
+    assert (found.value, found.count, found.others) == (16, 6, 6)
+    assert found.gain == pytest.approx(0.3, abs=0.02)
+
+
+def test_a_pin_that_no_reply_had_does_not_hide_the_others() -> None:
+    patch = patch_of(PIN.replace('"free"\n', '"8"\n'), tiles({16: 0.5, 32: 0.3}))
+    assert [(edit.path, edit.new) for edit in patch.edits] == [("pin_tile", "16")]
+
+
 def test_a_value_that_no_knob_offers_is_left_alone() -> None:
     patch = patch_of(PIN + TEMPERATURE, tiles({8: 0.2, 64: 0.5}))
     assert all(edit.new != "64" for edit in patch.edits)
