@@ -164,6 +164,7 @@ def test_a_table_is_read_whatever_its_separator_and_capitals(text: str, tmp_path
     ("row", "reason"),
     [
         ({"question": "x", "answer": "法条:刑法第264条"}, "articles of law .*3-1"),
+        ({"question": "x", "answer": "根据《中华人民共和国刑法》第二百六十四条"}, "articles of law .*3-1"),
         ({"question": "x", "answer": "刑期:12个月"}, "a sentence .*3-4"),
         ({"fact": "甲\ud83d", "charges": ["盗窃"]}, 'surrogate pair in "fact"'),
         ({"fact": "甲", "charges": ["盗\ud83d"]}, 'surrogate pair in "charges"'),
@@ -232,3 +233,31 @@ def test_charges_that_nobody_can_name_are_said_before_an_evaluation(
     write(tmp_path / "into/public/labels.json", json.dumps(["盗窃", "诈骗"]))
     data.evaluation_cases(source, tmp_path / "into")
     assert "1 charges are not in the list: 自创" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", ["正确答案：A", "上文涉及到的犯罪金额:4000.0元。", "类别:婚姻家庭"])
+def test_another_sub_task_is_never_evaluated_as_wrong_charges(answer: str, tmp_path: Path):
+    (tmp_path / "into" / "public").mkdir(parents=True)
+    (tmp_path / "into" / "public" / "labels.json").write_text('["盗窃", "诈骗"]', encoding="utf-8")
+    rows = [{"instruction": "i", "question": f"甲{number}", "answer": answer} for number in range(9)]
+    with pytest.raises(reading.DataError, match=r"no case has a charge of the list .*another sub-task"):
+        data.evaluation_cases(write(tmp_path / "x.json", json.dumps(rows)), tmp_path / "into")
+
+
+def test_a_charge_of_the_user_s_own_list_is_whole_whatever_it_holds(tmp_path: Path):
+    own = ["theft/robbery", "甲|乙", "丙"]
+    write(tmp_path / "labels.json", json.dumps(own))
+    rows = [{"fact": "a", "charges": own[0]}, {"fact": "b", "charges": "丙,甲|乙"}]
+    write(tmp_path / "train.jsonl", lines(rows))
+    roles, labels, _ = reading.read_folder(tmp_path)
+    assert [case["charges"] for case in roles["train"]] == [["theft/robbery"], ["丙", "甲|乙"]]
+    assert set(labels) == set(own)
+
+
+def test_the_line_with_a_broken_byte_and_why_a_line_is_no_json_are_said(tmp_path: Path):
+    broken = lines(OWN).encode() + b'{"fact": "\xe7", "charges": []}\n'
+    (tmp_path / "x.jsonl").write_bytes(broken)
+    with pytest.raises(reading.DataError, match=f"no UTF-8 stands in line {len(OWN) + 1}"):
+        reading.read_cases(tmp_path / "x.jsonl")
+    with pytest.raises(reading.DataError, match="line 1 is not JSON: Extra data"):
+        reading.read_cases(write(tmp_path / "x.jsonl", lines(OWN).replace("\n", ",\n")))
