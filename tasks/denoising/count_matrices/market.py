@@ -5,6 +5,7 @@ matrix_ctrl.mtx), any prefix or suffix. Which axis holds the cells is known from
 
 import gzip
 import io
+import itertools
 import re
 
 from scipy import sparse
@@ -13,6 +14,7 @@ from count_matrices.kinds import are_kinds, only_genes
 from count_matrices.matrix import Counts, CountsError
 
 ENDING = re.compile(r"\.(tsv|txt|csv|bed)(\.gz)?$")
+MATRIX = re.compile(r"\.mtx(\.gz)?$")
 KIND = re.compile(r"barcode|cell|feature|gene|peak|rowname|colname")
 CUT = re.compile(r"[_.-]")
 OF_ALL = "all_"  # a prefix that names no matrix
@@ -22,7 +24,7 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 def read_mtx(path):
     matrix = _matrix(path)
     cells = tables(path, ("barcode", "cell"))
-    genes = tables(path, ("feature", "gene"))
+    genes = tables(path, ("feature", "gene")) or _shared(path, matrix.shape)
     if not genes and any(len(peaks) in matrix.shape for peaks in tables(path, ("peak",))):
         raise CountsError(f"{path.name}: holds no genes, but the peaks of the table beside it")
     if not genes and not cells and (axes := _axes(path, matrix.shape)):
@@ -82,6 +84,19 @@ def tables(path, kinds):
     return [rows for _, rows in found]
 
 
+def _shared(path, shape):
+    """Tables of genes whose prefix is no matrix's, where they fit: GSE1_features.tsv of all samples."""
+    beside = {other.name.lower(): other for other in sorted(path.parent.iterdir()) if other.is_file()}
+    matrices = [name for name in beside if MATRIX.search(name)]
+    found = []
+    for name, other in beside.items():
+        plain = ENDING.sub("", name)
+        words = KIND.findall(plain) if plain != name else []
+        if words[-1:] in (["feature"], ["gene"]) and not any(_kind(plain, one)[0] for one in matrices):
+            found.append(read_table(other))
+    return [rows for rows in found if any(_fitting([rows], length) for length in shape)]
+
+
 def _kind(name, matrix):
     """(what a table names, how many letters of a prefix or suffix it shares with the matrix); ("", 0) where
     its prefix is that of another one. `name` is without its ending."""
@@ -129,15 +144,16 @@ def oriented(matrix, gene_tables, cell_tables, name):
     notes = []
     if len(ways) == 2:
         notes.append(f"{name}: as many rows as columns: read as genes x cells, as CellRanger writes it")
-    columns = list(zip(*genes, strict=False))
+    columns = list(itertools.zip_longest(*genes, fillvalue=""))  # a row may end early
     named = columns[1] if len(columns) > 1 and not are_kinds(columns[1]) else next(iter(columns), ())
-    found = Counts(matrix.T.tocsr() if turn else matrix, list(named), _names(cells), notes)
+    named = [name or row[0] for name, row in zip(named, genes, strict=True)]
+    found = Counts(matrix.T.tocsr() if turn else matrix, named, _names(cells), notes)
     return only_genes(found, columns[1:], name)
 
 
 def _names(rows):
     """The first column that does more than number the rows, as R's write.csv does by itself."""
-    columns = [list(column) for column in zip(*rows, strict=False)]
+    columns = [list(column) for column in itertools.zip_longest(*rows, fillvalue="")]
     numbers = [[str(place) for place in range(first, first + len(rows))] for first in (0, 1)]
     return next((column for column in columns if column not in numbers), next(iter(columns), []))
 

@@ -50,6 +50,25 @@ def test_each_of_two_matrices_has_the_table_that_ends_as_it_does(names: tuple[st
     assert len(data.write(*(folders.found_files(tmp_path)[:1]), tmp_path / "data", False)["matrices"]) == 2
 
 
+def test_one_table_of_genes_for_several_matrices_is_found(tmp_path: Path):
+    for name, counts, cells in (("GSM1_a", COUNTS, CELLS), ("GSM2_b", OTHERS, OTHER_CELLS)):
+        market(tmp_path / f"{name}_matrix.mtx", counts)
+        table(tmp_path / f"{name}_barcodes.tsv", cells)
+    table(tmp_path / "GSE9_features.tsv", [*features()[:55], *features(GENES[55:], "Antibody Capture")])
+    found = files.read(tmp_path / "GSM2_b_matrix.mtx")
+    assert (found.genes, found.cells) == (GENES[:55], OTHER_CELLS)
+    assert (found.matrix != OTHERS[:, :55]).nnz == 0
+
+
+def test_a_row_that_ends_early_hides_no_antibodies(tmp_path: Path):
+    market(tmp_path / "matrix.mtx")
+    rows = [*features()[:55], *features(GENES[55:], "Antibody Capture")]
+    table(tmp_path / "features.tsv", [*rows[:3], "ENSG00003", *rows[4:]])
+    table(tmp_path / "barcodes.tsv", CELLS)
+    found = files.read(tmp_path / "matrix.mtx")
+    assert found.genes == [*GENES[:3], "ENSG00003", *GENES[4:55]]
+
+
 def test_what_powershell_unpacked_is_read(tmp_path: Path):
     market(tmp_path / "matrix.mtx")
     table(tmp_path / "barcodes.tsv", CELLS)
