@@ -223,6 +223,8 @@ def test_a_table_that_would_lose_rows_or_charges_is_refused(reason: str, tmp_pat
 def test_a_list_within_one_object_is_told_from_lines(tmp_path: Path):
     with pytest.raises(reading.DataError, match=r"one JSON object .it holds data.: give the list"):
         reading.read_cases(write(tmp_path / "x.json", json.dumps({"data": OWN}, indent=1)))
+    with pytest.raises(reading.DataError, match=r"one JSON object .it holds data.: give the list"):
+        reading.read_cases(write(tmp_path / "x.json", json.dumps({"data": OWN})))
 
 
 def test_charges_that_nobody_can_name_are_said_before_an_evaluation(
@@ -261,3 +263,23 @@ def test_the_line_with_a_broken_byte_and_why_a_line_is_no_json_are_said(tmp_path
         reading.read_cases(tmp_path / "x.jsonl")
     with pytest.raises(reading.DataError, match="line 1 is not JSON: Extra data"):
         reading.read_cases(write(tmp_path / "x.jsonl", lines(OWN).replace("\n", ",\n")))
+
+
+@pytest.mark.parametrize(
+    "listed", [{"盗窃": 0, "诈骗": 1}, {"0": "盗窃", "1": "诈骗"}, {"classes": ["盗窃", "诈骗罪", ""]}]
+)
+def test_a_list_of_charges_may_be_an_object_with_their_numbers(listed: dict, tmp_path: Path):
+    write(tmp_path / "labels.json", json.dumps(listed))
+    write(tmp_path / "train.jsonl", lines(OWN))
+    write(tmp_path / "accu.txt", "盗窃\n")
+    _, labels, left = reading.read_folder(tmp_path)
+    assert sorted(labels) == sorted(["盗窃", "诈骗"])
+    assert left == ["accu.txt: left out: charges are listed in labels.json"]
+
+
+@pytest.mark.parametrize("listed", [{"盗窃": "theft"}, {"a": ["盗窃"], "b": ["诈骗"]}, {"盗窃": 0.5}])
+def test_an_object_that_does_not_say_what_the_charges_are_is_refused(listed: dict, tmp_path: Path):
+    write(tmp_path / "labels.json", json.dumps(listed))
+    write(tmp_path / "train.jsonl", lines(OWN))
+    with pytest.raises(reading.DataError, match="must be a JSON list of charges"):
+        reading.read_folder(tmp_path)
