@@ -283,3 +283,10 @@ def test_an_object_that_does_not_say_what_the_charges_are_is_refused(listed: dic
     write(tmp_path / "train.jsonl", lines(OWN))
     with pytest.raises(reading.DataError, match="must be a JSON list of charges"):
         reading.read_folder(tmp_path)
+
+
+def test_a_charge_that_no_answer_could_name_is_refused(tmp_path: Path):
+    write(tmp_path / "labels.json", json.dumps(["盗窃", "甲；乙"]))
+    write(tmp_path / "train.jsonl", lines(OWN))
+    with pytest.raises(reading.DataError, match="'甲;乙' holds a semicolon, which separates charges"):
+        reading.read_folder(tmp_path)
