@@ -70,7 +70,9 @@ def create(folder: Path, source: Path, metric: str = "") -> list[str]:
     # the most questions, not the most rows: a sample submission asks nothing
     asked, gold, key, answer = max(found, key=lambda one: len(_pairs(*one)))
     pairs = _pairs(asked, gold, key, answer)
-    notes = _left_out(asked, gold, key, answer, pairs) + _train_rows(public, asked, key, answer, pairs)
+    others = sorted({other.name for _, other, _, _ in found} - {gold.name})
+    notes = [f"{name}: left out: {gold.name} answers as many questions, or more" for name in others]
+    notes += _left_out(asked, gold, key, answer, pairs) + _train_rows(public, asked, key, answer, pairs)
     if asked is gold:
         shown = [name for name in gold.columns if name not in (key, answer)]
         notes.append(f"the input holds {', '.join(shown)}: none of them may tell the answer")

@@ -278,3 +278,13 @@ def test_rows_that_give_no_pair_of_their_own_are_counted(tmp_path: Path) -> None
     assert "note: 10 rows of public/test.json ask what an earlier one asks" in notes
     assert "note: 1 of them have another answer than the first, which was taken" in notes
     assert "NaN" not in (tmp_path / "labels/data/train.jsonl").read_text()
+
+
+def test_answers_to_further_questions_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    source = sia_folder(tmp_path / "labels_sia")
+    for name, count in (("dev", 50), ("test", 90)):
+        rows = [{"id": f"{name}{row['id']}", "text": row["question"]} for row in questions(count)]
+        write_csv(source / f"data/public/{name}.csv", rows)
+        write_csv(source / f"data/private/{name}.csv", [{"id": row["id"], "label": "a"} for row in rows])
+    notes = from_sia.create(tmp_path / "labels", source)
+    assert "  note: private/dev.csv: left out: private/test.csv answers as many questions, or more" in notes
