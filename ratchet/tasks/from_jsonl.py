@@ -59,7 +59,7 @@ def create_of(
     with whole_folder(folder, TEMPLATE) as made:
         _fill(made, rows, splits, "own" if own else metric)
         if own:
-            text = own.read_text(encoding="utf-8-sig")
+            text = _program(own)
             (made / "metrics.py").write_text(f'{text}\n\nMETRICS = {{"own": score}}\n', encoding="utf-8")
         drafted = _drafted(made, splits["train"], describe, config or RunConfig()) if describe else []
     counts = ", ".join(f"{len(found)} {name}" for name, found in splits.items())
@@ -137,11 +137,18 @@ def _own_metric(metric: str) -> Path | None:
     if not metric.startswith("python:"):
         return None
     file = Path(metric.removeprefix("python:"))
-    if not file.is_file() or "def score(" not in file.read_text(encoding="utf-8", errors="replace"):
+    if not file.is_file() or "def score(" not in _program(file):
         raise SettingsError(
             f"{file} has no score function", "write def score(answer: str, right: str) -> float"
         )
     return file
+
+
+def _program(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is not UTF-8", "convert it: iconv -f ENCODING -t UTF-8") from None
 
 
 def _fill(folder: Path, rows: Rows, splits: dict[str, list[tuple[str, str]]], metric: str) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ GOLD = ("correct_answer_letter", "correct_answer", "ground_truth", "gold", "clas
 TABLES = (".csv", ".tsv")
 MOST_CHARS = 1 << 24  # of a field of a table
 PANDAS_INDEX = "Unnamed: "
+NO_QUESTION = re.compile(r"(?i:(.*[\W_])?([a-z]?id|idx|index|key))|.*[a-z](Id|ID)")  # but a name of its row
 CHARS = 4000  # of the description that the prompt takes
 Row = dict[str, Any]
 
@@ -56,7 +59,9 @@ def create(folder: Path, source: Path, metric: str = "") -> list[str]:
             f"{source}/data/private holds no table", "CSV, JSON or JSON lines with right answers"
         )
     found = [joined for gold in private for asked in public if (joined := _join(asked, gold)) is not None]
-    found = found or [whole for gold in private if (whole := _whole(gold)) is not None]
+    if not found:
+        _check_ids(public, private)
+        found = [whole for gold in private if (whole := _whole(gold)) is not None]
     if not found:
         raise SettingsError(
             f"no table of {source}/data/public has its answers in data/private, by a common id",
@@ -65,7 +70,9 @@ def create(folder: Path, source: Path, metric: str = "") -> list[str]:
     # the most questions, not the most rows: a sample submission asks nothing
     asked, gold, key, answer = max(found, key=lambda one: len(_pairs(*one)))
     pairs = _pairs(asked, gold, key, answer)
-    notes = _train_rows(public, asked, key, answer, pairs)
+    others = sorted({other.name for _, other, _, _ in found} - {gold.name})
+    notes = [f"{name}: left out: {gold.name} answers as many questions, or more" for name in others]
+    notes += _left_out(asked, gold, key, answer, pairs) + _train_rows(public, asked, key, answer, pairs)
     if asked is gold:
         shown = [name for name in gold.columns if name not in (key, answer)]
         notes.append(f"the input holds {', '.join(shown)}: none of them may tell the answer")
@@ -97,9 +104,24 @@ def _train_rows(
     return notes
 
 
+def _left_out(asked: Table, gold: Table, key: str, answer: str, pairs: dict[str, str]) -> list[str]:
+    """What is to be said of rows that gave no pair of their own."""
+    empty = sum(not text.strip() for text in gold.values(answer))
+    right = _answers(asked, gold, key, answer)
+    rows = [(_text(row, (key, answer)), text.strip()) for row, text in zip(asked.rows, right, strict=True)]
+    found = [(question, text) for question, text in rows if text]
+    other = sum(pairs[question] != text for question, text in found)
+    counts = (
+        (empty, f"rows of {gold.name} have no answer and were left out"),
+        (len(found) - len(pairs), f"rows of {asked.name} ask what an earlier one asks and were left out"),
+        (other, "of them have another answer than the first, which was taken"),
+    )
+    return [f"{count} {text}" for count, text in counts if count]
+
+
 def _spelt(value: Any) -> str:
-    """A text as it is, other values as JSON spells them; "" for none."""
-    if value is None:
+    """A text as it is, other values as JSON spells them; "" for none, NaN among them."""
+    if value is None or value != value:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -192,12 +214,30 @@ def _join(asked: Table, gold: Table) -> tuple[Table, Table, str, str] | None:
     return asked, gold, key, answer
 
 
+def _check_ids(public: Sequence[Table], private: Sequence[Table]) -> None:
+    """Raises SettingsError where one wrong id, twice or strange, keeps a private table from its questions."""
+    for gold, asked in ((gold, asked) for gold in private for asked in public):
+        for name in (name for name in gold.columns if name in asked.columns and asked.is_key(name)):
+            ids, known = [value for value in gold.values(name) if value], set(asked.values(name))
+            twice = next((value for value, count in Counter(ids).items() if count > 1), None)
+            if twice is not None and set(ids) <= known:
+                raise SettingsError(
+                    f"{gold.name}: {name} {twice!r} occurs twice", "give every question one answer"
+                )
+            strange = next((value for value in ids if value not in known), None)
+            if strange is not None and 2 * len(set(ids) & known) > len(ids):
+                raise SettingsError(
+                    f"{gold.name}: {name} {strange!r} does not stand in {asked.name}",
+                    "give every answer its question, or drop it",
+                )
+
+
 def _whole(gold: Table) -> tuple[Table, Table, str, str] | None:
     """A private table that holds its questions too, with a column that is called an answer."""
     known = {name.casefold(): name for name in gold.columns}
     answer = next((known[name] for name in GOLD if name in known), None)
     key = next((name for name in gold.columns if name.casefold() == "id" and gold.is_key(name)), "")
-    others = set(gold.columns) - {key, answer}
+    others = [name for name in gold.columns if name != answer and not NO_QUESTION.fullmatch(name)]
     return (gold, gold, key, answer) if answer and others else None
 
 
@@ -207,15 +247,19 @@ def _pairs(asked: Table, gold: Table, key: str, answer: str) -> dict[str, str]:
         raise SettingsError(
             f"{gold.name}: an answer is not text: {_spelt(strange)[:60]}", "give the text alone"
         )
-    right = gold.values(answer)
-    if asked is not gold:
-        by_id = dict(zip(gold.values(key), right, strict=True))
-        right = [by_id.get(name, "") for name in asked.values(key)]
     found: dict[str, str] = {}
-    for row, text in zip(asked.rows, right, strict=True):
+    for row, text in zip(asked.rows, _answers(asked, gold, key, answer), strict=True):
         if text.strip():
             found.setdefault(_text(row, (key, answer)), text.strip())
     return found
+
+
+def _answers(asked: Table, gold: Table, key: str, answer: str) -> list[str]:
+    """One a question; "" for none."""
+    if asked is gold:
+        return gold.values(answer)
+    by_id = dict(zip(gold.values(key), gold.values(answer), strict=True))
+    return [by_id.get(name, "") for name in asked.values(key)]
 
 
 def _text(row: Row, without: Sequence[str]) -> str:

@@ -23,11 +23,12 @@ def plain_rows(rows: list[Row], file: str) -> tuple[list[Row], tuple[str, ...]]:
         if all(isinstance(row.get(column), list) for row in rows):
             made = [_of_chat(row, column, keys, f"{file}, row {n}") for n, row in enumerate(rows, 1)]
             return made, (f"the question and the last reply of {column!r} are the input and the answer",)
-    if all("instruction" in row and "output" in row for row in rows) and any(
-        row.get("input") for row in rows
+    plain = [{name.strip().casefold(): value for name, value in row.items()} for row in rows]
+    if all("instruction" in row and "output" in row for row in plain) and any(
+        row.get("input") for row in plain
     ):
         note = "the input is instruction and input together"
-        return [_of_alpaca(row) for row in rows], (note,)
+        return [_of_alpaca(row) for row in plain], (note,)
     return rows, ()
 
 

@@ -17,7 +17,8 @@ ANSWERS = ("answer", "label", "output", "target", "response", "completion", "sol
 FEWEST = 40  # rows that make three splits of some use
 MOST_NAMED = 8  # columns
 ROW = 'a line is {"input": ..., "answer": ...}'
-TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet")
+TEXTS = (".csv", ".tsv", ".txt")
+READERS = {".xlsx": "excel", ".xls": "excel", ".ods": "excel", ".parquet": "parquet", ".feather": "feather"}
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _check_lines(file: Path, text: str) -> None:
 
 
 def _hint_of_bytes(file: Path) -> str:
-    if file.suffix.lower() in TABLES[3:]:
+    if file.suffix.lower() in READERS:
         return _hint(file)
     with file.open("rb") as opened:
         packed = opened.read(2) in (b"\x1f\x8b", b"PK")
@@ -111,9 +112,9 @@ def _hint_of_bytes(file: Path) -> str:
 
 def _hint(file: Path) -> str:
     kind = file.suffix.lower()
-    if kind not in TABLES:
+    if kind not in (*TEXTS, *READERS):
         return f"{ROW}; or the whole file is one list of these"
-    reader = {".xlsx": "excel", ".parquet": "parquet"}.get(kind, "csv")
+    reader = READERS.get(kind, "csv")
     tabs = ", sep='\\t'" if kind == ".tsv" else ""
     return (
         f"{ROW}. A table becomes that by pandas: pandas.read_{reader}('{file.name}'{tabs})"

@@ -156,7 +156,11 @@ def eval_instances(data):
 
 
 def _print_lines(source):
-    for number, line in enumerate(source.read_text(encoding="utf-8-sig").split("\n"), 1):
+    try:
+        text = source.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise CountsError(f"{source.name} is not UTF-8; convert it: iconv -f ENCODING -t UTF-8") from None
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 print(json.dumps(json.loads(line)))

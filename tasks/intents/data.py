@@ -22,6 +22,11 @@ FORM = (
     'a line is {"text": ..., "label": ...}; of a table or a list: pandas.read_csv(FILE), or read_json(FILE), '
     "then .to_json('queries.jsonl', orient='records', lines=True, force_ascii=False)"
 )
+KINDS = {  # by the first bytes of a file that is no text
+    b"\x1f\x8b": "it is packed: unpack it",
+    b"PK": f"a workbook, or packed; {FORM}".replace("read_csv", "read_excel"),
+    b"PAR1": FORM.replace("read_csv", "read_parquet"),
+}
 DEFAULTS = {"per_label": 10, "gate": 384, "test": 400}
 
 Case = dict[str, Any]
@@ -38,6 +43,7 @@ def main(arguments: list[str]) -> int:
         if operation == "import":
             print(json.dumps(import_cases(cases, into, DEFAULTS | json.loads(sys.stdin.read() or "{}"))))
         else:
+            check_labels(source, cases, into)
             write_lines(into / "data" / "eval.jsonl", cases)
             for case in cases:
                 print(json.dumps({"id": case["id"], "text": case["text"]}))
@@ -47,6 +53,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def check_labels(source: Path, cases: list[Case], into: Path) -> None:
+    """Says which labels nobody can answer; DataError where all are such: the file is of another task."""
+    known = set(json.loads((into / "public" / "labels.json").read_text(encoding="utf-8")))
+    strange = sorted({case["label"] for case in cases} - known)
+    said = (
+        f"{source}: {len(strange)} labels are not in the list and can't be answered: {', '.join(strange[:5])}"
+    )
+    if strange and not known & {case["label"] for case in cases}:
+        raise DataError(f"{said}; no query has one of its {len(known)} ({', '.join(sorted(known)[:3])}, ...)")
+    if strange:
+        print(said, file=sys.stderr)
+
+
 def read_cases(path: Path) -> list[Case]:
     if path.is_dir():
         raise DataError(f"{path} is a folder: give a file of JSON lines")
@@ -54,7 +73,7 @@ def read_cases(path: Path) -> list[Case]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # splitlines splits at U+2028, too
     except UnicodeDecodeError:
-        raise DataError(f"{path} is not UTF-8; convert it: iconv -f ENCODING -t UTF-8") from None
+        raise DataError(f"{path} is not UTF-8; {_hint_of_bytes(path)}") from None
     except OSError as error:
         raise DataError(f"can't read {path}: {error.strerror}") from None
     for number, line in enumerate(lines, start=1):
@@ -67,6 +86,13 @@ def read_cases(path: Path) -> list[Case]:
     if not cases:
         raise DataError(f"{path} holds no query")
     return cases
+
+
+def _hint_of_bytes(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(4)
+    kind = next((hint for magic, hint in KINDS.items() if head.startswith(magic)), "")
+    return kind or "convert it: iconv -f ENCODING -t UTF-8"
 
 
 def read_line(line: str, where: str) -> Case:
@@ -83,7 +109,7 @@ def read_line(line: str, where: str) -> Case:
         raise DataError(f"{where} is not a JSON object; {FORM}")
     for name in ("text", "label"):
         if not isinstance(row.get(name), str) or not row[name].strip():
-            raise DataError(f'{where}: no text in "{name}"')
+            raise DataError(f'{where}: no text in "{name}"; {FORM}')
     own = row.get("id")
     return {
         "id": where if own in (None, "") else str(own),
@@ -99,11 +125,13 @@ def import_cases(cases: list[Case], into: Path, wanted: dict[str, Any]) -> dict[
     if not isinstance(per_label, int) or isinstance(per_label, bool) or per_label < 1:
         raise DataError(f"data.per_label is a whole number of at least 1, not {per_label!r}")
     groups: defaultdict[str, list[Case]] = defaultdict(list)
-    texts = set()
+    texts: dict[str, str] = {}  # with the label that is taken
+    contradicted = []
     for case in random.Random(SEED).sample(cases, len(cases)):
         if letters(case["text"]) not in texts:
             groups[case["label"]].append(case)
-        texts.add(letters(case["text"]))
+        if texts.setdefault(letters(case["text"]), case["label"]) != case["label"]:
+            contradicted.append(case["id"])
     if len(groups) < 2:
         raise DataError("all queries have the same label: there is nothing to choose")
     splits: dict[str, list[Case]] = {"test": [], "gate": [], "train": []}
@@ -122,7 +150,12 @@ def import_cases(cases: list[Case], into: Path, wanted: dict[str, Any]) -> dict[
         json.dumps(sorted(groups), indent=0, ensure_ascii=False), encoding="utf-8"
     )
     counts = {split: len(chosen) for split, chosen in splits.items()}
-    return {"labels": len(groups), "counts": counts, "repeated": len(cases) - len(texts)}
+    other = f"{len(contradicted)} repeated queries have another label than the one that was taken: "
+    warnings = [other + ", ".join(contradicted[:5])] if contradicted else []
+    return {
+        **{"labels": len(groups), "counts": counts},
+        **{"repeated": len(cases) - len(texts), "warnings": warnings},
+    }
 
 
 def letters(text: str) -> str:

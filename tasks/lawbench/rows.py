@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from charges import FRAME, default_labels, normal
@@ -14,7 +14,7 @@ from charges import FRAME, default_labels, normal
 Case = dict[str, Any]  # {"id", "fact", "charges"}
 Row = dict[str, Any]  # as the file has it
 QUESTION = re.compile(r"^\s*(事实\s*[:：])?\s*")
-ARTICLE = re.compile(r"^\s*(\[?法条\]?|刑法第|依据.*第.*条)|第\s*\d+\s*条")
+ARTICLE = re.compile(r"^\s*(\[?法条\]?|刑法第|依据.*第.*条)|第\s*[\d〇零一二三四五六七八九十百千]+\s*条")
 SENTENCE = re.compile(r"^\s*(\[?刑期\]?|有期徒刑|\d+\s*个?月)")
 EDGES = " \t\r\n。．.,，、;；:：!！\"'“”‘’"
 SPLITS = (r"[;；\n|/]", r"[,，]", r"\s+", r"、")  # in this order: names of charges hold 、 themselves
@@ -30,19 +30,20 @@ class RowError(Exception):
     """What is wrong with the row."""
 
 
-def case_of(row: object, name: str) -> Case:
-    """A JSON object, or a row of a table, as a case; `name` is its id where it has none. Raises RowError."""
+def case_of(row: object, name: str, labels: Sequence[str] = ()) -> Case:
+    """A JSON object, or a row of a table, as a case; `name` is its id where it has none. `labels`: charges of
+    the user's own list. Raises RowError."""
     if not isinstance(row, dict):
         raise RowError("not a JSON object")
     if isinstance(row.get("meta"), dict) and "accusation" in row["meta"]:
-        return _whole({"id": name, "fact": row.get("fact"), "charges": row["meta"]["accusation"]})
+        return _whole({"id": name, "fact": row.get("fact"), "charges": row["meta"]["accusation"]}, labels)
     if "question" in row or "answer" in row:
-        return _whole(_lawbench(row, name))
+        return _whole(_lawbench(row, name), labels)
     fact, charges = (_first(row, names) for names in (FACTS, CHARGES))
     if fact is None and charges is None:
         raise RowError('no text in "fact", and neither the form of CAIL nor of LawBench\'s 3-3')
     own = row.get("id")
-    return _whole({"id": name if own in (None, "") else str(own), "fact": fact, "charges": charges})
+    return _whole({"id": name if own in (None, "") else str(own), "fact": fact, "charges": charges}, labels)
 
 
 def _first(row: Row, names: Iterable[str]) -> Any:
@@ -59,10 +60,10 @@ def _lawbench(row: Row, name: str) -> Case:
         )
     if SENTENCE.search(answer):
         raise RowError(f"its answer is a sentence ({answer[:30]!r}: LawBench's 3-4); charges are 3-3")
-    return {"id": name, "fact": QUESTION.sub("", question), "charges": names_in(FRAME.sub("", answer))}
+    return {"id": name, "fact": QUESTION.sub("", question), "charges": FRAME.sub("", answer)}
 
 
-def _whole(case: Case) -> Case:
+def _whole(case: Case, labels: Sequence[str]) -> Case:
     """With charges in normal form. Raises RowError."""
     if not isinstance(case["fact"], str):
         raise RowError('no text in "fact"')
@@ -74,11 +75,11 @@ def _whole(case: Case) -> Case:
     for place, text in (("id", case["id"]), ("fact", case["fact"]), *(("charges", name) for name in charges)):
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise RowError(f'half of a surrogate pair in "{place}", which is no character')
-    found = [plain_name(part) for name in charges for part in names_in(name)]
+    found = [plain_name(part) for name in charges for part in names_in(name, labels)]
     return case | {"charges": list(dict.fromkeys(name for name in found if name))}
 
 
-def names_in(text: str) -> list[str]:
+def names_in(text: str, labels: Sequence[str] = ()) -> list[str]:
     """The charges that one text names: the whole where it is one, else its parts by the first separator of
     which all parts are charges, else by semicolons; or a list as JSON or Python writes it."""
     text = text.strip()
@@ -89,7 +90,7 @@ def names_in(text: str) -> list[str]:
             listed = None
         if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
             return listed
-    known = set(default_labels())
+    known = {*default_labels(), *labels}
     if plain_name(text) in known:
         return [text]
     for separator in SPLITS:

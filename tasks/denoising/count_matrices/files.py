@@ -15,13 +15,14 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
 
-from count_matrices.hdf5 import annotated, read_hdf5
+from count_matrices.hdf5 import annotated, is_annotated, read_hdf5, unknown
 from count_matrices.market import is_gzip, read_mtx
 from count_matrices.matrix import Counts, CountsError, checked, turned
 
@@ -43,6 +44,7 @@ NO_DATA = {  # first bytes of what lies in the place of a file that was never fe
 ZIP = b"PK\x03\x04"
 PACKED = {ZIP: "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 TAR, TAR_AT = b"ustar", 257
+SHORT = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)  # of what was cut off or damaged
 
 
 def read_counts(source):
@@ -69,9 +71,9 @@ def read(source):
         raise CountsError(f"{path.name}: too large for this machine's memory; give fewer cells") from None
     except Exception as error:  # readers raise whatever their libraries do
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        raise CountsError(
-            f"{path.name}: can't be read ({reason}); write it again with scanpy (data.write_h5ad)"
-        ) from None
+        short = isinstance(error, SHORT) or "truncated" in reason.lower() or kind_of(path) == "mtx"
+        hint = "is it whole? fetch it again" if short else "write it again with scanpy (data.write_h5ad)"
+        raise CountsError(f"{path.name}: can't be read ({reason}); {hint}") from None
     genes, cells = ([str(name) for name in names] for names in (found.genes, found.cells))
     return Counts(sparse.csr_matrix(found.matrix), genes, cells, found.notes)
 
@@ -161,6 +163,8 @@ def _unpacked(path, scratch):
 def read_zarr(path):
     import anndata
 
+    if not is_annotated(keys := {part.name for part in path.iterdir()}):
+        raise CountsError(f"{path.name}: {unknown(keys)}")
     return annotated(anndata.read_zarr(path), path.name)
 
 

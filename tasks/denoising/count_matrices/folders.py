@@ -10,7 +10,7 @@ from count_matrices.matrix import CountsError
 ROLES = ("train", "test")
 MOST_DEEP = 8  # folders below the given one
 PARTS = (".test.npz", ".labels.npz")  # of NAME.train.npz, of a data set
-TABLE = re.compile(r"(barcode|feature|gene|cell)s?[^/]*$|_(rows|cols)\.txt$", re.IGNORECASE)
+TABLE = re.compile(r"(barcode|feature|gene|cell|rowname|colname)s?[^/]*$|_(rows|cols)\.txt$", re.IGNORECASE)
 DATA = (
     ".csv",
     ".tsv",
@@ -136,13 +136,22 @@ def _names(source, paths):
             r"(^|(?<!_bc)[_.-])(matrix|counts|count_matrix)$", "", name_of(path), flags=re.IGNORECASE
         )
         names.append(name or path.parent.name)
-    for spell in (_with_folders, _with_ending):
+    for spell in (_with_folders, _with_ending, _with_file):
         twice = {name for name in names if names.count(name) > 1}
         names = [
             spell(source, path, name) if name in twice else name
             for name, path in zip(names, paths, strict=True)
         ]
-    return names
+    return _each_once(names)
+
+
+def _each_once(names):
+    """With a number behind what stands there already: no matrix takes the place of another one."""
+    found = []
+    for name in names:
+        spellings = (name, *(f"{name}-{number}" for number in range(2, len(names) + 2)))
+        found.append(next(spelling for spelling in spellings if spelling not in found))
+    return found
 
 
 def _with_folders(source, path, name):
@@ -152,3 +161,7 @@ def _with_folders(source, path, name):
 
 def _with_ending(source, path, name):
     return f"{name}{suffix(path)}"
+
+
+def _with_file(source, path, name):
+    return "-".join([*path.parent.relative_to(source).parts, name_of(path)])

@@ -8,7 +8,7 @@ import h5py
 from scipy import sparse
 
 from count_matrices.kinds import only_genes
-from count_matrices.matrix import Counts, CountsError, fault
+from count_matrices.matrix import Counts, CountsError, fault, named_wrongly
 
 SPARSE = {"data", "indices", "indptr", "shape"}
 KIND_COLUMNS = ("feature_types", "feature_type")  # of an AnnData's var; any other may hold kinds, too
@@ -27,7 +27,7 @@ def read_hdf5(path):
         raise CountsError(f"{path.name}: is no HDF5 file (it begins with {head!r}): is its ending right?")
     with h5py.File(path) as file:
         keys = set(file)
-        if {"obs", "var"} <= keys and "mod" not in keys:  # MuData's file has all three
+        if is_annotated(keys):
             kind = _annotated
         elif "row_attrs" in keys or "col_attrs" in keys:
             return _loom(file, path.name)
@@ -36,11 +36,16 @@ def read_hdf5(path):
         elif genomes := [name for name in file if _is_10x(file[name])]:
             return _genomes(file, genomes, path.name)
         else:
-            raise CountsError(f"{path.name}: {_unknown(keys)}")
+            raise CountsError(f"{path.name}: {unknown(keys)}")
     return kind(path)
 
 
-def _unknown(keys):
+def is_annotated(keys):
+    return {"obs", "var"} <= keys and "mod" not in keys  # MuData's file has all three
+
+
+def unknown(keys):
+    """What a file is that holds other groups than AnnData's."""
     if {"barcode_idx", "umi"} & keys:
         return (
             "is CellRanger's molecule_info.h5 (reads of molecules), not a matrix; give "
@@ -48,10 +53,12 @@ def _unknown(keys):
         )
     if "mod" in keys:
         return 'is a MuData file; write its RNA alone: mudata.read(FILE)["rna"].write_h5ad("rna.h5ad")'
+    if "tables" in keys:
+        return "is a SpatialData file; give the AnnData in it: its folder tables/table, or as .h5ad"
     if "assays" in keys:
         return "is an h5Seurat file; convert it: SeuratDisk::Convert(FILE, dest = 'h5ad')"
     shown = ", ".join(sorted(keys)[:6]) or "nothing"
-    return f"an HDF5 file that is neither AnnData, 10x nor loom (it holds {shown}); write counts as .h5ad"
+    return f"is neither AnnData, 10x nor loom (it holds {shown}); write counts as .h5ad"
 
 
 def _is_10x(group):
@@ -144,18 +151,17 @@ def annotated(data, name):
         parts.append(("raw.X", data.raw.X, data.raw.var))
     if data.X is not None:
         parts.append(("X", data.X, data.var))
-    if not parts:
-        raise CountsError(f"{name}: holds neither X nor a layer named counts")
-    faults = []
+    faults = [] if parts else ["holds neither X nor a layer named counts"]
     for place, matrix, table in parts:
         if reason := fault(matrix):
             faults.append(f"{place}: {reason}" if len(parts) > 1 else reason)
             continue
         notes = [f"{name}: took {place} ({'; '.join(faults)})"] if faults else []
-        found = Counts(
-            matrix, [str(gene) for gene in table.index], [str(cell) for cell in data.obs_names], notes
-        )
-        return only_genes(found, _columns(table, data.var), name)
+        genes, cells = ([str(name) for name in names] for names in (table.index, data.obs_names))
+        if wrong := named_wrongly(genes, cells):  # before genes are told from antibodies
+            notes.append(f"{name}: its {wrong}: read as genes x cells")
+            return only_genes(Counts(matrix.T, cells, genes, notes), _columns(data.obs, data.obs), name)
+        return only_genes(Counts(matrix, genes, cells, notes), _columns(table, data.var), name)
     others = [layers[layer] for layer in layers if layer not in LAYERS]
     if others:
         faults.append(

@@ -14,6 +14,7 @@ OTHERS = re.compile(
     r".* capture|.*\b(codeword|control probe)|peaks?|adt|hto|atac|antibod(y|ies)|proteins?( expression)?|"
     r"hashtags?|guides?|(crispr|s?grna|multiplexing|abseq)\b.*|custom"
 )  # of 10x, muon, Seurat, BD; a biotype such as protein_coding is none of them
+UNKNOWN = {"", "nan", "none", "na", "<na>"}  # of a feature of which a file says nothing: taken for a gene
 PEAK = re.compile(r"(chr)?([0-9]{1,2}|[XYM]|MT|[A-Z]{2}\d+\.\d+)[:_-]\d{3,}[-_:]\d{3,}", re.IGNORECASE)
 TAG = re.compile(r"(adt|hto)[_:-].+|.+[_-](adt|hto)|.*totalseq.*|.*\|pAbO", re.IGNORECASE)
 SHOWN = 4  # kinds in a message
@@ -27,9 +28,14 @@ def is_other(kind):
     return OTHERS.fullmatch(kind.strip().lower()) is not None
 
 
+def is_unknown(kind):
+    return kind.strip().lower() in UNKNOWN
+
+
 def are_kinds(texts):
     """Whether these, one a feature, say what each is: biotypes, genomes and names do not."""
-    return 2 * sum(is_gene(text) or is_other(text) for text in texts) > len(texts)
+    known = sum(is_gene(text) or is_other(text) for text in texts)
+    return known > 0 and 2 * (known + sum(map(is_unknown, texts))) > len(texts)
 
 
 def only_genes(found, columns, name):
@@ -38,7 +44,7 @@ def only_genes(found, columns, name):
     width = found.matrix.shape[1]
     kinds = next((texts for texts in columns if len(texts) == width and are_kinds(texts)), None)
     kinds = kinds or _by_names(found.genes)
-    genes = np.array([is_gene(kind) for kind in kinds], bool)
+    genes = np.array([is_gene(kind) or is_unknown(kind) for kind in kinds], bool)
     if not genes.any():  # biotypes with antibodies among them
         genes = ~np.array([is_other(kind) for kind in kinds], bool)
     if genes.all():  # as where nothing is known

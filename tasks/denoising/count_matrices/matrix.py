@@ -103,12 +103,7 @@ def turned(found, name):
             f"{name}: the matrix is {matrix.shape[0]} x {matrix.shape[1]}, but {len(found.cells)} cells and "
             f"{len(found.genes)} genes are named"
         )
-    wrong = ""
-    if _are(BARCODE, found.genes) and not _are(BARCODE, found.cells):
-        wrong = "genes are named like barcodes"
-    elif _name_genes(found.cells) and not _name_genes(found.genes):
-        wrong = "cells are named like genes"
-    if wrong:
+    if wrong := named_wrongly(found.genes, found.cells):
         found.notes.append(f"{name}: its {wrong}: read as genes x cells")
         return Counts(matrix.T, found.cells, found.genes, found.notes)
     if _are(BARCODE, found.cells) or _name_genes(found.genes):
@@ -125,6 +120,13 @@ def turned(found, name):
             f"{name}: nothing shows which axis holds the cells: its {matrix.shape[0]} rows were taken"
         )
     return found
+
+
+def named_wrongly(genes, cells):
+    """How the names of genes and cells show that each are the other's; "" where they do not."""
+    if _are(BARCODE, genes) and not _are(BARCODE, cells):
+        return "genes are named like barcodes"
+    return "cells are named like genes" if _name_genes(cells) and not _name_genes(genes) else ""
 
 
 def _named(names):

@@ -69,6 +69,8 @@ def test_a_file_that_holds_no_lines_of_rows_is_told_what_it_is(tmp_path: Path) -
     rows = [{"input": f"q{n}", "answer": "x"} for n in range(50)]
     told: dict[str, tuple[bytes, str]] = {
         "a.json": (json.dumps({"data": rows}, indent=1).encode(), "one JSON object .its 'data' is a list"),
+        "a.xls": (b"\xd0\xcf\x11\xe0", "pandas.read_excel"),
+        "a.feather": (b"ARROW1\xff", "pandas.read_feather"),
         "a.jsonl.gz": (gzip.compress(json.dumps(rows).encode()), "it is packed: unpack it"),
         "a.parquet": (b"PAR1\xff", "read_parquet"),
     }
@@ -131,6 +133,13 @@ def test_a_metric_of_ones_own_scores(tmp_path: Path) -> None:
     verifier = load_module(tmp_path / "task", "verifier.py")
     (instance,) = verifier.draw("gate", 1, 0)
     assert verifier.score(instance, "anything") == 0.25
+
+
+def test_a_metric_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_bytes(b"# \xe9\ndef score(answer, right):\n    return 0.25\n")
+    with pytest.raises(SettingsError, match=r"mine.py is not UTF-8"):
+        from_jsonl.create(tmp_path / "task", rows_file(tmp_path), f"python:{tmp_path / 'mine.py'}")
+    assert not (tmp_path / "task").exists()
 
 
 def test_metrics_on_answers_worked_out_by_hand() -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -237,3 +238,53 @@ def test_answers_are_spelt_as_json_does_and_null_is_none(tmp_path: Path) -> None
 def test_an_answer_that_is_no_text_is_named(label: Any, reason: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=reason):
         json_answers(tmp_path, [label] * 80)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"case_id": 5, "label": "other"}, "private/test.csv: case_id '5' occurs twice"),
+        ({"case_id": 777, "label": "a"}, "case_id '777' does not stand in public/test.csv"),
+    ],
+)
+def test_ids_are_never_taken_for_questions_where_one_row_has_a_wrong_id(
+    more: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    source = sia_folder(tmp_path / "labels_sia")
+    asked = [{"case_id": row["id"], "text": row["question"]} for row in questions(100)]
+    write_csv(source / "data/public/test.csv", asked)
+    gold = [{"case_id": row["case_id"], "label": "ab"[row["case_id"] % 2]} for row in asked]
+    write_csv(source / "data/private/test.csv", [*gold, more])
+    with pytest.raises(SettingsError, match=re.escape(reason)):
+        from_sia.create(tmp_path / "labels", source)
+
+
+def test_a_private_table_of_ids_and_answers_alone_holds_no_questions(tmp_path: Path) -> None:
+    source = sia_folder(tmp_path / "labels_sia")
+    write_csv(source / "data/private/test.csv", [{"case_id": n, "label": "ab"[n % 2]} for n in range(100)])
+    with pytest.raises(SettingsError, match="by a common id"):
+        from_sia.create(tmp_path / "labels", source)
+
+
+def test_rows_that_give_no_pair_of_their_own_are_counted(tmp_path: Path) -> None:
+    source = sia_folder(tmp_path / "labels_sia")
+    rows = [{"id": n, "text": f"text {n % 80}"} for n in range(100)]
+    (source / "data/public/test.json").write_text(json.dumps(rows))
+    answers = [float("nan") if n < 10 else "b" if n == 99 else "a" for n in range(100)]
+    gold = [{"id": n, "label": answer} for n, answer in enumerate(answers)]
+    (source / "data/private/test.json").write_text(json.dumps(gold))
+    notes = "\n".join(from_sia.create(tmp_path / "labels", source))
+    assert "note: 10 rows of private/test.json have no answer" in notes
+    assert "note: 10 rows of public/test.json ask what an earlier one asks" in notes
+    assert "note: 1 of them have another answer than the first, which was taken" in notes
+    assert "NaN" not in (tmp_path / "labels/data/train.jsonl").read_text()
+
+
+def test_answers_to_further_questions_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    source = sia_folder(tmp_path / "labels_sia")
+    for name, count in (("dev", 50), ("test", 90)):
+        rows = [{"id": f"{name}{row['id']}", "text": row["question"]} for row in questions(count)]
+        write_csv(source / f"data/public/{name}.csv", rows)
+        write_csv(source / f"data/private/{name}.csv", [{"id": row["id"], "label": "a"} for row in rows])
+    notes = from_sia.create(tmp_path / "labels", source)
+    assert "  note: private/dev.csv: left out: private/test.csv answers as many questions, or more" in notes

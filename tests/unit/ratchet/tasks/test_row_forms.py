@@ -65,3 +65,8 @@ def test_another_chat_is_refused_by_its_row(tmp_path: Path, last: dict[str, Any]
 def test_what_stands_beside_a_chat_is_named_as_not_used(tmp_path: Path) -> None:
     rows = [chat(n, "human", "gpt", column="conversations") | {"system": f"Rule {n}"} for n in range(40)]
     assert "not used: system" in " ".join(rows_of(tmp_path, rows).notes)
+
+
+def test_alpaca_s_columns_are_known_in_any_capitals(tmp_path: Path) -> None:
+    rows = [{"Instruction": f"Add {i}.", "Input": "1 2", "Output": "3"} for i in range(42)]
+    assert rows_of(tmp_path, rows).pairs[0] == ("Add 0.\n\n1 2", "3")

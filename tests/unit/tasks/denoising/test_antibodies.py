@@ -26,6 +26,17 @@ def test_antibodies_are_no_genes_however_the_column_spells_it(column: str, genes
     assert files.read(tmp_path / "x.h5ad").genes == GENES[:55]
 
 
+def test_antibodies_are_no_genes_where_the_annotated_matrix_is_turned(tmp_path: Path):
+    import anndata
+    import pandas
+
+    genes, cells = pandas.DataFrame({"feature_types": KINDS_10X}, index=GENES), pandas.DataFrame(index=CELLS)
+    anndata.AnnData(COUNTS.T.tocsr(), obs=genes, var=cells).write_h5ad(tmp_path / "x.h5ad")
+    found = files.read(tmp_path / "x.h5ad")
+    assert (found.genes, found.cells) == (GENES[:55], CELLS)
+    assert (found.matrix != COUNTS[:, :55]).nnz == 0
+
+
 def test_a_matrix_of_sample_tags_alone_holds_no_genes(tmp_path: Path):
     (tmp_path / "tags").mkdir()
     market(tmp_path / "tags" / "matrix.mtx", COUNTS)

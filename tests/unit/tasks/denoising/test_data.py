@@ -231,3 +231,9 @@ def test_a_file_with_more_counts_than_are_read_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(matrix, "MOST_ENTRIES", 1000)
     with pytest.raises(matrix.CountsError, match="1000 are read: give fewer cells"):
         matrix.checked(COUNTS, "mine")
+
+
+def test_lines_of_instances_in_another_encoding_are_named(tmp_path: Path):
+    (tmp_path / "mine.jsonl").write_text('{"id": "a"}\n', encoding="utf-16")
+    with pytest.raises(matrix.CountsError, match=r"mine.jsonl is not UTF-8; convert it"):
+        data.main("instances", tmp_path / "mine.jsonl", tmp_path)

@@ -126,6 +126,21 @@ def unnamed(folder: Path) -> None:
     anndata.AnnData(WHOLE.T).write_h5ad(folder / "a.h5ad")
 
 
+def spatial(path: Path) -> None:
+    for name in ("tables/table", "images"):
+        (path / name).mkdir(parents=True)
+    (path / ".zgroup").write_text('{"zarr_format": 2}')
+
+
+def layers_alone(path: Path) -> None:
+    write_h5ad(path, None, layers={"spliced": COUNTS})
+
+
+def halved(path: Path) -> None:
+    write_h5ad(path)
+    path.write_bytes(path.read_bytes()[:9000])
+
+
 REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "turned, without names": (unnamed, "nothing shows which axis holds the cells"),
     "true and false": (lambda f: write_h5ad(f / "a.h5ad", WHOLE > 0), "not how many"),
@@ -153,6 +168,13 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         "there are gene_counts.csv.*with a gene a row: anndata.read_csv",
     ),
     "an unknown kind": (lambda f: (f / "a.parquet").write_bytes(b"PAR1"), "there are a.parquet"),
+    "SpatialData": (lambda f: spatial(f / "a.zarr"), "is a SpatialData file; give the AnnData in it"),
+    "layers alone": (lambda f: layers_alone(f / "a.h5ad"), r"data.X = data.layers\['spliced'\]"),
+    "half a matrix": (
+        lambda f: (f / "a.mtx.gz").write_bytes(gzip.compress(market("array integer", WHOLE.ravel()))[:900]),
+        "is it whole",
+    ),
+    "half a file": (lambda f: halved(f / "a.h5ad"), "truncated file.*is it whole"),
     "only a pipe": (lambda f: os.mkfifo(f / "a.h5ad"), "holds no count matrix"),
 }
 

@@ -68,6 +68,7 @@ def test_a_query_with_other_punctuation_is_the_same_query(tmp_path, monkeypatch)
 
 
 def test_instances_to_evaluate_come_without_labels_which_only_the_verifier_gets(tmp_path, monkeypatch):
+    imported(tmp_path, monkeypatch, gate=24, test=12)
     path = write(tmp_path / "mine.jsonl", CASES[:3])
     code, out, _ = ask("instances", path, tmp_path / "task", monkeypatch)
     assert code == 0
@@ -123,3 +124,37 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path, monkeypatch):
 def test_a_file_in_another_encoding_is_named(tmp_path, monkeypatch):
     (tmp_path / "bad.jsonl").write_bytes(b'{"text": "caf\xe9", "label": "x"}\n')
     assert "is not UTF-8" in ask("import", tmp_path / "bad.jsonl", tmp_path / "task", monkeypatch)[2]
+
+
+@pytest.mark.parametrize(
+    ("start", "hint"),
+    [(b"\x1f\x8b", "unpack it"), (b"PK\x03\x04", "pandas.read_excel"), (b"PAR1", "pandas.read_parquet")],
+)
+def test_a_file_that_is_no_text_is_told_from_one_in_another_encoding(start, hint, tmp_path, monkeypatch):
+    (tmp_path / "bad.jsonl").write_bytes(start + bytes(range(256)))
+    err = ask("import", tmp_path / "bad.jsonl", tmp_path / "task", monkeypatch)[2]
+    assert hint in err
+    assert "iconv" not in err
+
+
+def test_labels_that_nobody_can_answer_are_said_before_an_evaluation(tmp_path, monkeypatch):
+    imported(tmp_path, monkeypatch, gate=24, test=12)
+    some = write(tmp_path / "some.jsonl", [CASES[0], {"text": "b", "label": "strange"}])
+    code, _, err = ask("instances", some, tmp_path / "task", monkeypatch)
+    assert code == 0
+    assert "1 labels are not in the list and can't be answered: strange" in err
+    code, out, err = ask(
+        "instances",
+        write(tmp_path / "all.jsonl", [CASES[0] | {"label": "Card"}]),
+        tmp_path / "task",
+        monkeypatch,
+    )
+    assert (code, out) == (2, "")
+    assert "no query has one of its 3 (card, cash, pin, ...)" in err
+
+
+def test_a_query_with_two_labels_is_said_to_have_them(tmp_path, monkeypatch):
+    copy = CASES[0] | {"id": "copy", "label": "pin"}
+    summary, _ = imported(tmp_path, monkeypatch, [*CASES, copy], gate=24, test=12)
+    (warning,) = summary["warnings"]
+    assert warning.startswith("1 repeated queries have another label than the one that was taken: c")

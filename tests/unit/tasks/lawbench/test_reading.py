@@ -164,6 +164,7 @@ def test_a_table_is_read_whatever_its_separator_and_capitals(text: str, tmp_path
     ("row", "reason"),
     [
         ({"question": "x", "answer": "法条:刑法第264条"}, "articles of law .*3-1"),
+        ({"question": "x", "answer": "根据《中华人民共和国刑法》第二百六十四条"}, "articles of law .*3-1"),
         ({"question": "x", "answer": "刑期:12个月"}, "a sentence .*3-4"),
         ({"fact": "甲\ud83d", "charges": ["盗窃"]}, 'surrogate pair in "fact"'),
         ({"fact": "甲", "charges": ["盗\ud83d"]}, 'surrogate pair in "charges"'),
@@ -222,6 +223,8 @@ def test_a_table_that_would_lose_rows_or_charges_is_refused(reason: str, tmp_pat
 def test_a_list_within_one_object_is_told_from_lines(tmp_path: Path):
     with pytest.raises(reading.DataError, match=r"one JSON object .it holds data.: give the list"):
         reading.read_cases(write(tmp_path / "x.json", json.dumps({"data": OWN}, indent=1)))
+    with pytest.raises(reading.DataError, match=r"one JSON object .it holds data.: give the list"):
+        reading.read_cases(write(tmp_path / "x.json", json.dumps({"data": OWN})))
 
 
 def test_charges_that_nobody_can_name_are_said_before_an_evaluation(
@@ -232,3 +235,58 @@ def test_charges_that_nobody_can_name_are_said_before_an_evaluation(
     write(tmp_path / "into/public/labels.json", json.dumps(["盗窃", "诈骗"]))
     data.evaluation_cases(source, tmp_path / "into")
     assert "1 charges are not in the list: 自创" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", ["正确答案：A", "上文涉及到的犯罪金额:4000.0元。", "类别:婚姻家庭"])
+def test_another_sub_task_is_never_evaluated_as_wrong_charges(answer: str, tmp_path: Path):
+    (tmp_path / "into" / "public").mkdir(parents=True)
+    (tmp_path / "into" / "public" / "labels.json").write_text('["盗窃", "诈骗"]', encoding="utf-8")
+    rows = [{"instruction": "i", "question": f"甲{number}", "answer": answer} for number in range(9)]
+    with pytest.raises(reading.DataError, match=r"no case has a charge of the list .*another sub-task"):
+        data.evaluation_cases(write(tmp_path / "x.json", json.dumps(rows)), tmp_path / "into")
+
+
+def test_a_charge_of_the_user_s_own_list_is_whole_whatever_it_holds(tmp_path: Path):
+    own = ["theft/robbery", "甲|乙", "丙"]
+    write(tmp_path / "labels.json", json.dumps(own))
+    rows = [{"fact": "a", "charges": own[0]}, {"fact": "b", "charges": "丙,甲|乙"}]
+    write(tmp_path / "train.jsonl", lines(rows))
+    roles, labels, _ = reading.read_folder(tmp_path)
+    assert [case["charges"] for case in roles["train"]] == [["theft/robbery"], ["丙", "甲|乙"]]
+    assert set(labels) == set(own)
+
+
+def test_the_line_with_a_broken_byte_and_why_a_line_is_no_json_are_said(tmp_path: Path):
+    broken = lines(OWN).encode() + b'{"fact": "\xe7", "charges": []}\n'
+    (tmp_path / "x.jsonl").write_bytes(broken)
+    with pytest.raises(reading.DataError, match=f"no UTF-8 stands in line {len(OWN) + 1}"):
+        reading.read_cases(tmp_path / "x.jsonl")
+    with pytest.raises(reading.DataError, match="line 1 is not JSON: Extra data"):
+        reading.read_cases(write(tmp_path / "x.jsonl", lines(OWN).replace("\n", ",\n")))
+
+
+@pytest.mark.parametrize(
+    "listed", [{"盗窃": 0, "诈骗": 1}, {"0": "盗窃", "1": "诈骗"}, {"classes": ["盗窃", "诈骗罪", ""]}]
+)
+def test_a_list_of_charges_may_be_an_object_with_their_numbers(listed: dict, tmp_path: Path):
+    write(tmp_path / "labels.json", json.dumps(listed))
+    write(tmp_path / "train.jsonl", lines(OWN))
+    write(tmp_path / "accu.txt", "盗窃\n")
+    _, labels, left = reading.read_folder(tmp_path)
+    assert sorted(labels) == sorted(["盗窃", "诈骗"])
+    assert left == ["accu.txt: left out: charges are listed in labels.json"]
+
+
+@pytest.mark.parametrize("listed", [{"盗窃": "theft"}, {"a": ["盗窃"], "b": ["诈骗"]}, {"盗窃": 0.5}])
+def test_an_object_that_does_not_say_what_the_charges_are_is_refused(listed: dict, tmp_path: Path):
+    write(tmp_path / "labels.json", json.dumps(listed))
+    write(tmp_path / "train.jsonl", lines(OWN))
+    with pytest.raises(reading.DataError, match="must be a JSON list of charges"):
+        reading.read_folder(tmp_path)
+
+
+def test_a_charge_that_no_answer_could_name_is_refused(tmp_path: Path):
+    write(tmp_path / "labels.json", json.dumps(["盗窃", "甲；乙"]))
+    write(tmp_path / "train.jsonl", lines(OWN))
+    with pytest.raises(reading.DataError, match="'甲;乙' holds a semicolon, which separates charges"):
+        reading.read_folder(tmp_path)
