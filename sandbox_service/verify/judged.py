@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+from decimal import Decimal
 from typing import Any, get_args
 
 import numpy as np
@@ -42,7 +43,7 @@ def judged(result: Any, bounds: ScoreSection) -> Evaluation:
     if score is None:
         faults.append(f"score is {_kind(fields['score'])}, not a number")
     elif math.isfinite(score) and not bounds.low <= score <= bounds.high:
-        faults.append(f"score {score:g} is outside of {bounds.low:g}..{bounds.high:g}")
+        faults.append(f"score {str(score).removesuffix('.0')} is outside of {bounds.low:g}..{bounds.high:g}")
     if faults or score is None:
         raise VerifierError(f"the verifier gave no valid score: {'; '.join(faults)}", HINT)
     if not math.isfinite(score):
@@ -68,17 +69,19 @@ def _metric_faults(metrics: Any) -> list[str]:
 
 
 def number(value: Any) -> float | None:
-    """A Python or numpy number (also an array of no axes) as a float; None for anything else."""
+    """A Python or numpy number (also a Decimal, an array of no axes) as a float; None for anything else."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, np.bool_):
         value = bool(value)
-    if not isinstance(value, numbers.Real):
+    if not isinstance(value, numbers.Real | Decimal):
         return None
     try:
         return float(value)
     except OverflowError:  # an int beyond all floats
         return math.inf
+    except ValueError:  # a Decimal that must not be used
+        return math.nan
 
 
 def _kind(value: Any) -> str:
