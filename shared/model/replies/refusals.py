@@ -94,6 +94,7 @@ _LATER = re.compile(
     re.I,
 )
 _UNITS_S = {"ms": 0.001, "mil": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}  # how they begin
+_MESSAGES = ("message", "detail", "error_message", "msg", "status_msg", "Message")
 OURS = ("return_token_ids", "logprobs", "seed", "n")  # always the same: no scaffold chose their values
 
 
@@ -178,7 +179,7 @@ def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refu
         told = reported.get("message") or reported.get("detail")
         error = {"message": told, "code": error} if told else {"message": error}
     places = tuple(_places(reported)) if status in (400, 422) else ()
-    message = error.get("message") or error.get("detail") or error.get("error_message") or error
+    message = next((told for name in _MESSAGES if (told := error.get(name))), error)
     text = message if isinstance(message, str) else json.dumps(message)
     if error.get("errors") and message is not error:  # what is wrong in particular, as validators list it
         text = f"{text}: {json.dumps(error['errors'])}"
