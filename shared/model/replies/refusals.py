@@ -22,6 +22,7 @@ from shared.errors import (
     RequestRefusedError,
     UnknownModelError,
 )
+from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 
 SHOWN_CHARS = 500
@@ -165,7 +166,7 @@ def _mentions(text: str, name: str, anywhere: bool) -> bool:
 
 def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refusal:
     try:
-        reported: Any = json.loads(body)
+        reported: Any = plain(json.loads(body))  # a prompt that it quotes may be cut within a character
     except (ValueError, RecursionError):
         reported = None
     if isinstance(reported, list) and reported and isinstance(reported[0], dict):
@@ -217,7 +218,7 @@ def as_error(url: str, refusal: Refusal) -> ChatError | ChatUnavailableError:
     about = f"{refusal.message} {refusal.code}"
     if refusal.is_of_account:
         return EndpointBlockedError(problem, "check the account; what was paid for is kept")
-    if refusal.is_busy and status in (0, 400, 403, 404):
+    if refusal.is_busy and status not in (401, 413, 429):  # 413, 429: for a request that is too large
         return _later(problem, refusal)
     if status == 401 or (status in (400, 403) and _KEY.search(about)):
         return EndpointBlockedError(problem, "put a valid key in the variable that api_key_env names")

@@ -146,6 +146,9 @@ def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(m
         (400, "LoRA adapter m not found", UnknownModelError),
         (404, "Loading lora m failed: No adapter found for /a", UnknownModelError),
         (400, "Too many requests", ChatUnavailableError),
+        (422, "Model is overloaded", ChatUnavailableError),
+        (405, "Server is busy", ChatUnavailableError),
+        (413, "Rate limit reached: request too large", RequestRefusedError),
         (429, "You have run out of credits", EndpointBlockedError),
         (400, "ExceededBudget: User over budget", EndpointBlockedError),
         (400, "Insufficient account balance", EndpointBlockedError),
@@ -182,6 +185,11 @@ def test_what_a_status_means(status: int, message: str, kind: type[ChatError]) -
     error = as_error("http://x/v1", read_refusal(status, json.dumps(openai(message))))
     assert type(error) is kind
     assert f"http://x/v1 {'refuses' if kind is RequestRefusedError else 'answers'}" in error.message
+
+
+def test_a_prompt_that_a_refusal_quotes_may_be_cut_within_a_character() -> None:
+    message = read_refusal(400, '{"error": {"message": "flagged: hi \\ud83d", "code": "\\ud83d"}}').message
+    assert message == "flagged: hi \ufffd"
 
 
 def test_a_spent_account_may_be_told_by_a_code_alone() -> None:
