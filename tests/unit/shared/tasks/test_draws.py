@@ -10,7 +10,7 @@ from ratchet.tasks import new_task
 from shared.errors import TaskError
 from shared.tasks.draws import check_instances, draw
 from shared.tasks.task import Task, find_task
-from tests.parts.ending import ends_soon
+from tests.unit.ending import ends_soon
 
 HEAD = "import dataclasses, json, sys\n"
 GOOD = "def draw(split, count, seed):\n    return [{'id': f'{split}-{i}', 'n': i} for i in range(count)]\n"
