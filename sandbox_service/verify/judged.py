@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-from decimal import Decimal
 from typing import Any, get_args
 
 import numpy as np
@@ -69,19 +68,17 @@ def _metric_faults(metrics: Any) -> list[str]:
 
 
 def number(value: Any) -> float | None:
-    """A Python or numpy number (also a Decimal, an array of no axes) as a float; None for anything else."""
+    """A Python or numpy number (also an array of no axes) as a float; None for anything else."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     if isinstance(value, np.bool_):
         value = bool(value)
-    if not isinstance(value, numbers.Real | Decimal):
+    if not isinstance(value, numbers.Real):
         return None
     try:
         return float(value)
     except OverflowError:  # an int beyond all floats
         return math.inf
-    except ValueError:  # a Decimal that must not be used
-        return math.nan
 
 
 def _kind(value: Any) -> str:
