@@ -12,7 +12,7 @@ from shared.store.store import get_bundle
 
 
 def offers_answers(now: Situation, harness: str) -> bool:
-    verifier = (now.task.folder / "verifier.py").read_text(encoding="utf-8")
+    verifier = (now.task.folder / "verifier.py").read_bytes()
     scaffold = get_bundle(now.store, harness)[SCAFFOLD].decode()
     asked_for = now.config.training.demonstrations > 0
     return asked_for and has_function(verifier, "answers") and has_function(scaffold, "demonstrate")

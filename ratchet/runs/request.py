@@ -134,7 +134,7 @@ def _require_algorithm(task: Task, training: TrainingSection) -> None:
     if name != "auto" and name not in ALGORITHMS:
         raise SettingsError(f"training.algorithm: unknown algorithm {name!r}", f"known: {known}")
     if name != "auto" and ALGORITHMS[name].imitates:
-        verifier = (task.folder / "verifier.py").read_text(encoding="utf-8")
+        verifier = (task.folder / "verifier.py").read_bytes()
         why = "" if has_function(verifier, "answers") else f"task {task.name!r} tells no right answers"
         why = why or ("" if training.demonstrations else "training.demonstrations is 0")
         if why:

@@ -14,7 +14,7 @@ ASKED = 16  # train instances that are asked for
 
 
 def offers_answers(task: Task) -> bool:
-    return has_function((task.folder / "verifier.py").read_text(encoding="utf-8-sig"), "answers")
+    return has_function((task.folder / "verifier.py").read_bytes(), "answers")
 
 
 def check(task: Task, trial: Trial) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 from shared.errors import TaskError
 from shared.packaged import TOP
@@ -30,10 +31,12 @@ def answers(task: Task, count: int = ANSWERS) -> list[str]:
         raise TaskError(f"{name} took longer than {CORPUS_S:g} s for {count} lines") from None
     stderr = done.stderr.decode(errors="replace")
     if done.returncode != 0:
-        raise TaskError(f"{name} failed: {last_line(stderr)}", where(stderr))
+        why = last_line(stderr) or f"exit code {done.returncode}"
+        raise TaskError(f"{name} failed: {why}", where(stderr) or f"see {task.folder / name}")
     try:
         rows = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
-        found = [row["answer"] for row in rows if isinstance(row["messages"], list)]
+        found = [row["answer"] for row in rows if _is_conversation(row["messages"])]
+        json.dumps(rows, ensure_ascii=False).encode()  # half of a surrogate pair is no character
     except (ValueError, KeyError, TypeError) as error:
         raise TaskError(
             f"{name} prints what is no line of messages and answer: {type(error).__name__}: {error}",
@@ -42,3 +45,12 @@ def answers(task: Task, count: int = ANSWERS) -> list[str]:
     if not found or not all(isinstance(answer, str) and answer for answer in found):
         raise TaskError(f"{name} prints no answers: {found[:1]!r}", "an answer is a text that is not empty")
     return found
+
+
+def _is_conversation(messages: Any) -> bool:
+    """As a chat template can write it."""
+    return (
+        isinstance(messages, list)
+        and bool(messages)
+        and all(isinstance(one["role"], str) and isinstance(one["content"], str) for one in messages)
+    )

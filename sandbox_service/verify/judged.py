@@ -42,7 +42,7 @@ def judged(result: Any, bounds: ScoreSection) -> Evaluation:
     if score is None:
         faults.append(f"score is {_kind(fields['score'])}, not a number")
     elif math.isfinite(score) and not bounds.low <= score <= bounds.high:
-        faults.append(f"score {score:g} is outside of {bounds.low:g}..{bounds.high:g}")
+        faults.append(f"score {str(score).removesuffix('.0')} is outside of {bounds.low:g}..{bounds.high:g}")
     if faults or score is None:
         raise VerifierError(f"the verifier gave no valid score: {'; '.join(faults)}", HINT)
     if not math.isfinite(score):

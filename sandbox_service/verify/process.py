@@ -24,10 +24,15 @@ from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 from shared.packaged import TOP
 from shared.tasks.draws import last_line, where
+from shared.tasks.ended import end_session
 from shared.tasks.task import Task
 
 REPLY_TIMEOUT_S = 600.0  # of a block: many slow programs, waiting for a quiet machine
 ALONE = ("score", "toolchain", "baseline")  # what waits for no machine: it is the verifier that is slow
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",  # its idle threads spin beside what is timed
+    "PYTHONIOENCODING": "utf-8:backslashreplace",  # what it prints may be any character, or half of one
+}
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -44,7 +49,7 @@ class VerifierProcess:
             stderr=self._stderr,
             bufsize=0,
             cwd=TOP,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # its idle threads spin beside what is timed
+            env={**os.environ, **ENVIRONMENT},
             start_new_session=True,
             preexec_fn=children.die_with_parent,
         )
@@ -67,9 +72,9 @@ class VerifierProcess:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End it; its boxes die with it."""
+        """End it, with whatever it has started; its boxes die with it."""
         children.unregister(self._process.pid)
-        self._process.kill()
+        end_session(self._process.pid)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._stderr):
             if pipe is not None:

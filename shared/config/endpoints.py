@@ -28,13 +28,17 @@ SECRET_QUERY = {
 }
 SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.I)
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+NO_ADDRESS = "it is no address: write it as http://HOST:PORT/v1"
+LONGEST_S = 86_400.0  # a day: what is more (infinity, too) no clock of the system can wait for
 SECRET_NAME = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$")
 
 
 def _is_address(split: SplitResult) -> bool:
+    """Not with a character that nobody sees, as one that is copied from a page may hold."""
     try:
         (split.hostname or "").encode("idna")
-        return split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+        seen = split.geturl().isprintable()
+        return seen and split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
     except ValueError:  # of the port, or of a name that none can have
         return False
 
@@ -51,7 +55,7 @@ class EndpointSection(Section):
     url: str = ""  # e.g. http://host:8000/v1; several, separated by spaces, serve the same model
     name: str = ""  # the model's name there
     api_key_env: str = ""  # the name of the variable, never the key
-    timeout_s: float = Field(120.0, gt=0)  # for one reply
+    timeout_s: float = Field(120.0, gt=0, le=LONGEST_S)  # for one reply
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     omit: tuple[str, ...] = ()  # parameters that are not sent: seed, temperature, logprobs, n, ...
     top_p: float | None = Field(None, gt=0, le=1)
@@ -66,10 +70,12 @@ class EndpointSection(Section):
     @field_validator("url")
     @classmethod
     def _addresses_without_secret(cls, url: str) -> str:
-        for one in filter(None, re.split(r"[\s,]+", url)):
-            split = urlsplit(one)
+        each = list(filter(None, re.split(r"[\s,]+", url)))
+        if url and not each:
+            raise ValueError(NO_ADDRESS)
+        for split in map(urlsplit, each):
             if not _is_address(split):
-                raise ValueError("it is no address: write it as http://HOST:PORT/v1")
+                raise ValueError(NO_ADDRESS)
             names = {name.lower() for name in parse_qs(split.query)}
             if split.password is not None or split.username is not None or names & SECRET_QUERY:
                 raise ValueError(
@@ -122,5 +128,5 @@ class AdvisorSection(EndpointSection):
     engine: Literal["analysis", "gepa", "openevolve"] = "analysis"  # who asks it, and reads its answers
     temperature: float = Field(0.7, ge=0.0, le=2.0)
     max_tokens: int = Field(4096, ge=256)
-    timeout_s: float = Field(300.0, gt=0)
+    timeout_s: float = Field(300.0, gt=0, le=LONGEST_S)
     drafts: int = Field(3, ge=1, le=8)  # answers a generation, at most; fewer where a budget is nearly spent

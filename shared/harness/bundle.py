@@ -55,7 +55,7 @@ class PatchRefused(RatchetError):
 class Knob(BaseModel):
     """A declared, bounded setting."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     kind: Literal["choice", "int", "float"]
     value: KnobValue
@@ -144,14 +144,23 @@ def _text(name: str, data: bytes) -> str:
         raise HarnessError(f"{name} is not UTF-8") from None
 
 
+def _knob(name: str, given: object) -> Knob:
+    try:
+        return Knob.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][:1])
+        raise HarnessError(f"{KNOBS}: knob {name} is malformed: {where}: {first['msg']}") from None
+
+
 def _knobs(text: str) -> dict[str, Knob]:
     try:
         table = tomllib.loads(text)
-        knobs = {name: Knob.model_validate(knob) for name, knob in table.get("knobs", {}).items()}
+        knobs = {name: _knob(name, knob) for name, knob in table.get("knobs", {}).items()}
     except tomllib.TOMLDecodeError as error:
         raise HarnessError(f"{KNOBS} is not TOML: {error}") from None
-    except (ValidationError, AttributeError) as error:
-        raise HarnessError(f"{KNOBS}: a knob is malformed: {error}") from None
+    except AttributeError:
+        raise HarnessError(f"{KNOBS}: knobs are tables, [knobs.NAME] each") from None
     if set(table) - {"knobs"}:
         raise HarnessError(f"{KNOBS} holds only [knobs.NAME] tables, not {sorted(set(table) - {'knobs'})}")
     for name, knob in knobs.items():

@@ -43,11 +43,12 @@ def scaffold_fault(source: str) -> str:
     return ""
 
 
-def has_function(source: str, name: str) -> bool:
-    """Whether a module defines that function at its top level. One that does not parse defines nothing."""
+def has_function(source: str | bytes, name: str) -> bool:
+    """Whether a module defines that function at its top level. One that does not parse defines nothing. A
+    verifier is given as bytes: Python reads its byte order mark and its encoding as an import would."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(isinstance(node, ast.FunctionDef) and node.name == name for node in tree.body)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,13 +14,13 @@ from typing import Any
 
 from shared.errors import TaskError
 from shared.messages.records import JsonObject, PostedScore
-from shared.packaged import TOP
+from shared.tasks.ended import ended
 from shared.tasks.task import Task
 
 DRAW_TIMEOUT_S = 300.0
 SHOWN = 3  # ids that a message lists
 MOST_LINES, MOST_CHARS = 3, 500  # of an error
-CALLERS = ('draw_program.py"', 'rehearsal/calls.py"')  # which call the verifier: no place of its own
+CALLERS = ('draw_program.py"', 'rehearsal/calls.py"', '"<frozen ')  # of the verifier: no place of its own
 
 
 def draw(
@@ -37,14 +36,14 @@ def draw(
     if not isinstance(instances, list) or not all(isinstance(item, dict) for item in instances):
         raise TaskError(f"{task.name}: verifier.draw({split!r}) must return a list of JSON objects")
     if fault := instances_fault(instances):
-        raise TaskError(f"{task.name}: verifier.draw({split!r}): {fault}", "every instance needs its own id")
+        raise TaskError(f"{task.name}: verifier.draw({split!r}): {fault}", _hint(fault))
     return instances
 
 
 def check_instances(task: Task, instances: list[JsonObject]) -> None:
     """Raises TaskError naming the first instance that the verifier can't take, or that shares its id."""
     if fault := instances_fault(instances):
-        raise TaskError(fault, "give every instance an id of its own")
+        raise TaskError(fault, _hint(fault))
     reasons = _ask(task, json.dumps(instances), DRAW_TIMEOUT_S, "check")
     for instance, reason in zip(instances, reasons, strict=True):
         if reason:
@@ -58,7 +57,7 @@ def of_posted(task: Task, posted: PostedScore) -> JsonObject | str:
     if isinstance(made, str):
         return made
     if fault := instances_fault([made]):
-        raise TaskError(f"{task.name}: verifier.from_feedback: {fault}")
+        raise TaskError(f"{task.name}: verifier.from_feedback: {fault}", _hint(fault))
     return dict(made)
 
 
@@ -79,6 +78,13 @@ def instances_fault(instances: Sequence[JsonObject]) -> str:
     return ""
 
 
+def _hint(fault: str) -> str:
+    of_id = "has no id" in fault or "share the id" in fault
+    return (
+        "every instance needs its own id" if of_id else "its fields may be whatever JSON can hold, in UTF-8"
+    )
+
+
 def _unstorable(value: Any) -> str:
     try:
         json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
@@ -93,14 +99,7 @@ def _ask(task: Task, text: str, timeout_s: float, *arguments: str) -> Any:
     command = [sys.executable, "-m", "shared.tasks.draw_program", str(task.folder), *arguments]
     asked = f"{arguments[0]}({', '.join(arguments[1:])})"
     try:
-        done = subprocess.run(
-            command,
-            input=text.encode(),
-            capture_output=True,
-            timeout=timeout_s,
-            cwd=TOP,
-            env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"},
-        )
+        done = ended(command, text.encode(), timeout_s)
     except subprocess.TimeoutExpired:
         raise TaskError(f"{task.name}: verifier.{asked} took longer than {timeout_s:.0f} s") from None
     stderr = done.stderr.decode(errors="replace").strip()

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from shared.config.endpoints import LONGEST_S
 from shared.config.settings import RunConfig, read_toml, without_retired
 from shared.errors import SettingsError, TaskError
 from shared.packaged import packaged
@@ -48,9 +49,9 @@ class AttemptSection(Section):
     requests: int = Field(8, ge=1)  # model replies
     max_tokens: int = Field(256, ge=1)  # of one reply
     turns: int = Field(8, ge=1)  # steps of the scaffold
-    step_s: float = Field(10.0, gt=0)  # of one step, in the box
+    step_s: float = Field(10.0, gt=0, le=LONGEST_S)  # of one step, in the box
     step_memory_mb: int = Field(1024, ge=64)
-    candidate_s: float = Field(20.0, gt=0)  # of one candidate's run
+    candidate_s: float = Field(20.0, gt=0, le=LONGEST_S)  # of one candidate's run
     candidate_memory_mb: int = Field(2048, ge=64)
     threads: int = Field(2, ge=1)  # that a candidate may use
     hidden: tuple[str, ...] = ()  # files of installed packages that no box shows: sources of instances

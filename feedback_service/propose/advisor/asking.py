@@ -137,12 +137,13 @@ class _Asked:
         spending = Spending(purse.budget, purse.spent + self.cost, purse.counter)
         # A decision rests on failures too: they are kept for its replay.
         with self._chat.asking(purse.payer, spending, self._until_s, keeps_failures=True) as asking:
-            futures = [asking.ask(one) for one in wanted]
-            try:
-                for future in futures:
-                    found += self._texts(gathered(future))
-            except (ChatError, ChatUnavailableError) as error:  # drafts that wait are called off
-                self.why = f"the advisor can't be asked: {error.message}"
+            why = ""
+            for futures in [asking.ask(one) for one in wanted]:
+                try:
+                    found += self._texts(gathered(futures))
+                except (ChatError, ChatUnavailableError) as error:  # the others may be answered, and are paid
+                    why = why or f"the advisor can't be asked: {error.message}"
+        self.why = why or self.why
         self.cost += asking.cost
         return found
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +19,8 @@ from shared.config.settings import AdvisorSection
 from shared.errors import ChatError, ChatUnavailableError, RatchetError
 from shared.harness.bundle import SCAFFOLD, PatchRefused, load_harness, with_knobs
 from shared.messages.records import Cost
-from shared.model.client import Chat
+from shared.model.client import Answer as Answered
+from shared.model.client import Chat, gathered
 from shared.model.replies.objects import objects_in
 from shared.model.wire import SampleRequest
 
@@ -54,7 +56,7 @@ def ask(
     pairs: Sequence[tuple[str, str]],
     template: Mapping[str, bytes],
 ) -> tuple[list[Draft], Cost]:
-    """As many drafts as advisor.drafts. An endpoint that fails makes one draft with that fault."""
+    """As many drafts as advisor.drafts. Where the endpoint fails, that draft has its fault."""
     request = SampleRequest(
         model=section.name,
         messages=[{"role": "user", "content": render(description, shape, pairs, template)}],
@@ -64,15 +66,19 @@ def ask(
         temperature=section.temperature,
         schema=Answer.model_json_schema(),
     )
+    with chat.asking() as asking:
+        drafts = [_draft(f"draft {n}", one, template) for n, one in enumerate(asking.ask(request), 1)]
+    return drafts, asking.cost
+
+
+def _draft(name: str, asked: Future[Answered], template: Mapping[str, bytes]) -> Draft:
     try:
-        sampled = chat.sample([request])
-    except (ChatError, ChatUnavailableError) as error:
-        return [Draft("draft 1", {}, error.message)], Cost()
-    reply = sampled.replies[0]
+        reply = gathered([asked])
+    except (ChatError, ChatUnavailableError) as error:  # the others may be answered, and are paid
+        return Draft(name, {}, error.message)
     if reply.refused:
-        return [Draft("draft 1", {}, f"the endpoint refuses: {reply.refused}")], sampled.cost
-    drafts = [read(f"draft {n}", one.text, template) for n, one in enumerate(reply.samples, 1)]
-    return drafts, sampled.cost
+        return Draft(name, {}, f"the endpoint refuses: {reply.refused}")
+    return read(name, reply.samples[0].text, template)
 
 
 def render(

@@ -15,7 +15,7 @@ from scaffold import messages
 
 PROMPTS = {
     path.stem: path.read_text(encoding="utf-8-sig")
-    for path in (Path(__file__).parent / "harness" / "prompts").glob("*.md")
+    for path in (Path(__file__).parent / "harness" / "prompts").glob("[!.]*.md")
 }
 
 

@@ -5,15 +5,14 @@ reported by its name.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.messages.records import JsonObject
-from shared.packaged import TOP
 from shared.tasks.draws import last_line
+from shared.tasks.ended import ended
 from shared.tasks.task import Task
 
 REHEARSAL_S = 180.0
@@ -38,26 +37,23 @@ def rehearse(
     """What calling everything that a run calls of its verifier shows."""
     command = [sys.executable, "-m", "ratchet.tasks.rehearsal", str(task.folder)]
     asked = json.dumps({"instances": list(instances), "answers": list(answers)}).encode()
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"}
-    ended = ""
+    end = ""
     try:
-        done = subprocess.run(
-            command, input=asked, capture_output=True, timeout=timeout_s, cwd=TOP, env=environment
-        )
+        done = ended(command, asked, timeout_s)
         out = done.stdout
         if done.returncode != 0 or b'"done"' not in out[-DONE_BYTES:]:
             error = last_line(done.stderr.decode(errors="replace"))
-            ended = f"ended the process (exit code {done.returncode}){': ' + error if error else ''}"
+            end = f"ended the process (exit code {done.returncode}){': ' + error if error else ''}"
     except subprocess.TimeoutExpired as late:
-        out, ended = late.stdout or b"", f"did not return within {timeout_s:g} s"
-    return _found([json.loads(line) for line in out.splitlines() if line.endswith(b"}")], ended)
+        out, end = late.stdout or b"", f"did not return within {timeout_s:g} s"
+    return _found([json.loads(line) for line in out.splitlines() if line.endswith(b"}")], end)
 
 
-def _found(lines: list[JsonObject], ended: str) -> Found:
+def _found(lines: list[JsonObject], end: str) -> Found:
     faults = [(str(line["fault"]), str(line["where"])) for line in lines if "fault" in line]
-    if ended:
+    if end:
         calling = [str(line["calling"]) for line in lines if "calling" in line]
-        faults.append((f"{calling[-1] if calling else 'verifier.py'} {ended}", "verifier.py"))
+        faults.append((f"{calling[-1] if calling else 'verifier.py'} {end}", "verifier.py"))
     seconds = [float(line["seconds"]) for line in lines if "seconds" in line]
     notes = tuple(str(line["note"]) for line in lines if "note" in line)
     return Found(tuple(faults), notes, sum(seconds) / max(1, len(seconds)), len(seconds))

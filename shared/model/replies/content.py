@@ -15,6 +15,7 @@ _REASONING_FIELDS = (
     *("reasoning_details", "thinking_blocks"),  # typed parts
 )
 _TEXT_FIELDS = ("text", "thinking", "reasoning", "content", "value", "refusal", "summary")  # of a typed part
+_TURN = r"(?:<\|start\|>assistant)?"
 _MARKS = (  # what models put round a block of reasoning; more than one may precede an answer
     (r"<think>", r"</think>"),
     (r"<thinking>", r"</thinking>"),
@@ -23,7 +24,8 @@ _MARKS = (  # what models put round a block of reasoning; more than one may prec
     (r"\[THINK\]", r"\[/THINK\]"),
     (r"◁think▷", r"◁/think▷"),
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>(?:\s*<\|START_RESPONSE\|>)?"),
-    (r"<\|channel\|>analysis<\|message\|>", r"<\|channel\|>final<\|message\|>"),
+    (rf"{_TURN}<\|channel\|>analysis<\|message\|>", r"<\|channel\|>final<\|message\|>"),
+    (rf"{_TURN}(?=<\|channel\|>final<\|message\|>)", r"<\|channel\|>final<\|message\|>"),  # none of it
 )
 _THINK = re.compile(
     r"\s*(?:" + "|".join(f"{opened}(.*?)(?:{closed}|\\Z)" for opened, closed in _MARKS) + ")", re.S | re.I
@@ -37,7 +39,8 @@ _OPENED_BEFORE = re.compile(r"(.*?)</think(?:ing)?>", re.S)  # a chat template o
 def text_and_reasoning(message: JsonObject) -> tuple[str, str]:
     """The answer (of a message without one: its refusal, or the arguments of its call) and the reasoning."""
     text, reasoning = _content(message.get("content"))
-    given = ("".join(_content(message.get(name))) for name in _REASONING_FIELDS)
+    fields = [message.get(name) for name in _REASONING_FIELDS]
+    given = ("".join(_content(value)) for value in fields if isinstance(value, str | list | dict))
     reasoning = reasoning or next(filter(None, given), "")
     text, inside = _split_thinking(_END_MARKS.sub("", text))
     if not text.strip():

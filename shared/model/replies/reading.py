@@ -45,7 +45,7 @@ def parse_completion(body: bytes) -> tuple[Sample, Usage] | Refusal:
     reason)."""
     text = body.decode("utf-16" if body[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig", "replace")
     reported = _unwrapped(assembled(text))
-    if not _is_completion(reported) or _is_error(reported.get("error")):  # the stream of it broke off
+    if not _is_completion(reported) or _is_error(_error_beside(reported)):  # the stream of it broke off
         return _error_inside(reported, text)
     choices = reported["choices"] or [{"finish_reason": "no_choice"}]
     choice = min(choices, key=_place)
@@ -66,7 +66,7 @@ def _is_completion(reported: Any) -> bool:
 
 def _unwrapped(reported: Any) -> Any:
     """The one completion in a list, or under a name beside which no error stands."""
-    if isinstance(reported, dict) and not _is_completion(reported) and not _is_error(reported.get("error")):
+    if isinstance(reported, dict) and not _is_completion(reported) and not _is_error(_error_beside(reported)):
         inside = list(reported.values())
     else:
         inside = reported if isinstance(reported, list) else []
@@ -91,17 +91,25 @@ def _seconds(reported: Any) -> float:
     return float(reported) if known and 0 <= reported <= LONGEST_S else 0.0
 
 
+def _error_beside(reported: JsonObject) -> Any:
+    """What stands where an error would; MiniMax has a name of its own for it."""
+    return reported.get("error") or reported.get("base_resp")
+
+
 def _is_error(reported: Any) -> bool:
     """Some gateways put an error beside every reply, with nothing in it or with the code of success."""
     if not isinstance(reported, dict):
         return bool(reported)
-    return any(reported.values()) and _count(reported.get("code")) not in (0, 200)
+    return any(reported.values()) and _count(reported.get("code", reported.get("status_code"))) not in (
+        0,
+        200,
+    )
 
 
 def _error_inside(reported: Any, text: str) -> Refusal:
     if not isinstance(reported, dict):
         return read_refusal(0, text)
-    error = reported.get("error") or reported
+    error = _error_beside(reported) or reported
     codes = [error.get(name) for name in ("code", "status", "status_code")] if isinstance(error, dict) else []
     known = [status for code in codes if 400 <= (status := _count(code) or 0) < 600]
     return read_refusal(known[0] if known else 0, json.dumps({"error": error}))

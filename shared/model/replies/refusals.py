@@ -22,6 +22,7 @@ from shared.errors import (
     RequestRefusedError,
     UnknownModelError,
 )
+from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 
 SHOWN_CHARS = 500
@@ -31,9 +32,10 @@ RETRYABLE = frozenset(
 OF_REQUEST = frozenset({408, 424, 500, 502, 504, 524})  # maybe: a prompt that it fails on, a reply too slow
 NOT_IMPLEMENTED = 501
 _ACCOUNT = re.compile(
-    r"insufficient_quota|exceeded your current quota|insufficient (account )?(credit|balance|funds)"
+    r"insufficient_quota|exceeded[ _](your[ _])?current[ _]quota"
+    r"|insufficient (account )?(credit|balance|funds)|account_?overdue|overdue balance|欠费|余额不足"
     r"|credit balance|balance is insufficient|requires more credits|(out of|included|enough) credits"
-    r"|(key|billing|spend(ing)?|monthly|api usage)[ _](hard[ _])?limit|billing_not_active|arrearage|欠费"
+    r"|(key|billing|spend(ing)?|monthly|api usage)[ _](hard[ _])?limit|billing_not_active|arrearage"
     r"|budget_exceeded|over budget|budget has been exceeded|organization_restricted",
     re.I,
 )
@@ -71,7 +73,8 @@ _IN_SCHEMA = re.compile(
     r"invalid[ _](json[ _])?schema|in context=|schema.{0,60}(contains|features|keyword|too )", re.I
 )
 _OTHER_WORDS = {
-    "response_format": r"response[ _]format|json_schema|structured outputs?|guided[ _](json|decoding)"
+    "response_format": r"response[ _]format|json_schema|json[ _]mode|structured outputs?"
+    r"|guided[ _](json|decoding)"
 }
 _STREAM = re.compile(  # it gives no reply in one piece
     r"\bnon[- ]?stream|(\bonly\b.{0,20}|must (have|set) .?|requires? .?)stream"
@@ -80,15 +83,19 @@ _STREAM = re.compile(  # it gives no reply in one piece
 )
 _SYSTEM = re.compile(
     r"system (role|message|prompt|instruction)s?.{0,40}(not |un)(supported|enabled|allowed)"
-    r"|not support.{0,20}\bsystem\b|developer instruction is not enabled|roles must alternate"
+    r"|(not|n['’]t) support.{0,20}\bsystem\b|developer instruction is not enabled|roles must alternate"
     r"|chat template refuses|only user and assistant roles|(unexpected|invalid|unknown|unsupported) role\b"
     r"|\brole\b.{0,20}\bsystem\b|\bsystem\b.{0,40}\brole\b|\broles?\b.{0,20}(one of|should be|must be)",
     re.I,
 )
+_TIME = r"(\d+(?:\.\d+)?)\s?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)(?![a-z])"
 _LATER = re.compile(
-    r"(?:(?:retry|again) (?:in|after)|retryDelay\W+)\s*(?P<number>\d+(?:\.\d+)?)\s?(?P<unit>ms|s|m|h)", re.I
+    r"(?:(?:retry|again) (?:in|after)|please wait(?: for)?|retryDelay\W+)\s*"
+    rf"(?P<times>(?:{_TIME}[\s,]*(?:and )?)+)",
+    re.I,
 )
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS_S = {"ms": 0.001, "mil": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}  # how they begin
+_MESSAGES = ("message", "detail", "error_message", "msg", "status_msg", "Message")
 OURS = ("return_token_ids", "logprobs", "seed", "n")  # always the same: no scaffold chose their values
 
 
@@ -159,7 +166,7 @@ def _mentions(text: str, name: str, anywhere: bool) -> bool:
 
 def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refusal:
     try:
-        reported: Any = json.loads(body)
+        reported: Any = plain(json.loads(body))  # a prompt that it quotes may be cut within a character
     except (ValueError, RecursionError):
         reported = None
     if isinstance(reported, list) and reported and isinstance(reported[0], dict):
@@ -173,7 +180,7 @@ def read_refusal(status: int, body: str, retry_after: str | None = None) -> Refu
         told = reported.get("message") or reported.get("detail")
         error = {"message": told, "code": error} if told else {"message": error}
     places = tuple(_places(reported)) if status in (400, 422) else ()
-    message = error.get("message") or error.get("detail") or error.get("error_message") or error
+    message = next((told for name in _MESSAGES if (told := error.get(name))), error)
     text = message if isinstance(message, str) else json.dumps(message)
     if error.get("errors") and message is not error:  # what is wrong in particular, as validators list it
         text = f"{text}: {json.dumps(error['errors'])}"
@@ -211,7 +218,7 @@ def as_error(url: str, refusal: Refusal) -> ChatError | ChatUnavailableError:
     about = f"{refusal.message} {refusal.code}"
     if refusal.is_of_account:
         return EndpointBlockedError(problem, "check the account; what was paid for is kept")
-    if refusal.is_busy and status in (0, 400, 403, 404):
+    if refusal.is_busy and status not in (401, 413, 429):  # 413, 429: for a request that is too large
         return _later(problem, refusal)
     if status == 401 or (status in (400, 403) and _KEY.search(about)):
         return EndpointBlockedError(problem, "put a valid key in the variable that api_key_env names")
@@ -238,7 +245,7 @@ def retry_after_s(header: str | None, body: str = "") -> float | None:
     6m0s`."""
     if not header:
         told = _LATER.search(body)
-        return float(told["number"]) * _UNITS_S[told["unit"].lower()] if told else None
+        return sum(_in_seconds(*time) for time in re.findall(_TIME, told["times"], re.I)) if told else None
     try:
         seconds = float(header)
         return max(seconds, 0.0) if math.isfinite(seconds) else None
@@ -248,6 +255,11 @@ def retry_after_s(header: str | None, body: str = "") -> float | None:
         return max(email.utils.parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
     except ValueError:
         return None
+
+
+def _in_seconds(number: str, unit: str) -> float:
+    begins = max((known for known in _UNITS_S if unit.lower().startswith(known)), key=len)
+    return float(number) * _UNITS_S[begins]
 
 
 def _page_title(body: str) -> str:

@@ -66,12 +66,17 @@ def _choice_of(whole: JsonObject, part: JsonObject) -> JsonObject:
 
 
 def _add_choice(choice: JsonObject, part: JsonObject) -> None:
-    delta = part.get("delta") or part.get("message") or part.get("text")
+    delta, whole, so_far = part.get("delta"), part.get("message"), choice["message"]
+    if not isinstance(whole, dict):
+        delta, whole = delta or whole or part.get("text"), {}
     for name, value in (delta if isinstance(delta, dict) else {"content": delta}).items():
         if isinstance(value, str | list) and name != "role":
             put_together = _called if name == "tool_calls" else _joined
-            choice["message"][name] = put_together(choice["message"].get(name), value)
-    for name in ("finish_reason", "error"):
+            so_far[name] = put_together(so_far.get(name), value)
+    for name, value in whole.items():
+        if isinstance(value, str | list) and name != "role":
+            so_far[name] = _told(name, so_far.get(name), value, beside=delta is not None)
+    for name in ("finish_reason", "error", "usage"):
         if part.get(name) is not None:
             choice[name] = part[name]
     for name in ("token_ids", "free_tokens"):
@@ -91,6 +96,15 @@ def _called(before: Any, pieces: str | list[Any]) -> list[JsonObject]:
             more = function.get("arguments") if isinstance(function, dict) else None
             arguments += more if isinstance(more, str) else json.dumps(more) if more else ""
     return [{"function": {"arguments": arguments}}]
+
+
+def _told(name: str, before: Any, now: str | list[Any], beside: bool) -> Any:
+    """A field of a message that tells all that came before it again, as the last piece of some streams does,
+    or that is a piece itself. `beside`: a piece stands beside it."""
+    again = isinstance(before, str) and isinstance(now, str) and now.strip().startswith(before.strip())
+    if again or not before:
+        return _called(None, now) if name == "tool_calls" else now
+    return before if beside or name == "tool_calls" else _joined(before, now)
 
 
 def _joined(before: Any, more: str | list[Any]) -> str | list[Any]:

@@ -14,7 +14,7 @@ from shared.messages.proposals import Edit, Patch, WeightUpdate
 from shared.store.shards import get_shard
 from shared.store.store import get_json, get_record
 from tests.loop.toy_world import World
-from tests.parts.endpoint import Body, Endpoint
+from tests.parts.endpoint import Body, Endpoint, Fault
 
 GATE = {"screen_instances": 4, "round_instances": 4, "max_pairs": 8, "test_instances": 4}
 PIN = {"kind": "set_knob", "path": "pin_shape", "new": "round"}
@@ -214,6 +214,13 @@ def test_it_is_told_what_each_lever_brought_and_its_own_notes(tmp_path: Path, en
     assert "; weights +0." in second
     assert "in the screen" in second
     assert "warmth brings nothing" in second
+
+
+def test_a_draft_that_was_answered_is_used_although_one_beside_it_was_not(tmp_path: Path, endpoint: Endpoint):
+    endpoint.faults = [Fault(429, headers={"Retry-After": "20"})]  # longer than a quick retry waits
+    made, history = run(tmp_path, endpoint, answer(PIN), drafts=2)
+    assert proposed(made, history).edits == (Edit(**PIN),)
+    assert history.cost.prompt_tokens == 3
 
 
 def test_the_best_of_several_drafts_goes_first_and_all_are_kept(tmp_path: Path, endpoint: Endpoint):

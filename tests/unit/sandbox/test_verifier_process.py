@@ -11,6 +11,7 @@ from ratchet.tasks import new_task
 from sandbox_service.verify.process import VerifierProcess
 from shared.errors import BoxError, VerifierError
 from shared.tasks.task import find_task
+from tests.unit.ending import ends_soon
 
 DRAW = "import json, os, signal, sys\ndef draw(split, count, seed):\n    return [{'id': 'a'}]\n"
 INSTANCE = {"id": "a"}
@@ -85,3 +86,22 @@ def test_what_it_cannot_judge_although_it_judges_plain_answers_is_the_candidate_
 def test_what_it_prints_and_reads_does_not_mix_with_requests_and_replies(started):
     process = started("print('x' * 100_000); os.write(1, b'y\\n'); return 0.25", head="print('at import')\n")
     assert [ask(process, content)["score"] for content in ("a", "b")] == [0.25, 0.25]
+
+
+def test_it_may_print_any_character_and_half_of_one(started, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert ask(started("print(answer, '\\ud83d'); return 0.25"), "罪")["score"] == 0.25
+
+
+def test_what_it_has_started_ends_with_it(started):
+    process = started(
+        "return left.pid / 2**32", "import subprocess\nleft = subprocess.Popen(['sleep', '600'])\n"
+    )
+    pid = round(ask(process)["score"] * 2**32)
+    process.close()
+    assert ends_soon(pid)
+
+
+def test_a_score_that_a_rounding_error_put_out_of_bounds_is_shown_in_all_its_digits(started):
+    with pytest.raises(VerifierError, match=r"score 1\.0000000000000002 is outside of 0\.\.1"):
+        ask(started("return 1 + 2**-52"))

@@ -3,19 +3,22 @@ with one. Drafts run in the box, on train rows, with the task's own verifier.
 """
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from ratchet.tasks import from_jsonl
-from ratchet.tasks.drafting.drafts import read
+from ratchet.tasks.drafting.drafts import ask, read
 from ratchet.tasks.drafting.shapes import shape_of
 from ratchet.tasks.validate import validate
-from shared.config.settings import RunConfig, load_config
+from shared.config.settings import AdvisorSection, RunConfig, load_config
 from shared.errors import SettingsError
 from shared.harness.bundle import load_harness
 from shared.harness.folder import read_harness
-from tests.parts.endpoint import Body, Endpoint
+from shared.model.opening import open_chat
+from shared.store.store import LocalStore
+from tests.parts.endpoint import Body, Endpoint, Fault
 
 TEMPLATE = read_harness(from_jsonl.TEMPLATE / "harness")
 TASK = "Add both numbers."
@@ -128,6 +131,19 @@ def test_a_draft_is_data_and_its_faults_are_named(text: str, fault: str) -> None
     if found.files:
         assert set(found.files) == set(TEMPLATE)
         assert load_harness(found.files).values["shots"] == 1
+
+
+def test_drafts_that_were_answered_are_used_although_one_beside_them_was_not(tmp_path: Path) -> None:
+    text = json.dumps({"system": "Add.", "user": "{input}"})
+    with Endpoint(lambda body: text) as endpoint:
+        endpoint.faults = [Fault(429, headers={"Retry-After": "20"}), Fault(400, b'{"error": "flagged"}')]
+        section = AdvisorSection(url=endpoint.url, name=endpoint.base, drafts=3)
+        with closing(open_chat(section, LocalStore(tmp_path), concurrency=1)) as chat:
+            drafts, cost = ask(chat, section, TASK, shape_of(["1", "2", "3"]), [("1 plus 0", "1")], TEMPLATE)
+    assert [bool(draft.files) for draft in drafts] == [False, False, True]
+    assert "429" in drafts[0].fault
+    assert "flagged" in drafts[1].fault
+    assert cost.prompt_tokens == 3
 
 
 def test_a_description_without_examples_is_a_clear_mistake(tmp_path: Path) -> None:

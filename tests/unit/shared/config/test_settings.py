@@ -58,11 +58,18 @@ def test_a_retired_key_that_a_user_writes_is_a_mistake() -> None:
     [
         *("127.0.0.1:8000/v1", "localhost:8000", "ftp://host/v1", "http://host:port/v1", "http://[::1:8/v1"),
         *("http:///v1", "http://no..name/v1", f"http://{'a' * 70}/v1", "http://host:8000/v1 http://"),
+        *(" ", ",", "http://\u200bhost/v1", "http://host/v1\u200b"),
     ],
 )
 def test_what_is_no_address_of_an_endpoint_is_said_at_once(url: str) -> None:
     with pytest.raises(SettingsError, match=r"model.url: .*(http://HOST:PORT/v1|Invalid IPv6 URL)"):
         load_config([{"model": {"url": url}}])
+
+
+@pytest.mark.parametrize("section", ["model", "advisor"])
+def test_no_reply_is_waited_for_longer_than_a_clock_can_tell(section: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{section}.timeout_s: .*86400"):
+        load_config([{section: {"timeout_s": "inf"}}])
 
 
 @pytest.mark.parametrize(

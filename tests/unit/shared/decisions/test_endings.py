@@ -27,8 +27,10 @@ def test_replies_are_counted_by_how_they_ended() -> None:
 
 
 def test_each_provider_has_its_own_names_for_an_ending() -> None:
-    counts = count_endings([attempt("MAX_TOKENS", "max_output_tokens", "content-filter", "RECITATION")])
-    assert counts == {"replies": 4, "cut_off": 2, "content_filter": 2}
+    counts = count_endings(
+        [attempt("MAX_TOKENS", "max_output_tokens", "content-filter", "RECITATION", "guardrail_intervened")]
+    )
+    assert counts == {"replies": 5, "cut_off": 2, "content_filter": 3}
 
 
 def test_there_is_nothing_to_say_where_all_ended_by_themselves() -> None:

@@ -16,6 +16,7 @@ from shared.harness.bundle import (
     load_harness,
     with_knobs,
 )
+from shared.harness.scaffold_check import has_function
 from shared.messages.proposals import Edit, Patch
 from shared.store.store import LocalStore, put_bundle
 
@@ -90,7 +91,18 @@ def test_a_bundles_digest_is_the_one_that_the_store_gives(tmp_path: Path) -> Non
         ("verifier.py", b"x", "no file of a harness"),
         ("harness.toml", b"[limits]\nturns = 99\n", "only .knobs.NAME. tables"),
         ("harness.toml", b'[knobs.a]\nkind = "int"\nlow = 1\nhigh = 2\nvalue = 3\n', "not in .1, 2."),
-        ("harness.toml", b"[knobs.a]\nkind = 7\n", "malformed"),
+        ("harness.toml", b"[knobs.a]\nkind = 7\n", "knob a is malformed: kind: Input should be 'choice'"),
+        ("harness.toml", b"knobs = 7\n", "knobs are tables"),
+        (
+            "harness.toml",
+            b"[knobs.a]\nkind = 'float'\nlow = 0\nhigh = inf\nvalue = 1.0\n",
+            "knob a is malformed: high: Input should be a finite number",
+        ),
+        (
+            "harness.toml",
+            b"[knobs.a]\nkind = 'choice'\nchoices = [nan, 1]\nvalue = 1\n",
+            "knob a is malformed: choices",
+        ),
         ("harness.toml", b"[[", "not TOML"),
         ("exemplars.json", b"[1,2,3,4,5,6,7,8,9]", "at most 8"),
         ("exemplars.json", b"{", "not JSON"),
@@ -239,3 +251,16 @@ def test_a_knob_may_need_another_one_that_there_is() -> None:
     files = {"harness.toml": votes.encode(), "scaffold.py": b"def step(i, h, k, c):\n    return {}\n"}
     with pytest.raises(HarnessError, match="votes needs 'temperature', which is no knob"):
         load_harness(files)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_a_function_of_a_verifier_is_found_whatever_its_encoding(encoding: str) -> None:
+    first = "# -*- coding: latin-1 -*-\n" if encoding == "latin-1" else ""
+    source = f"{first}NAME = 'é'\n\n\ndef answers(instance):\n    return []\n".encode(encoding)
+    assert has_function(source, "answers")
+    assert not has_function(source, "draw")
+
+
+@pytest.mark.parametrize("source", [b"\x00", b"# coding: none\nx = 1", b"NAME = '\xe9'", b"def answers(:"])
+def test_what_is_no_source_defines_nothing(source: bytes) -> None:
+    assert not has_function(source, "answers")

@@ -1,5 +1,6 @@
 """A verifier's drawn instances are checked before they are used; its failure is reported by the last line."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ratchet.tasks import new_task
 from shared.errors import TaskError
 from shared.tasks.draws import check_instances, draw
 from shared.tasks.task import Task, find_task
+from tests.unit.ending import ends_soon
 
 HEAD = "import dataclasses, json, sys\n"
 GOOD = "def draw(split, count, seed):\n    return [{'id': f'{split}-{i}', 'n': i} for i in range(count)]\n"
@@ -71,6 +73,13 @@ def test_a_thread_that_is_left_running_holds_no_draw_up(task_of):
     assert len(draw(task_of(left + GOOD), "train", 3, 1, 20.0)) == 3
 
 
+def test_a_program_that_is_left_running_holds_no_draw_up_and_ends_with_it(task_of):
+    left = "import subprocess\nleft = subprocess.Popen(['sleep', '600'])\n"
+    named = "def draw(split, count, seed):\n    return [{'id': 'a', 'pid': left.pid}]\n"
+    [instance] = draw(task_of(left + named), "train", 1, 1, 20.0)
+    assert ends_soon(instance["pid"])
+
+
 def test_what_a_verifier_prints_is_no_part_of_its_answer(task_of):
     printing = "print('hello from import')\n" + GOOD + "    \nsys.stdout.write('[')\n"
     assert [instance["n"] for instance in draw(task_of(printing), "train", 3, 1)] == [0, 1, 2]
@@ -89,6 +98,20 @@ def test_the_place_where_it_went_wrong_is_the_hint(task_of):
     with pytest.raises(TaskError) as caught:
         draw(task_of("def draw(split, count, seed):\n    return {}['x']"), "train", 3, 1)
     assert 'verifier.py", line 3, in draw' in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("returned", "hint"),
+    [
+        ("[{'id': 'a', 't': float('nan')}]", "whatever JSON can hold"),
+        ("[{'n': 1}]", "its own id"),
+        ("[{'id': 'a', 't': json}]", "see .*verifier.py"),
+    ],
+)
+def test_the_hint_is_of_the_very_fault(task_of, returned: str, hint: str):
+    with pytest.raises(TaskError) as caught:
+        draw(task_of(f"def draw(split, count, seed):\n    return {returned}"), "train", 3, 1)
+    assert re.search(hint, caught.value.hint)
 
 
 def test_two_instances_of_a_file_with_one_id_are_refused(task_of):

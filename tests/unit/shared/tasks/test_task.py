@@ -43,6 +43,15 @@ def test_a_score_has_finite_bounds(bound: str, tmp_path: Path):
         load_task(str(mine))
 
 
+@pytest.mark.parametrize("limit", ["step_s = inf", "candidate_s = 1e300"])
+def test_a_limit_of_time_is_one_that_a_clock_can_tell(limit: str, tmp_path: Path):
+    mine = made(tmp_path / "mine")
+    manifest = mine / "task.toml"
+    manifest.write_text(manifest.read_text().replace("[attempt]", f"[attempt]\n{limit}\n#"))
+    with pytest.raises(TaskError, match=r"attempt\..*_s: .*86400"):
+        load_task(str(mine))
+
+
 def test_a_task_in_a_folder_named_tasks_is_that_folder_and_not_one_of_ratchet_s_own(tmp_path: Path):
     mine = made(tmp_path / "tasks" / "mylaw", name="lawbench")
     assert resolved("tasks/mylaw", tmp_path) == str(mine)

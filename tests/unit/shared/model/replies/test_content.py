@@ -42,6 +42,15 @@ from tests.unit.shared.model.replies.test_reading import message, read
             "abc",
             "hm<|end|><|start|>assistant",
         ),
+        (message(content="<|channel|>final<|message|>abc<|return|>"), "abc", ""),
+        (
+            message(
+                content="<|start|>assistant<|channel|>analysis<|message|>hm<|channel|>final<|message|>abc"
+            ),
+            "abc",
+            "hm",
+        ),
+        (message(content="abc", reasoning=False, thinking=0), "abc", ""),
         (message(content="<reasoning>hm</reasoning>abc"), "<reasoning>hm</reasoning>abc", ""),  # as asked for
         (message(content="a <think> b"), "a <think> b", ""),  # talks about it
         (message(content=None, refusal="I can't help"), "I can't help", ""),

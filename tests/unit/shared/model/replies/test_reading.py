@@ -191,6 +191,39 @@ def test_a_stream_of_more_choices_than_were_asked_for_gives_the_first(index: obj
     assert read(events(*chunks))[0] == "abc"
 
 
+def test_a_stream_that_ends_with_the_whole_message_says_nothing_twice() -> None:
+    whole = {"role": "assistant", "content": "abc"}
+    pieces = [delta(content="ab"), delta(content="c")]
+    for last in ({"index": 0, "message": whole}, {"index": 0, "delta": {}, "message": whole}):
+        assert read(events(*pieces, {"choices": [last | {"finish_reason": "stop"}]}))[:3] == (
+            "abc",
+            "",
+            "stop",
+        )
+    growing = [{"choices": [{"message": {"content": text}}]} for text in ("a", "ab", "abc")]
+    assert read(events(*growing))[0] == "abc"
+    alone = {"choices": [{"index": 0, "delta": {}, "message": whole}]}
+    assert read(events(alone))[0] == "abc"
+
+
+def test_the_last_piece_of_a_streams_choice_may_hold_its_usage() -> None:
+    last = {"choices": [{"index": 0, "delta": {}, "usage": {"prompt_tokens": 3, "completion_tokens": 2}}]}
+    assert read(events(delta(content="abc"), last))[3] == Usage(3, 2)
+
+
+def test_a_word_of_success_beside_a_reply_is_no_error() -> None:
+    assert (
+        read(message(content="abc") | {"base_resp": {"status_code": 0, "status_msg": "success"}})[0] == "abc"
+    )
+
+
+def test_a_busy_provider_that_says_so_in_a_form_of_its_own_is_busy() -> None:
+    said = {"id": "0" * 200, "choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}
+    refusal = parse_completion(json.dumps(said).encode())
+    assert isinstance(refusal, Refusal)
+    assert refusal.is_busy
+
+
 def test_a_call_in_the_place_of_an_answer_is_put_together_from_a_streams_pieces() -> None:
     pieces = ['{"ti', 'le": 3}']
     calls = [{"index": 0, "function": {"name": "reply", "arguments": ""}}]
@@ -220,6 +253,7 @@ def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
         (b'{"choices": [{"finish_reason": "insufficient_system_resource", "message": {}}]}', 0),
         (b'{"object": "error", "message": "too long", "code": 400}', 400),
         (b'{"choices": null, "code": 429, "msg": "slow down"}', 429),
+        (b'{"choices": [], "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}', 0),
         (b'event: error\ndata: {"message": "overloaded", "code": 529}\n\n', 529),
         (events(delta(content="half"), end='error: {"code": 500, "message": "llama.cpp failed"}\n\n'), 500),
         (b'data: {"choices": 5}\n\n', 0),

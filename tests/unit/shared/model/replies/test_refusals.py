@@ -76,6 +76,7 @@ def pydantic_list(*names: str) -> list[object]:
         (400, openai("This model does not support response format `json_schema`"), {"response_format"}),
         (400, openai("Structured outputs are not supported by this model"), {"response_format"}),
         (400, openai("guided_json is not supported"), {"response_format"}),
+        (400, openai("JSON mode is not enabled for models/gemma-3-27b-it"), {"response_format"}),
         (400, openai("Provider error", metadata={"raw": {"error": "unknown field `seed`"}}), {"seed"}),
         (400, {"error": "Bad Request", "message": ["property seed should not exist: unknown"]}, {"seed"}),
         (400, {"error": None, "message": "unknown field `seed`"}, {"seed"}),
@@ -145,6 +146,9 @@ def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(m
         (400, "LoRA adapter m not found", UnknownModelError),
         (404, "Loading lora m failed: No adapter found for /a", UnknownModelError),
         (400, "Too many requests", ChatUnavailableError),
+        (422, "Model is overloaded", ChatUnavailableError),
+        (405, "Server is busy", ChatUnavailableError),
+        (413, "Rate limit reached: request too large", RequestRefusedError),
         (429, "You have run out of credits", EndpointBlockedError),
         (400, "ExceededBudget: User over budget", EndpointBlockedError),
         (400, "Insufficient account balance", EndpointBlockedError),
@@ -164,6 +168,8 @@ def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(m
         (422, "unprocessable", RequestRefusedError),
         (429, "slow down", ChatUnavailableError),
         (429, "You exceeded your current quota, please check your plan", EndpointBlockedError),
+        (429, "余额不足或无可用资源包,请充值。", EndpointBlockedError),
+        (403, "The request failed because your account has an overdue balance.", EndpointBlockedError),
         (429, "Key limit exceeded (monthly limit)", EndpointBlockedError),
         (429, "Rate limit reached. Raise it at https://host/account/billing", ChatUnavailableError),
         (400, "Your credit balance is too low", EndpointBlockedError),
@@ -181,6 +187,16 @@ def test_what_a_status_means(status: int, message: str, kind: type[ChatError]) -
     assert f"http://x/v1 {'refuses' if kind is RequestRefusedError else 'answers'}" in error.message
 
 
+def test_a_prompt_that_a_refusal_quotes_may_be_cut_within_a_character() -> None:
+    message = read_refusal(400, '{"error": {"message": "flagged: hi \\ud83d", "code": "\\ud83d"}}').message
+    assert message == "flagged: hi \ufffd"
+
+
+def test_a_spent_account_may_be_told_by_a_code_alone() -> None:
+    body = openai("Your account is suspended, check your plan", type="exceeded_current_quota_error")
+    assert type(as_error("u", read_refusal(429, json.dumps(body)))) is EndpointBlockedError
+
+
 @pytest.mark.parametrize(
     ("header", "message", "seconds"),
     [
@@ -189,6 +205,12 @@ def test_what_a_status_means(status: int, message: str, kind: type[ChatError]) -
         (None, "Please try again in 6m0s", 360.0),
         (None, "Please retry after 6 seconds", 6.0),
         (None, "try again in 20ms", 0.02),
+        (None, "Please try again in 7m3.5s. Need more tokens?", 423.5),
+        (None, "try again in 500 milliseconds", 0.5),
+        (None, "Please wait 50000 seconds before retrying.", 50_000.0),
+        (None, "Retry after 1 hour and 2 minutes", 3720.0),
+        (None, "try again in 2 days", 172_800.0),
+        (None, "try again in 3 months", None),
         ("7", "try again in 20ms", 7.0),
         (None, "try again later", None),
         ("soon", "", None),
@@ -229,6 +251,7 @@ def test_an_endpoint_that_gives_only_streams_is_asked_for_them(message: str) -> 
         "Developer instruction is not enabled for models/gemma",
         "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
         "Only user and assistant roles are supported!",
+        "This model doesn't support system messages. Try again without a system message.",
         'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter',
         "messages.0.role: Input should be 'user' or 'assistant'",
     ],
