@@ -49,7 +49,7 @@ def test_training_goes_on_from_an_adapter_that_gained_too_little_to_be_confirmed
 def test_training_starts_from_the_live_adapter_where_the_last_one_lost_or_went_live(
     tmp_path: Path, gain: float
 ) -> None:
-    world = Seen(tmp_path, lambda harness, adapter: gain * adapter, levers="weights")
+    world = Seen(tmp_path, lambda harness, adapter: gain * adapter, levers="weights", generations=2)
     history = world.run()
     live = [generation.release.adapter for generation in history.generations if generation.release]
     assert train_adapters(world) == live

@@ -28,12 +28,16 @@ SECTIONS: dict[str, Any] = {
 
 @dataclass
 class Shown(World):
-    """Each example that a prompt shows costs a hundred tokens."""
+    """Each example that a prompt shows costs a hundred tokens. Those that are compared hold no luck:
+    else it might choose an arm that is alike."""
 
     def attempt(
         self, instance: dict[str, Any], arm: str, release: Release, seed: int, knobs: Any = None
     ) -> AttemptState:
+        if arm != "train":
+            self.spread, knobs = 0.0, {**(knobs or {}), "pin_shape": "square"}
         made = super().attempt(instance, arm, release, seed, knobs)
+        self.spread = 0.05
         shots = int(load_harness(get_bundle(self.store, release.harness)).values["shots"])
         reply = made.turns[0].replies[0].model_copy(update={"prompt_ids": (1,) * (50 + 100 * shots)})
         turn = made.turns[0].model_copy(update={"replies": (reply,)})
