@@ -73,8 +73,13 @@ def kill_all() -> None:
         groups = list(_groups)
         _groups.clear()
     for pgid in groups:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pgid, signal.SIGKILL)
+        kill_group(pgid)
+
+
+def kill_group(pgid: int) -> None:
+    """SIGKILL a process that began a session, and all that it has started. One that is gone is no error."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pgid, signal.SIGKILL)
 
 
 def owner_name() -> str:

@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
 from collections import deque
-from contextlib import suppress
 from pathlib import Path
 
-from shared.children import die_with_parent, register, unregister
+from shared.children import die_with_parent, kill_group, register, unregister
 from shared.errors import RatchetError
 
 log = logging.getLogger(__name__)
@@ -52,8 +50,7 @@ def run_child(module: str, spec: Path, *, threads: int, processes: int = 1, on_c
             follow(child, spec.with_name("log.txt"), tail)
         finally:
             unregister(child.pid)
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)  # the processes that it left behind
+            kill_group(child.pid)  # the processes that it left behind
     if child.returncode != 0:
         raise ChildDiedError(f"{module} ended with {child.returncode}: " + " | ".join(tail))
 

@@ -24,7 +24,6 @@ from shared.messages.plain import plain
 from shared.messages.records import JsonObject
 from shared.packaged import TOP
 from shared.tasks.draws import last_line, where
-from shared.tasks.ended import end_session
 from shared.tasks.task import Task
 
 REPLY_TIMEOUT_S = 600.0  # of a block: many slow programs, waiting for a quiet machine
@@ -74,7 +73,7 @@ class VerifierProcess:
     def close(self) -> None:
         """End it, with whatever it has started; its boxes die with it."""
         children.unregister(self._process.pid)
-        end_session(self._process.pid)
+        children.kill_group(self._process.pid)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout, self._stderr):
             if pipe is not None:

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
+from shared.children import die_with_parent
+
 POSTED = "posted-"  # ids of train instances that posted scores made begin so
 
 
@@ -93,6 +95,7 @@ def _check_json(what: str, value: object) -> None:
 
 
 def main(arguments: list[str]) -> None:
+    die_with_parent()
     requests, replies = private_streams()
     folder, operation, *rest = arguments
     verifier = load_verifier(Path(folder))

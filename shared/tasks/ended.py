@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 
+from shared.children import kill_group
 from shared.packaged import TOP
 
 
@@ -34,14 +33,8 @@ def ended(command: Sequence[str], given: bytes, timeout_s: float) -> subprocess.
             late.stdout = out.read()
             raise
         finally:
-            end_session(process.pid)
+            kill_group(process.pid)
             process.wait()
         out.seek(0)
         err.seek(0)
         return subprocess.CompletedProcess(command, process.returncode, out.read(), err.read())
-
-
-def end_session(leader: int) -> None:
-    """Kill all that a process which began a session has started, and itself."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)

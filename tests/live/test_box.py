@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from shared.box.bubblewrap.probe import probe
 from shared.box.open import open_box
 from shared.errors import BoxError, BoxNotWholeError
 from tests.parts.small_disk import make_read_only, small_disk
+from tests.running import ends_soon
 
 QUICK = Limits(wall_s=20, processes=8)
 
@@ -141,17 +141,7 @@ time.sleep(600)"""
     parent.send_signal(signal.SIGKILL)
     parent.wait()
 
-    deadline = time.monotonic() + 20
-    while _runs(boxed) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _runs(boxed)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    assert ends_soon(boxed)
 
 
 def test_without_bubblewrap_the_box_refuses_and_names_the_hint(

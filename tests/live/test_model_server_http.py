@@ -5,7 +5,6 @@ it.
 import contextlib
 import gc
 import json
-import os
 import queue
 import re
 import signal
@@ -13,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +31,7 @@ from agent_service.model_server.loading import load_language_model
 from agent_service.model_server.prompts import Prompter
 from benchmarks._listening import listening
 from tests.parts.tiny_model import write_adapter, write_model
+from tests.running import ends_soon
 
 MESSAGES: Any = [{"role": "user", "content": "pick a tile and an order"}]
 SCHEMA = {
@@ -273,10 +272,7 @@ def test_the_program_says_when_it_is_ready_and_ends_with_its_parent(folder: Path
     parent.wait()
     parent.stdout.close()
     parent.stderr.close()
-    deadline = time.monotonic() + 30
-    while _runs(server_pid):
-        assert time.monotonic() < deadline, "the server outlived its parent"
-        time.sleep(0.05)
+    assert ends_soon(server_pid, 30), "the server outlived its parent"
 
 
 def test_a_port_in_use_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
@@ -287,12 +283,3 @@ def test_a_port_in_use_is_said_before_anything_is_loaded(tmp_path: Path) -> None
     assert done.returncode == 2
     assert f"can't serve on 127.0.0.1:{port}: Address already in use (give another --port" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-    except (ProcessLookupError, FileNotFoundError):
-        return False
-    return state != "Z"  # a zombie does not run

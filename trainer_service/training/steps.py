@@ -26,7 +26,7 @@ class Objective:
     """What all steps of an update share."""
 
     loss: Loss
-    kl_weight: float  # in units of the score
+    kl_weight: float  # in units of the advantages
     mean_length: float  # free tokens of a sample, over the whole update
     micro_tokens: int
     loss_scale: float

@@ -9,12 +9,14 @@ import sys
 
 from ratchet.tasks.rehearsal import answers, kernels, programs
 from ratchet.tasks.rehearsal.calls import FAILED, Calls
+from shared.children import die_with_parent
 from shared.messages.records import JsonObject
 from shared.tasks.draw_program import leave, load_verifier, private_streams
 from shared.tasks.task import Task, load_task
 
 
 def main(arguments: list[str]) -> None:
+    die_with_parent()
     requests, replies = private_streams()
     calls = Calls(replies)
     _call_all(load_task(arguments[0]), calls, json.load(requests))

@@ -28,16 +28,17 @@ SECTIONS: dict[str, Any] = {
 
 @dataclass
 class Shown(World):
-    """Each example that a prompt shows costs a hundred tokens. Those that are compared hold no luck:
-    else it might choose an arm that is alike."""
+    """Each example that a prompt shows costs a hundred tokens. Scores of a screen and a confirmation hold no
+    noise, which would choose among arms that are alike."""
 
     def attempt(
         self, instance: dict[str, Any], arm: str, release: Release, seed: int, knobs: Any = None
     ) -> AttemptState:
+        spread = self.spread
         if arm != "train":
             self.spread, knobs = 0.0, {**(knobs or {}), "pin_shape": "square"}
         made = super().attempt(instance, arm, release, seed, knobs)
-        self.spread = 0.05
+        self.spread = spread
         shots = int(load_harness(get_bundle(self.store, release.harness)).values["shots"])
         reply = made.turns[0].replies[0].model_copy(update={"prompt_ids": (1,) * (50 + 100 * shots)})
         turn = made.turns[0].model_copy(update={"replies": (reply,)})

@@ -11,7 +11,7 @@ from ratchet.tasks import new_task
 from sandbox_service.verify.process import VerifierProcess
 from shared.errors import BoxError, VerifierError
 from shared.tasks.task import find_task
-from tests.unit.ending import ends_soon
+from tests.running import ends_soon
 
 DRAW = "import json, os, signal, sys\ndef draw(split, count, seed):\n    return [{'id': 'a'}]\n"
 INSTANCE = {"id": "a"}

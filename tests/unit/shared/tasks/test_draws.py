@@ -1,6 +1,9 @@
 """A verifier's drawn instances are checked before they are used; its failure is reported by the last line."""
 
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from ratchet.tasks import new_task
 from shared.errors import TaskError
 from shared.tasks.draws import check_instances, draw
 from shared.tasks.task import Task, find_task
-from tests.unit.ending import ends_soon
+from tests.running import ends_soon
 
 HEAD = "import dataclasses, json, sys\n"
 GOOD = "def draw(split, count, seed):\n    return [{'id': f'{split}-{i}', 'n': i} for i in range(count)]\n"
@@ -78,6 +81,21 @@ def test_a_program_that_is_left_running_holds_no_draw_up_and_ends_with_it(task_o
     named = "def draw(split, count, seed):\n    return [{'id': 'a', 'pid': left.pid}]\n"
     [instance] = draw(task_of(left + named), "train", 1, 1, 20.0)
     assert ends_soon(instance["pid"])
+
+
+def test_a_draw_ends_with_the_process_that_asked_for_it(task_of, tmp_path: Path):
+    told = tmp_path / "pid"
+    tells = f"import os, pathlib, time\npathlib.Path({str(told)!r}).write_text(str(os.getpid()))\n"
+    folder = str(task_of(f"{tells}time.sleep(600)\n").folder)
+    asks = f"""from shared.tasks.draws import draw
+from shared.tasks.task import find_task
+draw(find_task({folder!r}), "train", 1, 1)"""
+    with subprocess.Popen([sys.executable, "-c", asks], start_new_session=True) as asking:
+        while not (told.exists() and told.read_text()):
+            assert asking.poll() is None
+            time.sleep(0.02)
+        asking.kill()
+    assert ends_soon(int(told.read_text()))
 
 
 def test_what_a_verifier_prints_is_no_part_of_its_answer(task_of):
