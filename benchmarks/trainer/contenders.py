@@ -26,6 +26,7 @@ from shared.messages.records import JsonObject
 from trainer_service.base.pretrained import model_folder
 from trainer_service.base.tokenizer import Line, build_tokenizer
 from trainer_service.specs import TrainingSample, TrainSpec
+from trainer_service.training.device import choose_precision
 from trainer_service.training.engine import make_engine, start_processes
 from trainer_service.training.lessons import unprepared
 from trainer_service.training.model import load_policy
@@ -107,8 +108,9 @@ def ratchet(base: Path, samples: list[TrainingSample], spec: JsonObject) -> list
         zero_stage=0,
         threads=spec["threads"],
         seed=0,
+        precision=spec["precision"],
     )
-    engine = make_engine(load_policy(update, getattr(torch, spec["precision"])), update, 1e-3)
+    engine = make_engine(load_policy(update, choose_precision(update)), update, 1e-3)
     lessons = unprepared(samples, [1.0] * len(samples))
     objective = Objective("cloning", 0.0, 1.0, update.micro_tokens, 1.0)
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from shared.errors import TrainingError
 from trainer_service.recipe import Recipe
 from trainer_service.specs import TrainingSample, TrainSpec
-from trainer_service.training.device import precision_name
+from trainer_service.training.device import Precision
 from trainer_service.training.guards import check_adapter
 from trainer_service.training.model import load_base, sequence_logprobs
 
@@ -59,6 +59,7 @@ def write_adapter(
     weights: Mapping[str, torch.Tensor],
     policy: Any,
     fingerprint: Fingerprint,
+    precision: Precision,
 ) -> float:
     """The folder spec.out, whole or not at all; returns the adapter's norm relative to the base."""
     temporary = spec.out.with_name(f"{spec.out.name}.tmp")
@@ -66,14 +67,14 @@ def write_adapter(
     policy.save_pretrained(temporary, state_dict=dict(weights), save_embedding_layers=False)
     tidy(temporary, spec.base_digest)
     place = next(policy.parameters())
-    norm = verify(spec, temporary, fingerprint, place.device, policy.base_model.dtype)
+    norm = verify(spec, temporary, fingerprint, place.device, precision.base)
     facts = {
         "name": f"{spec.name_prefix}-{weights_digest(temporary)[:12]}",
         "base": spec.base_digest,
         "fingerprint": asdict(fingerprint),
         "algorithm": spec.algorithm,
         "norm": norm,
-        "precision": precision_name(policy.base_model.dtype),
+        "precision": precision.name,
         "steps": chosen.steps,
         "batch": chosen.batch,
         "learning_rate": chosen.learning_rate,

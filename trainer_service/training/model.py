@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from shared.errors import TrainingError
 from trainer_service.specs import TrainingSample, TrainSpec
+from trainer_service.training.device import Precision
 from trainer_service.training.reading.attention import allow_packing, is_packed
 from trainer_service.training.reading.layout import lay_out
 from trainer_service.training.reading.projections import join_projections
@@ -30,10 +31,10 @@ def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     return model.eval()
 
 
-def load_policy(spec: TrainSpec, dtype: torch.dtype = torch.float32) -> Any:
+def load_policy(spec: TrainSpec, precision: Precision) -> Any:
     """Frozen base and trainable adapter: the release's own, or a fresh one on all projections. The adapter is
     float32 whatever the base is, so that small steps are not rounded away."""
-    base = load_base(spec.base, dtype)
+    base = load_base(spec.base, precision.base)
     allow_packing(base)
     if spec.gradient_checkpointing:
         base.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -53,7 +54,7 @@ def load_policy(spec: TrainSpec, dtype: torch.dtype = torch.float32) -> Any:
         except (ValueError, NotImplementedError) as error:  # an architecture that PEFT does not adapt
             raise TrainingError(f"{type(base).__name__} can't be trained: {error}") from error
     if spec.zero_stage < 3:
-        join_projections(policy)
+        join_projections(policy, precision.products)
     return policy.train(spec.gradient_checkpointing)  # layers are recomputed in training mode only
 
 

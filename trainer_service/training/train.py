@@ -31,7 +31,7 @@ from trainer_service.specs import TrainingSample, TrainResult, TrainSpec
 from trainer_service.training import checkpoints, curves, serving
 from trainer_service.training.adapter import fingerprint_of, write_adapter
 from trainer_service.training.demonstrations import prompts_an_answer, read_demonstrations
-from trainer_service.training.device import check_device, choose_dtype, loss_scale
+from trainer_service.training.device import Precision, check_device, choose_precision, loss_scale
 from trainer_service.training.engine import (
     gather_adapter,
     machine_busy,
@@ -43,6 +43,7 @@ from trainer_service.training.guards import BadSteps, check_divergence, has_dive
 from trainer_service.training.lessons import Lesson, Unit, pack, prepare, step_batches, unprepared
 from trainer_service.training.model import divergence_from_base, load_policy
 from trainer_service.training.reading.attention import is_packed
+from trainer_service.training.reading.projections import exact_projections
 from trainer_service.training.steps import WATCHED, Objective, free_count, take_step
 from trainer_service.training.values import add_value_head
 
@@ -83,7 +84,7 @@ def main(arguments: list[str]) -> None:
 def train(spec: TrainSpec) -> TrainResult:
     started = time.monotonic()
     torch.manual_seed(spec.seed)
-    algorithm, dtype = find(spec.algorithm), choose_dtype(spec.precision)
+    algorithm, precision = find(spec.algorithm), choose_precision(spec)
     batch = read_batch(spec, algorithm)
     size = read_size(spec.base)
     prompts = prompts_an_answer(batch.samples) if algorithm.imitates else 1
@@ -96,14 +97,14 @@ def train(spec: TrainSpec) -> TrainResult:
         batch=spec.batch,
         learning_rate=spec.learning_rate,
     )
-    policy = load_policy(spec, dtype)
+    policy = load_policy(spec, precision)
     if algorithm.loss == "proximal":
         add_value_head(policy, size.hidden)
-    engine = make_engine(policy, spec, chosen.learning_rate, loss_scale(dtype))
+    engine = make_engine(policy, spec, chosen.learning_rate, loss_scale(precision.base))
     lessons, gap = read_lessons(engine, batch, algorithm, spec)
     metrics = {"samples": float(len(batch.samples)), "too_long": float(batch.too_long)} | gap.metrics()
-    metrics |= learn(engine, lessons, algorithm, chosen, spec, loss_scale(dtype))
-    metrics |= publish(engine, batch.samples, replace(chosen, steps=int(metrics["steps"])), spec)
+    metrics |= learn(engine, lessons, algorithm, chosen, spec, loss_scale(precision.base))
+    metrics |= publish(engine, batch.samples, replace(chosen, steps=int(metrics["steps"])), spec, precision)
     train_s = time.monotonic() - started
     return TrainResult(
         metrics=metrics,
@@ -221,18 +222,22 @@ def units_of(lessons: Sequence[Lesson], algorithm: Algorithm) -> list[Unit]:
 
 
 def publish(
-    engine: Any, samples: Sequence[TrainingSample], chosen: Recipe, spec: TrainSpec
+    engine: Any,
+    samples: Sequence[TrainingSample],
+    chosen: Recipe,
+    spec: TrainSpec,
+    precision: Precision,
 ) -> dict[str, float]:
     """The adapter's folder, if the policy has not diverged and the adapter read back is the one trained."""
     kl = mean_divergence(engine, samples, spec.micro_tokens)
     check_divergence(kl, spec.max_kl)
-    with machine_busy():
+    with machine_busy(), exact_projections(engine.module):
         fingerprint = fingerprint_of(engine.module, samples)
     adapter = gather_adapter(engine)
     engine.destroy()
     norm = 0.0
     if dist.get_rank() == 0:
-        norm = write_adapter(spec, chosen, adapter, engine.module, fingerprint)
+        norm = write_adapter(spec, chosen, adapter, engine.module, fingerprint, precision)
     return {
         "kl_to_base": kl,
         "norm": norm,

@@ -21,7 +21,7 @@ from trainer_service.specs import TrainingSample
 from trainer_service.training.reading.attention import NAME, allow_packing, is_packed
 from trainer_service.training.reading.layout import lay_out
 from trainer_service.training.reading.logprobs import chosen_logprobs
-from trainer_service.training.reading.projections import is_plain, join_projections
+from trainer_service.training.reading.projections import exact_projections, is_plain, join_projections
 from trainer_service.training.reading.read import read
 
 HERE = torch.device("cpu")
@@ -201,6 +201,34 @@ def test_joined_projections_give_pefts_outputs_and_gradients(policy):
         assert torch.allclose(ours, their, atol=1e-4 * float(their.abs().max()) + 1e-8)
     with joined.disable_adapter(), policy.disable_adapter(), torch.no_grad():
         assert torch.equal(joined(input_ids=tokens_1T).logits, policy(input_ids=tokens_1T).logits)
+
+
+def test_products_in_bfloat16_keep_the_adapters_small_steps_and_give_nearly_pefts_gradients(policy):
+    if policy.config.model_type == "gpt2":  # its projections are no Linear
+        return
+    rounded = copy.deepcopy(policy)
+    join_projections(rounded, torch.bfloat16)
+    (logprobs, gradients_of), (theirs, their_gradients) = outcome_of(rounded), outcome_of(policy)
+    assert 0 < float((logprobs - theirs).abs().max()) < 0.1
+    for ours, their in zip(gradients_of, their_gradients, strict=True):
+        assert float((ours - their).norm()) <= 0.05 * float(their.norm())
+    layer = next(layer for layer in rounded.modules() if isinstance(layer, Linear))
+    x_1I, (down, up) = torch.ones(1, layer.in_features), (layer.lora_A["default"], layer.lora_B["default"])
+    with torch.no_grad():
+        up.weight *= 1e-4 / up.weight.abs().max()  # far below what bfloat16 tells apart beside W
+        step_1O = layer.scaling["default"] * up(down(x_1I))
+        moved_1O = layer(x_1I)
+        with rounded.disable_adapter():
+            assert torch.allclose(moved_1O - layer(x_1I), step_1O, atol=1e-6)
+
+
+def test_exact_projections_are_pefts_own_and_only_for_a_while(policy):
+    rounded = copy.deepcopy(policy)
+    join_projections(rounded, torch.bfloat16)
+    before = outcome_of(rounded)[0]
+    with exact_projections(rounded):
+        assert torch.equal(outcome_of(rounded)[0], outcome_of(policy)[0])
+    assert torch.equal(outcome_of(rounded)[0], before)
 
 
 def test_gradients_arrive_in_one_order_however_short_the_text_is(policy):
