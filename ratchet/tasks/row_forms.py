@@ -10,7 +10,8 @@ from shared.errors import SettingsError
 
 Row = dict[str, Any]
 
-CHATS = {"messages": ("role", "content"), "conversations": ("from", "value")}
+CHATS = ("messages", "conversations")
+KEYS = (("role", "content"), ("from", "value"))  # of a turn: who says it, and what
 SETS_UP = ("system", "developer")
 ASKS, ANSWERS = ("user", "human"), ("assistant", "gpt")
 ONE_TURN = "a row is one question and its answer, with a system message or without"
@@ -19,9 +20,9 @@ ONE_TURN = "a row is one question and its answer, with a system message or witho
 def plain_rows(rows: list[Row], file: str) -> tuple[list[Row], tuple[str, ...]]:
     """Rows with the columns `input` and `answer`, and what was made of what; other forms stay as they are.
     Raises SettingsError that names the row."""
-    for column, keys in CHATS.items():
+    for column in CHATS:
         if all(isinstance(row.get(column), list) for row in rows):
-            made = [_of_chat(row, column, keys, f"{file}, row {n}") for n, row in enumerate(rows, 1)]
+            made = [_of_chat(row, column, f"{file}, row {n}") for n, row in enumerate(rows, 1)]
             return made, (f"the question and the last reply of {column!r} are the input and the answer",)
     plain = [{name.strip().casefold(): value for name, value in row.items()} for row in rows]
     if all("instruction" in row and "output" in row for row in plain) and any(
@@ -41,9 +42,11 @@ def _of_alpaca(row: Row) -> Row:
     return rest | {"input": asked, "answer": row["output"]}
 
 
-def _of_chat(row: Row, column: str, keys: tuple[str, str], where: str) -> Row:
+def _of_chat(row: Row, column: str, where: str) -> Row:
     """Other columns stay beside it, so that the reader names what is not used: a system message, perhaps."""
     turns: list[Any] = row[column]
+    named = turns[0] if turns and isinstance(turns[0], dict) else {}
+    keys = next((keys for keys in KEYS if keys[0] in named), KEYS[CHATS.index(column)])
     if not all(isinstance(turn, dict) and isinstance(turn.get(keys[1]), str) for turn in turns):
         raise SettingsError(f"{where}: a turn has no text under {keys[1]!r}", ONE_TURN)
     roles = [turn.get(keys[0]) for turn in turns]

@@ -18,6 +18,7 @@ from shared.tasks.task import ScoreSection
 
 FIELDS = ("outcome", "score", "detail", "metrics")
 OUTCOMES = get_args(Outcome)
+ROUNDING = 1e-6  # of the range: what sums in float32 are off by
 HINT = "a score is a number within [score] low and high, or an object as docs/tasks.md describes"
 
 
@@ -41,8 +42,11 @@ def judged(result: Any, bounds: ScoreSection) -> Evaluation:
     score = number(fields.get("score", 0.0))
     if score is None:
         faults.append(f"score is {_kind(fields['score'])}, not a number")
-    elif math.isfinite(score) and not bounds.low <= score <= bounds.high:
-        faults.append(f"score {str(score).removesuffix('.0')} is outside of {bounds.low:g}..{bounds.high:g}")
+    elif math.isfinite(score):
+        score = _within(score, bounds)
+        if not bounds.low <= score <= bounds.high:
+            outside = f"outside of {bounds.low:g}..{bounds.high:g}"
+            faults.append(f"score {str(score).removesuffix('.0')} is {outside}")
     if faults or score is None:
         raise VerifierError(f"the verifier gave no valid score: {'; '.join(faults)}", HINT)
     if not math.isfinite(score):
@@ -50,6 +54,12 @@ def judged(result: Any, bounds: ScoreSection) -> Evaluation:
     found = {name: number(value) for name, value in metrics.items()}
     kept = {name: value for name, value in found.items() if value is not None}
     return Evaluation(outcome=outcome, score=score, detail=detail, metrics=kept)
+
+
+def _within(score: float, bounds: ScoreSection) -> float:
+    """Without the rounding error that put it beside a bound, of float32 at most."""
+    nearest = min(max(score, bounds.low), bounds.high)
+    return nearest if abs(score - nearest) <= ROUNDING * (bounds.high - bounds.low) else score
 
 
 def _metric_faults(metrics: Any) -> list[str]:

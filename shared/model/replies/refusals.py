@@ -241,20 +241,26 @@ def _later(problem: str, refusal: Refusal) -> ChatUnavailableError:
 
 
 def retry_after_s(header: str | None, body: str = "") -> float | None:
-    """Seconds: of Retry-After, a number or an HTTP date; else as a body words it, such as `try again in
-    6m0s`."""
+    """Seconds: of Retry-After, a number, an HTTP date or a time with its unit (the first of several); else as a
+    body words it, such as `try again in 6m0s`."""
+    told = _LATER.search(body)
+    later = told["times"] if told else ""
     if not header:
-        told = _LATER.search(body)
-        return sum(_in_seconds(*time) for time in re.findall(_TIME, told["times"], re.I)) if told else None
+        return _times_s(later)
     try:
-        seconds = float(header)
+        seconds = float(header.split(",")[0])
         return max(seconds, 0.0) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
         return max(email.utils.parsedate_to_datetime(header).timestamp() - time.time(), 0.0)
     except ValueError:
-        return None
+        return _times_s(header.split(",")[0]) or _times_s(later)
+
+
+def _times_s(words: str) -> float | None:
+    found = re.findall(_TIME, words, re.I)
+    return sum(_in_seconds(*each) for each in found) if found else None
 
 
 def _in_seconds(number: str, unit: str) -> float:

@@ -102,6 +102,11 @@ def test_what_it_has_started_ends_with_it(started):
     assert ends_soon(pid)
 
 
-def test_a_score_that_a_rounding_error_put_out_of_bounds_is_shown_in_all_its_digits(started):
-    with pytest.raises(VerifierError, match=r"score 1\.0000000000000002 is outside of 0\.\.1"):
-        ask(started("return 1 + 2**-52"))
+@pytest.mark.parametrize(("value", "counts"), [("1 + 2**-52", 1.0), ("1 + 2**-22", 1.0), ("-(2**-40)", 0.0)])
+def test_a_score_that_a_rounding_error_put_beside_a_bound_counts_as_the_bound(started, value, counts):
+    assert ask(started(f"return {value}"))["score"] == counts
+
+
+def test_a_score_further_out_of_bounds_is_shown_in_all_its_digits(started):
+    with pytest.raises(VerifierError, match=r"score 1\.00001 is outside of 0\.\.1"):
+        ask(started("return 1.00001"))

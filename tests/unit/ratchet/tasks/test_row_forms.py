@@ -62,6 +62,13 @@ def test_another_chat_is_refused_by_its_row(tmp_path: Path, last: dict[str, Any]
         rows_of(tmp_path, [*rows, last])
 
 
+@pytest.mark.parametrize("column", ["messages", "conversations"])
+def test_a_chats_turns_may_have_the_other_forms_keys(tmp_path: Path, column: str) -> None:
+    other = {"messages": "conversations", "conversations": "messages"}[column]
+    rows = [{column: chat(i, "user", "assistant", column=other)[other]} for i in range(40)]
+    assert rows_of(tmp_path, rows).pairs[0] == ("user 0", "assistant 0")
+
+
 def test_what_stands_beside_a_chat_is_named_as_not_used(tmp_path: Path) -> None:
     rows = [chat(n, "human", "gpt", column="conversations") | {"system": f"Rule {n}"} for n in range(40)]
     assert "not used: system" in " ".join(rows_of(tmp_path, rows).notes)

@@ -132,7 +132,8 @@ def test_busy_and_broken_answers_are_tried_again(chat: Chat, endpoint: Endpoint)
 
 def test_a_long_retry_after_is_left_to_the_bus(endpoint: Endpoint, store: LocalStore) -> None:
     hasty = Chat(endpoint.url, store, api_key="k", timeout_s=5, concurrency=1)
-    for retry_after in ("3600", formatdate(time.time() + 3600, usegmt=True)):
+    hour = formatdate(time.time() + 3600, usegmt=True)
+    for retry_after in ("3600", hour, "3600s", "1h0m", "3600, 3600"):
         endpoint.faults = [Fault(429, headers={"Retry-After": retry_after})]
         with pytest.raises(ChatUnavailableError) as caught:
             hasty.sample([ASK])
