@@ -241,7 +241,7 @@ def _later(problem: str, refusal: Refusal) -> ChatUnavailableError:
 
 
 def retry_after_s(header: str | None, body: str = "") -> float | None:
-    """Seconds: of Retry-After, a number, an HTTP date or a time with its unit (the first of several); else as a
+    """Seconds: of Retry-After, a number (the first of several), an HTTP date or times with units; else as a
     body words it, such as `try again in 6m0s`."""
     told = _LATER.search(body)
     later = told["times"] if told else ""
