@@ -13,6 +13,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from agent_service.model_server.decoding.self_check import check_reading
+from agent_service.model_server.rounding import round_products
+from shared.cpu import bfloat16_pays
 from shared.errors import RatchetError, SettingsError
 from shared.model.plain_chat import PLAIN_TEMPLATE
 
@@ -50,6 +52,9 @@ def load_language_model(folder: Path, device: torch.device) -> LanguageModel:
     vocab = model.get_output_embeddings().weight.shape[0]
     if len(tokenizer) > vocab:
         raise SettingsError(f"{folder}: the tokenizer has {len(tokenizer)} tokens, the model {vocab}")
+    token_bytes = check_reading(model, vocab, device)
+    if device.type == "cpu" and bfloat16_pays(model.get_output_embeddings().in_features):
+        round_products(model)
     return LanguageModel(
         model=model,
         tokenizer=tokenizer,
@@ -58,7 +63,7 @@ def load_language_model(folder: Path, device: torch.device) -> LanguageModel:
         context=context,
         stop_tokens=_stop_tokens(model, tokenizer, vocab),
         parameters=sum(weight.numel() for weight in model.parameters()),
-        token_bytes=check_reading(model, vocab, device),
+        token_bytes=token_bytes,
     )
 
 
@@ -117,7 +122,7 @@ def _model(folder: Path, device: torch.device) -> tuple[Any, int]:
 
 
 def _precision(config: Any, device: torch.device) -> torch.dtype:
-    """float32 on a CPU, where half precision is slower (benchmarks/serving.py); half on a GPU."""
+    """float32 on a CPU, where all but the products is slower in half precision; half on a GPU."""
     if device.type == "cpu":
         return torch.float32
     own = getattr(config, "dtype", None)

@@ -74,12 +74,7 @@ def confirm_record(now: Situation, generation: Generation, screen: GateRecord) -
     """All rounds so far as one record."""
     gate, rounds = now.config.gate, rounds_of(generation)
     settled = [_settled(now, round_, screen.chosen) for round_ in rounds]
-    before = [past for past in now.history.generations if past.number < generation.number]
-    mine = stretch_of(generation.number, now.config.run.generations, now.history.limits)
-    tested = [past for past in before if past.number > mine.start and ("confirm", 0) in past.rollouts]
-    promotions = sum(past.decision == "promoted" for past in before)
-    number = 1 + len(tested)  # alpha is spent by tests alone
-    alpha = generation_alpha(gate.alpha * mine.share, number, mine.end - mine.start, promotions)
+    alpha = alpha_of(now, generation)
     lost = sum(part.lost + len(part.pending) for part in settled)
     measured = [rollout for round_ in rounds for rollout in (round_.together, *round_.alone.values())]
     attempts = [a for rollout in measured for state in now.states(rollout) for a in state.attempts]
@@ -94,6 +89,16 @@ def confirm_record(now: Situation, generation: Generation, screen: GateRecord) -
         measure(gate, settled, attempts, screen.chosen, shorter=screen.min_effect < 0),
         mean_waited_s(attempts),
     )
+
+
+def alpha_of(now: Situation, generation: Generation) -> float:
+    """Of its confirmation. Alpha is spent by tests alone: a generation without one costs none."""
+    before = [past for past in now.history.generations if past.number < generation.number]
+    mine = stretch_of(generation.number, now.config.run.generations, now.history.limits)
+    tested = [past for past in before if past.number > mine.start and ("confirm", 0) in past.rollouts]
+    promotions = sum(past.decision == "promoted" for past in before)
+    total = now.config.gate.alpha * mine.share
+    return generation_alpha(total, 1 + len(tested), mine.end - mine.start, promotions)
 
 
 def _settled(now: Situation, round_: Round, chosen: str) -> Settled:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from feedback_service.course.confirming import confirm_record, open_again, open_round
 from feedback_service.course.course import go_on, room
 from feedback_service.course.guarding import taken_back
+from feedback_service.course.postponing import why_postponed
 from feedback_service.course.situation import Situation, open_rollouts
 from shared.decisions.arms import Paired, pair
 from shared.decisions.gate import decide, screened
@@ -35,7 +36,10 @@ def open_screen(now: Situation, generation: Generation) -> list[Message]:
 
 
 def after_screen(now: Situation, generation: Generation) -> list[Message]:
-    return _next(now, generation, screen_record(now, generation))
+    record = screen_record(now, generation)
+    if why := why_postponed(now, generation, record):
+        return _end(now, generation, record.model_copy(update={"postponed": why}))
+    return _next(now, generation, record)
 
 
 def after_confirm(now: Situation, generation: Generation) -> list[Message]:

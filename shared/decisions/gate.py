@@ -101,10 +101,8 @@ def decide(record: GateRecord) -> Verdict:
         why = f"the arms were not measured: {record.ended}" if record.ended else _screen_text(record)
         return Verdict("rejected", _with_losses(record, why))
     if not record.threshold:
-        if record.ended:
-            return Verdict(
-                "rejected", _with_losses(record, f"{record.chosen} was not confirmed: {record.ended}")
-            )
+        if why := record.postponed or record.ended:
+            return Verdict("rejected", _with_losses(record, f"{record.chosen} was not confirmed: {why}"))
         return Verdict("undecided", f"{record.chosen} was picked by the screen")
     found = CLAIMS[record.test].look(record.differences, _terms(record))
     facts = _facts(record, found)

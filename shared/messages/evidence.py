@@ -52,13 +52,14 @@ class GateRecord(Record):
     lost_pairs: int = 0  # of the confirmation: neither arm could be scored
     rails: tuple[Rail, ...] = ()
     ended: str = ""  # why no more pairs were measured, if not for the evidence
+    postponed: str = ""  # why the confirmation waits for a later generation
     waited_s: dict[str, float] = Field(default_factory=dict)  # for the model, by arm: the mean of an attempt
 
     @model_serializer(mode="wrap")
     def _as_before(self, plain: SerializerFunctionWrapHandler) -> JsonObject:
-        """Without waiting it is, to the byte, what older versions derived."""
+        """Without what is new it is, to the byte, what older versions derived."""
         found: JsonObject = plain(self)
-        return found if self.waited_s else {key: found[key] for key in found if key != "waited_s"}
+        return {key: value for key, value in found.items() if value or key not in ("waited_s", "postponed")}
 
 
 class Guard(Record):

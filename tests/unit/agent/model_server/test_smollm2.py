@@ -15,6 +15,7 @@ from agent_service.model_server.engine import Engine
 from agent_service.model_server.loading import load_language_model
 from agent_service.model_server.prompts import Prompter
 from agent_service.model_server.schemas import ChatRequest
+from shared.cpu import bfloat16_pays
 from tests.unit.agent.model_server.asking import expected_logprobs
 from trainer_service.base.pretrained import model_folder
 
@@ -62,13 +63,14 @@ def test_rows_of_two_adapters_and_the_base_answer_as_plain_transformers_does(tmp
     engine.submit(rows)
     got = [row.future.result(timeout=300) for row in rows]
     engine.close()
-    plain = AutoModelForCausalLM.from_pretrained(base).eval()
+    plain = load_language_model(base, torch.device("cpu")).model
+    exact = not bfloat16_pays(plain.config.hidden_size)
     for name in ("base", *folders):
         model = plain if name == "base" else PeftModel.from_pretrained(plain, folders[name]).eval()
         for row, answer in zip(rows, got, strict=True):
             if row.model == name:
                 expected = expected_logprobs(model, list(row.prompt), answer.tokens)
-                assert answer.logprobs == pytest.approx(expected, abs=2e-3)
+                assert answer.logprobs == pytest.approx(expected, abs=2e-3 if exact else 5e-2)
         if name != "base":
             plain = model.unload()
     assert len({tuple(answer.tokens) for answer in got}) > len(QUERIES)
