@@ -13,7 +13,7 @@ from shared.decisions.evidence.claims import Terms
 from shared.decisions.evidence.power import power
 from shared.decisions.intervals import standard_error
 
-PRIOR = 0.5  # spreads: how large true gains mostly are, before the screen is seen
+PRIOR = 0.5  # spreads: how large true gains mostly are, where the screen shows none larger
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)  # of a normal law
 
 
@@ -24,7 +24,8 @@ def chance(test: str, differences: Sequence[float], terms: Terms) -> float:
     spread = error * math.sqrt(len(differences))
     if spread == 0:
         return float(mean > terms.min_effect)
-    kept = PRIOR**2 / (PRIOR**2 + 1 / len(differences))
+    prior = max(PRIOR * spread, abs(mean))
+    kept = prior**2 / (prior**2 + error**2)
     gains = kept * mean + math.sqrt(kept) * error * NODES
     found = [power(test, float(np.clip(gain, -terms.bound, terms.bound)), spread, terms) for gain in gains]
     return float(np.dot(WEIGHTS, found) / WEIGHTS.sum())
