@@ -7,13 +7,23 @@ import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
+from shared.cpu import CPUINFO, cpu_facts
+
+WORTH_NAMING = {  # instructions that change what is measured: processors of one name have them or not
+    "avx512f": "AVX-512",
+    "avx512_bf16": "AVX512-BF16",
+    "avx512_fp16": "AVX512-FP16",
+    "amx_tile": "AMX",
+}
+
 
 def machine_and_date() -> dict[str, str]:
     return {"machine": describe_machine(), "date": datetime.now(UTC).date().isoformat()}
 
 
-def describe_machine() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+def describe_machine(cpuinfo: Path = CPUINFO) -> str:
+    facts = cpu_facts(cpuinfo)
+    flags = facts.get("flags", "").split()
+    named = [name for flag, name in WORTH_NAMING.items() if flag in flags]
+    model = " with ".join(filter(None, (facts.get("model name", ""), ", ".join(named))))
     return f"{platform.machine()}, {os.cpu_count()} cores, {model}, Python {platform.python_version()}"
