@@ -64,13 +64,21 @@ def test_rows_of_two_adapters_and_the_base_answer_as_plain_transformers_does(tmp
     got = [row.future.result(timeout=300) for row in rows]
     engine.close()
     plain = load_language_model(base, torch.device("cpu")).model
-    exact = not bfloat16_pays(plain.config.hidden_size)
+    tolerance = 0.2 if bfloat16_pays(plain.config.hidden_size) else 2e-3  # rounding varies with the batch
+    off: dict[str, list[float]] = {}  # by model, how far each row is from it at most
     for name in ("base", *folders):
         model = plain if name == "base" else PeftModel.from_pretrained(plain, folders[name]).eval()
-        for row, answer in zip(rows, got, strict=True):
-            if row.model == name:
-                expected = expected_logprobs(model, list(row.prompt), answer.tokens)
-                assert answer.logprobs == pytest.approx(expected, abs=2e-3 if exact else 5e-2)
+        said = [
+            expected_logprobs(model, list(row.prompt), answer.tokens)
+            for row, answer in zip(rows, got, strict=True)
+        ]
+        off[name] = [
+            max(abs(a - b) for a, b in zip(answer.logprobs, expected, strict=True))
+            for answer, expected in zip(got, said, strict=True)
+        ]
         if name != "base":
             plain = model.unload()
+    for number, row in enumerate(rows):
+        assert off[row.model][number] < tolerance
+        assert off[row.model][number] == min(rows_off[number] for rows_off in off.values())
     assert len({tuple(answer.tokens) for answer in got}) > len(QUERIES)
