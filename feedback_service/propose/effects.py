@@ -24,7 +24,7 @@ from shared.decisions.arms import instance_key
 
 RENDERED = re.compile(r"\{.*\}")  # in a line
 FEWEST = 4  # replies with the value, and without it
-CLEAR = 2.0  # standard errors that the difference must exceed
+CLEAR = 1.5  # standard errors that the difference must exceed; docs/analyst.md says what others brought
 PRIORS = (0.1, 1.0, 4.0, 16.0, 64.0)  # replies without an effect that are added to each value's own
 NOTHING: Mapping[str, Container[str]] = MappingProxyType({})
 MOST_VALUES = 400  # that are fitted at once, the most frequent ones
@@ -65,6 +65,27 @@ def main_effects(
     """For each field its best value, if that is clearly better than the rest; the surest gains first.
     `rounds`: the replies of each generation, which are compared among themselves alone. `pinned`: the JSON of
     the value that a field is held at; where replies had that, another one must be better than it."""
+    clear = [effect for effect in value_effects(rounds, pinned) if effect.gain > CLEAR * effect.error]
+    found = [best(effects) for effects in by_field(clear).values()]
+    return sorted(found, key=lambda effect: effect.error - effect.gain)
+
+
+def best(effects: Sequence[Effect]) -> Effect:
+    """The surest gain."""
+    return max(effects, key=lambda effect: effect.gain - effect.error)
+
+
+def by_field(effects: Sequence[Effect]) -> dict[str, list[Effect]]:
+    found: dict[str, list[Effect]] = {}
+    for effect in effects:
+        found.setdefault(effect.field, []).append(effect)
+    return found
+
+
+def value_effects(
+    rounds: Sequence[Sequence[Scored]], pinned: Mapping[str, Container[str]] = NOTHING
+) -> list[Effect]:
+    """Of every value with enough replies, and enough others to compare with; a loss is a negative gain."""
     replies = [reply for scored in rounds for found in _by_instance(scored) for reply in _centred(found)]
     counts = Counter(value for fields, _ in replies for value in fields.items())
     values = sorted(value for value, count in counts.most_common(MOST_VALUES) if count >= FEWEST)
@@ -72,8 +93,7 @@ def main_effects(
         return []
     fitted = _fit(replies, values)
     fields = sorted({field for field, _ in values})
-    best = (_best_value(field, replies, fitted, pinned.get(field, ())) for field in fields)
-    return sorted((effect for effect in best if effect), key=lambda effect: effect.error - effect.gain)
+    return [e for field in fields for e in _effects_of(field, replies, fitted, pinned.get(field, ()))]
 
 
 def _centred(found: Sequence[tuple[dict[str, JsonScalar], float]]) -> list[Reply]:
@@ -133,9 +153,9 @@ def parse_object(text: str) -> dict[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _best_value(
+def _effects_of(
     field: str, replies: Sequence[Reply], fitted: _Fitted, pinned: Container[str]
-) -> Effect | None:
+) -> list[Effect]:
     others_V = np.array([name != field for name, _ in fitted.values])
     left_R = fitted.scores_R - fitted.parts_RV[:, others_V].sum(1)
     spent = float(fitted.used_V[others_V].sum())  # what the fit of the others took from the noise
@@ -150,7 +170,6 @@ def _best_value(
         if min(len(scores), len(rest)) >= FEWEST:
             gain = float(scores.mean() - rest.mean())
             error = wide * math.sqrt(scores.var(ddof=1) / len(scores) + rest.var(ddof=1) / len(rest))
-            if gain > CLEAR * error and gain > 0:
-                best = json.loads(fitted.values[value][1])
-                found.append(Effect(field, best, gain, error, len(scores), len(rest), bool(held_R.any())))
-    return max(found, key=lambda effect: effect.gain - effect.error, default=None)
+            held = json.loads(fitted.values[value][1])
+            found.append(Effect(field, held, gain, error, len(scores), len(rest), bool(held_R.any())))
+    return found
