@@ -1,7 +1,8 @@
 """The archive of a run: what its past train attempts found, and which of it new attempts start from (PUCT).
 
 Nothing is kept between jobs: the archive is folded from the event log's train shards each time. PUCT as in
-TTT-Discover: score = Q + c * scale * P * sqrt(1 + T) / (1 + n).
+TTT-Discover: score = Q + c * scale * P * sqrt(1 + T) / (1 + n). Q is a score less the ease of its instance:
+else the archive would fill up with what easy instances bore.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from shared.decisions.evidence.ease import eases_of, started
 from shared.messages.events import Message, ShardFinished
-from shared.messages.records import AttemptState, Candidate, Evaluation, Parent
+from shared.messages.records import UNSCORED, AttemptState, Candidate, Evaluation, Parent
 from shared.store.shards import get_shard
 from shared.store.store import Store
 
@@ -26,25 +28,27 @@ class Archive:
     """`nodes` in order of arrival. A node's id is its attempt's."""
 
     nodes: dict[str, Parent] = field(default_factory=dict)
+    worth: dict[str, float] = field(default_factory=dict)  # a node's score less its instance's ease
     parent_of: dict[str, str | None] = field(default_factory=dict)
     visits: Counter[str] = field(default_factory=Counter)  # attempts below a node, at any depth
     best_child: dict[str, float] = field(default_factory=dict)
     expansions: int = 0  # attempts that started from some node
 
-    def add(self, attempt: AttemptState, low: float) -> None:
+    def add(self, attempt: AttemptState, low: float, ease: float = 0.0) -> None:
         """Count the attempt, and keep what it found if that is worth anything. `low`: a failure's score."""
         found = _best(attempt)
         start = attempt.plan.parent.node if attempt.plan.parent else None
         if start is not None:
             self.expansions += 1
             self.visits.update([start, *self.ancestors(start)])
-            score = found[1].score if found else low
-            self.best_child[start] = max(score, self.best_child.get(start, -math.inf))
+            worth = found[1].score - ease if found else low
+            self.best_child[start] = max(worth, self.best_child.get(start, -math.inf))
         if found and found[1].score > low:
             node = attempt.plan.attempt_id
             candidate, evaluation = found
             reply = attempt.replies[candidate.samples[0]].text if candidate.samples else ""
             self.parent_of[node] = start
+            self.worth[node] = evaluation.score - ease
             self.nodes[node] = Parent(
                 content=candidate.content,
                 reply=reply,
@@ -64,7 +68,7 @@ class Archive:
         """Best first: the best children of each parent, all that started from nothing, CAPACITY at most."""
         families: defaultdict[str | None, int] = defaultdict(int)
         kept = []
-        for node in sorted(self.nodes.values(), key=lambda node: -node.score):
+        for node in sorted(self.nodes.values(), key=lambda node: -self.worth[node.node]):
             family = self.parent_of[node.node]
             families[family] += 1
             if family is None or families[family] <= CHILDREN:
@@ -74,23 +78,34 @@ class Archive:
 
 def fold(events: Iterable[Message], store: Store, low: float) -> Archive:
     """The archive that the run's events so far amount to."""
-    archive = Archive()
+    generations: defaultdict[int, list[AttemptState]] = defaultdict(list)
     for event in events:
         if isinstance(event, ShardFinished) and event.purpose == "train" and event.result:
-            for attempt in get_shard(store, event.result).attempts:
-                archive.add(attempt, low)
+            generations[event.generation].extend(get_shard(store, event.result).attempts)
+    archive = Archive()
+    for attempts in generations.values():
+        eases = eases_of(attempts, lambda attempt: _scores(attempt, low))
+        for attempt in attempts:
+            archive.add(attempt, low, eases.get(started(attempt), 0.0))
     return archive
+
+
+def _scores(attempt: AttemptState, low: float) -> list[float]:
+    """What the attempt came to; nothing where that is unknown."""
+    if found := _best(attempt):
+        return [found[1].score]
+    return [low] if attempt.final is not None and attempt.final.outcome not in UNSCORED else []
 
 
 def puct_scores(archive: Archive, kept: Sequence[Parent]) -> list[float]:
     """One score for each of `kept`, which is sorted best first."""
     if not kept:
         return []
-    scale = kept[0].score - kept[-1].score
+    scale = archive.worth[kept[0].node] - archive.worth[kept[-1].node]
     total = len(kept) * (len(kept) + 1) / 2
     scores = []
     for rank, node in enumerate(kept):
-        value = archive.best_child.get(node.node, node.score)
+        value = archive.best_child.get(node.node, archive.worth[node.node])
         prior = (len(kept) - rank) / total
         bonus = prior * math.sqrt(1 + archive.expansions) / (1 + archive.visits[node.node])
         scores.append(value + EXPLORATION * scale * bonus)

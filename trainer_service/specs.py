@@ -24,12 +24,12 @@ class SeedSpec(Spec):
     result: Path  # a SeedResult
     lines: int
     steps: int
+    batch: int  # sequences a step
     target_loss: float = 0.0  # stop early once the running loss is below; 0: take all steps
     hidden: int
     layers: int
     vocabulary: int
     seed: int = 0
-    threads: int
 
 
 class SeedResult(Spec):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from feedback_service.propose.objective import density, group_size
 from shared.decisions.endings import REFUSED, WORDS, ending_of
+from shared.decisions.evidence.ease import eases_of, started
 from shared.messages.records import (
     UNSCORED,
     AttemptState,
@@ -39,6 +40,12 @@ class Scored:
     content: str
     score: float
     outcome: str
+    ease: float = 0.0  # of the instance: shared/decisions/evidence/ease.py
+
+    @property
+    def worth(self) -> float:
+        """What the reply would have scored on an instance of middling ease."""
+        return self.score - self.ease
 
 
 @dataclass(frozen=True)
@@ -76,9 +83,12 @@ class Diagnosis:
 
     @property
     def best(self) -> tuple[Scored, ...]:
-        """The best replies, different ones, best first."""
+        """The replies of most worth, different ones, best first; none that scored lowest, which on a hard
+        instance may be worth something, but is wrong where a score is right or wrong."""
+        lowest = min((item.score for item in self.scored), default=0.0)
+        above = [item for item in self.scored if item.score > lowest] or self.scored
         by_content: dict[str, Scored] = {}
-        for item in sorted(self.scored, key=lambda item: -item.score):
+        for item in sorted(above, key=lambda item: -item.worth):
             by_content.setdefault(item.content, item)
         return tuple(by_content.values())[:BEST_KEPT]
 
@@ -115,26 +125,28 @@ def diagnose(states: Sequence[ShardState], bounds: ScoreSection, lost_shards: in
 
 
 def scored_of(states: Iterable[ShardState]) -> tuple[Scored, ...]:
-    return tuple(item for state in states for attempt in state.attempts for item in scored_replies(attempt))
-
-
-def scored_replies(attempt: AttemptState) -> list[Scored]:
-    """Each reply with its public score; where nothing was tried, the answer's with the final one."""
-    pairs: list[tuple[Candidate, Evaluation]] = list(attempt.tried)
-    if not pairs and attempt.answer is not None and attempt.final is not None:
-        pairs = [(attempt.answer, attempt.final)]
-    replies = attempt.replies
-    return [
+    attempts = [attempt for state in states for attempt in state.attempts]
+    eases = eases_of(attempts, lambda attempt: [result.score for _, result in scored_replies(attempt)])
+    return tuple(
         Scored(
             public_view(attempt.plan.instance),
-            _reply(candidate, replies),
+            _reply(candidate, attempt.replies),
             candidate.content,
             result.score,
             result.outcome,
+            eases[started(attempt)],
         )
-        for candidate, result in pairs
-        if result.outcome not in UNSCORED
-    ]
+        for attempt in attempts
+        for candidate, result in scored_replies(attempt)
+    )
+
+
+def scored_replies(attempt: AttemptState) -> list[tuple[Candidate, Evaluation]]:
+    """Each candidate with its public score; where nothing was tried, the answer's with the final one."""
+    pairs: list[tuple[Candidate, Evaluation]] = list(attempt.tried)
+    if not pairs and attempt.answer is not None and attempt.final is not None:
+        pairs = [(attempt.answer, attempt.final)]
+    return [(candidate, result) for candidate, result in pairs if result.outcome not in UNSCORED]
 
 
 def _reply(candidate: Candidate, replies: Sequence[Sample]) -> str:

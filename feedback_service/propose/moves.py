@@ -98,9 +98,9 @@ def exemplar_moves(harness: Harness, diagnosis: Diagnosis) -> list[Move]:
     shown = {str(item.get("reply")) for item in harness.exemplars if isinstance(item, dict)}
     worst_shown = min((_exemplar_score(item) for item in harness.exemplars), default=float("-inf"))
     fresh: list[JsonObject] = [
-        {"instance": item.instance, "reply": item.reply, "score": item.score}
+        {"instance": item.instance, "reply": item.reply, "score": item.worth}
         for item in diagnosis.best
-        if item.outcome == "ok" and item.reply not in shown and item.score > worst_shown
+        if item.outcome == "ok" and item.reply not in shown and item.worth > worst_shown
     ]
     fresh = [item for item in fresh if len(json.dumps(item)) <= MAX_EXEMPLAR_BYTES][:EXEMPLARS_A_MOVE]
     if name is None or not fresh:

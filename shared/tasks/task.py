@@ -63,6 +63,7 @@ class SeedCorpusSection(Section):
     program: str = "seed_corpus.py"
     lines: int = Field(4000, ge=1)
     steps: int = Field(200, ge=1)
+    batch: int = Field(32, ge=1)  # lines a step
     target_loss: float = Field(0.0, ge=0)  # nats a token at which it may stop sooner; 0: it may not
     hidden: int = 128
     layers: int = 4

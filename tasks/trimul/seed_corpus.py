@@ -1,6 +1,7 @@
 """Prints what the seed model learns from: the FORM of answers, drawn at random and never by their scores.
 
-python seed_corpus.py COUNT SEED. Every other prompt shows a schedule; its answer copies most of it.
+python seed_corpus.py COUNT SEED. Three prompts of four show a schedule; its answer copies
+most of it, or all.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "harness"))
 from scaffold import draw, dump, messages
 
+KEPT = (0.7, 0.9, 1.0)  # shares of the shown fields that an answer copies
 PROMPTS = Path(__file__).parent / "harness" / "prompts"
 
 
@@ -24,9 +26,12 @@ def main(count: int, seed: int) -> None:
             "mask": rng.choice(["random", "ones"]),
             "distribution": rng.choice(["normal", "cauchy"]),
         }
-        near = draw(rng) if number % 2 else None
+        near = draw(rng) if number % 4 else None
         example = None if near is None else dump(near)
-        line = {"messages": messages(instance, prompts, example), "answer": dump(draw(rng, near))}
+        line = {
+            "messages": messages(instance, prompts, example),
+            "answer": dump(draw(rng, near, rng.choice(KEPT))),
+        }
         print(json.dumps(line))
 
 

@@ -34,7 +34,7 @@ def base_bundle(config: RunConfig, store: Store, cache_dir: Path) -> tuple[str, 
     known = store.lookup("base", key)
     if known is not None and store.has(known):  # built by another machine, or before the cache was deleted
         return known, 0.0
-    folder, train_s = seed_folder(task, cache_dir, config.training.threads)
+    folder, train_s = seed_folder(task, cache_dir)
     return store.bind("base", key, _put(folder, config, store, cache_dir)), train_s
 
 

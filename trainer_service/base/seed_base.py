@@ -20,12 +20,12 @@ RECIPE = ("seed_model.py", "tokenizer.py")  # the files of this folder that deci
 LIBRARIES = ("torch", "transformers", "tokenizers")
 
 
-def seed_folder(task: Task, cache_dir: Path, threads: int) -> tuple[Path, float]:
+def seed_folder(task: Task, cache_dir: Path) -> tuple[Path, float]:
     """The model's folder, and the seconds that were spent on training it now."""
     folder = cache_dir / "bases" / seed_key(task)
     if folder.exists():
         return folder, 0.0
-    return folder, build_seed(task, folder, threads)
+    return folder, build_seed(task, folder)
 
 
 def seed_key(task: Task) -> str:
@@ -56,7 +56,7 @@ def require_corpus(task: Task) -> SeedCorpusSection:
     return section
 
 
-def build_seed(task: Task, folder: Path, threads: int) -> float:
+def build_seed(task: Task, folder: Path) -> float:
     """Builds the model in a child and moves it to `folder`, whole; returns the seconds it trained."""
     section = require_corpus(task)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -66,11 +66,10 @@ def build_seed(task: Task, folder: Path, threads: int) -> float:
             corpus=task.folder / section.program,
             out=work / "model",
             result=work / "result.json",
-            threads=threads,
             **section.model_dump(exclude={"program"}),
         )
         (work / "spec.json").write_text(spec.model_dump_json(), encoding="utf-8")
-        run_child("trainer_service.base.seed_model", work / "spec.json", threads=threads)
+        run_child("trainer_service.base.seed_model", work / "spec.json", threads=1)
         result = SeedResult.model_validate_json(spec.result.read_bytes())
         if result.refusal:
             raise TrainingError(result.refusal)

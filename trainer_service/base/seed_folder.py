@@ -5,7 +5,6 @@ server that is not started by Ratchet (on a cluster). A folder that exists is le
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def write(name: str, folder: Path) -> None:
         log.info("%s is there already", folder)
         return
     task = load_task(name)
-    took_s = build_seed(task, folder, threads=len(os.sched_getaffinity(0)))
+    took_s = build_seed(task, folder)
     log.info("%s was built in %.0f s", folder, took_s)
 
 

@@ -39,7 +39,7 @@ FREE = "free"  # a pin_FIELD that pins nothing
 
 def step(instance, history, knobs, context):
     if not history:
-        count = context["limits"]["candidates"]
+        count = max(1, context["limits"]["candidates"])
         return {"ask": [_request(instance, knobs, context, number) for number in range(count)]}
     if "try" not in history[-1]["action"]:
         contents = [candidate(reply, knobs, context["prompts"]) for reply in history[-1]["replies"]]

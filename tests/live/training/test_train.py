@@ -62,7 +62,7 @@ def test_a_base_that_was_built_once_costs_nothing_again_also_in_another_store(st
 
 
 def test_the_same_spec_builds_the_same_seed_model_and_a_reached_loss_ends_it_sooner(stack, tmp_path):
-    sizes = {"lines": 64, "steps": 6, "hidden": 32, "layers": 1, "vocabulary": 270, "threads": 1}
+    sizes = {"lines": 64, "steps": 6, "hidden": 32, "layers": 1, "vocabulary": 270, "batch": 16}
     corpus = stack.root / "letters" / "seed_corpus.py"
 
     def build_in(name, **more):

@@ -24,11 +24,13 @@ from shared.store.store import LocalStore, put_json
 RELEASE = Release(base="b", harness="h")
 
 
-def attempt(name: str, score: float, parent: str | None = None, outcome: Outcome = "ok") -> AttemptState:
+def attempt(
+    name: str, score: float, parent: str | None = None, outcome: Outcome = "ok", instance: int = 1
+) -> AttemptState:
     start = Parent(content=parent, reply="", score=0.0, node=parent) if parent else None
     return AttemptState(
         plan=AttemptPlan(
-            attempt_id=name, instance={"id": 1}, arm="live", release=RELEASE, seed=1, parent=start
+            attempt_id=name, instance={"id": instance}, arm="live", release=RELEASE, seed=1, parent=start
         ),
         turns=(Turn(action={"ask": []}, replies=(Sample(text=f"reply {name}"),)),),
         answer=Candidate(content=f"content {name}", samples=(0,)),
@@ -121,3 +123,12 @@ def test_only_train_shards_are_folded(tmp_path: Path) -> None:
         for purpose, result in [*shards.items(), ("train", None)]
     ]
     assert list(fold(events, store, 0.0).nodes) == ["train"]
+
+
+def test_an_easy_instances_higher_scores_make_no_better_parent(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    easy = [attempt("easy worse", 0.6, instance=1), attempt("easy better", 0.7, instance=1)]
+    hard = [attempt("hard worse", 0.1, instance=2), attempt("hard best", 0.4, instance=2)]
+    shard = put_json(store, ShardState(attempts=(*easy, *hard)))
+    [parent] = pick(fold([ShardFinished(run_id="r", purpose="train", result=shard)], store, 0.0), 1)
+    assert (parent.node, parent.score) == ("hard best", 0.4)

@@ -210,6 +210,19 @@ def test_the_best_replies_become_exemplars_and_the_worst_one_goes() -> None:
     assert len(after.exemplars) == 8
 
 
+def test_a_hard_instances_best_reply_is_shown_before_an_easy_ones_usual_one() -> None:
+    scores = {"easy": (0.6, 0.7), "hard": (0.1, 0.4)}
+    made = [attempt(name, score, reply=f"{name} {score}") for name, two in scores.items() for score in two]
+    [move] = exemplar_moves(load_harness(harness_files(EXEMPLARS, [])), diagnose([shard(made)], BOUNDS))
+    assert next(edit.new["reply"] for edit in move.edits if edit.kind == "add_exemplar") == "hard 0.4"
+
+
+def test_a_wrong_reply_is_never_shown_however_hard_its_instance() -> None:
+    scores = {"easy": (1.0, 1.0), "hard": (0.0, 0.0), "both": (1.0, 0.0)}
+    made = [attempt(name, score, reply=f"{name} {score}") for name, two in scores.items() for score in two]
+    assert {item.score for item in diagnose([shard(made)], BOUNDS).best} == {1.0}
+
+
 def test_failing_replies_are_no_exemplars() -> None:
     found = diagnose([shard(many(3, 0.0, "wrong"))], BOUNDS)
     assert exemplar_moves(load_harness(harness_files(EXEMPLARS, [])), found) == []

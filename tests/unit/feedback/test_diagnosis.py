@@ -58,10 +58,10 @@ def test_no_scores_have_no_shape() -> None:
 
 
 def test_the_best_replies_differ_and_come_best_first() -> None:
-    scores = [("a", 0.2), ("b", 0.9), ("b", 0.8), ("c", 0.5)]
+    scores = [("a", 0.2), ("b", 0.9), ("b", 0.8), ("c", 0.5), ("d", 0.1)]
     found = diagnose([shard([attempt(str(n), s, reply=r) for n, (r, s) in enumerate(scores)])], BOUNDS)
     assert [(best.reply, best.score) for best in found.best] == [("b", 0.9), ("c", 0.5), ("a", 0.2)]
-    assert found.distinct == 0.75
+    assert found.distinct == 0.8
 
 
 def test_what_could_not_be_timed_is_no_reward() -> None:

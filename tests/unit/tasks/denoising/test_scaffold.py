@@ -177,6 +177,6 @@ def test_the_seed_corpus_holds_answers_of_the_schema_and_nothing_of_scores():
     assert len(lines) == 6
     for number, line in enumerate(lines):
         assert scaffold.parse(line["answer"]) is not None
-        assert ("near:" in line["messages"][-1]["content"]) == bool(number % 2)
+        assert ("near:" in line["messages"][-1]["content"]) == bool(number % 4)
         assert "score" not in json.dumps(line)
     assert subprocess.check_output(command, text=True).splitlines() == [json.dumps(line) for line in lines]

@@ -220,10 +220,11 @@ def test_the_seed_corpus_has_the_scaffold_s_messages_and_answers_of_the_right_fo
     assert len(set(answers)) == 40
     assert [seed.scaffold.dump(seed.scaffold.parse(answer)) for answer in answers] == answers
     shown = [row for row in rows if "\nnear: " in row["messages"][-1]["content"]]
-    assert len(shown) == 20
+    assert len(shown) == 30
     assert rows[0]["messages"][0] == seed.scaffold.messages(seed.instance, seed.harness.prompts)[0]
     copied = [_shared(row["messages"][-1]["content"].split("near: ")[1], row["answer"]) for row in shown]
-    assert 0.6 < sum(copied) / len(copied) < 0.95
+    assert 0.8 < sum(copied) / len(copied) < 0.97
+    assert any(share == 1 for share in copied)
 
 
 @pytest.mark.slow
