@@ -1,6 +1,6 @@
 """The one thread that owns the model. Rows and calls wait in one queue, in order: waiting rows that stand
-together make a batch, and a call (loading or unloading an adapter, scoring a prompt) runs between batches,
-with the model for itself.
+together, with prompts of like length, make a batch, and a call (loading or unloading an adapter, scoring a
+prompt) runs between batches, with the model for itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 
 from agent_service.model_server.adapters import Adapters
 from agent_service.model_server.decoding.batching import Batch
-from agent_service.model_server.decoding.memory import Room, is_out_of_memory
+from agent_service.model_server.decoding.memory import Room, is_alike, is_out_of_memory
 from agent_service.model_server.decoding.prefixes import Prefixes
 from agent_service.model_server.decoding.rows import Call, Row, settle
 from agent_service.model_server.decoding.sampling import logprob_of
@@ -109,9 +109,15 @@ class Engine:
             if isinstance(head, Call):
                 self._waiting.popleft()
                 return head
-            rows = list(takewhile(lambda job: self._joins(job, head), self._waiting))
-            fitting = self._room.fitting(rows)  # type: ignore[arg-type]
-            return [self._waiting.popleft() for _ in range(fitting)]  # type: ignore[misc]
+            joining = takewhile(lambda job: self._joins(job, head), self._waiting)
+            rows = [job for job in joining if isinstance(job, Row) and is_alike(job, head)]
+            return self._take(rows[: self._room.fitting(rows)])
+
+    def _take(self, rows: list[Row]) -> list[Row]:
+        """The rows, out of the queue; the others keep their order."""
+        taken = {id(row) for row in rows}
+        self._waiting = deque(job for job in self._waiting if id(job) not in taken)
+        return rows
 
     def _joins(self, job: Row | Call[object], head: Row) -> bool:
         """Whether it may be in one batch with the head of the queue."""

@@ -1,5 +1,5 @@
-"""The size of a batch: how many rows fit into free memory, by the length of each. Where memory still ran out,
-batches are half as large from then on.
+"""The size of a batch: which prompts are of like length, and how many rows fit into free memory, each as long
+as the longest. Where memory still ran out, batches are half as large from then on.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ class Room:
     def fitting(self, rows: Sequence[Row]) -> int:
         """How many of the first rows fit; at least one, which may then fail."""
         left_bytes = FREE_SHARE * free_bytes(self._device)
+        widest_bytes = 0.0
         for count, row in enumerate(rows[: self.most_rows]):
-            left_bytes -= self.row_bytes(row)
-            if left_bytes < 0:
+            widest_bytes = max(widest_bytes, self.row_bytes(row))
+            if (count + 1) * widest_bytes > left_bytes:
                 return max(1, count)
         return min(len(rows), self.most_rows)
 
@@ -44,6 +45,12 @@ class Room:
     def shrink(self, rows: int) -> None:
         """A batch of so many rows did not fit."""
         self.most_rows = max(1, min(self.most_rows, rows // 2))
+
+
+def is_alike(row: Row, other: Row) -> bool:
+    """Whether neither prompt is more than twice as long as the other: a batch pads all to the longest."""
+    short, long = sorted((len(row.prompt), len(other.prompt)))
+    return long <= 2 * short
 
 
 def free_bytes(device: torch.device) -> int:

@@ -156,9 +156,23 @@ def test_rows_fit_by_their_length_and_the_free_memory(monkeypatch: pytest.Monkey
     long = [Row(model="m", prompt=[1] * 200, max_tokens=40, seed=0)] * 200
     assert room.fitting(short) == 5
     assert room.fitting(long) == 2
+    assert room.fitting([*short[:2], *long]) == 2  # each is padded to the longest
     assert room.fitting([Row(model="m", prompt=[1] * 9000, max_tokens=40, seed=0)]) == 1
     monkeypatch.setattr(memory, "free_bytes", lambda device: 1 << 40)
     assert room.fitting(short) == 96
+
+
+def test_a_short_prompt_waits_for_the_next_batch_and_is_not_padded_to_a_long_one(
+    counted: tuple[Engine, Counted],
+) -> None:
+    engine, adapters = counted
+    lengths = (100, 10, 60, 12, 100)
+    rows = [
+        Row(model="base", prompt=[n + 1] * length, max_tokens=1, seed=1) for n, length in enumerate(lengths)
+    ]
+    assert all(answer.tokens for answer in answers(engine, rows))
+    assert adapters.batches == [3, 2]
+    assert adapters.read == 3 * 100 + 2 * 12
 
 
 def test_the_caches_bytes_a_token_are_those_of_its_layers(language: LanguageModel) -> None:
