@@ -52,14 +52,15 @@ def _ours(layer: Any, otherwise: Any, products: torch.dtype) -> Any:
     base = layer.base_layer
     joined = products == torch.float32
     frozen = base.weight if joined else base.weight.detach().to(products)
-    product: Any = _Joined if joined else _Rounded
 
     def forward(x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if layer.disable_adapters and not joined:  # the base as it is read beside the adapter
             return _rounded(x, frozen, base.bias)
         if layer.disable_adapters or layer.merged or args or kwargs:
             return otherwise(x, *args, **kwargs)  # type: ignore[no-any-return]
-        return product.apply(x, frozen, base.bias, down, up, scale)  # type: ignore[no-any-return]
+        if joined:
+            return _Joined.apply(x, frozen, base.bias, down, up, scale)  # type: ignore[no-any-return, no-untyped-call]
+        return _rounded(x, frozen, base.bias) + linear(linear(x, down), scale * up)
 
     return forward
 
@@ -93,41 +94,6 @@ class _Joined(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             joined_OI = torch.addmm(weight_OI, up_OR, down_RI, alpha=ctx.scale)
             for_x = (gradient_TO @ joined_OI).view_as(x)
-        return for_x, None, None, for_down_RI, for_up_OR, None
-
-
-class _Rounded(torch.autograd.Function):
-    """As _Joined, with W in half precision and the adapter's own products beside it."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        weight_OI: torch.Tensor,
-        bias_O: torch.Tensor | None,
-        down_RI: torch.Tensor,
-        up_OR: torch.Tensor,
-        scale: float,
-    ) -> torch.Tensor:
-        x_TI = _rows(x)
-        low_TR = x_TI @ down_RI.T
-        ctx.save_for_backward(x, weight_OI, down_RI, up_OR, low_TR)
-        ctx.scale = scale
-        y_TO = _rounded(x_TI, weight_OI, bias_O).addmm_(low_TR, up_OR.T, alpha=scale)
-        return y_TO.view(*x.shape[:-1], -1)
-
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:
-        x, weight_OI, down_RI, up_OR, low_TR = ctx.saved_tensors
-        gradient_TO, x_TI = _rows(gradient), _rows(x)
-        through_TR = gradient_TO @ up_OR
-        for_down_RI = (through_TR.T @ x_TI) * ctx.scale
-        for_up_OR = (gradient_TO.T @ low_TR) * ctx.scale
-        for_x = None
-        if ctx.needs_input_grad[0]:
-            for_x_TI = (gradient_TO.to(weight_OI.dtype) @ weight_OI).float()
-            for_x = for_x_TI.addmm_(through_TR, down_RI, alpha=ctx.scale).view_as(x)
         return for_x, None, None, for_down_RI, for_up_OR, None
 
 
