@@ -56,10 +56,15 @@ def test_no_more_generations_are_announced_than_the_budget_holds(budget, levers,
 
 
 def test_what_a_generation_may_do_without_is_not_counted_in_the_generations_announced(tmp_path) -> None:
-    """By hand: of intents 32 train attempts, 128 of a design, 32 of a screen, 160 at the end; of denoising 36
-    of two evaluations each, 16 and 48."""
-    for task, budget, most in (("intents", 520, 5), ("denoising", 300, 4)):
-        config = resolve_config(task, None, [], None)
+    """By hand: of intents 32 train attempts, 128 of a design, 32 of a screen, 160 at the end; of denoising
+    36, 16 and 24, or where an attempt may try a candidate 36 of two evaluations each, 16 and 48."""
+    wanted = (
+        ("intents", [], 520, 5),
+        ("denoising", [], 300, 5),
+        ("denoising", ["attempt.candidates=1"], 300, 4),
+    )
+    for task, settings, budget, most in wanted:
+        config = resolve_config(task, None, settings, None)
         study = Study(config, read_arms(["harness"]), 1, BudgetSection(evaluations=budget), tmp_path)
         assert config_of(study, study.arms[0], 0).run.generations == most
 
