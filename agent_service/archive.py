@@ -2,7 +2,7 @@
 
 Nothing is kept between jobs: the archive is folded from the event log's train shards each time. PUCT as in
 TTT-Discover: score = Q + c * scale * P * sqrt(1 + T) / (1 + n). Q is a score less the ease of its instance:
-else the archive would fill up with what easy instances bore.
+else the archive would hold mostly candidates of easy instances.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from shared.decisions.evidence.ease import eases_of, started
+from shared.decisions.evidence.ease import eases_of
 from shared.messages.events import Message, ShardFinished
 from shared.messages.records import UNSCORED, AttemptState, Candidate, Evaluation, Parent
 from shared.store.shards import get_shard
@@ -86,7 +86,7 @@ def fold(events: Iterable[Message], store: Store, low: float) -> Archive:
     for attempts in generations.values():
         eases = eases_of(attempts, lambda attempt: _scores(attempt, low))
         for attempt in attempts:
-            archive.add(attempt, low, eases.get(started(attempt), 0.0))
+            archive.add(attempt, low, eases.get(attempt.plan.group, 0.0))
     return archive
 
 

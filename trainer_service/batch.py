@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from shared.errors import TrainingError
-from shared.messages.records import UNSCORED, AttemptState, Parent, Sample, Turn, digest_of
+from shared.messages.records import UNSCORED, AttemptState, Parent, Sample, Turn
 from shared.store.shards import get_shard
 from shared.store.store import Store
 from trainer_service.algorithms import find
@@ -70,7 +70,6 @@ def within_limit(samples: Sequence[TrainingSample], limit: int) -> tuple[list[Tr
 def samples_of(attempt: AttemptState) -> list[TrainingSample]:
     """The attempt's replies that have tokens and earned something of their own."""
     parent = attempt.plan.parent
-    group = digest_of([attempt.plan.instance, parent.node if parent else None])
     rows = zip(attempt.replies, rewards_of(attempt), temperatures_of(attempt), strict=True)
     return [
         TrainingSample(
@@ -80,7 +79,7 @@ def samples_of(attempt: AttemptState) -> list[TrainingSample]:
             served=reply.logprobs,
             temperature=temperature,
             reward=reward,
-            group=group,
+            group=attempt.plan.group,
             baseline=parent.score if parent else None,
         )
         for index, (reply, reward, temperature) in enumerate(rows)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from feedback_service.propose.objective import density, group_size
 from shared.decisions.endings import REFUSED, WORDS, ending_of
-from shared.decisions.evidence.ease import eases_of, started
+from shared.decisions.evidence.ease import eases_of
 from shared.messages.records import (
     UNSCORED,
     AttemptState,
@@ -134,7 +134,7 @@ def scored_of(states: Iterable[ShardState]) -> tuple[Scored, ...]:
             candidate.content,
             result.score,
             result.outcome,
-            eases[started(attempt)],
+            eases[attempt.plan.group],
         )
         for attempt in attempts
         for candidate, result in scored_replies(attempt)

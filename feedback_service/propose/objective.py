@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from shared.messages.records import AttemptState, digest_of
+from shared.messages.records import AttemptState
 
 HARDLY_ANY = 0.02  # mean reward, as a share of the range, that counts as none
 SKEWED = 1.0  # skewness above which one outstanding sample is worth more than many good ones
@@ -70,8 +70,7 @@ def group_size(attempts: Iterable[AttemptState]) -> float:
     """Replies that started from the same instance and the same parent, on average over such groups."""
     counts: Counter[str] = Counter()
     for attempt in attempts:
-        parent = attempt.plan.parent
-        counts[digest_of([attempt.plan.instance, parent.node if parent else None])] += len(attempt.replies)
+        counts[attempt.plan.group] += len(attempt.replies)
     filled = [count for count in counts.values() if count]
     return sum(filled) / len(filled) if filled else 0.0
 

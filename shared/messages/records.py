@@ -128,6 +128,11 @@ class AttemptPlan(Record):
     parent: Parent | None = None
     knobs: dict[str, KnobValue] = Field(default_factory=dict)  # in the place of the harness's
 
+    @property
+    def group(self) -> str:
+        """The same for all attempts that start alike: from one instance and one parent."""
+        return digest_of([self.instance, self.parent.node if self.parent else None])
+
 
 class ShardPlan(Record):
     """All attempts of a shard. Every release's attempt on an instance stands in the same shard."""

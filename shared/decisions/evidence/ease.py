@@ -8,25 +8,19 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from shared.messages.records import AttemptState, digest_of
+from shared.messages.records import AttemptState
 
 
 def eases_of(
     attempts: Iterable[AttemptState], scores: Callable[[AttemptState], Sequence[float]]
 ) -> dict[str, float]:
-    """By `started(attempt)`: what its instance adds to a score. Attempts that were offered a parent are
+    """By an attempt's group: what its instance adds to a score. Attempts that were offered a parent are
     compared among themselves: what a parent is worth to all of them is no ease."""
     kinds: dict[bool, defaultdict[str, list[float]]] = {True: defaultdict(list), False: defaultdict(list)}
     for attempt in attempts:
         if found := scores(attempt):
-            kinds[attempt.plan.parent is not None][started(attempt)].extend(found)
+            kinds[attempt.plan.parent is not None][attempt.plan.group].extend(found)
     return eases(kinds[True]) | eases(kinds[False])
-
-
-def started(attempt: AttemptState) -> str:
-    """The same for all attempts of one instance and one parent."""
-    parent = attempt.plan.parent
-    return digest_of([attempt.plan.instance, parent.node if parent else None])
 
 
 def eases(groups: Mapping[str, Sequence[float]]) -> dict[str, float]:

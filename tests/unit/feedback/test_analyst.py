@@ -214,7 +214,9 @@ def test_a_hard_instances_best_reply_is_shown_before_an_easy_ones_usual_one() ->
     scores = {"easy": (0.6, 0.7), "hard": (0.1, 0.4)}
     made = [attempt(name, score, reply=f"{name} {score}") for name, two in scores.items() for score in two]
     [move] = exemplar_moves(load_harness(harness_files(EXEMPLARS, [])), diagnose([shard(made)], BOUNDS))
-    assert next(edit.new["reply"] for edit in move.edits if edit.kind == "add_exemplar") == "hard 0.4"
+    shown = next(edit.new for edit in move.edits if edit.kind == "add_exemplar")
+    # within .025; between (.16 - .025) / 2 = .0675; the hard one's ease is -.2 x .0675 / (.0675 + .025 / 2)
+    assert (shown["reply"], shown["score"]) == ("hard 0.4", pytest.approx(0.4 + 0.2 * 0.0675 / 0.08))
 
 
 def test_a_wrong_reply_is_never_shown_however_hard_its_instance() -> None:

@@ -223,7 +223,7 @@ def test_the_seed_corpus_has_the_scaffold_s_messages_and_answers_of_the_right_fo
     assert len(shown) == 30
     assert rows[0]["messages"][0] == seed.scaffold.messages(seed.instance, seed.harness.prompts)[0]
     copied = [_shared(row["messages"][-1]["content"].split("near: ")[1], row["answer"]) for row in shown]
-    assert 0.8 < sum(copied) / len(copied) < 0.97
+    assert 0.85 < sum(copied) / len(copied) < 0.97
     assert any(share == 1 for share in copied)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.decisions.evidence.ease import eases, eases_of, started
+from shared.decisions.evidence.ease import eases, eases_of
 from shared.messages.records import AttemptPlan, AttemptState, Evaluation, Parent, Release
 
 RELEASE = Release(base="b", harness="h")
@@ -44,4 +44,4 @@ def test_what_a_parent_is_worth_is_no_ease():
     attempts = [attempt(i, score) for i in (1, 2) for score in (0.2, 0.4)]
     attempts += [attempt(i, score, parent="p") for i in (3, 4) for score in (0.7, 0.9)]
     found = eases_of(attempts, score_of)
-    assert found == {started(one): 0.0 for one in attempts}
+    assert found == {one.plan.group: 0.0 for one in attempts}
