@@ -57,10 +57,15 @@ _MODEL = re.compile(
     re.I,
 )
 _TOO_LARGE = re.compile(r"request too large|must be reduced", re.I)  # for a limit of tokens a minute
-_UNKNOWN = re.compile(r"unknown|unrecogni[sz]ed|unexpected|extra|additional propert", re.I)
+_UNKNOWN = re.compile(r"unknown|(un|not )recogni[sz]ed|unexpected|extra|additional propert", re.I)
 _UNSUPPORTED = re.compile(
-    rf"{_UNKNOWN.pattern}|unsupported|not supported|do(es)?(n't| not) support|not permitted"
-    r"|not available|unavailable|not allowed|not enabled|can'?t be used|cannot be used|no longer|deprecated",
+    rf"{_UNKNOWN.pattern}|unsupported|(\bnot|n['’]t) (support|permitted|available|allowed|enabled)"
+    r"|not configurable|unavailable|can['’]?t be used|cannot be used|no longer|deprecated",
+    re.I,
+)
+_KNOWN = re.compile(  # begins a list of what it does know: nothing in that is refused
+    r"\bexpected (one of|`)|(?<!not )\b(supported|allowed|valid|known|accepted|permitted)"
+    r" (fields?|param\w*|arguments?|keys?|names?|properties)\b|\bdid you mean\b",
     re.I,
 )
 _ONE_VALUE = re.compile(  # it takes no other than one, and not: one within a range
@@ -115,7 +120,8 @@ class Refusal:
         value is out of range: that is a mistake of the user or the scaffold."""
         unsupported = bool(self.places or _UNSUPPORTED.search(f"{self.message} {self.code}"))
         found = {name for name in (*self.places, self.parameter.partition(".")[0]) if name in sent}
-        found = found or {name for name in sent if _mentions(self.message, name, unsupported)}
+        refused = _KNOWN.split(self.message, maxsplit=1)[0]
+        found = found or {name for name in sent if _mentions(refused, name, unsupported)}
         return {name for name in found if name in OURS or self._knows_not(name, unsupported)}
 
     def _knows_not(self, name: str, unsupported: bool) -> bool:

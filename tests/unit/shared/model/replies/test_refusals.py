@@ -88,6 +88,14 @@ def pydantic_list(*names: str) -> list[object]:
             {"detail": [{"loc": ["body", "response_format", "type"], "type": "literal_error", "msg": "no"}]},
             {"response_format"},
         ),
+        (400, openai("response_format isn't supported for this model"), {"response_format"}),
+        (400, openai("This model doesn’t support temperature"), {"temperature"}),
+        (400, openai("Argument not recognised: seed"), {"seed"}),
+        (422, {"error": "unknown field `seed`, expected one of `model`, `n`, `temperature`"}, {"seed"}),
+        (422, {"error": "unknown field `n`, expected one of `max_tokens`, `seed` at line 1"}, {"n"}),
+        (400, openai("Unsupported parameter: 'seed'. Supported parameters: max_tokens, n"), {"seed"}),
+        (400, openai("Unknown argument n (allowed keys are model, temperature, logprobs)"), {"n"}),
+        (400, openai("Not supported parameters: n, logprobs"), {"n", "logprobs"}),
     ],
 )  # fmt: skip
 def test_a_parameter_that_is_not_known_is_left_out(status: int, body: object, omit: set[str]) -> None:
