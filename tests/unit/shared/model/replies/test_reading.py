@@ -80,6 +80,11 @@ def test_how_a_reply_ended_has_a_name(body: object, ending: str) -> None:
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage()),  # such a thing is no count
         ({"prompt_tokens": 3, "completion_tokens": 0}, Usage(3, None)),
         ({"prompt_tokens": None, "input_tokens": 3, "output_tokens": 2}, Usage(3, 2)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}, Usage(3, 2)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 95}, Usage(3, 92)),  # hidden reasoning
+        ({"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 95}, Usage(3, 92)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": None}, Usage(3, 2)),
+        ({"total_tokens": 95}, Usage()),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": 0.5}, Usage(3, 2, 0.5)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": float("inf")}, Usage(3, 2)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": True}, Usage(3, 2)),
