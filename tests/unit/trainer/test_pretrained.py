@@ -45,7 +45,8 @@ def bundle_of(base, root):
 
 def test_a_folder_becomes_a_bundle_of_its_weights_and_texts_alone(tmp_path):
     folder = write_folder(tmp_path / "model")
-    for name in ("README.md", "model.py", "pytorch_model.bin", "model.gguf"):
+    others = ("README.md", "model.py", "pytorch_model.bin", "model.gguf")
+    for name in (*others, "adapter_config.json", "adapter_model.safetensors"):
         (folder / name).write_text("x")
     store, digest = bundle_of(folder, tmp_path)
     assert set(list_bundle(store, digest)) == {
