@@ -95,7 +95,7 @@ _SYSTEM = re.compile(
 )
 _TIME = r"(\d+(?:\.\d+)?)\s?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)(?![a-z])"
 _LATER = re.compile(
-    r"(?:(?:retry|again) (?:in|after)|please wait(?: for)?|retryDelay\W+)\s*"
+    r"(?:(?:retry|again) (?:in|after)|please wait(?: for)?|retryDelay\W{1,9})\s*"
     rf"(?P<times>(?:{_TIME}[\s,]*(?:and )?)+)",
     re.I,
 )
@@ -275,7 +275,7 @@ def _in_seconds(number: str, unit: str) -> float:
 
 
 def _page_title(body: str) -> str:
-    if not re.match(r"\s*(<!--.*?-->\s*)*<(!doctype|html)", body, re.I | re.S):
+    if not re.match(r"\s*(<!--(?:(?!-->).)*-->\s*)*<(!doctype|html)", body, re.I | re.S):
         return ""
     title = re.search(r"<title[^>]*>(.*?)</title>", body, re.I | re.S)
     return f"an HTML page ({title.group(1).strip()[:80]!r})" if title else "an HTML page"

@@ -275,3 +275,11 @@ def test_a_system_message_that_is_refused_becomes_part_of_the_users(message: str
     assert body["messages"] == [{"role": "user", "content": "be short\n\nhi"}]
     assert after.after(refusal, body) is None  # nor is it learned twice
     assert learned(options, after) == "takes no system message: its text begins the user's first from now on"
+
+
+def test_a_page_that_begins_with_many_comments_is_read_at_once() -> None:
+    page = "<!-- a -->" * 60
+    assert (
+        read_refusal(502, page + "<html><title>Bad gateway</title>").message == "an HTML page ('Bad gateway')"
+    )
+    assert read_refusal(502, page + "<body>").message.startswith("<!-- a -->")
