@@ -40,14 +40,17 @@ _ACCOUNT = re.compile(
     re.I,
 )
 _BUSY = re.compile(  # at the beginning of a message or in a code: texts of a prompt may follow
-    r"rate[ _-]?limit|too[ _]many[ _]requests|throttl(ed|ing)|resource[ _]?exhausted|\boverloaded"
+    r"rate[ _-]?limit|too[ _]many[ _](concurrent[ _])?requests|throttl(ed|ing)"
+    r"|resource[ _]?exhausted|\boverloaded"
     r"|\bserver (is )?(too )?busy|is (currently |still )?(being loaded|loading)\b|at capacity"
-    r"|temporarily unavailable",
+    r"|temporarily unavailable|\bconcurrency limit|\bqps\b|warming up|error code: 1015",
     re.I,
 )
 _BEGINNING = 120  # characters
 _KEY = re.compile(
-    r"api[ _-]?key.{0,40}(invalid|not valid|incorrect|missing|expired)|invalid api[ _-]?key", re.I
+    r"api[ _-]?key.{0,40}(invalid|not valid|incorrect|missing|expired)"
+    r"|(invalid|incorrect|wrong|missing|no) api[ _-]?key",
+    re.I,
 )
 _MODEL = re.compile(
     r"model_not_(found|supported)|no models? (is |are )?loaded|not have access to (the )?model"
@@ -83,12 +86,14 @@ _OTHER_WORDS = {
 }
 _STREAM = re.compile(  # it gives no reply in one piece
     r"\bnon[- ]?stream|(\bonly\b.{0,20}|must (have|set) .?|requires? .?)stream"
-    r"|\bstream(ing)?\b.{0,20}(is required|must be)",
+    r"|\bstream(ing)?\b.{0,20}(is required|must be)|\bset .?stream.? (to|=) .?true"
+    r"|\bstream(ing)? (mode )?only|enable (the )?stream",
     re.I,
 )
 _SYSTEM = re.compile(
-    r"system (role|message|prompt|instruction)s?.{0,40}(not |un)(supported|enabled|allowed)"
+    r"system (role|message|prompt|instruction)s?.{0,40}(not |un)(supported|enabled|allowed|accepted)"
     r"|(not|n['’]t) support.{0,20}\bsystem\b|developer instruction is not enabled|roles must alternate"
+    r"|\b(first message|(start|begin)s? with)\b.{0,30}\buser\b"
     r"|chat template refuses|only user and assistant roles|(unexpected|invalid|unknown|unsupported) role\b"
     r"|\brole\b.{0,20}\bsystem\b|\bsystem\b.{0,40}\brole\b|\broles?\b.{0,20}(one of|should be|must be)",
     re.I,
@@ -154,7 +159,7 @@ class Refusal:
     @property
     def _is_over_soon(self) -> bool:
         """A quota of so many requests a minute is in the words of a spent account, but says when it ends."""
-        return self.status == 429 and bool(self.retry_after_s) and "insufficient" not in self.code
+        return self.status == 429 and self.retry_after_s is not None and "insufficient" not in self.code
 
     @property
     def of_unknown(self) -> bool:

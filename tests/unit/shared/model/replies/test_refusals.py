@@ -154,6 +154,11 @@ def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(m
         (400, "LoRA adapter m not found", UnknownModelError),
         (404, "Loading lora m failed: No adapter found for /a", UnknownModelError),
         (400, "Too many requests", ChatUnavailableError),
+        (400, "Too many concurrent requests", ChatUnavailableError),
+        (403, "Concurrency limit of 5 reached", ChatUnavailableError),
+        (403, "error code: 1015", ChatUnavailableError),
+        (429, "You exceeded your current quota. Please retry in 0s.", ChatUnavailableError),
+        (400, "Incorrect API key provided: none", EndpointBlockedError),
         (422, "Model is overloaded", ChatUnavailableError),
         (405, "Server is busy", ChatUnavailableError),
         (413, "Rate limit reached: request too large", RequestRefusedError),
@@ -237,6 +242,8 @@ def test_the_wait_that_an_endpoint_asks_for(header: str | None, message: str, se
         "This model only support stream mode, please enable the stream parameter to access the model.",
         "parameter.enable_thinking must be set to false for non-streaming calls",
         "Requests with max_tokens > 4096 must have stream=true",
+        "Please set `stream` to true",
+        "this deployment is streaming only",
         "Streaming is required for operations that may take longer than 10 minutes",
     ],
 )
@@ -262,6 +269,8 @@ def test_an_endpoint_that_gives_only_streams_is_asked_for_them(message: str) -> 
         "This model doesn't support system messages. Try again without a system message.",
         'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter',
         "messages.0.role: Input should be 'user' or 'assistant'",
+        "Expected first message to be from the user, got system",
+        "System messages are not accepted by this model",
     ],
 )
 def test_a_system_message_that_is_refused_becomes_part_of_the_users(message: str) -> None:
