@@ -12,6 +12,7 @@ from shared.model.replies.error_bodies import ERROR_BYTES
 from shared.model.wire import SampleRequest
 from tests.parts.endpoint import Endpoint, Fault, completion
 
+OK = completion("abc")
 ASK = SampleRequest(model="seed", messages=[{"role": "user", "content": "hi"}], seed=7, max_tokens=9)
 
 
@@ -40,6 +41,17 @@ def test_an_errors_charset_may_be_none(chat: Chat, endpoint: Endpoint, charset: 
     endpoint.faults = [Fault(401, b"who are you", headers)]
     with pytest.raises(EndpointBlockedError, match="who are you"):
         chat.sample([ASK])
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_route_that_has_moved_is_asked_where_it_is(
+    chat: Chat, endpoint: Endpoint, status: int, end: str
+) -> None:
+    moved = f"{endpoint.url}/chat/completions{end}"
+    endpoint.faults = [Fault(status, headers={"Location": moved}), Fault(200, json.dumps(OK).encode())]
+    assert chat.sample([ASK]).replies[0].samples[0].text == "abc"
+    assert endpoint.seen[-1] == (f"/v1/chat/completions{end}", endpoint.seen[0][1])
 
 
 @pytest.mark.parametrize("leads_to", ["/v1/chat/completions", "ftp://127.0.0.1/"])
