@@ -2,7 +2,9 @@
 
 import gzip
 import json
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from shared.errors import ChatUnavailableError, EndpointBlockedError
 from shared.model.client import Chat
 from shared.model.replies.error_bodies import ERROR_BYTES
 from shared.model.wire import SampleRequest
+from shared.store.store import LocalStore
 from tests.parts.endpoint import Endpoint, Fault, completion
 
 OK = completion("abc")
@@ -82,3 +85,19 @@ def test_an_adapter_that_may_not_be_unloaded_stays(
 ) -> None:
     monkeypatch.setattr(endpoint, "respond", lambda path, body: Fault(status))
     assert not chat.servers[0].unload_adapter("a")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # the second as servers print it
+def test_no_proxy_leads_to_this_machine(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    chat = Chat(
+        endpoint.url.replace("127.0.0.1", host),
+        LocalStore(tmp_path),
+        api_key="k",
+        timeout_s=20,
+        concurrency=1,
+    )
+    with closing(chat):
+        assert chat.sample([ASK]).replies[0].samples
