@@ -261,6 +261,8 @@ def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
         (b'{"choices": [], "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}', 0),
         (b'event: error\ndata: {"message": "overloaded", "code": 529}\n\n', 529),
         (events(delta(content="half"), end='error: {"code": 500, "message": "llama.cpp failed"}\n\n'), 500),
+        (events(delta(content="half"), {"object": "error", "message": "died", "code": 500}), 500),
+        (events(delta(content="half"), end='event: error\ndata: {"message": "died", "code": 503}\n\n'), 503),
         (b'data: {"choices": 5}\n\n', 0),
         (b'{"choices": [{"finish_reason": "timeout", "message": {"content": "half"}}]}', 0),
         (b'{"choices": [{"message": {"content": "half"}}], "error": {"code": 529, "message": "busy"}}', 529),
