@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from shared.config.settings import EndpointSection, ModelSection
@@ -41,6 +42,7 @@ PROBE_SCHEMA: JsonObject = {
     "required": ["word"],
     "additionalProperties": False,
 }
+PROBE_ADAPTER = "ratchet-probe"
 NOWHERE = "/nonexistent/ratchet-probe"
 LOGPROBS_S = 60.0
 
@@ -174,7 +176,9 @@ def _wrong_name(
 ) -> SettingsError:
     if section.name in names:
         return _unusable(error, name)
-    listed = f"set {name}.name to one of: {', '.join(names[:8])}"
+    likest = sorted(names, key=lambda one: -SequenceMatcher(None, section.name, one).ratio())
+    listed = f"set {name}.name to one of: {', '.join(likest[:8])}"
+    listed += f" and {len(names) - 8} others" if len(names) > 8 else ""
     return SettingsError(f"{section.url} does not serve {section.name!r}", listed)
 
 
@@ -196,7 +200,8 @@ def _why_none(server: Server, base: str) -> str:
     prompt, without which no adapter could be verified."""
     _names(server)  # which shows what kind of server it is
     try:
-        server.load_adapter("ratchet-probe", NOWHERE)
+        server.load_adapter(PROBE_ADAPTER, NOWHERE)
+        server.unload_adapter(PROBE_ADAPTER)
         return f"{server.url} can't load adapters (it accepts one that does not exist)"
     except ArtifactError:
         pass
