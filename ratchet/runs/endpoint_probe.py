@@ -29,13 +29,16 @@ from shared.model.address import likely, split_urls
 from shared.model.answering import patiently
 from shared.model.client import Chat
 from shared.model.opening import open_chat
-from shared.model.options import OPTIONAL, Options, learned, options_of
+from shared.model.options import OPTIONAL, SYSTEM, Options, learned, options_of
 from shared.model.replies.reading import Usage
 from shared.model.server import Server
 from shared.model.wire import SampleRequest
 from shared.store.store import LocalStore
 
-QUESTION = [{"role": "user", "content": "Say OK."}]
+QUESTION = [  # with a system message, as most scaffolds and the advisor ask
+    {"role": "system", "content": "You are brief."},
+    {"role": "user", "content": "Say OK."},
+]
 PROBE_SCHEMA: JsonObject = {
     "type": "object",
     "properties": {"word": {"type": "string"}},
@@ -140,7 +143,7 @@ def _by_leaving_out(chat: Chat, request: SampleRequest) -> tuple[Sample, Usage] 
     them: no more are left out than must be. None: something else is refused."""
     answering, given = chat.answering, chat.answering.options
     answered, left_out = None, list[str]()
-    for name in (name for name in OPTIONAL if name in request.body(0, given)):
+    for name in (*(name for name in OPTIONAL if name in request.body(0, given)), SYSTEM):
         left_out.append(name)
         answering.options = replace(given, omit=given.omit.union(left_out))
         if answered := _answer(chat, request):

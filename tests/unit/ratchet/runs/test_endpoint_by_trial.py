@@ -7,7 +7,7 @@ import pytest
 from ratchet.runs.endpoint import settle
 from shared.config.settings import load_config
 from shared.errors import SettingsError
-from tests.parts.endpoint import Endpoint, Fault
+from tests.parts.endpoint import Body, Endpoint, Fault
 
 
 @pytest.fixture
@@ -28,6 +28,20 @@ def test_no_more_is_left_out_than_an_endpoint_refuses_without_a_name(
     settled, [note] = settle(load_config([{"advisor": {"url": endpoint.url, "name": endpoint.base}}]))
     assert settled.advisor.omit == tuple(sorted(refused))
     assert f"refuses {', '.join(sorted(refused))}" in note
+
+
+def test_a_system_message_that_is_refused_in_odd_words_is_found_out(endpoint: Endpoint) -> None:
+    endpoint.answer = lambda body: "OK"
+    plain = endpoint.respond
+
+    def respond(path: str, body: Body) -> Fault:
+        roles = [message["role"] for message in body.get("messages", ())]
+        return Fault(400, b"Bad Request") if "system" in roles else plain(path, body)
+
+    endpoint.respond = respond  # type: ignore[method-assign]
+    settled, [note] = settle(load_config([{"advisor": {"url": endpoint.url, "name": endpoint.base}}]))
+    assert settled.advisor.omit == ("system",)
+    assert "takes no system message" in note
 
 
 def test_of_many_models_those_with_the_likest_names_are_told(endpoint: Endpoint) -> None:
