@@ -5,16 +5,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from agent_service.fingerprint import Expected, why_refused
 from agent_service.provenance import check_files, check_folder
-from shared.errors import ArtifactError, EndpointBlockedError, UnknownModelError
+from shared.errors import (
+    ArtifactError,
+    ChatUnavailableError,
+    EndpointBlockedError,
+    RequestRefusedError,
+    UnknownModelError,
+)
 from shared.messages.records import Release
 from shared.model.answering import patiently
 from shared.model.client import Chat
@@ -30,6 +37,7 @@ ENDPOINT = "endpoint:"
 ROUNDS = 12  # of loading behind an address that may stand for several servers
 AGREEING = 4  # listings in a row that must have the name
 TRIES = 3  # of loading and verifying what a server has lost in between
+T = TypeVar("T")
 
 
 class _Fingerprint(BaseModel):
@@ -123,7 +131,10 @@ class Adapters:
         card = self._card(release.adapter)
         mark = card.fingerprint
         ask = partial(server.prompt_logprobs, token_ids=mark.token_ids, timeout_s=self.chat.timeout_s)
-        with_it, without = (patiently(partial(ask, name)) for name in (card.name, self._base_name))
+        ask_base = partial(ask, self._base_name)
+        failed = f"{server.url} answers nothing under adapter {card.name}"
+        with_it = _or_refused(partial(ask, card.name), ask_base, failed)
+        without = patiently(ask_base)
         why = why_refused(with_it, without, Expected(mark.logprobs, mark.base_logprobs), card.norm)
         if why:
             raise ArtifactError(
@@ -177,7 +188,8 @@ class Adapters:
         each of which must be met once. The extra listings step out of a round robin's rhythm."""
         for number in range(ROUNDS):
             try:
-                patiently(lambda: server.load_adapter(name, folder))
+                failed = f"{server.url} fails to load adapter {name}"
+                _or_refused(lambda: server.load_adapter(name, folder), server.models, failed)
             except ArtifactError:
                 if name not in server.models():  # another worker was quicker; the fingerprint decides
                     raise
@@ -202,6 +214,18 @@ class Adapters:
             card = list_bundle(self._store, digest).get("ratchet.json")
             self._cards[digest] = _read_card(self._store.get(card) if card else b"", digest)
         return self._cards[digest]
+
+
+def _or_refused(call: Callable[[], T], well: Callable[[], object], failed: str) -> T:
+    """The call's result. Raises ArtifactError where the server refuses or breaks at this call, and `well` is
+    answered: the adapter is at fault then, whatever the status (a rank above its limit may be a 500)."""
+    try:
+        return patiently(call)
+    except (RequestRefusedError, ChatUnavailableError) as error:
+        if isinstance(error, ChatUnavailableError) and not error.of_request:
+            raise
+        patiently(well)
+        raise ArtifactError(f"{failed}: {error.message}") from error
 
 
 def _lists(server: Server, names: Collection[str]) -> bool:

@@ -144,6 +144,9 @@ def _widen_windows(config: Any) -> int:
             f"{config.model_type}: layers of the kind {', '.join(other)} are not served here",
             "serve it with vLLM and give its address as model.url",
         )
+    if "local" in getattr(config, "attention_layers", ()):  # GPT-Neo's name for the same
+        window, config.window_size = config.window_size, ENDLESS
+        return int(window)
     window = getattr(config, "sliding_window", None)
     if window is None or (layer_types and "sliding_attention" not in layer_types):
         return ENDLESS

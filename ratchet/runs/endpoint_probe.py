@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from shared.config.settings import EndpointSection, ModelSection
@@ -15,6 +16,8 @@ from shared.errors import (
     ArtifactError,
     ChatError,
     ChatUnavailableError,
+    ForbiddenError,
+    RequestRefusedError,
     SettingsError,
     SlowReplyError,
     UnknownModelError,
@@ -26,19 +29,23 @@ from shared.model.address import likely, split_urls
 from shared.model.answering import patiently
 from shared.model.client import Chat
 from shared.model.opening import open_chat
-from shared.model.options import Options, learned, options_of
+from shared.model.options import OPTIONAL, SYSTEM, Options, learned, options_of
 from shared.model.replies.reading import Usage
 from shared.model.server import Server
 from shared.model.wire import SampleRequest
 from shared.store.store import LocalStore
 
-QUESTION = [{"role": "user", "content": "Say OK."}]
+QUESTION = [  # with a system message, as most scaffolds and the advisor ask
+    {"role": "system", "content": "You are brief."},
+    {"role": "user", "content": "Say OK."},
+]
 PROBE_SCHEMA: JsonObject = {
     "type": "object",
     "properties": {"word": {"type": "string"}},
     "required": ["word"],
     "additionalProperties": False,
 }
+PROBE_ADAPTER = "ratchet-probe"
 NOWHERE = "/nonexistent/ratchet-probe"
 LOGPROBS_S = 60.0
 
@@ -118,6 +125,10 @@ def _ask(chat: Chat, section: EndpointSection, max_tokens: int, schema: JsonObje
     request = SampleRequest(section.name, QUESTION, seed=0, max_tokens=max_tokens, schema=schema)
     try:
         sample, usage = patiently(lambda: chat.answering.try_once(chat.servers[0], request, 0))
+    except (RequestRefusedError, ForbiddenError) as error:
+        if (answered := _by_leaving_out(chat, request)) is None:
+            raise error
+        sample, usage = answered
     except ChatUnavailableError as error:
         if error.of_request or isinstance(error, UnreachableError):
             raise
@@ -125,6 +136,36 @@ def _ask(chat: Chat, section: EndpointSection, max_tokens: int, schema: JsonObje
             chat.url, chat.answering.options, notes=(f"{error.message}: the run begins, and waits for it",)
         )
     return Found(chat.url, chat.answering.options, sample, usage)
+
+
+def _by_leaving_out(chat: Chat, request: SampleRequest) -> tuple[Sample, Usage] | None:
+    """The answer to the request without some of its optional parameters, where its refusal named none of
+    them: no more are left out than must be. None: something else is refused."""
+    answering, given = chat.answering, chat.answering.options
+    answered, left_out = None, list[str]()
+    for name in (*(name for name in OPTIONAL if name in request.body(0, given)), SYSTEM):
+        left_out.append(name)
+        answering.options = replace(given, omit=given.omit.union(left_out))
+        if answered := _answer(chat, request):
+            break
+    if answered is None:
+        answering.options = given
+        return None
+    for name in left_out[:-1]:  # without the last it was refused still
+        before = answering.options
+        answering.options = replace(before, omit=before.omit - {name})
+        if with_it := _answer(chat, request):
+            answered = with_it
+        else:
+            answering.options = before
+    return answered
+
+
+def _answer(chat: Chat, request: SampleRequest) -> tuple[Sample, Usage] | None:
+    try:
+        return patiently(lambda: chat.answering.try_once(chat.servers[0], request, 0))
+    except (ChatError, ChatUnavailableError):
+        return None
 
 
 def _unusable(error: ChatError | ChatUnavailableError, name: str) -> SettingsError:
@@ -138,7 +179,9 @@ def _wrong_name(
 ) -> SettingsError:
     if section.name in names:
         return _unusable(error, name)
-    listed = f"set {name}.name to one of: {', '.join(names[:8])}"
+    likest = sorted(names, key=lambda one: -SequenceMatcher(None, section.name, one).ratio())
+    listed = f"set {name}.name to one of: {', '.join(likest[:8])}"
+    listed += f" and {len(names) - 8} others" if len(names) > 8 else ""
     return SettingsError(f"{section.url} does not serve {section.name!r}", listed)
 
 
@@ -160,7 +203,8 @@ def _why_none(server: Server, base: str) -> str:
     prompt, without which no adapter could be verified."""
     _names(server)  # which shows what kind of server it is
     try:
-        server.load_adapter("ratchet-probe", NOWHERE)
+        server.load_adapter(PROBE_ADAPTER, NOWHERE)
+        server.unload_adapter(PROBE_ADAPTER)
         return f"{server.url} can't load adapters (it accepts one that does not exist)"
     except ArtifactError:
         pass

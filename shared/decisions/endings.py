@@ -14,6 +14,7 @@ NAMES = {  # of finish reasons in small letters
     "max_tokens": "cut_off",
     "max_output_tokens": "cut_off",
     "model_length": "cut_off",
+    "token_limit": "cut_off",
     "model_context_window_exceeded": "cut_off",
     "too_long": "cut_off",
     "content_filter": "content_filter",
@@ -41,7 +42,8 @@ WORDS = {
 
 def ending(sample: Sample) -> str:
     """Its name; empty: it ended normally."""
-    return NAMES.get(sample.finish_reason.lower().replace("-", "_"), "")
+    reason, _, _ = sample.finish_reason.partition(":")  # Gemini's is `content_filter: SAFETY`
+    return NAMES.get(reason.strip().lower().replace("-", "_"), "")
 
 
 def ending_of(attempt: AttemptState, samples: Iterable[int]) -> str:

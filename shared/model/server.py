@@ -60,7 +60,7 @@ class Server:
         self._base_url, query = query_of(url)
         self._sglang_base = ""  # of an SGLang server, once its models are listed: that of its adapters
         self._adapters: set[str] = set()  # names that were listed or loaded as an adapter's
-        local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+        local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
         http = openai.DefaultHttpxClient(
             trust_env=not local,  # a proxy never leads to this machine
             verify=_trusted(),

@@ -14,8 +14,11 @@ class Vllm(Endpoint):
         super().__init__(lambda body: "ok")
         self.max_lora_rank = max_lora_rank
         self.max_model_len = max_model_len
+        self.rank_status = 400  # of the refusal of a rank
+        self.ranks_late = environment.get("ranks_late", False)  # as old releases: in the first request
         self.runtime_lora = environment.get("runtime_lora", True)
         self.enable_lora = environment.get("enable_lora", True)
+        self.too_high: dict[str, int] = {}  # names that were taken -> their rank
 
     def respond(self, path: str, body: Body) -> Fault:
         if path == "/v1/models":
@@ -28,6 +31,8 @@ class Vllm(Endpoint):
             return answer(404, {"detail": "Not Found"})
         if body["model"] not in (self.base, *self.adapters):
             return error(404, f"The model `{body['model']}` does not exist.", "NotFoundError", "model")
+        if body["model"] in self.too_high:
+            return self.rank_refused(self.too_high[body["model"]])
         if path == "/v1/completions":
             return answer(200, self.prompt_logprobs(body))
         prompt = sum(len(message["content"].split()) for message in body["messages"])
@@ -57,10 +62,15 @@ class Vllm(Endpoint):
             return error(404, f"Loading lora {name} failed: No adapter found for {folder}", "NotFoundError")
         card = json.loads((folder / "ratchet.json").read_text())
         if card.get("rank", 8) > self.max_lora_rank:
-            problem = f"LoRA rank {card['rank']} is greater than max_lora_rank {self.max_lora_rank}."
-            return error(400, problem, "BadRequestError")
+            if not self.ranks_late:
+                return self.rank_refused(card["rank"])
+            self.too_high[name] = card["rank"]
         self.adapters[name] = card["served"]
         return Fault(200, f"Success: LoRA adapter '{name}' added successfully.".encode())
+
+    def rank_refused(self, rank: int) -> Fault:
+        problem = f"LoRA rank {rank} is greater than max_lora_rank {self.max_lora_rank}."
+        return error(self.rank_status, problem, "BadRequestError")
 
     def prompt_logprobs(self, body: Body) -> Body:
         """With `prompt_logprobs`: null for the first token, then the chosen token's entry by its id."""

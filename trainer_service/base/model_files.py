@@ -12,6 +12,7 @@ from shared.errors import ArtifactError
 from trainer_service.base.weights_check import check_finite
 
 TEXTS = (".json", ".jinja", ".txt", ".model")  # config, tokenizer, chat template; code is never taken
+ADAPTER = "adapter_config.json"  # beside a model: transformers would look for its adapter, or for its base
 INDEX = "model.safetensors.index.json"
 NEEDED = ("config.json", "tokenizer.json", "tokenizer_config.json")
 WHOLE = "model.safetensors"
@@ -20,10 +21,10 @@ QUANTIZED = ("quantization_config", "quantization")  # in the config; the second
 
 
 def model_files(folder: Path) -> dict[str, Path]:
-    """By name, links followed. Other weights (*.bin, *.gguf), code and read-mes are left out."""
+    """By name, links followed. Other weights (*.bin, *.gguf), adapters, code and read-mes are left out."""
     weights = weight_files(folder)
     texts = [path for path in sorted(folder.iterdir()) if path.suffix in TEXTS and path.is_file()]
-    return {path.name: path.resolve() for path in [*texts, *weights]}
+    return {path.name: path.resolve() for path in [*texts, *weights] if path.name != ADAPTER}
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -91,7 +92,7 @@ def _what_to_give(folder: Path) -> str:
         return f"give the file: {ggufs[0]}"
     if (folder / "config.json").exists():
         return "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) of transformers writes it"
-    if (folder / "adapter_config.json").exists():
+    if (folder / ADAPTER).exists():
         return "that is an adapter: give the folder of the model that it was trained on"
     return "give a folder in Hugging Face format"
 

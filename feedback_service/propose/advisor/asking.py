@@ -99,6 +99,10 @@ def advise(
     asked = _Asked(chat, purse)
     count = affordable(section.drafts, most_of(request, chat.price), purse)
     drafted = [draft(answered) for answered in asked.texts(request, count)]
+    if not drafted and asked.refused and request.schema:  # it may be the schema, which the prompt words too
+        request, why = replace(request, schema=None), asked.why
+        drafted = [draft(answered) for answered in asked.texts(request, count)]
+        asked.why = "" if drafted else why
     if drafted and not any(one.patch or one.learning for one in drafted):
         again = _again(request, drafted[0])
         drafted += [draft(answered) for answered in asked.texts(again, 1)]
@@ -127,7 +131,7 @@ class _Asked:
     def __init__(self, chat: Chat, purse: Purse) -> None:
         self._chat, self._purse = chat, purse
         self._until_s = time.monotonic() + chat.timeout_s
-        self.cost, self.why = Cost(), ""
+        self.cost, self.why, self.refused = Cost(), "", False
 
     def texts(self, request: SampleRequest, count: int) -> list[tuple[str, str]]:
         """(text, how it ended) of each draft that was answered."""
@@ -149,7 +153,7 @@ class _Asked:
 
     def _texts(self, reply: Reply) -> list[tuple[str, str]]:
         if reply.refused:
-            self.why = f"the advisor refuses: {reply.refused}"
+            self.why, self.refused = f"the advisor refuses: {reply.refused}", True
         return [(sample.text[-MOST_CHARS:], WORDS.get(ending(sample), "")) for sample in reply.samples]
 
 

@@ -16,7 +16,7 @@ _REASONING_FIELDS = (
 )
 _TEXT_FIELDS = ("text", "thinking", "reasoning", "content", "value", "refusal", "summary")  # of a typed part
 _TURN = r"(?:<\|start\|>assistant)?"
-_MARKS = (  # what models put round a block of reasoning; more than one may precede an answer
+_TAGS = (  # what models put round a block of reasoning; more than one may precede an answer
     (r"<think>", r"</think>"),
     (r"<thinking>", r"</thinking>"),
     (r"<thought>", r"</thought>"),
@@ -24,16 +24,27 @@ _MARKS = (  # what models put round a block of reasoning; more than one may prec
     (r"\[THINK\]", r"\[/THINK\]"),
     (r"◁think▷", r"◁/think▷"),
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>(?:\s*<\|START_RESPONSE\|>)?"),
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>(?:\s*<\|begin_of_solution\|>)?"),
+    (r"<unused94>(?:thought\b)?", r"<unused95>"),
+    (r"<\|channel>(?:thought\b)?", r"<channel\|>"),
+)
+_MARKS = (
+    *_TAGS,
     (rf"{_TURN}<\|channel\|>analysis<\|message\|>", r"<\|channel\|>final<\|message\|>"),
     (rf"{_TURN}(?=<\|channel\|>final<\|message\|>)", r"<\|channel\|>final<\|message\|>"),  # none of it
 )
 _THINK = re.compile(
     r"\s*(?:" + "|".join(f"{opened}(.*?)(?:{closed}|\\Z)" for opened, closed in _MARKS) + ")", re.S | re.I
 )
-_END_MARKS = re.compile(  # tokens that end a turn, which some servers leave in its text
-    r"(\s*(<\|(im_end|eot_id|eom_id|end|return|endoftext|end_of_text)\|>|<end_of_turn>|<eos>))+\s*\Z"
+_END_MARKS = (  # tokens that end a turn, which some servers leave in its text
+    *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|end|>", "<|return|>", "<|endoftext|>"),
+    *("<|end_of_text|>", "<|end_of_solution|>", "<|user|>", "<|END_RESPONSE|>", "<|END_OF_TURN_TOKEN|>"),
+    *("<end_of_turn>", "<turn|>", "<eos>", "</s>", "<｜end▁of▁sentence｜>"),
 )
-_OPENED_BEFORE = re.compile(r"(.*?)</think(?:ing)?>", re.S)  # a chat template opened the block
+_OPENED = re.compile("|".join(opened for opened, _ in _TAGS), re.I)
+_OPENED_BEFORE = re.compile(  # a chat template opened the block
+    "(.*?)(?:" + "|".join(closed for _, closed in _TAGS) + ")", re.S | re.I
+)
 
 
 def text_and_reasoning(message: JsonObject) -> tuple[str, str]:
@@ -42,7 +53,7 @@ def text_and_reasoning(message: JsonObject) -> tuple[str, str]:
     fields = [message.get(name) for name in _REASONING_FIELDS]
     given = ("".join(_content(value)) for value in fields if isinstance(value, str | list | dict))
     reasoning = reasoning or next(filter(None, given), "")
-    text, inside = _split_thinking(_END_MARKS.sub("", text))
+    text, inside = _split_thinking(_without_end_marks(text))
     if not text.strip():
         refusal = message.get("refusal")
         text = (refusal if isinstance(refusal, str) else "") or _called(message) or text
@@ -73,7 +84,8 @@ def _content(content: Any) -> tuple[str, str]:
             texts.append(part)
         elif isinstance(part, dict):
             kind = str(part.get("type", "text"))
-            into = thoughts if "think" in kind or "reason" in kind else texts
+            thought = "think" in kind or "reason" in kind or part.get("thought") is True
+            into = thoughts if thought else texts
             into.append(_text_of(part))
     return "".join(texts), "".join(thoughts)
 
@@ -89,11 +101,24 @@ def _text_of(part: JsonObject) -> str:
     return ""
 
 
+def _without_end_marks(text: str) -> str:
+    """Not by an expression that looks for them: in a reply of blanks alone it would take for ever."""
+    if "<s>" in text:  # its end may be the text's own
+        return text
+    end, kept = len(text.rstrip()), len(text)
+    while mark := next((one for one in _END_MARKS if text.endswith(one, 0, end)), ""):
+        end -= len(mark)
+        while end and text[end - 1].isspace():
+            end -= 1
+        kept = end
+    return text[:kept]
+
+
 def _split_thinking(text: str) -> tuple[str, str]:
     """The answer, and the blocks of reasoning before it."""
     blocks = []
     found = _THINK.match(text)
-    if not found and "<think" not in text:
+    if not found and not _OPENED.search(text):
         found = _OPENED_BEFORE.match(text)
     while found:
         blocks.append(next(inside for inside in found.groups() if inside is not None).strip())

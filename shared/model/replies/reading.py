@@ -159,6 +159,9 @@ def _usage(reported: Any) -> Usage:
         return Usage()
     prompt = _count(reported.get("prompt_tokens") or reported.get("input_tokens")) or None  # 0: no count
     completion = _count(reported.get("completion_tokens") or reported.get("output_tokens")) or None
+    total = _count(reported.get("total_tokens")) or 0
+    if prompt and total > prompt + (completion or 0):  # with the reasoning, which some count there alone
+        completion = total - prompt
     gpu_s = _amount(reported.get("gpu_s")) or 0.0
     return Usage(prompt, completion, _amount(reported.get("cost")), gpu_s)
 

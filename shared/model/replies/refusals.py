@@ -40,14 +40,17 @@ _ACCOUNT = re.compile(
     re.I,
 )
 _BUSY = re.compile(  # at the beginning of a message or in a code: texts of a prompt may follow
-    r"rate[ _-]?limit|too[ _]many[ _]requests|throttl(ed|ing)|resource[ _]?exhausted|\boverloaded"
+    r"rate[ _-]?limit|too[ _]many[ _](concurrent[ _])?requests|throttl(ed|ing)"
+    r"|resource[ _]?exhausted|\boverloaded"
     r"|\bserver (is )?(too )?busy|is (currently |still )?(being loaded|loading)\b|at capacity"
-    r"|temporarily unavailable",
+    r"|temporarily unavailable|\bconcurrency limit|\bqps\b|warming up|error code: 1015",
     re.I,
 )
 _BEGINNING = 120  # characters
 _KEY = re.compile(
-    r"api[ _-]?key.{0,40}(invalid|not valid|incorrect|missing|expired)|invalid api[ _-]?key", re.I
+    r"api[ _-]?key.{0,40}(invalid|not valid|incorrect|missing|expired)"
+    r"|(invalid|incorrect|wrong|missing|no) api[ _-]?key",
+    re.I,
 )
 _MODEL = re.compile(
     r"model_not_(found|supported)|no models? (is |are )?loaded|not have access to (the )?model"
@@ -57,10 +60,15 @@ _MODEL = re.compile(
     re.I,
 )
 _TOO_LARGE = re.compile(r"request too large|must be reduced", re.I)  # for a limit of tokens a minute
-_UNKNOWN = re.compile(r"unknown|unrecogni[sz]ed|unexpected|extra|additional propert", re.I)
+_UNKNOWN = re.compile(r"unknown|(un|not )recogni[sz]ed|unexpected|extra|additional propert", re.I)
 _UNSUPPORTED = re.compile(
-    rf"{_UNKNOWN.pattern}|unsupported|not supported|do(es)?(n't| not) support|not permitted"
-    r"|not available|unavailable|not allowed|not enabled|can'?t be used|cannot be used|no longer|deprecated",
+    rf"{_UNKNOWN.pattern}|unsupported|(\bnot|n['’]t) (support|permitted|available|allowed|enabled)"
+    r"|not configurable|unavailable|can['’]?t be used|cannot be used|no longer|deprecated",
+    re.I,
+)
+_KNOWN = re.compile(  # begins a list of what it does know: nothing in that is refused
+    r"\bexpected (one of|`)|(?<!not )\b(supported|allowed|valid|known|accepted|permitted)"
+    r" (fields?|param\w*|arguments?|keys?|names?|properties)\b|\bdid you mean\b",
     re.I,
 )
 _ONE_VALUE = re.compile(  # it takes no other than one, and not: one within a range
@@ -78,19 +86,21 @@ _OTHER_WORDS = {
 }
 _STREAM = re.compile(  # it gives no reply in one piece
     r"\bnon[- ]?stream|(\bonly\b.{0,20}|must (have|set) .?|requires? .?)stream"
-    r"|\bstream(ing)?\b.{0,20}(is required|must be)",
+    r"|\bstream(ing)?\b.{0,20}(is required|must be)|\bset .?stream.? (to|=) .?true"
+    r"|\bstream(ing)? (mode )?only|enable (the )?stream",
     re.I,
 )
 _SYSTEM = re.compile(
-    r"system (role|message|prompt|instruction)s?.{0,40}(not |un)(supported|enabled|allowed)"
+    r"system (role|message|prompt|instruction)s?.{0,40}(not |un)(supported|enabled|allowed|accepted)"
     r"|(not|n['’]t) support.{0,20}\bsystem\b|developer instruction is not enabled|roles must alternate"
+    r"|\b(first message|(start|begin)s? with)\b.{0,30}\buser\b"
     r"|chat template refuses|only user and assistant roles|(unexpected|invalid|unknown|unsupported) role\b"
     r"|\brole\b.{0,20}\bsystem\b|\bsystem\b.{0,40}\brole\b|\broles?\b.{0,20}(one of|should be|must be)",
     re.I,
 )
 _TIME = r"(\d+(?:\.\d+)?)\s?(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)(?![a-z])"
 _LATER = re.compile(
-    r"(?:(?:retry|again) (?:in|after)|please wait(?: for)?|retryDelay\W+)\s*"
+    r"(?:(?:retry|again) (?:in|after)|please wait(?: for)?|retryDelay\W{1,9})\s*"
     rf"(?P<times>(?:{_TIME}[\s,]*(?:and )?)+)",
     re.I,
 )
@@ -115,7 +125,8 @@ class Refusal:
         value is out of range: that is a mistake of the user or the scaffold."""
         unsupported = bool(self.places or _UNSUPPORTED.search(f"{self.message} {self.code}"))
         found = {name for name in (*self.places, self.parameter.partition(".")[0]) if name in sent}
-        found = found or {name for name in sent if _mentions(self.message, name, unsupported)}
+        refused = _KNOWN.split(self.message, maxsplit=1)[0]
+        found = found or {name for name in sent if _mentions(refused, name, unsupported)}
         return {name for name in found if name in OURS or self._knows_not(name, unsupported)}
 
     def _knows_not(self, name: str, unsupported: bool) -> bool:
@@ -148,7 +159,7 @@ class Refusal:
     @property
     def _is_over_soon(self) -> bool:
         """A quota of so many requests a minute is in the words of a spent account, but says when it ends."""
-        return self.status == 429 and bool(self.retry_after_s) and "insufficient" not in self.code
+        return self.status == 429 and self.retry_after_s is not None and "insufficient" not in self.code
 
     @property
     def of_unknown(self) -> bool:
@@ -269,7 +280,7 @@ def _in_seconds(number: str, unit: str) -> float:
 
 
 def _page_title(body: str) -> str:
-    if not re.match(r"\s*(<!--.*?-->\s*)*<(!doctype|html)", body, re.I | re.S):
+    if not re.match(r"\s*(<!--(?:(?!-->).)*-->\s*)*<(!doctype|html)", body, re.I | re.S):
         return ""
     title = re.search(r"<title[^>]*>(.*?)</title>", body, re.I | re.S)
     return f"an HTML page ({title.group(1).strip()[:80]!r})" if title else "an HTML page"

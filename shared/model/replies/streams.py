@@ -26,8 +26,10 @@ def assembled(text: str) -> Any:
     if not _EVENT.match(text) and not _LINE_OF_JSON.match(text):
         return None
     whole: JsonObject = {}
+    event = ""  # the name of the lines that follow
     for line in _LINE_END.split(text):  # not splitlines: a character such as U+2028 may stand in a text
         name, _, data = ("data", "", line) if line.startswith("{") else line.strip().partition(":")
+        event = data.strip() if name == "event" else event if name else ""
         if name not in ("data", "error") or data.strip() == "[DONE]":
             continue
         try:
@@ -35,7 +37,8 @@ def assembled(text: str) -> Any:
         except (ValueError, RecursionError):
             continue  # cut off: what came before it counts
         if isinstance(chunk, dict):
-            _add(whole, {"error": chunk.get("error", chunk)} if name == "error" else chunk)
+            failed = "error" in (name, event, chunk.get("object"))  # vLLM's own form is an object
+            _add(whole, {"error": chunk.get("error", chunk)} if failed else chunk)
     return plain(whole) or None  # now only: a chunk may end within a character
 
 

@@ -184,6 +184,14 @@ def test_without_a_usable_answer_the_analyst_proposes_and_says_so(tmp_path: Path
     assert history.state == "done"
 
 
+def test_an_advisor_that_can_not_read_the_schema_is_asked_in_words(tmp_path: Path, endpoint: Endpoint):
+    unread = b'{"error": {"message": "Invalid schema for response_format: \'anyOf\' is not permitted"}}'
+    endpoint.faults = [Fault(400, unread)]
+    made, history = run(tmp_path, endpoint, answer(PIN))
+    assert proposed(made, history).reason.startswith("advisor")
+    assert ["response_format" in body for body in endpoint.asked] == [True, False]
+
+
 def test_a_run_does_not_hang_on_an_advisor_that_is_away(tmp_path: Path):
     advisor = {"url": "http://127.0.0.1:1/v1", "name": "away"}
     history = World(tmp_path, {"run": {"generations": 1}, "gate": GATE, "advisor": advisor}).run()

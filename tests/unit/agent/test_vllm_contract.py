@@ -59,13 +59,16 @@ def test_an_adapter_that_another_worker_loaded_is_no_error(tmp_path: Path) -> No
         assert list(endpoint.adapters) == ["run-g1-aa"]
 
 
-def test_a_rank_above_the_servers_limit_is_said_with_both_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [400, 422, 500])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_rank_above_the_servers_limit_is_said_with_both_numbers(
+    tmp_path: Path, late: bool, status: int
+) -> None:
     reason = "LoRA rank 8 is greater than max_lora_rank 4"
-    with (
-        world(tmp_path, max_lora_rank=4) as (_, _, adapters, store),
-        pytest.raises(ArtifactError, match=reason),
-    ):
-        adapters.ensure([publish(store, "run-g1-aa", rank=8)])
+    with world(tmp_path, max_lora_rank=4, ranks_late=late) as (endpoint, _, adapters, store):
+        endpoint.rank_status = status
+        with pytest.raises(ArtifactError, match=reason):
+            adapters.ensure([publish(store, "run-g1-aa", rank=8)])
 
 
 def test_a_restart_that_lost_the_adapters_gets_them_again(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ def bundle_of(base, root):
 
 def test_a_folder_becomes_a_bundle_of_its_weights_and_texts_alone(tmp_path):
     folder = write_folder(tmp_path / "model")
-    for name in ("README.md", "model.py", "pytorch_model.bin", "model.gguf"):
+    others = ("README.md", "model.py", "pytorch_model.bin", "model.gguf")
+    for name in (*others, "adapter_config.json", "adapter_model.safetensors"):
         (folder / name).write_text("x")
     store, digest = bundle_of(folder, tmp_path)
     assert set(list_bundle(store, digest)) == {
@@ -139,6 +140,23 @@ def test_a_folder_that_can_not_be_used_is_refused_before_a_run(name, content, re
         check_source(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.gguf", LFS, "stands for a file in git-lfs .git lfs pull"),
+        ("a.gguf", b"<html>", "is no GGUF file .download it again"),
+        ("a.gguf", b"", "is no GGUF file"),
+        ("a-00001-of-00003.gguf", b"GGUF", "is one part of several .*llama-gguf-split --merge"),
+    ],
+)
+def test_a_gguf_file_that_can_not_be_used_is_refused_before_a_run(name, content, reason, tmp_path):
+    (tmp_path / "b-00001-of-00001.gguf").write_bytes(b"GGUF")
+    check_source(str(tmp_path / "b-00001-of-00001.gguf"))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match=reason):
+        check_source(str(tmp_path / name))
+
+
 @pytest.mark.parametrize("lost", ["model.safetensors.index.json", "tokenizer.json"])
 def test_shards_without_their_index_and_a_model_without_a_fast_tokenizer_say_what_they_need(lost, tmp_path):
     folder = write_folder(tmp_path / "model", shards=2)
@@ -195,6 +213,16 @@ def test_a_gguf_file_that_transformers_can_not_read_is_refused_with_its_reason(t
     file = tmp_path / "odd.gguf"
     write_gguf(gguf, file, architecture="unheard")
     with pytest.raises(SettingsError, match=r"odd\.gguf can't be converted: .*unheard"):
+        model_folder(str(file), tmp_path / "cache", threads=1)
+
+
+@pytest.mark.slow
+def test_a_gguf_file_that_breaks_off_is_refused_at_the_first_try(tmp_path):
+    gguf = pytest.importorskip("gguf")
+    file = tmp_path / "cut.gguf"
+    write_gguf(gguf, file)
+    file.write_bytes(file.read_bytes()[:693])  # within the tokens' names
+    with pytest.raises(SettingsError, match=r"cut\.gguf can't be converted: error"):
         model_folder(str(file), tmp_path / "cache", threads=1)
 
 

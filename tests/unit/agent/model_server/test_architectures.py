@@ -11,6 +11,7 @@ from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
     Gemma3TextConfig,
+    GPTNeoConfig,
     MambaConfig,
     MistralConfig,
     MixtralConfig,
@@ -39,6 +40,13 @@ CONFIGS = {
         Gemma3TextConfig(
             **SIZES, **FEED, head_dim=8, sliding_window=48,
             layer_types=["sliding_attention", "full_attention"],
+        ),
+        48,
+    ),
+    "windows under an older name": (
+        GPTNeoConfig(
+            **IDS, hidden_size=32, num_layers=2, num_heads=4, max_position_embeddings=256, window_size=48,
+            attention_types=[[["global", "local"], 1]],
         ),
         48,
     ),

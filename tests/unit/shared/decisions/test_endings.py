@@ -28,9 +28,12 @@ def test_replies_are_counted_by_how_they_ended() -> None:
 
 def test_each_provider_has_its_own_names_for_an_ending() -> None:
     counts = count_endings(
-        [attempt("MAX_TOKENS", "max_output_tokens", "content-filter", "RECITATION", "guardrail_intervened")]
+        [
+            attempt("MAX_TOKENS", "max_output_tokens", "token_limit", "content-filter", "RECITATION"),
+            attempt("guardrail_intervened", "content_filter: SAFETY"),
+        ]
     )
-    assert counts == {"replies": 5, "cut_off": 2, "content_filter": 3}
+    assert counts == {"replies": 7, "cut_off": 3, "content_filter": 4}
 
 
 def test_there_is_nothing_to_say_where_all_ended_by_themselves() -> None:

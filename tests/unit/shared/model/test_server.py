@@ -2,7 +2,9 @@
 
 import gzip
 import json
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +12,10 @@ from shared.errors import ChatUnavailableError, EndpointBlockedError
 from shared.model.client import Chat
 from shared.model.replies.error_bodies import ERROR_BYTES
 from shared.model.wire import SampleRequest
+from shared.store.store import LocalStore
 from tests.parts.endpoint import Endpoint, Fault, completion
 
+OK = completion("abc")
 ASK = SampleRequest(model="seed", messages=[{"role": "user", "content": "hi"}], seed=7, max_tokens=9)
 
 
@@ -42,6 +46,17 @@ def test_an_errors_charset_may_be_none(chat: Chat, endpoint: Endpoint, charset: 
         chat.sample([ASK])
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_route_that_has_moved_is_asked_where_it_is(
+    chat: Chat, endpoint: Endpoint, status: int, end: str
+) -> None:
+    moved = f"{endpoint.url}/chat/completions{end}"
+    endpoint.faults = [Fault(status, headers={"Location": moved}), Fault(200, json.dumps(OK).encode())]
+    assert chat.sample([ASK]).replies[0].samples[0].text == "abc"
+    assert endpoint.seen[-1] == (f"/v1/chat/completions{end}", endpoint.seen[0][1])
+
+
 @pytest.mark.parametrize("leads_to", ["/v1/chat/completions", "ftp://127.0.0.1/"])
 def test_an_address_that_leads_nowhere_blocks_the_run(chat: Chat, endpoint: Endpoint, leads_to: str) -> None:
     endpoint.faults = [Fault(307, headers={"Location": leads_to})] * 99
@@ -70,3 +85,19 @@ def test_an_adapter_that_may_not_be_unloaded_stays(
 ) -> None:
     monkeypatch.setattr(endpoint, "respond", lambda path, body: Fault(status))
     assert not chat.servers[0].unload_adapter("a")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # the second as servers print it
+def test_no_proxy_leads_to_this_machine(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    chat = Chat(
+        endpoint.url.replace("127.0.0.1", host),
+        LocalStore(tmp_path),
+        api_key="k",
+        timeout_s=20,
+        concurrency=1,
+    )
+    with closing(chat):
+        assert chat.sample([ASK]).replies[0].samples

@@ -26,7 +26,26 @@ from tests.unit.shared.model.replies.test_reading import message, read
         (message(content="abc", reasoning="hm"), "abc", "hm"),
         (message(content="<think>\nhm\n</think>\n\nabc"), "abc", "hm"),
         (message(content="hm\n</think>\nabc"), "abc", "hm"),  # the template had opened the block
+        (message(content="hm\n</thought>\nabc"), "abc", "hm"),
+        (message(content="hm<|END_THINKING|><|START_RESPONSE|>abc<|END_RESPONSE|>"), "abc", "hm"),
+        (message(content="hm[/THINK]abc"), "abc", "hm"),
         (message(content="[THINK]hm[/THINK]abc"), "abc", "hm"),
+        (message(content="<unused94>thought\nhm<unused95>abc"), "abc", "hm"),
+        (message(content="<|channel>thought\nhm<channel|>abc<turn|>"), "abc", "hm"),
+        (
+            message(
+                content="<|begin_of_thought|>hm<|end_of_thought|>\n\n"
+                "<|begin_of_solution|>abc<|end_of_solution|>"
+            ),
+            "abc",
+            "hm",
+        ),
+        (message(content="abc [/THINK] after <think>"), "abc [/THINK] after <think>", ""),  # talks about both
+        (message(content=[{"text": "hm", "thought": True}, {"text": "abc"}]), "abc", "hm"),
+        (message(content="abc</s>"), "abc", ""),
+        (message(content="abc<|eot|>"), "abc", ""),
+        (message(content="abc<｜end▁of▁sentence｜>"), "abc", ""),
+        (message(content="<s>abc</s>"), "<s>abc</s>", ""),  # struck through
         (message(content="<think>a</think>\n<think>b</think>abc"), "abc", "a\nb"),
         (message(content="<think>\n\n</think>\n\nabc"), "abc", ""),
         (message(content="<THINK>hm</THINK>abc"), "abc", "hm"),
@@ -86,3 +105,8 @@ from tests.unit.shared.model.replies.test_reading import message, read
 )
 def test_answer_and_reasoning_are_told_apart(body: object, text: str, reasoning: str) -> None:
     assert read(body)[:2] == (text, reasoning)
+
+
+@pytest.mark.parametrize("text", ["{" + "\n" * 900_000, " " * 900_000 + "x", "x" + "<|im_end|> " * 90_000])
+def test_a_reply_of_blanks_or_ends_alone_is_read_at_once(text: str) -> None:
+    assert read(message(content=text))[0] == ("x" if "<|im_end|>" in text else text)

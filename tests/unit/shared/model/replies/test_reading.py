@@ -80,6 +80,11 @@ def test_how_a_reply_ended_has_a_name(body: object, ending: str) -> None:
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage()),  # such a thing is no count
         ({"prompt_tokens": 3, "completion_tokens": 0}, Usage(3, None)),
         ({"prompt_tokens": None, "input_tokens": 3, "output_tokens": 2}, Usage(3, 2)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}, Usage(3, 2)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 95}, Usage(3, 92)),  # hidden reasoning
+        ({"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 95}, Usage(3, 92)),
+        ({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": None}, Usage(3, 2)),
+        ({"total_tokens": 95}, Usage()),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": 0.5}, Usage(3, 2, 0.5)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": float("inf")}, Usage(3, 2)),
         ({"prompt_tokens": 3, "completion_tokens": 2, "cost": True}, Usage(3, 2)),
@@ -256,6 +261,8 @@ def test_a_stream_that_breaks_off_gives_what_there_was() -> None:
         (b'{"choices": [], "base_resp": {"status_code": 1002, "status_msg": "rate limit"}}', 0),
         (b'event: error\ndata: {"message": "overloaded", "code": 529}\n\n', 529),
         (events(delta(content="half"), end='error: {"code": 500, "message": "llama.cpp failed"}\n\n'), 500),
+        (events(delta(content="half"), {"object": "error", "message": "died", "code": 500}), 500),
+        (events(delta(content="half"), end='event: error\ndata: {"message": "died", "code": 503}\n\n'), 503),
         (b'data: {"choices": 5}\n\n', 0),
         (b'{"choices": [{"finish_reason": "timeout", "message": {"content": "half"}}]}', 0),
         (b'{"choices": [{"message": {"content": "half"}}], "error": {"code": 529, "message": "busy"}}', 529),

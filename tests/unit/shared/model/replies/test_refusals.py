@@ -88,6 +88,14 @@ def pydantic_list(*names: str) -> list[object]:
             {"detail": [{"loc": ["body", "response_format", "type"], "type": "literal_error", "msg": "no"}]},
             {"response_format"},
         ),
+        (400, openai("response_format isn't supported for this model"), {"response_format"}),
+        (400, openai("This model doesn’t support temperature"), {"temperature"}),
+        (400, openai("Argument not recognised: seed"), {"seed"}),
+        (422, {"error": "unknown field `seed`, expected one of `model`, `n`, `temperature`"}, {"seed"}),
+        (422, {"error": "unknown field `n`, expected one of `max_tokens`, `seed` at line 1"}, {"n"}),
+        (400, openai("Unsupported parameter: 'seed'. Supported parameters: max_tokens, n"), {"seed"}),
+        (400, openai("Unknown argument n (allowed keys are model, temperature, logprobs)"), {"n"}),
+        (400, openai("Not supported parameters: n, logprobs"), {"n", "logprobs"}),
     ],
 )  # fmt: skip
 def test_a_parameter_that_is_not_known_is_left_out(status: int, body: object, omit: set[str]) -> None:
@@ -146,6 +154,11 @@ def test_a_value_out_of_range_and_a_prompt_too_long_are_the_requests_own_fault(m
         (400, "LoRA adapter m not found", UnknownModelError),
         (404, "Loading lora m failed: No adapter found for /a", UnknownModelError),
         (400, "Too many requests", ChatUnavailableError),
+        (400, "Too many concurrent requests", ChatUnavailableError),
+        (403, "Concurrency limit of 5 reached", ChatUnavailableError),
+        (403, "error code: 1015", ChatUnavailableError),
+        (429, "You exceeded your current quota. Please retry in 0s.", ChatUnavailableError),
+        (400, "Incorrect API key provided: none", EndpointBlockedError),
         (422, "Model is overloaded", ChatUnavailableError),
         (405, "Server is busy", ChatUnavailableError),
         (413, "Rate limit reached: request too large", RequestRefusedError),
@@ -229,6 +242,8 @@ def test_the_wait_that_an_endpoint_asks_for(header: str | None, message: str, se
         "This model only support stream mode, please enable the stream parameter to access the model.",
         "parameter.enable_thinking must be set to false for non-streaming calls",
         "Requests with max_tokens > 4096 must have stream=true",
+        "Please set `stream` to true",
+        "this deployment is streaming only",
         "Streaming is required for operations that may take longer than 10 minutes",
     ],
 )
@@ -254,6 +269,8 @@ def test_an_endpoint_that_gives_only_streams_is_asked_for_them(message: str) -> 
         "This model doesn't support system messages. Try again without a system message.",
         'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter',
         "messages.0.role: Input should be 'user' or 'assistant'",
+        "Expected first message to be from the user, got system",
+        "System messages are not accepted by this model",
     ],
 )
 def test_a_system_message_that_is_refused_becomes_part_of_the_users(message: str) -> None:
@@ -267,3 +284,11 @@ def test_a_system_message_that_is_refused_becomes_part_of_the_users(message: str
     assert body["messages"] == [{"role": "user", "content": "be short\n\nhi"}]
     assert after.after(refusal, body) is None  # nor is it learned twice
     assert learned(options, after) == "takes no system message: its text begins the user's first from now on"
+
+
+def test_a_page_that_begins_with_many_comments_is_read_at_once() -> None:
+    page = "<!-- a -->" * 60
+    assert (
+        read_refusal(502, page + "<html><title>Bad gateway</title>").message == "an HTML page ('Bad gateway')"
+    )
+    assert read_refusal(502, page + "<body>").message.startswith("<!-- a -->")
