@@ -215,6 +215,7 @@ def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[St
                 },
                 served=served,
                 asking=asking,
+                store=deps.store,
                 reload=lambda lost: adapters.reload(releases, lost),
             ),
             adapters,

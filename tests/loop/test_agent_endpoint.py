@@ -112,6 +112,18 @@ def test_a_job_near_its_limit_is_handed_back_with_what_it_has(agent: Agent) -> N
     assert len(agent.handle(shard)) == 1
 
 
+def test_a_scaffold_that_draws_random_numbers_gets_no_other_replies_by_making_its_job_fail(
+    agent: Agent,
+) -> None:
+    lucky = SCAFFOLD.replace('"content": prompt', '"content": prompt + str(random.SystemRandom().random())')
+    shard = first_shard(agent, agent.harness("import random\n" + lucky))
+    agent.endpoint.faults = [Fault(200, json.dumps(completion("12")).encode()), *[Fault(503)] * 4]
+    with pytest.raises(ChatUnavailableError, match="503"):
+        agent.handle(shard)
+    agent.handle(shard)
+    assert len({json.dumps(body["messages"]) for body in agent.endpoint.asked}) == 1
+
+
 def test_how_replies_ended_is_counted(agent: Agent) -> None:
     cut = completion("12", finish_reason="length")
     agent.endpoint.faults = [Fault(200, json.dumps(cut).encode())]
