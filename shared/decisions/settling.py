@@ -1,6 +1,6 @@
 """The pairs of a confirmation when some of them were lost on the way, so that no arm gains by what it loses.
 
-A pair that was lost with its shard is tried again, each arm alone: base, then the other. Where one arm is lost
+A pair of which an arm was lost is tried again, each arm alone: base, then the other. Where one arm is lost
 once more and the other is not, the loss is that arm's doing and counts its lowest score; of base, only if it
 is lost after the other has come back, too: an outage that ends between the two tries would else count as a
 gain. Where both are lost, it was the infrastructure: the pair is left out and counted, and too many of them
@@ -70,10 +70,12 @@ def settle(
 
 
 def _by_instance(states: Iterable[ShardState]) -> dict[str, dict[str, AttemptState]]:
-    """instance -> arm -> attempt; a confirmation makes one attempt of each."""
+    """instance -> arm -> attempt; a confirmation makes one attempt of each. Not what was lost within a shard
+    that came back."""
     found: dict[str, dict[str, AttemptState]] = {}
     for attempt in (attempt for state in states for attempt in state.attempts):
-        found.setdefault(instance_key(attempt.plan.instance), {})[attempt.plan.arm] = attempt
+        if attempt.final is None or attempt.final.outcome != "lost":
+            found.setdefault(instance_key(attempt.plan.instance), {})[attempt.plan.arm] = attempt
     return found
 
 
