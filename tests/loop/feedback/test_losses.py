@@ -78,3 +78,12 @@ def test_an_outage_that_ends_after_base_was_tried_alone_is_no_gain(tmp_path: Pat
     assert [c.arm for event in made.opened if event.purpose == "confirm" for c in event.releases][:5] == [
         "base", "harness", "base", "harness", "base",
     ]  # fmt: skip
+
+
+def test_the_sealed_test_says_which_share_of_its_instances_was_lost(tmp_path: Path) -> None:
+    made = world(tmp_path, lambda instance, arms: instance.startswith("test") and instance[-1] == "1",
+                 gain=lambda harness, adapter: 0.4 * harness)  # fmt: skip
+    history = made.run()
+    assert history.generations[0].decision == "promoted"
+    assert "sealed test: last release against first" in history.why
+    assert "1 of 6 instances left out of every arm (the verifier broke down)" in history.why
