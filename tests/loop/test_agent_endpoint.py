@@ -10,10 +10,10 @@ import pytest
 
 from shared.box.open import open_box
 from shared.config.settings import RunConfig
-from shared.errors import ChatUnavailableError, JobHandedBackError
+from shared.errors import ArtifactError, ChatUnavailableError, JobHandedBackError
 from shared.harness.steps import ScaffoldPool
 from shared.messages.events import CandidatesProposed, ShardFinished, ShardOpened
-from shared.messages.records import Release, ShardPlan
+from shared.messages.records import ArmRelease, Release, ShardPlan
 from shared.store.shards import get_shard
 from shared.store.store import get_record, put_json
 from tests.loop.agent_world import SCAFFOLD, Agent, made_agent
@@ -73,6 +73,15 @@ def test_an_arm_whose_adapter_is_not_served_is_null_with_its_reason_and_nothing_
     assert "lora_A is not finite" in plan.null_arms["arm1"]
     [ended], _ = agent.play(agent.opened(base, weights, count=1, purpose="screen"))
     assert agent.state(ended).null_arms == plan.null_arms
+
+
+@pytest.mark.parametrize("purpose", ["screen", "confirm"])
+def test_nothing_is_compared_with_a_base_whose_adapter_is_not_served(agent: Agent, purpose: str) -> None:
+    base = ArmRelease(arm="base", release=agent.with_adapter(broken=True))
+    other = ArmRelease(arm="harness", release=agent.harness(SCAFFOLD))
+    for arms in ([base, other], [base]):
+        with pytest.raises(ArtifactError, match="lora_A is not finite"):
+            agent.handle(agent.opened(purpose=purpose, releases=arms))
 
 
 def test_no_request_is_sent_that_might_break_a_cap(agent: Agent) -> None:
