@@ -81,6 +81,8 @@ def on_rollouts_opened(event: RolloutsOpened, *, deps: Deps) -> list[Message]:
     if not instances or not event.releases or not event.seeds:
         raise TaskError(f"nothing to attempt in {event.purpose}: no instance, release or seed")
     parents = _parents(event, len(instances), config, deps) if event.purpose == "train" else []
+    if event.purpose in ("screen", "confirm"):
+        _require_base(event, config, deps)
     nulls = _null_arms(event, config, deps) if event.purpose == "screen" else {}
     living = [contender for contender in event.releases if contender.arm not in nulls]
     event = event.model_copy(update={"releases": tuple(living)})
@@ -99,6 +101,15 @@ def on_rollouts_opened(event: RolloutsOpened, *, deps: Deps) -> list[Message]:
         )
         for index, shard in enumerate(shards)
     ]
+
+
+def _require_base(event: RolloutsOpened, config: RunConfig, deps: Deps) -> None:
+    """Raises where the endpoint does not serve base's adapter correctly: nothing can be compared with it, and
+    base's lost pairs would count as the other arm's gain."""
+    for contender in event.releases:
+        if contender.arm == "base" and contender.release.adapter is not None:
+            adapters = deps.adapters_of(config.model, contender.release.base)
+            adapters.ensure([contender.release], _trust(event.run_id, deps))
 
 
 def _null_arms(event: RolloutsOpened, config: RunConfig, deps: Deps) -> dict[str, str]:
@@ -215,6 +226,7 @@ def _set_stage(event: Shard, state: ShardState, deps: Deps) -> Iterator[tuple[St
                 },
                 served=served,
                 asking=asking,
+                store=deps.store,
                 reload=lambda lost: adapters.reload(releases, lost),
             ),
             adapters,

@@ -29,11 +29,14 @@ from shared.messages.records import (
     Turn,
     canonical_json,
     derive_seed,
+    digest_of,
 )
 from shared.model.client import Answer, Asking, Reply, gathered
 from shared.model.wire import SampleRequest
+from shared.store.store import Store, get_json, put_json
 from shared.tasks.task import Task
 
+ASKED = "asked"  # kind of the binding in the store
 RELOADS = 3  # of adapters, for one attempt's replies
 
 
@@ -47,6 +50,7 @@ class Stage:
     harnesses: Mapping[str, tuple[Path, Harness]]  # by digest
     served: Mapping[str, Served]  # by release digest
     asking: Asking
+    store: Store
     reload: Callable[[UnknownModelError], None]  # load again what the endpoint has lost
     generation: int = 0  # for traces
     first_step_at: dict[str, float] = field(default_factory=dict)  # by harness digest; filled while it runs
@@ -139,13 +143,9 @@ def _step(attempt: AttemptState, stage: Stage) -> AttemptState:
     limits = stage.task.manifest.attempt
     if len(attempt.turns) >= limits.turns:
         return _cut_off(attempt, f"no answer within {limits.turns} turns", stage)
-    digest = attempt.plan.release.harness
-    folder, harness = stage.harnesses[digest]
     started_ns, failed = time.time_ns(), ""
     try:
-        payload, owner = _payload(attempt, harness, stage.task), f"{stage.run_id}/{attempt.plan.arm}"
-        action = stage.pool.step(digest, folder, payload, limits, stage.task.public, owner)
-        canonical_json(action)  # what can't be stored (a NaN in a schema) is no action
+        action = _action(attempt, stage)
     except ScaffoldFailed as error:
         failed = error.message
         return _failed(attempt, "crashed", failed, stage)
@@ -153,9 +153,28 @@ def _step(attempt: AttemptState, stage: Stage) -> AttemptState:
         failed = f"the action can't be stored: {error}"
         return _failed(attempt, "refused", failed, stage)
     finally:
-        stage.first_step_at.setdefault(digest, time.time())
+        stage.first_step_at.setdefault(attempt.plan.release.harness, time.time())
         traced.step(stage.place, attempt, started_ns, failed)
     return _take(attempt, action, stage)
+
+
+def _action(attempt: AttemptState, stage: Stage) -> JsonObject:
+    """What the scaffold does next. What it asks is kept as it was first asked: a step may draw random
+    numbers, so a scaffold that did not like its replies could make the job fail, and be given others when it
+    is done again. Raises ScaffoldFailed, and ValueError for what can't be stored (a NaN in a schema)."""
+    results = [result.model_dump(mode="json") for turn in attempt.turns for result in turn.results]
+    plan = attempt.plan.model_dump(mode="json", exclude={"attempt_id"})  # the same when it is tried alone
+    key = digest_of([stage.run_id, plan, len(attempt.turns), results])
+    if kept := stage.store.lookup(ASKED, key):
+        return dict(get_json(stage.store, kept))
+    digest, task = attempt.plan.release.harness, stage.task
+    folder, harness = stage.harnesses[digest]
+    payload, owner = _payload(attempt, harness, task), f"{stage.run_id}/{attempt.plan.arm}"
+    action = stage.pool.step(digest, folder, payload, task.manifest.attempt, task.public, owner)
+    canonical_json(action)
+    if "ask" not in action:
+        return action
+    return dict(get_json(stage.store, stage.store.bind(ASKED, key, put_json(stage.store, action))))
 
 
 def _payload(attempt: AttemptState, harness: Harness, task: Task) -> JsonObject:

@@ -143,8 +143,7 @@ class Engine:
                 self._decode_halves(known)
                 return
             logger.exception("a batch of %d rows failed", len(known))
-            for row in known:
-                settle(row.future, error)
+            self._decode_alone(known, error)
 
     def _run_batch(self, rows: Sequence[Row]) -> None:
         language = self._language
@@ -166,10 +165,23 @@ class Engine:
             try:
                 self._run_batch(half)
             except Exception as error:
-                outcome = _too_large(len(half)) if is_out_of_memory(error) else error
                 logger.exception("a batch of %d rows failed", len(half))
-                for row in half:
-                    settle(row.future, outcome)
+                if is_out_of_memory(error):
+                    for row in half:
+                        settle(row.future, _too_large(len(half)))
+                else:
+                    self._decode_alone(half, error)
+
+    def _decode_alone(self, rows: Sequence[Row], error: Exception) -> None:
+        """After a batch broke: each row that it left by itself. Its neighbours, which may be another arm's,
+        would else fail with the one at fault as often as they are asked for together."""
+        for row in [row for row in rows if not row.future.done()]:
+            try:
+                if len(rows) == 1:
+                    raise error
+                self._run_batch([row])
+            except Exception as its_own:
+                settle(row.future, _too_large(1) if is_out_of_memory(its_own) else its_own)
 
     def _unload(self, name: str) -> None:
         self._adapters.unload(name)

@@ -20,14 +20,20 @@ from shared.messages.evidence import GateRecord
 
 @dataclass
 class Round:
-    """Both arms on the same instances, and each arm alone on what was lost of them."""
+    """Both arms on the same instances, each arm alone on what was lost of them, and base once more on what it
+    alone lost then."""
 
     together: Rollout
     alone: dict[str, Rollout] = field(default_factory=dict)
+    base_again: Rollout | None = None
+
+    @property
+    def rollouts(self) -> list[Rollout]:
+        return [self.together, *self.alone.values(), *([self.base_again] if self.base_again else [])]
 
     @property
     def losses(self) -> list[str]:
-        return sorted({loss for rollout in (self.together, *self.alone.values()) for loss in rollout.losses})
+        return sorted({loss for rollout in self.rollouts for loss in rollout.losses})
 
 
 def rounds_of(generation: Generation) -> list[Round]:
@@ -37,19 +43,21 @@ def rounds_of(generation: Generation) -> list[Round]:
             arms = [contender.arm for contender in rollout.opened.releases]
             if len(arms) > 1:
                 rounds.append(Round(rollout))
+            elif arms[0] in rounds[-1].alone:
+                rounds[-1].base_again = rollout
             else:
                 rounds[-1].alone[arms[0]] = rollout
     return rounds
 
 
 def open_again(now: Situation, generation: Generation, chosen: str) -> list[Message]:
-    """What the last round lost, with one arm alone: base first, then the other. Nothing where nothing was
-    lost, or no budget is left for it."""
+    """What the last round lost, with one arm alone: base, then the other, then base where it alone was lost.
+    Nothing where nothing was lost, or no budget is left for it."""
     rounds = rounds_of(generation)
     pending = _settled(now, rounds[-1], chosen).pending
     if not pending or room(now, len(pending)):
         return []
-    arm = chosen if "base" in rounds[-1].alone else "base"
+    arm = chosen if set(rounds[-1].alone) == {"base"} else "base"
     releases = {
         str(name): release for name, release in generation.arms(levers_of(now.config, generation)).items()
     }
@@ -76,7 +84,7 @@ def confirm_record(now: Situation, generation: Generation, screen: GateRecord) -
     settled = [_settled(now, round_, screen.chosen) for round_ in rounds]
     alpha = alpha_of(now, generation)
     lost = sum(part.lost + len(part.pending) for part in settled)
-    measured = [rollout for round_ in rounds for rollout in (round_.together, *round_.alone.values())]
+    measured = [rollout for round_ in rounds for rollout in round_.rollouts]
     attempts = [a for rollout in measured for state in now.states(rollout) for a in state.attempts]
     why = "; ".join(sorted({loss for round_ in rounds for loss in round_.losses}))
     return confirmed(
@@ -108,6 +116,7 @@ def _settled(now: Situation, round_: Round, chosen: str) -> Settled:
         chosen,
         now.instances(round_.together),
         now.task.manifest.score,
+        now.states(round_.base_again) if round_.base_again else None,
     )
 
 

@@ -125,7 +125,8 @@ def _test_text(paired: Paired, last: str) -> str:
     if last == "first":
         return "nothing was promoted, so the seed release is still live"
     gain = t_interval(paired.differences(last, "first"), float("-inf"), float("inf"))
-    return f"sealed test: last release against first {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    found = f"sealed test: last release against first {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+    return f"{found}; {paired.lost}" if paired.lost else found
 
 
 def _interval(values: tuple[float, ...], low: float, high: float) -> dict[str, float] | None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from feedback_service.propose.moves import edit_key
 from feedback_service.propose.optuna_moves import Measured
-from shared.decisions.gate import was_judged
+from shared.decisions.gate import decide, was_judged
 from shared.decisions.intervals import standard_error
 from shared.harness.bundle import load_harness
 from shared.ledger.history.state import Generation, RunHistory
@@ -104,18 +104,24 @@ def _past(generation: Generation, patch: Patch, record: GateRecord | None) -> Pa
     assert generation.harness is not None
     if generation.harness.refused:
         return PastPatch(patch.base, patch.edits, "failed", f"refused: {generation.harness.refused}")
-    gains = harness_gains(record)
+    gains, decided = harness_gains(record), _told(record)
     if generation.arm in ("harness", "both"):
-        return PastPatch(patch.base, patch.edits, "kept", generation.why)
+        return PastPatch(patch.base, patch.edits, "kept", decided)
     if record and record.chosen in ("harness", "both") and was_judged(record):
-        return PastPatch(patch.base, patch.edits, "failed", generation.why)
+        return PastPatch(patch.base, patch.edits, "failed", decided)
     mean = math.fsum(gains) / len(gains) if gains else 0.0
     if len(gains) > 1 and mean + CLEAR * standard_error(gains) < 0:
         why = f"worse than base in the screen ({mean:+.3f})"
         return PastPatch(patch.base, patch.edits, "failed", why)
     shown = f"{mean:+.3f} in the screen" if gains else "not measured"
-    why = f"never confirmed ({shown}): {generation.why}"
+    why = f"never confirmed ({shown}): {decided}"
     return PastPatch(patch.base, patch.edits, "unproven", why, promising=mean > 0)
+
+
+def _told(record: GateRecord | None) -> str:
+    """The decision in words, which an advisor reads; without what was lost: the error of an endpoint or of a
+    verifier may quote a gate instance."""
+    return decide(record.model_copy(update={"lost": ""})).why if record else "not decided"
 
 
 def _knobs(store: Store, harness: str) -> dict[str, bool | int | float | str]:

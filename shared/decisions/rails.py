@@ -15,7 +15,7 @@ from shared.config.settings import GateSection
 from shared.decisions.intervals import standard_error
 from shared.decisions.settling import Settled
 from shared.messages.evidence import Rail
-from shared.messages.records import AttemptState, JsonObject, Turn
+from shared.messages.records import UNSCORED, AttemptState, JsonObject, Turn
 
 FEWEST = 4  # pairs of a group
 CHARS_A_TOKEN = 4  # where an endpoint returns no token ids
@@ -54,7 +54,9 @@ def measure(
     return tuple(rails)
 
 
-def _failing(made: Sequence[AttemptState], faults: int) -> float:
+def _failing(attempts: Sequence[AttemptState], faults: int) -> float:
+    """Of those that were judged: what was lost is tried again, and was no failure of its arm's."""
+    made = [a for a in attempts if a.error or a.final is None or a.final.outcome not in UNSCORED]
     failed = sum(bool(a.error) or (a.final is not None and a.final.outcome != "ok") for a in made)
     return (failed + faults) / max(1, len(made) + faults)
 

@@ -1,9 +1,10 @@
 """The pairs of a confirmation when some of them were lost on the way, so that no arm gains by what it loses.
 
-A pair that was lost with its shard is tried again, each arm alone. Where one arm is lost once more and the
-other is not, the loss is that arm's doing and counts its lowest score. Where both are, it was the
-infrastructure: the pair is left out and counted, and too many of them leave the confirmation unproven
-(gate.py).
+A pair of which an arm was lost is tried again, each arm alone: base, then the other. Where one arm is lost
+once more and the other is not, the loss is that arm's doing and counts its lowest score; of base, only if it
+is lost after the other has come back, too: an outage that ends between the two tries would else count as a
+gain. Where both are lost, it was the infrastructure: the pair is left out and counted, and too many of them
+leave the confirmation unproven (gate.py).
 """
 
 from __future__ import annotations
@@ -33,22 +34,30 @@ def settle(
     chosen: str,
     instances: Sequence[JsonObject],
     bounds: ScoreSection,
+    base_again: Iterable[ShardState] | None = (),
 ) -> Settled:
-    """`alone`: by arm, the shards of what was tried again with this arm alone; no entry: not tried yet."""
+    """`alone`: by arm, the shards of what was tried again with this arm alone; no entry: not tried yet.
+    `base_again`: of base's second try alone; None: not made yet."""
     paired = _by_instance(together)
     again = {arm: _by_instance(states) for arm, states in alone.items()}
+    last = _by_instance(base_again or ())
     differences: list[float] = []
     compared: list[JsonObject] = []
     pending: list[JsonObject] = []
     lost, faults = 0, {"base": 0, chosen: 0}
     for instance in instances:
         key = instance_key(instance)
-        back = paired.get(key)  # also of attempts that were not to be scored: those are not tried again
-        if back is None:
-            if not {"base", chosen} <= set(again):
+        back = paired.get(key, {})  # also of attempts that could not be timed: those are not tried again
+        if len(back) < len(faults):
+            if not set(faults) <= set(again):
                 pending.append(instance)
                 continue
             back = {arm: again[arm][key][arm] for arm in faults if key in again[arm]}
+            if set(back) == {chosen}:
+                if base_again is None:
+                    pending.append(instance)
+                    continue
+                back |= last.get(key, {})
         found = _difference(back, chosen, bounds)
         if found is None:
             lost += 1
@@ -61,10 +70,12 @@ def settle(
 
 
 def _by_instance(states: Iterable[ShardState]) -> dict[str, dict[str, AttemptState]]:
-    """instance -> arm -> attempt; a confirmation makes one attempt of each."""
+    """instance -> arm -> attempt; a confirmation makes one attempt of each. Not what was lost within a shard
+    that came back."""
     found: dict[str, dict[str, AttemptState]] = {}
     for attempt in (attempt for state in states for attempt in state.attempts):
-        found.setdefault(instance_key(attempt.plan.instance), {})[attempt.plan.arm] = attempt
+        if attempt.final is None or attempt.final.outcome != "lost":
+            found.setdefault(instance_key(attempt.plan.instance), {})[attempt.plan.arm] = attempt
     return found
 
 

@@ -8,7 +8,8 @@ function of its arguments. For scaffold_host.py, inside the box: standard librar
 Held by the kernel: system calls are allowed by name (seccomp), reading is by folder (Landlock), and the page
 from which clocks are read without a system call is replaced by zeros. Not covered: the counter register of
 ARM, which only machine code of the scaffold's own could read; the times that /proc shows of its files; the
-number of a step's process, which grows from step to step.
+number of a step's process, which grows from step to step; the kernel's random numbers, which libraries need.
+So that chance gains nothing, what a step asks is kept as it was first asked (agent_service/rollout.py).
 """
 
 from __future__ import annotations

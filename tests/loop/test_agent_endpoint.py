@@ -10,10 +10,10 @@ import pytest
 
 from shared.box.open import open_box
 from shared.config.settings import RunConfig
-from shared.errors import ChatUnavailableError, JobHandedBackError
+from shared.errors import ArtifactError, ChatUnavailableError, JobHandedBackError
 from shared.harness.steps import ScaffoldPool
 from shared.messages.events import CandidatesProposed, ShardFinished, ShardOpened
-from shared.messages.records import Release, ShardPlan
+from shared.messages.records import ArmRelease, Release, ShardPlan
 from shared.store.shards import get_shard
 from shared.store.store import get_record, put_json
 from tests.loop.agent_world import SCAFFOLD, Agent, made_agent
@@ -75,6 +75,15 @@ def test_an_arm_whose_adapter_is_not_served_is_null_with_its_reason_and_nothing_
     assert agent.state(ended).null_arms == plan.null_arms
 
 
+@pytest.mark.parametrize("purpose", ["screen", "confirm"])
+def test_nothing_is_compared_with_a_base_whose_adapter_is_not_served(agent: Agent, purpose: str) -> None:
+    base = ArmRelease(arm="base", release=agent.with_adapter(broken=True))
+    other = ArmRelease(arm="harness", release=agent.harness(SCAFFOLD))
+    for arms in ([base, other], [base]):
+        with pytest.raises(ArtifactError, match="lora_A is not finite"):
+            agent.handle(agent.opened(purpose=purpose, releases=arms))
+
+
 def test_no_request_is_sent_that_might_break_a_cap(agent: Agent) -> None:
     # two replies: prompt of about 10 tokens and 12 of the reply each, of which 6 are paid in the end
     shard = first_shard(agent, agent.harness(SCAFFOLD), config=config(agent, budget={"tokens": 30}))
@@ -110,6 +119,18 @@ def test_a_job_near_its_limit_is_handed_back_with_what_it_has(agent: Agent) -> N
         agent.handle(shard)
     agent.deps = patient
     assert len(agent.handle(shard)) == 1
+
+
+def test_a_scaffold_that_draws_random_numbers_gets_no_other_replies_by_making_its_job_fail(
+    agent: Agent,
+) -> None:
+    lucky = SCAFFOLD.replace('"content": prompt', '"content": prompt + str(random.SystemRandom().random())')
+    shard = first_shard(agent, agent.harness("import random\n" + lucky))
+    agent.endpoint.faults = [Fault(200, json.dumps(completion("12")).encode()), *[Fault(503)] * 4]
+    with pytest.raises(ChatUnavailableError, match="503"):
+        agent.handle(shard)
+    agent.handle(shard)
+    assert len({json.dumps(body["messages"]) for body in agent.endpoint.asked}) == 1
 
 
 def test_how_replies_ended_is_counted(agent: Agent) -> None:

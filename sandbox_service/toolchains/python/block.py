@@ -7,10 +7,11 @@ seed that a candidate could know. Only what the verifier names in GIVEN goes int
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from shared.messages.records import Evaluation, JsonObject
 from shared.tasks.task import TaskManifest
 
 NEEDED = ("ENTRY", "GIVEN", "make_inputs", "judge")
+BY_OTHERS = ("timeout", "over_limit")  # how a program may end because others left it no cores or no memory
 
 
 @dataclass(frozen=True)
@@ -50,29 +52,48 @@ class Judge:
 
 
 def evaluate_programs(judge: Judge, instance: JsonObject, sources: Sequence[str]) -> list[Evaluation]:
-    """One Evaluation per source, in order. As many run at once as the cores have room for their threads."""
+    """One Evaluation per source, in order. As many run at once as the cores have room for their threads. One
+    that reached a limit beside others runs again by itself: it may start more processes than it has cores,
+    so the other arm's candidate could be what held it up."""
     inputs: Values = judge.verifier.make_inputs(instance, judge.rng)
     workers = max(1, (os.cpu_count() or 1) // judge.manifest.attempt.threads)
-    with (
-        tempfile.TemporaryDirectory(prefix="ratchet-python-") as scratch,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        job = _job(judge, inputs, Path(scratch))
-        folders = [Path(scratch, str(index)) for index in range(len(sources))]
-        runs = [
-            pool.submit(_run, job, source, folder) for source, folder in zip(sources, folders, strict=True)
-        ]
-        found = []
-        for run, folder in zip(runs, folders, strict=True):
-            try:
-                seconds = run.result()
-                outputs = read_outputs(job, folder)
-                rmtree(folder)  # what waits on the disk: outputs that are not read yet
-                found.append(_judged(judge, instance, inputs, outputs, seconds))
-            except CandidateFailedError as failure:
-                low = judge.manifest.score.low
-                found.append(Evaluation(outcome=failure.outcome, score=low, detail=failure.detail))
+    with tempfile.TemporaryDirectory(prefix="ratchet-python-") as scratch:
+        block = _Block(judge, instance, inputs, _job(judge, inputs, Path(scratch)), Path(scratch))
+        found = block.evaluated(sources, workers)
+        if min(workers, len(sources)) > 1:
+            for index, source in enumerate(sources):
+                if found[index].outcome in BY_OTHERS:
+                    found[index : index + 1] = block.evaluated([source], 1)
         return found
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What all programs of a block have in common."""
+
+    judge: Judge
+    instance: JsonObject
+    inputs: Values
+    job: Job
+    scratch: Path
+
+    def evaluated(self, sources: Sequence[str], workers: int) -> list[Evaluation]:
+        """So many at a time. All have ended when it returns."""
+        with ThreadPoolExecutor(workers) as pool:
+            folders = [Path(self.scratch, secrets.token_hex(8)) for _ in sources]
+            pairs = zip(sources, folders, strict=True)
+            runs = [pool.submit(_run, self.job, source, folder) for source, folder in pairs]
+            return [self._evaluation(run, folder) for run, folder in zip(runs, folders, strict=True)]
+
+    def _evaluation(self, run: Future[float], folder: Path) -> Evaluation:
+        try:
+            seconds = run.result()
+            outputs = read_outputs(self.job, folder)
+            rmtree(folder)  # what waits on the disk: outputs that are not read yet
+            return _judged(self.judge, self.instance, self.inputs, outputs, seconds)
+        except CandidateFailedError as failure:
+            low = self.judge.manifest.score.low
+            return Evaluation(outcome=failure.outcome, score=low, detail=failure.detail)
 
 
 def _job(judge: Judge, inputs: Values, folder: Path) -> Job:

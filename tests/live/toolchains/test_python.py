@@ -49,6 +49,15 @@ def smooth(*_):
     os.symlink("/etc/passwd", "/candidate/outputs")
     os._exit(0)
 """
+TAKES_EVERY_CORE = f"""{HEAD}import os
+    for _ in range(3):
+        if not os.fork(): os.setsid()  # the kernel shares cores between sessions
+    while True: pass
+"""
+WORKS_FOR_SECONDS = f"""{HEAD}import time
+    while time.process_time() < 3: pass
+    return {MEAN}
+"""
 SPOIL = f"{HEAD}import os; open('/candidate/outputs', 'wb').write({{!r}}); os._exit(0)"
 SPARSE_HALF = """
 import numpy as np
@@ -182,3 +191,8 @@ def test_an_evaluation_made_before_is_found_again_unless_a_fresh_one_is_asked_fo
     assert [scores.cost.evaluations for scores in (first, again, fresh)] == [1, 0, 1]
     assert first.blocks == again.blocks
     assert fresh.blocks[0][0].score != first.blocks[0][0].score  # other noise: nothing to learn by heart
+
+
+def test_a_program_can_not_hold_up_its_neighbour_until_that_is_out_of_time(evaluator: Evaluator) -> None:
+    ((hog, honest),) = evaluate(evaluator, TAKES_EVERY_CORE, WORKS_FOR_SECONDS).blocks
+    assert (hog.outcome, honest.outcome) == ("timeout", "ok")

@@ -1,6 +1,7 @@
 """Whole runs in which pairs are lost: no arm gains by what it loses, and the infrastructure's losses
 decide nothing."""
 
+from collections import Counter
 from pathlib import Path
 
 from shared.messages.evidence import GateRecord
@@ -61,3 +62,28 @@ def test_a_shard_that_is_lost_once_and_comes_back_alone_costs_nothing(tmp_path: 
     assert generation.decision == "promoted"
     record = get_record(made.store, generation.evidence or "", GateRecord)
     assert (record.lost, record.lost_pairs) == ("", 0) or "left out" in record.lost
+
+
+def test_an_outage_that_ends_after_base_was_tried_alone_is_no_gain(tmp_path: Path) -> None:
+    tries: Counter[tuple[str, bool]] = Counter()
+
+    def outage(instance: str, arms: set[str]) -> bool:
+        tries[instance, len(arms) > 1] += 1
+        return hard(instance) and "base" in arms and tries[instance, len(arms) > 1] == 1
+
+    made = world(tmp_path, outage)
+    (generation,) = made.run().generations
+    record = get_record(made.store, generation.evidence or "", GateRecord)
+    assert max(record.differences) < 0.3, generation.why
+    assert [c.arm for event in made.opened if event.purpose == "confirm" for c in event.releases][:5] == [
+        "base", "harness", "base", "harness", "base",
+    ]  # fmt: skip
+
+
+def test_the_sealed_test_says_which_share_of_its_instances_was_lost(tmp_path: Path) -> None:
+    made = world(tmp_path, lambda instance, arms: instance.startswith("test") and instance[-1] == "1",
+                 gain=lambda harness, adapter: 0.4 * harness)  # fmt: skip
+    history = made.run()
+    assert history.generations[0].decision == "promoted"
+    assert "sealed test: last release against first" in history.why
+    assert "1 of 6 instances left out of every arm (the verifier broke down)" in history.why

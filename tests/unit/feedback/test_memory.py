@@ -71,6 +71,15 @@ def test_a_clear_loss_in_the_screen_or_a_refusal_is_a_failure_and_a_hair_s_bread
     assert fate(remembered(tmp_path / "c", screen(GOOD, "base"), refused="it looped")) == "failed"
 
 
+def test_what_is_remembered_of_a_decision_does_not_quote_the_error_that_lost_a_gate_instance(
+    tmp_path: Path,
+) -> None:
+    lost = "1 of 5 instances left out of every arm (agent gave ShardOpened up: 500: can't parse 'gate text')"
+    memory = remembered(tmp_path, screen([0.3, 0.5, 0.4, 0.39], "base").model_copy(update={"lost": lost}))
+    assert "no arm's mean was above base" in memory.patches[0].outcome
+    assert "gate text" not in memory.patches[0].outcome
+
+
 def test_a_promising_patch_is_tried_twice_at_most_and_a_dull_one_once() -> None:
     again = PastPatch("h", (EDIT,), "unproven", "", promising=True)
     assert not Memory((again,), ()).closed("h")

@@ -162,6 +162,15 @@ def test_a_batch_that_breaks_fails_its_rows_and_not_the_thread(
     assert answers(engine, [row(language, PROMPTS[0])])
 
 
+def test_a_row_that_breaks_its_batch_fails_alone(engine: Engine, language: LanguageModel) -> None:
+    whole = row(language, PROMPTS[0], max_tokens=4)
+    broken = Row(model="base", prompt=[10**9] * len(whole.prompt), max_tokens=4, seed=1)
+    engine.submit([broken, whole])
+    with pytest.raises(IndexError):
+        broken.future.result(timeout=60)
+    assert whole.future.result(timeout=60).tokens
+
+
 def test_more_rows_than_a_batch_holds_are_all_answered(engine: Engine, language: LanguageModel) -> None:
     rows = [row(language, PROMPTS[2], index=i, max_tokens=4) for i in range(230)]
     assert len(answers(engine, rows)) == 230

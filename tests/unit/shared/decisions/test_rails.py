@@ -44,6 +44,12 @@ def test_what_an_arm_alone_lost_is_a_failure_too() -> None:
     assert rail.measured == pytest.approx(2 / 10)
 
 
+def test_what_base_lost_on_the_way_excuses_no_failure_of_the_other_arm() -> None:
+    lost = [attempt(name, 0.0, arm="base", outcome="lost") for name in NAMES]
+    (rail,) = measure(GateSection(), [FLAT], [*arms("crashed", 2), *lost], "harness")
+    assert rail.measured == pytest.approx(2 / 8)
+
+
 def test_longer_replies_break_the_rail_only_where_one_is_stated() -> None:
     dear = arms(reply="x" * 20)  # base's have 2 characters
     assert broken(measure(GateSection(), [FLAT], dear, "harness")) == ""

@@ -42,6 +42,24 @@ def test_an_arm_that_is_lost_alone_counts_its_lowest_and_one_that_comes_back_its
     assert (found.lost, found.pending) == (0, ())
 
 
+def test_an_arm_can_not_have_a_pair_left_out_by_being_lost_within_a_shard_that_comes_back() -> None:
+    together = [shard([attempt("i0", 0.9, arm="base"), attempt("i0", 0.0, arm="harness", outcome="lost")])]
+    again = shard([attempt("i0", 0.0, arm="harness", outcome="lost")])
+    assert settle(together, {}, "harness", INSTANCES[:1], BOUNDS).pending == (INSTANCES[0],)
+    alone = {"base": [one("base", "i0", 0.8)], "harness": [again]}
+    found = settle(together, alone, "harness", INSTANCES[:1], BOUNDS)
+    assert (found.differences, found.lost, found.faults) == ((-0.8,), 0, {"base": 0, "harness": 1})
+
+
+def test_base_is_at_fault_only_if_it_is_lost_before_and_after_the_other_arm_comes_back() -> None:
+    alone = {"base": list[ShardState](), "harness": [one("harness", "i0", 0.6)]}
+    where = ("harness", INSTANCES[:1], BOUNDS)
+    assert settle([], alone, *where, base_again=None).pending == (INSTANCES[0],)
+    back = settle([], alone, *where, base_again=[one("base", "i0", 0.5)])
+    assert [round(difference, 9) for difference in back.differences] == [0.1]
+    assert settle([], alone, *where, base_again=[]).differences == (0.6,)
+
+
 def test_what_both_arms_lose_is_left_out_and_counted() -> None:
     found = settle([both("i0", 0.5, 0.6)], {"base": [], "harness": []}, "harness", INSTANCES, BOUNDS)
     assert (found.lost, found.faults) == (3, {"base": 0, "harness": 0})
